@@ -1,0 +1,43 @@
+"""The vocabulary: what a model, a batch and a loss are. Everything else in the library is a function of these."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+
+Array: TypeAlias = jax.Array
+Key: TypeAlias = jax.Array  # a scalar from jax.random.key
+Params: TypeAlias = Mapping[str, Any]  # a nested dict of arrays
+Inputs: TypeAlias = Any  # an array, or a tuple of arrays such as WeightedSet
+
+
+class WeightedSet(NamedTuple):
+    """A set of elements with weights; an element of weight 0 is padding and contributes exactly nothing.
+
+    A boolean mask is the special case of weights 0 and 1. In an infrared- and collinear-safe jet network the weight is the
+    momentum fraction, in a chemical formula it is the amount of the element.
+    """
+
+    elements: Array  # [element, feature]
+    weights: Array  # [element]
+
+
+class Model(NamedTuple):
+    """A pure model of ONE example; `jax.vmap` gives the batch."""
+
+    init: Callable[[Key], Params]
+    apply: Callable[[Params, Inputs], Array]  # linear outputs: predictions, logits or a reconstruction
+
+
+class Batch(NamedTuple):
+    """Examples along the leading axis. A whole data set is one large batch."""
+
+    x: Inputs  # each leaf [batch, ...]
+    y: Array  # [batch, ...]
+    weight: Array  # [batch]; 0 for a padded example, which then contributes exactly nothing
+
+
+Metrics: TypeAlias = Mapping[str, Array]  # means over a batch, or sums and counts: the function that returns them says which
+LossFn: TypeAlias = Callable[[Params, Batch], tuple[Array, Metrics]]
+ExampleLoss: TypeAlias = Callable[[Array, Array], Array]  # (output, target) of one example -> scalar
+Penalty: TypeAlias = Callable[[Params], Array]  # J(a)

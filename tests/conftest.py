@@ -1,0 +1,20 @@
+"""Strictness for every test: no silent dtype or rank promotion; warnings are errors (pyproject.toml)."""
+
+import os
+
+# One thread pool a worker: pytest-xdist runs two workers on two cores.
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax
+import pytest
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture
+def x64():
+    """float64 inside one test: for oracles."""
+    with jax.enable_x64(True):
+        yield

@@ -37,7 +37,8 @@ class Batch(NamedTuple):
     weight: Array  # [batch]; 0 for a padded example, which then contributes exactly nothing
 
 
-Metrics: TypeAlias = Mapping[str, Array]  # means over a batch, or sums and counts: the function that returns them says which
+# Weighted means over a batch, and under "weight" the sum of its weights, so that means over many batches are exact.
+Metrics: TypeAlias = Mapping[str, Array]
 LossFn: TypeAlias = Callable[[Params, Batch], tuple[Array, Metrics]]
 ExampleLoss: TypeAlias = Callable[[Array, Array], Array]  # (output, target) of one example -> scalar
 Penalty: TypeAlias = Callable[[Params], Array]  # J(a)

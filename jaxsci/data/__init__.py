@@ -1,0 +1,1 @@
+"""Readers and generators of data, in numpy only: this room never imports JAX."""

@@ -1,0 +1,150 @@
+"""Many jets on many cores: the same ones whatever the number of processes, and after an interruption too.
+
+The jets are made in chunks of fixed size, each with its own seed. A finished chunk is a file in the folder `<out>.parts`; when all
+are there they are joined into `<out>` and the folder is removed. An interrupted generation, started again, makes the missing chunks only.
+"""
+
+import functools
+import importlib.metadata
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import jaxsci
+from jaxsci.data import compact as compact_format
+from jaxsci.data import detector as detector_simulation
+from jaxsci.data import pythia
+from jaxsci.errors import InputError
+from jaxsci.files import replacing
+
+FORMAT = "jaxsci jets"
+VERSION = 1
+
+_CHUNK = 500  # jets, half of them tops: about 5 seconds on one core
+_PYTHIA_SEEDS = 900_000_000  # Pythia takes 1 to this
+
+
+class _Chunk(NamedTuple):
+    index: int
+    rows: int
+    seed: int
+    detector: bool
+    path: Path
+    settings: str  # what must agree when an interrupted generation is resumed
+
+
+def generate_jets(
+    out: Path,
+    *,
+    n: int,
+    seed: int,
+    detector: bool = False,
+    processes: int | None = None,
+    compact: bool = False,
+    progress: bool = True,
+) -> None:
+    """Generate `n` jets, half of them tops, shuffled, and write them to `out`.
+
+    The file (HDF5) holds `constituents`, float32 [n, 200, 4], (E, px, py, pz) in GeV, hardest first, padded with zeros; `labels`, uint8
+    [n], 1 for top and 0 for QCD; and as attributes the command, the seed, the versions and the cuts. See `jaxsci.data.pythia` for the
+    physics.
+
+    Args:
+        out: the file to write, replaced if it exists.
+        n: number of jets, even.
+        seed: whole number of at least 0; the same seed gives the same jets whatever the number of processes.
+        detector: pass the particles through the fast detector of `jaxsci.data.detector` before clustering.
+        processes: number of worker processes; None: one a core.
+        compact: write the small format of `jaxsci.data.compact` instead.
+        progress: show a bar with the time left.
+
+    Raises:
+        InputError: an argument is out of range, a needed package is missing, the folder of parts comes from other settings, or the
+            disk cannot be written. Finished chunks stay and are used by the next call.
+    """
+    out = Path(out)
+    if n < 2 or n % 2:
+        raise InputError(f"--n: expected an even number of jets, at least 2, came {n}; half are tops, half QCD")
+    if seed < 0:
+        raise InputError(f"--seed: expected a whole number of at least 0, came {seed}")
+    if processes is not None and processes < 1:
+        raise InputError(f"--processes: expected at least 1, came {processes}; leave it out to use every core")
+    pythia.require_packages()
+    attributes = _attributes(n, seed, detector, compact)
+    try:
+        chunks = _chunks(out, n, seed, detector)
+        missing = [chunk for chunk in chunks if not _is_finished(chunk)]
+        _make_parts(missing, len(chunks), processes or os.cpu_count() or 1, progress)
+        _join(out, chunks, attributes, compact)
+    except OSError as error:
+        reason = error.strerror or str(error).splitlines()[0]
+        raise InputError(
+            f"{out}: expected a folder that can be written, found: {reason}; make room or choose another --out "
+            "(finished chunks are kept for the next try)"
+        ) from error
+    shutil.rmtree(_parts_folder(out))
+
+
+def _parts_folder(out: Path) -> Path:
+    return out.with_name(out.name + ".parts")
+
+
+def _chunks(out: Path, n: int, seed: int, detector: bool) -> list[_Chunk]:
+    sizes = [min(_CHUNK, n - start) for start in range(0, n, _CHUNK)]
+    settings = json.dumps({"seed": seed, "detector": detector, **_physics(detector)}, sort_keys=True)
+    folder = _parts_folder(out)
+    return [
+        _Chunk(index, rows, seed, detector, folder / f"{index:06d}.h5", settings) for index, rows in enumerate(sizes)
+    ]
+
+
+def _is_finished(chunk: _Chunk) -> bool:
+    """Whether the chunk's file is there; one that was made with other settings is refused."""
+    import h5py
+
+    if not chunk.path.exists():
+        return False
+    with h5py.File(chunk.path, "r") as file:
+        found, rows = file.attrs.get("settings"), len(file["labels"])
+    if (found, rows) == (chunk.settings, chunk.rows):
+        return True
+    raise InputError(
+        f"{chunk.path}: expected {chunk.rows} jets of this command's seed, detector, cuts and versions, found others "
+        f"({rows} jets); remove the folder {chunk.path.parent} or choose another --out"
+    )
+
+
+def _make_parts(missing: list[_Chunk], total: int, processes: int, progress: bool) -> None:
+    """Make the missing chunks; on any error, Ctrl-C included, the workers end at once."""
+    if not missing:
+        return
+    context = multiprocessing.get_context("spawn")  # fork would copy the threads of JAX, if it runs, in an unknown state
+    others = set(multiprocessing.active_children())
+    with (
+        _progress(missing, total, progress) as advance,
+        ProcessPoolExecutor(min(processes, len(missing)), context, _start_worker) as pool,
+    ):
+        try:
+            futures = [pool.submit(_make_part, chunk) for chunk in missing]
+            for future in as_completed(futures):
+                advance(future.result())
+        except BaseException as error:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for worker in set(multiprocessing.active_children()) - others:
+                worker.terminate()
+            if isinstance(error, BrokenProcessPool):
+                raise InputError(
+                    "jets: expected every worker to finish, found one killed (out of memory?); run the same command again, "
+                    "with fewer --processes if it recurs: finished chunks are kept"
+                ) from error
+            raise

@@ -1,0 +1,238 @@
+"""Jets from Pythia 8 and fastjet: boosted top quarks and their QCD background.
+
+The cuts and the matching are those of the top-tagging reference data set (arXiv:1902.09914): proton collisions at 14 TeV,
+Pythia's default tune, no multiple interactions, no pile-up; the leading anti-kT jet of radius 0.8 with
+550 GeV < pT < 650 GeV and \\|eta\\| < 2; a top jet has a hadronically decaying top quark and its three decay partons within 0.8 of its
+axis. A jet is its 200 hardest constituents. Momenta are (E, px, py, pz) in GeV.
+
+Pythia 8 and fastjet are licensed under the GPL; they are imported only when jets are made.
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxsci.errors import InputError
+
+BEAM_ENERGY = 14_000.0  # GeV, both beams together
+RADIUS = 0.8  # of the jet, and of the matching
+PT_RANGE = (550.0, 650.0)  # GeV, of the jet
+ETA_MAX = 2.0  # of the jet axis
+PARTICLE_ETA_MAX = 4.9  # the reach of the ATLAS calorimeters, JINST 3 (2008) S08003
+MAX_CONSTITUENTS = 200
+PT_HAT_MIN = 500.0  # GeV
+QCD, TOP = 0, 1  # labels
+
+_EVENTS_PER_BATCH = 100
+_NEUTRINOS = (12, 14, 16)
+_HARD_PROCESS = {
+    QCD: ("HardQCD:all = on",),
+    TOP: ("Top:gg2ttbar = on", "Top:qqbar2ttbar = on", "24:onMode = off", "24:onIfAny = 1 2 3 4 5"),
+}
+
+
+class Particles(NamedTuple):
+    """Particles of many events, one event after another."""
+
+    momenta: np.ndarray  # [particle, 4] float64: E, px, py, pz in GeV
+    charge: np.ndarray  # [particle] float64, in units of the positron's charge
+    species: np.ndarray  # [particle] int32, PDG code
+    counts: np.ndarray  # [event] int64, the number of particles of each event
+
+
+class Events(NamedTuple):
+    """Stable visible particles and, for the signal, the directions that a top jet must contain."""
+
+    particles: Particles
+    tops: np.ndarray | None  # [event, 2, 4, 2] float64: (eta, phi) of a top quark and of its three decay partons
+
+
+def sample_jets(
+    label: int, n: int, seed: int, *, detector: Callable[[Particles], Particles] | None = None
+) -> np.ndarray:
+    """Generate `n` jets of one class: the same jets for the same arguments.
+
+    Args:
+        label: `TOP` or `QCD`.
+        n: number of jets.
+        seed: Pythia's seed, 1 to 900,000,000.
+        detector: what the detector makes of the stable particles of a batch of events; None: a perfect one.
+
+    Returns:
+        float32 [n, 200, 4]: (E, px, py, pz) in GeV of the constituents, hardest (pT) first, padded with zeros.
+
+    Raises:
+        InputError: pythia8mc, fastjet or awkward is not installed.
+    """
+    require_packages()
+    jets: list[np.ndarray] = []
+    found = 0
+    for events in generate_events(label, seed):
+        seen = events.particles if detector is None else detector(events.particles)
+        jets.append(_accepted_jets(seen, events.tops))
+        found += len(jets[-1])
+        if found >= n:
+            break
+    return np.concatenate(jets)[:n]
+
+
+def require_packages() -> None:
+    """Raise InputError with the remedy unless pythia8mc, fastjet and awkward can be imported."""
+    try:
+        import awkward
+        import fastjet
+        import pythia8mc  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            f"jets: expected the packages pythia8mc, fastjet and awkward, found none called {error.name}; "
+            "install them with: pip install 'jaxsci[hep]'"
+        ) from error
+
+
+def generate_events(label: int, seed: int) -> Iterator[Events]:
+    """Yield batches of events without end; batches, because Pythia fills awkward arrays much faster than Python loops do."""
+    import pythia8mc
+
+    pythia = pythia8mc.Pythia("", False)
+    for setting in (
+        "Print:quiet = on",
+        f"Beams:eCM = {BEAM_ENERGY}",
+        "PartonLevel:MPI = off",
+        f"PhaseSpace:pTHatMin = {PT_HAT_MIN}",
+        "Random:setSeed = on",
+        f"Random:seed = {seed}",
+        *_HARD_PROCESS[label],
+    ):
+        if not pythia.readString(setting):
+            raise RuntimeError(f"Pythia refuses the setting {setting!r}")
+    if not pythia.init():
+        raise RuntimeError("Pythia cannot be initialised")
+    while True:
+        record = _flat_record(pythia.nextBatch(_EVENTS_PER_BATCH))
+        yield Events(_visible(record, pythia.particleData), _top_directions(record) if label == TOP else None)
+
+
+class _Record(NamedTuple):
+    """Pythia's event records, one after another."""
+
+    momenta: np.ndarray  # [entry, 4]
+    species: np.ndarray  # [entry]
+    status: np.ndarray  # [entry], positive for stable particles
+    mother: np.ndarray  # [entry], row of the first mother in these arrays
+    event: np.ndarray  # [entry]
+    n_events: int
+
+
+def _flat_record(batch: Any) -> _Record:
+    import awkward as ak
+
+    entries = batch.prt
+    counts = ak.to_numpy(ak.num(entries.id))
+
+    def flat(column: Any) -> np.ndarray:
+        return ak.to_numpy(ak.flatten(column))
+
+    event = np.repeat(np.arange(len(counts)), counts)
+    first = np.cumsum(counts) - counts
+    return _Record(
+        momenta=np.stack([flat(entries.p[name]) for name in ("e", "px", "py", "pz")], axis=1),
+        species=flat(entries.id),
+        status=flat(entries.status),
+        mother=first[event] + flat(entries.mother1),
+        event=event,
+        n_events=len(counts),
+    )
+
+
+def _visible(record: _Record, particle_data: Any) -> Particles:
+    eta, _ = direction(record.momenta)
+    keep = (record.status > 0) & ~np.isin(np.abs(record.species), _NEUTRINOS) & (np.abs(eta) < PARTICLE_ETA_MAX)
+    species = record.species[keep]
+    codes, index = np.unique(species, return_inverse=True)
+    charges = np.array([particle_data.charge(int(code)) for code in codes])
+    counts = np.bincount(record.event[keep], minlength=record.n_events)
+    return Particles(record.momenta[keep], charges[index], species, counts)
+
+
+def _top_directions(record: _Record) -> np.ndarray:
+    """(eta, phi) of both tops, each at its decay, and of the quark of each and the two of its W: [event, 2, 4, 2]."""
+    parent = record.species[record.mother]
+    (quarks,) = np.nonzero((np.abs(record.species) <= 5) & np.isin(np.abs(parent), (6, 24)))
+    # Quark of the top first, then those of the W; t and W+ before tbar and W-.
+    order = np.lexsort((np.abs(parent[quarks]), -np.sign(parent[quarks]), record.event[quarks]))
+    quarks = quarks[order]
+    expected = np.tile([6, 24, 24, -6, -24, -24], record.n_events)
+    if not np.array_equal(parent[quarks], expected):
+        raise RuntimeError("Pythia's record of an event does not hold two hadronically decaying top quarks")
+    quarks = quarks.reshape(record.n_events, 2, 3)
+    rows = np.concatenate([record.mother[quarks[..., :1]], quarks], axis=-1)
+    return np.stack(direction(record.momenta[rows]), axis=-1)
+
+
+def _accepted_jets(particles: Particles, tops: np.ndarray | None) -> np.ndarray:
+    """The leading jets that pass the cuts, and for the signal the matching: float32 [jet, 200, 4]."""
+    axis, members = _leading_jets(particles)
+    eta, phi = direction(axis)
+    pt = np.hypot(axis[:, 1], axis[:, 2])
+    accepted = (pt > PT_RANGE[0]) & (pt < PT_RANGE[1]) & (np.abs(eta) < ETA_MAX)
+    if tops is not None:
+        distance = np.hypot(tops[..., 0] - eta[:, None, None], wrap(tops[..., 1] - phi[:, None, None]))
+        accepted &= (distance < RADIUS).all(axis=2).any(axis=1)
+    jets = np.zeros((int(accepted.sum()), MAX_CONSTITUENTS, 4), np.float32)
+    for jet, event in zip(jets, np.flatnonzero(accepted), strict=True):
+        momenta = particles.momenta[members[event]]
+        hardest = np.argsort(-np.hypot(momenta[:, 1], momenta[:, 2]), kind="stable")[:MAX_CONSTITUENTS]
+        jet[: len(hardest)] = momenta[hardest]
+    return jets
+
+
+def _leading_jets(particles: Particles) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Momentum [event, 4] of each event's leading jet and the rows of its constituents; zero and none below the pT cut."""
+    import awkward as ak
+    import fastjet
+
+    fields = dict(zip(("E", "px", "py", "pz"), particles.momenta.T, strict=True))
+    array = ak.unflatten(ak.zip(fields, with_name="Momentum4D"), particles.counts)
+    with _silent_stdout():  # fastjet prints a banner before its first clustering
+        sequence = fastjet.ClusterSequence(array, fastjet.JetDefinition(fastjet.antikt_algorithm, RADIUS))
+    jets = sequence.inclusive_jets(min_pt=PT_RANGE[0])
+    indices = sequence.constituent_index(min_pt=PT_RANGE[0])
+    leading = ak.argmax(jets.px**2 + jets.py**2, axis=1, keepdims=True)
+    axis = np.zeros((len(particles.counts), 4))
+    found = ak.to_numpy(ak.num(jets.px)) > 0
+    for column, name in enumerate(("E", "px", "py", "pz")):
+        axis[found, column] = ak.to_numpy(ak.flatten(jets[name][leading][found]))
+    first = np.cumsum(particles.counts) - particles.counts
+    members = [np.empty(0, int)] * len(axis)
+    for event in np.flatnonzero(found):
+        members[event] = first[event] + ak.to_numpy(indices[event][leading[event][0]])
+    return axis, members
+
+
+def direction(momenta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pseudorapidity and azimuth in (-pi, pi] of (E, px, py, pz) along the last axis; a momentum along the beam has a huge, finite eta."""
+    _, px, py, pz = np.moveaxis(momenta, -1, 0)
+    return np.arcsinh(pz / np.maximum(np.hypot(px, py), 1e-12)), np.arctan2(py, px)
+
+
+def wrap(angle: np.ndarray) -> np.ndarray:
+    """The same angle in [-pi, pi)."""
+    return (angle + np.pi) % (2 * np.pi) - np.pi
+
+
+@contextlib.contextmanager
+def _silent_stdout() -> Iterator[None]:
+    """Send what C++ code writes to standard output to nowhere; Python's `redirect_stdout` does not reach it."""
+    sys.stdout.flush()
+    saved = os.dup(1)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        try:
+            yield
+        finally:
+            os.dup2(saved, 1)
+            os.close(saved)

@@ -1,0 +1,72 @@
+"""Metrics on the device: pure functions of arrays that `jax.jit` and `jax.vmap` transform, exact under padding and
+ties."""
+
+from jaxsci.metrics.calibration import (
+    CalibrationCurve,
+    brier_score,
+    calibration_curve,
+    expected_calibration_error,
+    log_loss,
+)
+from jaxsci.metrics.classification import (
+    accuracy,
+    confusion_matrix,
+    f1,
+    precision,
+    predicted_class,
+    predicted_yes,
+    recall,
+)
+from jaxsci.metrics.intervals import (
+    Interval,
+    auc_covariance,
+    auc_interval,
+    binomial_interval,
+    bootstrap,
+    rejection_interval,
+    resample,
+)
+from jaxsci.metrics.ranking import (
+    RocCurve,
+    WorkingPoint,
+    auc,
+    average_precision,
+    background_rejection,
+    placements,
+    roc_curve,
+    working_point,
+)
+from jaxsci.metrics.regression import mae, r2, rmse
+
+__all__ = [
+    "CalibrationCurve",
+    "Interval",
+    "RocCurve",
+    "WorkingPoint",
+    "accuracy",
+    "auc",
+    "auc_covariance",
+    "auc_interval",
+    "average_precision",
+    "background_rejection",
+    "binomial_interval",
+    "bootstrap",
+    "brier_score",
+    "calibration_curve",
+    "confusion_matrix",
+    "expected_calibration_error",
+    "f1",
+    "log_loss",
+    "mae",
+    "placements",
+    "precision",
+    "predicted_class",
+    "predicted_yes",
+    "r2",
+    "recall",
+    "rejection_interval",
+    "resample",
+    "rmse",
+    "roc_curve",
+    "working_point",
+]

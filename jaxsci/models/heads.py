@@ -1,0 +1,40 @@
+"""Output heads. Training always uses the linear outputs (logits); a head turns them into what a user reads."""
+
+from collections.abc import Callable
+
+import jax
+
+from jaxsci.core import Array, Inputs, Model, Params
+
+
+def scalar(model: Model) -> Model:
+    """The same model with its single output as a scalar, as a regression of one number or a yes/no logit needs."""
+
+    def apply(params: Params, x: Inputs) -> Array:
+        return model.apply(params, x).reshape(())
+
+    return Model(model.init, apply)
+
+
+def linear(outputs: Array) -> Array:
+    """The outputs as they are: a regression."""
+    return outputs
+
+
+def sigmoid(logit: Array) -> Array:
+    """Probability of "yes" from its logit, 1 / (1 + exp(-z))."""
+    return jax.nn.sigmoid(logit)
+
+
+def softmax(logits: Array) -> Array:
+    """Probabilities of the classes, exp(z_k) / sum_j exp(z_j) over the last axis."""
+    return jax.nn.softmax(logits)
+
+
+def with_head(model: Model, head: Callable[[Array], Array]) -> Model:
+    """The model that predicts: its outputs passed through `head`. For use after training."""
+
+    def apply(params: Params, x: Inputs) -> Array:
+        return head(model.apply(params, x))
+
+    return Model(model.init, apply)

@@ -1,0 +1,64 @@
+"""The affine layer and the choices every network shares: activation, initialiser, dtype of the matrix work."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias
+
+import jax
+import jax.numpy as jnp
+
+from jaxsci.core import Array, Key, Params
+
+Activation: TypeAlias = Literal["relu", "gelu", "silu", "elu", "leaky_relu", "softplus", "tanh", "sigmoid"]
+Initializer: TypeAlias = Literal[
+    "he_normal", "he_uniform", "glorot_normal", "glorot_uniform", "lecun_normal", "lecun_uniform"
+]
+ComputeDtype: TypeAlias = Literal["bfloat16", "float16", "float32"] | None  # None: the dtype of the parameters
+
+
+def activation(name: Activation) -> Callable[[Array], Array]:
+    """The elementwise function `jax.nn.<name>`, or tanh."""
+    return jnp.tanh if name == "tanh" else getattr(jax.nn, name)
+
+
+def initializer(name: Initializer) -> Any:
+    """The random initialiser of the name.
+
+    With n inputs and m outputs of a layer the variance of a weight is 2/n (He et al. 2015, arXiv:1502.01852, for ReLU), 2/(n+m) (Glorot and
+    Bengio 2010, for tanh and sigmoid) or 1/n (LeCun et al. 1998).
+    """
+    return getattr(jax.nn.initializers, name)()
+
+
+def init_affine(key: Key, inputs: int, outputs: int, initialise: Initializer) -> Params:
+    """Weights `kernel` [inputs, outputs] drawn from the initialiser, and zero `bias` [outputs]."""
+    kernel = initializer(initialise)(key, (inputs, outputs))
+    return {"kernel": kernel, "bias": jnp.zeros(outputs, kernel.dtype)}
+
+
+def apply_affine(params: Params, x: Array, compute_dtype: ComputeDtype = None) -> Array:
+    """x W + b over the last axis of `x`: [..., inputs] -> [..., outputs].
+
+    In a lower `compute_dtype` the product reads rounded operands but adds up in the dtype of the parameters, which the result keeps.
+    """
+    kernel, bias = params["kernel"], params["bias"]
+    dtype = kernel.dtype if compute_dtype is None else jnp.dtype(compute_dtype)
+    y = jnp.dot(x.astype(dtype), kernel.astype(dtype), preferred_element_type=kernel.dtype)
+    return y + jnp.broadcast_to(bias, y.shape)
+
+
+def init_stack(key: Key, sizes: tuple[int, ...], initialise: Initializer) -> Params:
+    """Affine layers `layer_0`, `layer_1`, ... between consecutive `sizes`."""
+    keys = jax.random.split(key, len(sizes) - 1)
+    return {
+        f"layer_{i}": init_affine(keys[i], inputs, outputs, initialise)
+        for i, (inputs, outputs) in enumerate(itertools.pairwise(sizes))
+    }
+
+
+def apply_stack(params: Params, x: Array, act: Callable[[Array], Array], compute_dtype: ComputeDtype = None) -> Array:
+    """The affine layers in order with `act` between them; the last one stays linear. [..., inputs] -> [..., outputs]."""
+    last = len(params) - 1
+    for i in range(last):
+        x = act(apply_affine(params[f"layer_{i}"], x, compute_dtype))
+    return apply_affine(params[f"layer_{last}"], x, compute_dtype)

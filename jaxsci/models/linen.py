@@ -1,0 +1,34 @@
+"""A door for flax: any linen module without mutable state becomes a `Model`."""
+
+from typing import TYPE_CHECKING
+
+from jaxsci.core import Array, Inputs, Key, Model, Params
+
+if TYPE_CHECKING:
+    from flax import linen
+
+
+def from_linen(module: "linen.Module", example: Inputs) -> Model:
+    """Wrap a flax.linen module of one example as a Model.
+
+    Args:
+        module: called as `module(x)`; its only variable collection is "params" (no batch statistics, no dropout).
+        example: the input of one example (shapes and dtypes count, values do not).
+
+    Raises:
+        ValueError: at `init`, where the module has other variable collections than "params".
+    """
+
+    def init(key: Key) -> Params:
+        variables = module.init(key, example)
+        if set(variables) - {"params"}:
+            raise ValueError(
+                f"a module with parameters only is expected, got the collections {sorted(variables)}; "
+                "replace batch statistics by a stateless normalisation such as LayerNorm"
+            )
+        return dict(variables.get("params", {}))
+
+    def apply(params: Params, x: Inputs) -> Array:
+        return module.apply({"params": params}, x)
+
+    return Model(init, apply)

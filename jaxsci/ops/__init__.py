@@ -1,0 +1,15 @@
+"""Array kernels, closed under jvp, vjp, vmap and jit."""
+
+from jaxsci.ops.convolution import conv, conv_patches, conv_transpose
+from jaxsci.ops.convolution_sizes import conv_output_size, conv_transpose_output_size
+from jaxsci.ops.pooling import average_pool, max_pool
+
+__all__ = [
+    "average_pool",
+    "conv",
+    "conv_output_size",
+    "conv_patches",
+    "conv_transpose",
+    "conv_transpose_output_size",
+    "max_pool",
+]

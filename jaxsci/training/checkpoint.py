@@ -1,0 +1,87 @@
+"""Checkpoints after each epoch, whole or absent, by Orbax."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxsci.errors import InputError
+
+KEEP = 2  # the newest, and one to fall back on while the newest is being written
+
+
+def _manager(folder: Path) -> Any:
+    import orbax.checkpoint as ocp  # a second to import, and only runs that keep checkpoints need it
+
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    options = ocp.CheckpointManagerOptions(max_to_keep=KEEP, enable_async_checkpointing=False)
+    return ocp.CheckpointManager(folder.absolute(), options=options)
+
+
+def _without_keys(tree: Any) -> Any:
+    """Random keys as their plain integers, which is what a file can hold."""
+    return jax.tree.map(lambda x: jax.random.key_data(x) if _is_key(x) else x, tree)
+
+
+def _with_keys(tree: Any, like: Any) -> Any:
+    return jax.tree.map(lambda x, y: jax.random.wrap_key_data(x) if _is_key(y) else x, tree, like)
+
+
+def _is_key(x: Any) -> bool:
+    return jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
+
+
+def save(folder: Path, epoch: int, state: Any, history: list[dict[str, Any]]) -> None:
+    """Write the state and the history after `epoch`; older checkpoints beyond the last two are removed.
+
+    Args:
+        folder: of all checkpoints of the run.
+        epoch: number of completed epochs.
+        state: any tree of arrays, random keys included.
+        history: one JSON-compatible record an epoch.
+
+    Raises:
+        OSError: the folder cannot be written; earlier checkpoints stay.
+    """
+    import orbax.checkpoint as ocp
+
+    with _manager(folder) as manager:
+        items = {"state": ocp.args.StandardSave(_without_keys(state)), "history": ocp.args.JsonSave(history)}
+        manager.save(epoch, args=ocp.args.Composite(**items))
+
+
+def latest(folder: Path) -> int | None:
+    """Completed epochs of the newest whole checkpoint; None where there is none."""
+    if not folder.is_dir():
+        return None
+    with _manager(folder) as manager:
+        return manager.latest_step()
+
+
+def restore(folder: Path, like: Any) -> tuple[Any, list[dict[str, Any]]]:
+    """The newest whole checkpoint.
+
+    Args:
+        folder: as given to `save`.
+        like: a state of the same shapes and dtypes; its values are not used.
+
+    Raises:
+        InputError: there is no whole checkpoint, or it was written by another model or optimiser.
+    """
+    import orbax.checkpoint as ocp
+
+    epoch = latest(folder)
+    if epoch is None:
+        raise InputError(f"{folder}: expected a checkpoint, found none; train again without --resume")
+    target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), jax.eval_shape(_without_keys, like))
+    items = {"state": ocp.args.StandardRestore(target), "history": ocp.args.JsonRestore()}
+    try:
+        with _manager(folder) as manager:
+            restored = manager.restore(epoch, args=ocp.args.Composite(**items))
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{folder}: expected a checkpoint of the same model and optimiser, but {' '.join(str(error).split())[:200]}; "
+            "use the settings of the run's config.json, or another run name"
+        ) from error
+    return _with_keys(restored["state"], like), restored["history"]

@@ -1,0 +1,90 @@
+"""A Deep Set is a function of a set: order and padding do not exist for it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jaxsci.core import WeightedSet
+from jaxsci.models import deep_sets
+
+POOLINGS = ("sum", "mean", "max")
+
+
+def network(pooling):
+    config = deep_sets.Config(3, phi=(8, 6), rho=(5,), pooling=pooling)
+    model = deep_sets.model(config)
+    return config, model, model.init(jax.random.key(0))
+
+
+def random_set(rng, size):
+    return WeightedSet(
+        jnp.asarray(rng.normal(size=(size, 3)), jnp.float32), jnp.asarray(rng.uniform(0.1, 2, size), jnp.float32)
+    )
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 2**31))
+def test_permutation_changes_nothing(pooling, seed):
+    rng = np.random.default_rng(seed)
+    _, model, params = network(pooling)
+    x = random_set(rng, 6)
+    order = rng.permutation(6)
+    permuted = WeightedSet(x.elements[order], x.weights[order])
+    # Sums in another order: float32 roundings of numbers of order 1.
+    np.testing.assert_allclose(model.apply(params, permuted), model.apply(params, x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("garbage", [0.0, 1e30, np.nan, np.inf])
+def test_padding_contributes_exactly_nothing_to_value_and_gradient(pooling, garbage):
+    _, model, params = network(pooling)
+    x = random_set(np.random.default_rng(0), 5)
+
+    def padded(fill):
+        return WeightedSet(
+            jnp.concatenate([x.elements, jnp.full((3, 3), fill, jnp.float32)]),
+            jnp.concatenate([x.weights, jnp.zeros(3)]),
+        )
+
+    def value_and_gradient(example):
+        return jax.value_and_grad(lambda p: model.apply(p, example)[0])(params)
+
+    # Whatever the padding holds, results are bit-identical; against no padding only the order of sums differs.
+    jax.tree.map(np.testing.assert_array_equal, value_and_gradient(padded(garbage)), value_and_gradient(padded(0.0)))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6),
+        value_and_gradient(padded(garbage)),
+        value_and_gradient(x),
+    )
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_the_empty_set_pools_to_zeros(pooling):
+    config, model, params = network(pooling)
+    empty = WeightedSet(jnp.full((4, 3), jnp.nan), jnp.zeros(4))
+    np.testing.assert_array_equal(deep_sets.embed(params, empty, config), np.zeros(6))
+    gradient = jax.grad(lambda p: model.apply(p, empty)[0])(params)
+    assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(gradient))
+
+
+def test_pooling_matches_its_formula():
+    config, _, params = network("sum")
+    x = random_set(np.random.default_rng(3), 5)
+    each = [deep_sets.embed(params, WeightedSet(x.elements[i : i + 1], jnp.ones(1)), config) for i in range(5)]
+    latent, weights = np.stack(each), np.asarray(x.weights)
+    expected = {"sum": weights @ latent, "mean": weights @ latent / weights.sum(), "max": latent.max(0)}
+    for pooling, value in expected.items():
+        config, _, _ = network(pooling)
+        np.testing.assert_allclose(deep_sets.embed(params, x, config), value, rtol=1e-5, atol=1e-6)
+
+
+def test_an_element_of_weight_two_equals_two_elements():
+    _, model, params = network("sum")
+    element = jnp.ones((1, 3))
+    once = WeightedSet(element, jnp.full(1, 2.0))
+    twice = WeightedSet(jnp.concatenate([element, element]), jnp.ones(2))
+    np.testing.assert_allclose(model.apply(params, once), model.apply(params, twice), rtol=1e-6)

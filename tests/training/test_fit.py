@@ -1,0 +1,303 @@
+"""Training: steps, epochs, early stopping, ensembles, checkpoints, failures."""
+
+import dataclasses
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxsci.core import Batch
+from jaxsci.errors import InputError
+from jaxsci.losses import binary_cross_entropy, objective, squared_error
+from jaxsci.models import dense, heads
+from jaxsci.training import Recipe, Settings, TrainingDivergedError, fit, fit_ensemble, init_state, make_step
+from jaxsci.training import checkpoint, early_stopping, epoch
+from jaxsci.training.optimizers import adamw, is_weight, warmup_cosine
+from jaxsci.training.step import loss_and_gradient
+
+MODEL = heads.scalar(dense.model(dense.Config(4, hidden=(8, 8))))
+LOSS = objective(MODEL.apply, binary_cross_entropy)
+KEY = jax.random.key(0)
+
+
+def data(examples, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(examples, 4)).astype(np.float32)
+    return Batch(x, (x[:, 0] * x[:, 1] > 0).astype(np.float32), np.ones(examples, np.float32))
+
+
+def recipe(learning_rate=1e-2, **changes):
+    return Recipe(MODEL, LOSS, adamw(learning_rate))._replace(**changes)
+
+
+def train(recipe, settings=Settings(epochs=3, batch_size=32), **options):
+    return fit(recipe, data(100), data(50, seed=1), key=KEY, settings=settings, **options)
+
+
+def test_a_step_is_gradient_descent():
+    rule = optax.sgd(0.1)
+    state = init_state(recipe(optimizer=rule), KEY)
+    batch = jax.tree.map(jnp.asarray, data(16))
+    new, metrics = make_step(recipe(optimizer=rule))(state, batch)
+    gradient = jax.grad(lambda p: LOSS(p, batch)[0])(state.params)
+    expected = jax.tree.map(lambda p, g: p - 0.1 * g, state.params, gradient)
+    chex.assert_trees_all_close(new.params, expected, rtol=1e-6)
+    np.testing.assert_allclose(metrics["loss"], LOSS(state.params, batch)[0], rtol=1e-6)
+    assert int(new.step) == 1
+
+
+def test_an_epoch_equals_its_steps_one_by_one():
+    one = recipe()
+    state, examples = init_state(one, KEY), jax.tree.map(jnp.asarray, data(100))
+    order = epoch.shuffled(jax.random.key(7), 100, 32)
+    scanned, running, metrics = jax.jit(lambda s: epoch.train_steps(one, s, jnp.ones((), bool), examples, order))(state)
+    step = make_step(one)
+    for rows, present in zip(*order, strict=True):
+        state, _ = step(state, epoch.take(examples, rows, present))
+    chex.assert_trees_all_close(scanned.params, state.params, rtol=1e-4, atol=1e-6)  # float32, another order of sums
+    assert bool(running)
+    np.testing.assert_array_equal(metrics["weight"], [32, 32, 32, 4])
+
+
+def test_every_example_is_seen_once_an_epoch():
+    order = epoch.shuffled(KEY, 100, 32)
+    seen = np.asarray(order.rows)[np.asarray(order.present) == 1]
+    np.testing.assert_array_equal(np.sort(seen), np.arange(100))
+    assert not np.array_equal(seen, np.arange(100))
+
+
+def test_evaluation_is_the_exact_mean_whatever_the_batches():
+    params, examples = MODEL.init(KEY), jax.tree.map(jnp.asarray, data(100))
+    expected = LOSS(params, examples)[0]
+    for batch_size in (7, 32, 100, 128):
+        np.testing.assert_allclose(epoch.evaluate(LOSS, params, examples, batch_size)["loss"], expected, rtol=1e-6)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("portions", [2, 4, 16])
+def test_gradients_in_portions_equal_the_gradient_at_once(portions):
+    params = MODEL.init(KEY)
+    batch = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), data(16))
+    batch = batch._replace(weight=batch.weight.at[9:].set(0.0))  # the last portions are padding alone
+    whole, parts = (loss_and_gradient(LOSS, params, batch, portions=n) for n in (1, portions))
+    chex.assert_trees_all_close(parts, whole, rtol=1e-12)
+    with pytest.raises(ValueError, match="divides the batch size 16"):
+        loss_and_gradient(LOSS, params, batch, portions=3)
+
+
+def test_training_learns_and_keeps_the_best_epoch():
+    result = train(recipe(3e-2), Settings(epochs=40, batch_size=32))
+    losses = [record["validation_loss"] for record in result.history]
+    assert losses[-1] < 0.5 * losses[0]
+    assert int(result.best_epoch) == 1 + int(np.argmin(losses))
+    validation = jax.tree.map(jnp.asarray, data(50, seed=1))
+    np.testing.assert_allclose(LOSS(result.params, validation)[0], min(losses), rtol=1e-5)
+
+
+def test_patience_stops_after_so_many_epochs_without_improvement():
+    state = early_stopping.start(recipe(), KEY)
+    running = jnp.ones((), bool)
+    seen = []
+    for loss in (3.0, 2.0, 2.5, 2.4, 9.0):
+        seen.append(bool(early_stopping.is_running(state, 2)))
+        state = early_stopping.close_epoch(state, jnp.asarray(loss), running)
+    assert seen == [True, True, True, True, False]
+    assert int(state.best_epoch) == 2
+    assert float(state.best_loss) == 2.0
+
+
+def test_training_compiles_once():
+    calls = []
+
+    def counting(params, batch):
+        calls.append(batch.weight.shape)
+        return LOSS(params, batch)
+
+    train(recipe(loss=counting), Settings(epochs=2, batch_size=32))
+    first = len(calls)
+    calls.clear()
+    train(recipe(loss=counting), Settings(epochs=6, batch_size=32))
+    assert len(calls) == first  # more epochs, no more traces
+
+
+def test_augmentation_is_replayed_by_step_and_differs_between_examples():
+    def augment(key, x):
+        return x + jax.random.normal(key, x.shape)
+
+    seen = []
+
+    def spy(params, batch):
+        jax.debug.callback(lambda x: seen.append(np.asarray(x)), batch.x, ordered=True)
+        return LOSS(params, batch)
+
+    noisy = recipe(loss=spy, augment=augment)
+    batch = jax.tree.map(jnp.asarray, data(8))
+    state = init_state(noisy, KEY)
+    step = jax.jit(make_step(noisy))
+    after, _ = step(state, batch)
+    step(state, batch)
+    step(after, batch)
+    jax.effects_barrier()
+    np.testing.assert_array_equal(seen[0], seen[1])
+    assert not np.array_equal(seen[0], seen[2])
+    noise = seen[0] - batch.x
+    assert len(np.unique(noise[:, 0])) == 8
+
+
+def test_each_member_of_an_ensemble_equals_its_training_alone():
+    rates = jnp.array([1e-3, 1e-2, 5e-2])
+    keys = jax.random.split(jax.random.key(5), 3)
+    settings = Settings(epochs=12, batch_size=32, patience=2)
+    parts = data(100), data(50, seed=1)
+    together = fit_ensemble(
+        lambda hyper: recipe(hyper["learning_rate"]), {"learning_rate": rates}, *parts, keys=keys, settings=settings
+    )
+    stops = []
+    for i in range(3):
+        alone = fit(recipe(rates[i]), *parts, key=keys[i], settings=settings)
+        stops.append(len(alone.history))
+        member = jax.tree.map(lambda leaf, i=i: leaf[i], together.params)
+        # Batched products sum in another order; Adam's division passes such roundings on for some dozens of steps.
+        chex.assert_trees_all_close(member, alone.params, rtol=2e-3, atol=2e-4)
+        assert int(together.best_epoch[i]) == int(alone.best_epoch)
+    assert len(set(stops)) > 1, "the members should stop at different epochs for this test to mean something"
+    assert len(together.history) == max(stops)
+
+
+def test_a_diverging_member_does_not_harm_the_others():
+    rates = jnp.array([1e-2, 1e30])
+    keys = jax.random.split(KEY, 2)
+    parts = data(100), data(50, seed=1)
+    result = fit_ensemble(
+        lambda hyper: recipe(hyper["rate"]),
+        {"rate": rates},
+        *parts,
+        keys=keys,
+        settings=Settings(epochs=3, batch_size=32),
+    )
+    last = result.history[-1]
+    assert last["train_loss"][1] is None
+    assert last["train_loss"][0] < result.history[0]["train_loss"][0]
+
+
+def test_hyperparameters_need_one_value_a_member():
+    with pytest.raises(ValueError, match="one value a member"):
+        fit_ensemble(
+            lambda hyper: recipe(hyper["rate"]),
+            {"rate": jnp.ones(3)},
+            data(10),
+            data(10),
+            keys=jax.random.split(KEY, 2),
+            settings=Settings(),
+        )
+
+
+def test_divergence_names_step_metric_and_checkpoint(tmp_path):
+    poisoned = data(100)
+    poisoned.x[17] = np.nan  # seen in the first epoch: no checkpoint yet
+    with pytest.raises(TrainingDivergedError, match=r"loss became nan in epoch 1, step \d+; no checkpoint was written"):
+        fit(
+            recipe(),
+            poisoned,
+            data(50),
+            key=KEY,
+            settings=Settings(epochs=2, batch_size=32),
+            checkpoints=tmp_path / "a",
+        )
+
+    def late(params, batch):  # breaks once the weights have moved far enough
+        value, metrics = LOSS(params, batch)
+        return jnp.where(value < 0.45, jnp.nan, value), metrics
+
+    with pytest.raises(TrainingDivergedError, match=r"epoch \d+, step \d+; the last good checkpoint is .*b/\d+"):
+        train(recipe(loss=late), Settings(epochs=60, batch_size=32), checkpoints=tmp_path / "b")
+    assert checkpoint.latest(tmp_path / "b") is not None
+
+
+def test_the_step_named_in_a_divergence_is_the_first_bad_one():
+    def loss(params, batch):
+        value, metrics = LOSS(params, batch)
+        return jnp.where(jnp.any(batch.x[:, 0] > 50), jnp.inf, value), metrics
+
+    poisoned = data(96)
+    poisoned.x[40, 0] = 100.0
+    order = epoch.shuffled(jax.random.fold_in(init_state(recipe(), KEY).key, jnp.int32(-1)), 96, 8)
+    step = int(np.argwhere(np.asarray(order.rows) == 40)[0, 0])
+    with pytest.raises(TrainingDivergedError, match=rf"loss became inf in epoch 1, step {step};"):
+        fit(recipe(loss=loss), poisoned, data(50), key=KEY, settings=Settings(epochs=1, batch_size=8))
+
+
+@pytest.mark.parametrize("ensemble", [False, True])
+def test_a_resumed_training_is_bit_identical(tmp_path, ensemble):
+    def run(epochs, **options):
+        settings = Settings(epochs=epochs, batch_size=32, patience=50)
+        parts = data(100), data(50, seed=1)
+        if ensemble:
+            keys = jax.random.split(KEY, 2)
+            return fit_ensemble(lambda hyper: recipe(), {}, *parts, keys=keys, settings=settings, **options)
+        return fit(recipe(), *parts, key=KEY, settings=settings, **options)
+
+    whole = run(5)
+    run(2, checkpoints=tmp_path)
+    resumed = run(5, checkpoints=tmp_path, resume=True)
+    chex.assert_trees_all_equal(resumed.params, whole.params)
+    chex.assert_trees_all_equal(resumed.best_loss, whole.best_loss)
+    without_time = [[{k: v for k, v in r.items() if k != "seconds"} for r in f.history] for f in (resumed, whole)]
+    assert without_time[0] == without_time[1]
+
+
+def test_resume_without_or_with_foreign_checkpoint_says_what_to_do(tmp_path):
+    with pytest.raises(InputError, match="without --resume"):
+        train(recipe(), checkpoints=tmp_path / "none", resume=True)
+    train(recipe(), checkpoints=tmp_path / "some")
+    wider = heads.scalar(dense.model(dense.Config(4, hidden=(9, 8))))
+    other = Recipe(wider, objective(wider.apply, binary_cross_entropy), adamw(1e-2))
+    with pytest.raises(InputError, match="same model and optimiser"):
+        train(other, checkpoints=tmp_path / "some", resume=True)
+
+
+def test_weight_decay_spares_biases():
+    params = {"a": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}}
+    assert is_weight(params) == {"a": {"kernel": True, "bias": False}}
+    optimizer = adamw(1.0, weight_decay=0.1)
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    with jax.numpy_dtype_promotion("standard"):
+        updates, _ = optimizer.update(zeros, optimizer.init(params), params)
+    np.testing.assert_allclose(updates["a"]["kernel"], -0.1 * np.ones((2, 2)))
+    np.testing.assert_array_equal(updates["a"]["bias"], np.zeros(2))
+
+
+def test_clipping_and_schedule_bound_the_first_update():
+    with jax.numpy_dtype_promotion("standard"):
+        factor = [float(warmup_cosine(100)(step)) for step in range(101)]
+    assert factor[0] == 0
+    assert factor[5] == pytest.approx(1)
+    assert factor[100] == pytest.approx(0, abs=1e-6)
+    assert max(factor) <= 1
+
+
+def test_squared_error_reaches_least_squares():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(64, 3)).astype(np.float32)
+    y = (x @ [1.0, -2.0, 0.5] + 0.3 + 0.1 * rng.normal(size=64)).astype(np.float32)
+    linear = heads.scalar(dense.model(dense.Config(3, hidden=())))
+    all_of_it = Batch(x, y, np.ones(64, np.float32))
+    result = fit(
+        Recipe(linear, objective(linear.apply, squared_error), optax.adam(0.05)),
+        all_of_it,
+        all_of_it,
+        key=KEY,
+        settings=Settings(epochs=600, batch_size=64),
+    )
+    design = np.column_stack([x, np.ones(64)]).astype(np.float64)
+    solution = np.linalg.lstsq(design, y.astype(np.float64), rcond=None)[0]
+    np.testing.assert_allclose(np.ravel(result.params["layer_0"]["kernel"]), solution[:3], atol=1e-3)
+    np.testing.assert_allclose(result.params["layer_0"]["bias"], solution[3:], atol=1e-3)
+
+
+def test_settings_are_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Settings().epochs = 3

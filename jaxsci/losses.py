@@ -155,8 +155,8 @@ def objective(
 
     Returns:
         A function (params, batch) -> (loss, metrics). The metrics are weighted means over the batch, "loss" and one for
-        each measure, and "weight", the sum of the batch's weights: with it `mean_over_batches` gives the exact mean
-        over batches of unequal weight.
+        each measure, and "weight", the sum of the batch's weights w_b: the mean over many batches, sum_b w_b m_b / sum_b w_b,
+        is then exact for batches of unequal weight.
     """
     measures = {**(measures or {}), "loss": example_loss}
 
@@ -171,25 +171,16 @@ def objective(
 
         values = jax.vmap(of_example)(*_fill_padding((batch.x, batch.y), present))
         weight = batch.weight.astype(values["loss"].dtype)
-        metrics = _weighted_means(values, weight)
-        return metrics["loss"], {**metrics, "weight": jnp.sum(weight)}
+        total = jnp.sum(weight)
+        safe = jnp.where(total == 0, jnp.ones_like(total), total)
+
+        def mean(value: Array) -> Array:
+            return jnp.sum(jnp.where(present, weight * value.astype(weight.dtype), jnp.zeros_like(weight))) / safe
+
+        metrics = {name: mean(value) for name, value in values.items()}
+        return metrics["loss"], {**metrics, "weight": total}
 
     return loss
-
-
-def mean_over_batches(metrics: Metrics) -> Metrics:
-    """One set of metrics from those of many batches, exact for batches of unequal weight.
-
-    Args:
-        metrics: weighted means and their "weight", each with leading axis [batch], as `lax.scan` over batches stacks
-            them.
-
-    Returns:
-        sum_b w_b m_b / sum_b w_b for each metric, 0 if all weights are 0; and the total "weight". A batch of weight 0
-        is left out.
-    """
-    means = _weighted_means({name: value for name, value in metrics.items() if name != "weight"}, metrics["weight"])
-    return {**means, "weight": jnp.sum(metrics["weight"])}
 
 
 def l1(params: Params) -> Array:
@@ -233,14 +224,14 @@ def weights_of(params: Params) -> list[Array]:
 def regularised(loss: LossFn, penalty: Penalty, strength: ArrayLike) -> LossFn:
     """The loss plus strength * J(params).
 
-    `strength` (lambda) may be a traced array. The metrics keep the bare "loss" and gain "penalty" = strength * J, so
-    that the two add up to the value minimised, and losses at different strengths can be compared.
+    `strength` (lambda) may be a traced array. In the metrics "loss" is the sum, and "penalty" = strength * J its second
+    part: the difference is what losses at different strengths are compared by.
     """
 
     def with_penalty(params: Params, batch: Batch) -> tuple[Array, Metrics]:
         value, metrics = loss(params, batch)
         scaled = penalty(params).astype(value.dtype) * jnp.asarray(strength, value.dtype)
-        return value + scaled, {**metrics, "penalty": scaled}
+        return value + scaled, {**metrics, "loss": value + scaled, "penalty": scaled}
 
     return with_penalty
 
@@ -262,17 +253,6 @@ def _weighted_answer(loss: Array, y: Array, class_weights: ArrayLike | None) -> 
     weights = jnp.ones(2, y.dtype) if class_weights is None else jnp.asarray(class_weights, y.dtype)
     chex.assert_shape(weights, (2,))
     return jnp.where((y >= 0) & (y <= 1), loss * (weights[0] * (1 - y) + weights[1] * y), jnp.nan)
-
-
-def _weighted_means(values: Metrics, weight: Array) -> dict[str, Array]:
-    total = jnp.sum(weight)
-    total = jnp.where(total == 0, jnp.ones_like(total), total)
-
-    def mean(value: Array) -> Array:
-        value = value.astype(weight.dtype)
-        return jnp.sum(jnp.where(weight != 0, weight * value, jnp.zeros_like(value))) / total
-
-    return {name: mean(value) for name, value in values.items()}
 
 
 def _fill_padding(arrays: Inputs, present: Array) -> Inputs:

@@ -5,19 +5,20 @@ each constituent, hardest first:
 
 - `log_pt`, uint16: ln(pT / GeV) in equal steps over the range of the file, coded as the fall from the constituent before it, which is
   small and compresses well. For pT from 1 MeV to 1 TeV the step is 2.1e-4, so pT is exact to 1.1e-4 (relative).
-- `eta`, `phi`, int16: offsets from the jet axis in equal steps over the range of the file. For jets of radius 0.8 (offsets
+- `rapidity`, `phi`, int16: offsets from the jet axis in equal steps over the range of the file. For jets of radius 0.8 (offsets
   below 1) the step is 3.1e-5, so an angle is exact to 1.6e-5.
-- `species`, uint8: the index in `MASSES` of the particle whose mass, with pT and eta, gives the energy most nearly.
+- `species`, uint8: the index in `MASSES` of the particle whose mass, with the momentum, gives the energy most nearly.
 
 The mass of a jet changes by about 3e-5 (relative, root mean square); its pT by less. Constituents come back sorted by pT.
 """
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxsci.data import kinematics
 from jaxsci.errors import InputError
 from jaxsci.files import replacing
 
@@ -28,7 +29,7 @@ VERSION = 1
 MASSES = (0.0, 0.00051099895, 0.1056583755, 0.13957039, 0.493677, 0.497611, 0.93827209, 0.93956542)
 
 _ROWS = 1000  # jets worked on at once: bounds the memory
-_DATASETS = {"labels": "u1", "counts": "u1", "axis": "f4", "log_pt": "u2", "eta": "i2", "phi": "i2", "species": "u1", "masses": "f8"}
+_DATASETS = {"labels": "u1", "counts": "u1", "axis": "f4", "log_pt": "u2", "rapidity": "i2", "phi": "i2", "species": "u1", "masses": "f8"}
 
 
 def write(path: str | Path, constituents: np.ndarray, labels: np.ndarray, attributes: Mapping[str, Any]) -> None:
@@ -90,7 +91,7 @@ def read(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     for start in range(0, len(counts), _ROWS):
         rows = slice(start, start + _ROWS)
         first, last = ends[start] - counts[start], ends[rows][-1]
-        hits = {name: columns[name][first:last] for name in ("log_pt", "eta", "phi", "species")}
+        hits = {name: columns[name][first:last] for name in ("log_pt", "rapidity", "phi", "species")}
         _decode(constituents[rows], counts[rows], columns["axis"][rows], hits, columns["masses"], attributes)
     return constituents, columns["labels"]
 
@@ -101,47 +102,60 @@ def _blocks(constituents: np.ndarray) -> Iterator[np.ndarray]:
         yield np.asarray(constituents[start : start + _ROWS], np.float64)
 
 
-def _polar(jets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Which entries are constituents [n, k], their ln pT, eta and phi relative to the axis (0 where padded), and the axis [n, 2]."""
-    energy, px, py, pz = np.moveaxis(jets, -1, 0)
-    real = energy > 0
-    pt = np.where(real, np.hypot(px, py), 1.0)
-    total = jets.sum(axis=1)
-    axis = np.stack(
-        [np.arcsinh(total[:, 3] / np.maximum(np.hypot(total[:, 1], total[:, 2]), 1e-12)), np.arctan2(total[:, 2], total[:, 1])], axis=1
-    ).astype(np.float32)
-    eta = np.where(real, np.arcsinh(pz / pt) - axis[:, :1], 0.0)
-    phi = np.where(real, (np.arctan2(py, px) - axis[:, 1:] + np.pi) % (2 * np.pi) - np.pi, 0.0)
-    return real, np.log(pt), eta, phi, axis
+class _Polar(NamedTuple):
+    real: np.ndarray  # [n, k] whether an entry is a constituent; the others hold 0 in the next four
+    log_pt: np.ndarray  # [n, k]
+    rapidity: np.ndarray  # [n, k], from the axis
+    phi: np.ndarray  # [n, k], from the axis
+    species: np.ndarray  # [n, k]
+    axis: np.ndarray  # [n, 2] float32, rapidity and phi of the sum
+
+
+def _polar(jets: np.ndarray) -> _Polar:
+    real = jets[..., 0] > 0
+    pt = np.where(real, kinematics.pt(jets), 1.0)
+    momentum = np.hypot(pt, jets[..., 3])
+    # The nearest mass by energy: E^2 - p^2 of float32 numbers is rounding noise for the hard constituents.
+    species = np.zeros(real.shape, np.uint8)
+    species[real] = np.abs(np.hypot(momentum[real][:, None], MASSES) - jets[..., 0][real][:, None]).argmin(axis=1)
+    rapidity = np.arcsinh(jets[..., 3] / np.hypot(pt, np.array(MASSES)[species]))
+    total = kinematics.jet_momentum(jets)
+    axis = np.stack([kinematics.rapidity(total), kinematics.phi(total)], axis=1).astype(np.float32)
+    return _Polar(
+        real=real,
+        log_pt=np.log(pt),
+        rapidity=np.where(real, rapidity - axis[:, :1], 0.0),
+        phi=np.where(real, kinematics.wrap(kinematics.phi(jets) - axis[:, 1:]), 0.0),
+        species=species,
+        axis=axis,
+    )
 
 
 def _ranges(constituents: np.ndarray) -> tuple[float, float, float]:
     """The least and the greatest ln pT and the greatest offset from the axis."""
     lows, highs, angles = [], [], [0.0]
     for jets in _blocks(constituents):
-        real, log_pt, eta, phi, _ = _polar(jets)
-        if real.any():
-            lows.append(log_pt[real].min())
-            highs.append(log_pt[real].max())
-            angles.append(max(np.abs(eta).max(), np.abs(phi).max()))
+        polar = _polar(jets)
+        if polar.real.any():
+            lows.append(polar.log_pt[polar.real].min())
+            highs.append(polar.log_pt[polar.real].max())
+            angles.append(max(np.abs(polar.rapidity).max(), np.abs(polar.phi).max()))
     return float(min(lows, default=0.0)), float(max(highs, default=0.0)), float(max(angles))
 
 
 def _encode(jets: np.ndarray, log_low: float, log_step: float, angle_step: float) -> dict[str, np.ndarray]:
-    real, log_pt, eta, phi, axis = _polar(jets)
-    order = np.argsort(np.where(real, -log_pt, np.inf), axis=1, kind="stable")
-    real, log_pt, eta, phi, energy = (np.take_along_axis(a, order, 1) for a in (real, log_pt, eta, phi, jets[..., 0]))
+    *entries, axis = _polar(jets)
+    order = np.argsort(np.where(entries[0], -entries[1], np.inf), axis=1, kind="stable")
+    real, log_pt, rapidity, phi, species = (np.take_along_axis(entry, order, axis=1) for entry in entries)
     level = np.rint((log_pt - log_low) / log_step).astype(np.int64)
     fall = np.concatenate([level[:, :1], level[:, :-1] - level[:, 1:]], axis=1)
-    momentum = np.exp(log_pt) * np.cosh(eta + axis[:, :1])
-    error = np.abs(np.hypot(momentum[real][:, None], np.array(MASSES)) - energy[real][:, None])
     return {
         "counts": real.sum(axis=1).astype(np.uint8),
         "axis": axis,
         "log_pt": fall[real].astype(np.uint16),
-        "eta": np.rint(eta[real] / angle_step).astype(np.int16),
+        "rapidity": np.rint(rapidity[real] / angle_step).astype(np.int16),
         "phi": np.rint(phi[real] / angle_step).astype(np.int16),
-        "species": error.argmin(axis=1).astype(np.uint8),
+        "species": species[real],
     }
 
 
@@ -156,16 +170,15 @@ def _decode(
     """Fill `out` [n, k, 4], zeros, with the constituents of n jets."""
     jet = np.repeat(np.arange(len(counts)), counts)
     first = np.repeat(np.cumsum(counts) - counts, counts)
-    # level = first level - sum of the falls since
     fall = hits["log_pt"].astype(np.int64)
-    fallen = np.cumsum(fall)
-    level = 2 * fall[first] - fallen + (fallen - fall)[first]
+    total_fall = np.cumsum(fall)
+    level = fall[first] - (total_fall - total_fall[first])
     pt = np.exp(attributes["log_low"] + attributes["log_step"] * level)
-    eta = axis[jet, 0].astype(np.float64) + attributes["angle_step"] * hits["eta"]
+    rapidity = axis[jet, 0].astype(np.float64) + attributes["angle_step"] * hits["rapidity"]
     phi = axis[jet, 1].astype(np.float64) + attributes["angle_step"] * hits["phi"]
-    position = np.arange(len(jet)) - first
-    energy = np.hypot(pt * np.cosh(eta), masses[hits["species"]])
-    out[jet, position] = np.stack([energy, pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)], axis=1)
+    transverse = np.hypot(pt, masses[hits["species"]])
+    momenta = (transverse * np.cosh(rapidity), pt * np.cos(phi), pt * np.sin(phi), transverse * np.sinh(rapidity))
+    out[jet, np.arange(len(jet)) - first] = np.stack(momenta, axis=1)
 
 
 def _check_jets(path: str | Path, constituents: np.ndarray, labels: np.ndarray) -> None:
@@ -177,7 +190,7 @@ def _check_jets(path: str | Path, constituents: np.ndarray, labels: np.ndarray) 
         )
     for jets in _blocks(constituents):
         real = jets[..., 0] != 0
-        bad = ~np.isfinite(jets).all(axis=-1) | (jets[..., 0] < 0) | (real & (np.hypot(jets[..., 1], jets[..., 2]) == 0))
+        bad = ~np.isfinite(jets).all(axis=-1) | (jets[..., 0] < 0) | (real & (kinematics.pt(jets) == 0))
         if bad.any():
             raise InputError(
                 f"{path}: expected finite momenta off the beam axis with energies of at least 0, found {int(bad.sum())} "
@@ -193,7 +206,7 @@ def _check_columns(path: Path, attributes: Mapping[str, Any], columns: Mapping[s
         if name not in columns or columns[name].dtype != np.dtype(kind):
             raise _unreadable(path, f"no dataset {name} of type {np.dtype(kind)}")
     n, total = len(columns["labels"]), int(columns["counts"].sum(dtype=np.int64))
-    shapes = {"counts": (n,), "axis": (n, 2), **dict.fromkeys(("log_pt", "eta", "phi", "species"), (total,))}
+    shapes = {"counts": (n,), "axis": (n, 2), **dict.fromkeys(("log_pt", "rapidity", "phi", "species"), (total,))}
     for name, shape in shapes.items():
         if columns[name].shape != shape:
             raise _unreadable(path, f"{name} of shape {list(columns[name].shape)} where {list(shape)} is due")

@@ -4,6 +4,7 @@ The jets are made in chunks of fixed size, each with its own seed. A finished ch
 are there they are joined into `<out>` and the folder is removed. An interrupted generation, started again, makes the missing chunks only.
 """
 
+import contextlib
 import functools
 import importlib.metadata
 import json
@@ -12,7 +13,7 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -148,3 +149,111 @@ def _make_parts(missing: list[_Chunk], total: int, processes: int, progress: boo
                     "with fewer --processes if it recurs: finished chunks are kept"
                 ) from error
             raise
+
+
+@contextlib.contextmanager
+def _progress(missing: list[_Chunk], total: int, progress: bool) -> Iterator[Callable[[int], None]]:
+    """A bar over the jets to make; yields the function that moves it on."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    resumed = f" ({total - len(missing)} of {total} chunks were ready)" if len(missing) < total else ""
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TimeElapsedColumn(), TextColumn("elapsed,"), TimeRemainingColumn(), TextColumn("left"),
+    )  # fmt: skip
+    with Progress(*columns, disable=not progress) as bar:
+        task = bar.add_task(f"jets{resumed}", total=sum(chunk.rows for chunk in missing))
+        yield lambda rows: bar.advance(task, rows)
+
+
+def _start_worker() -> None:
+    """Leave Ctrl-C to the parent, which ends the workers, and end when the parent is gone, however it went."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+
+
+def _make_part(chunk: _Chunk) -> int:
+    """Make one chunk and write its file; the number of jets."""
+    import h5py
+
+    jets = np.concatenate([_one_class(chunk, label) for label in (pythia.TOP, pythia.QCD)])
+    labels = np.repeat(np.array([pythia.TOP, pythia.QCD], np.uint8), chunk.rows // 2)
+    order = np.random.default_rng([chunk.seed, chunk.index]).permutation(chunk.rows)
+    with replacing(chunk.path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["settings"] = chunk.settings
+        file.create_dataset("constituents", data=jets[order], chunks=True, compression="gzip", compression_opts=1, shuffle=True)
+        file.create_dataset("labels", data=labels[order])
+    return chunk.rows
+
+
+def _one_class(chunk: _Chunk, label: int) -> np.ndarray:
+    # Consecutive seeds from a start that hashes the user's: no two chunks of a generation share one.
+    start = int(np.random.SeedSequence(chunk.seed).generate_state(1, np.uint64)[0])
+    pythia_seed = (start + 2 * chunk.index + label) % _PYTHIA_SEEDS + 1
+    detector = None
+    if chunk.detector:
+        rng = np.random.default_rng([chunk.seed, chunk.index, label])
+        detector = functools.partial(detector_simulation.simulate, rng=rng)
+    return pythia.sample_jets(label, chunk.rows // 2, pythia_seed, detector=detector)
+
+
+def _join(out: Path, chunks: list[_Chunk], attributes: dict[str, Any], compact: bool) -> None:
+    import h5py
+
+    if compact:
+        parts = [_read_part(chunk) for chunk in chunks]
+        constituents, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        compact_format.write(out, constituents, labels, attributes)
+        return
+    n = sum(chunk.rows for chunk in chunks)
+    with replacing(out) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs.update(attributes, format=FORMAT, format_version=VERSION)
+        constituents = file.create_dataset(
+            "constituents", (n, pythia.MAX_CONSTITUENTS, 4), "f4", chunks=True, compression="gzip", shuffle=True
+        )
+        labels = file.create_dataset("labels", (n,), "u1")
+        start = 0
+        for chunk in chunks:
+            rows = slice(start, start + chunk.rows)
+            constituents[rows], labels[rows] = _read_part(chunk)
+            start += chunk.rows
+
+
+def _read_part(chunk: _Chunk) -> tuple[np.ndarray, np.ndarray]:
+    import h5py
+
+    with h5py.File(chunk.path, "r") as file:
+        return file["constituents"][()], file["labels"][()]
+
+
+def _physics(detector: bool) -> dict[str, Any]:
+    """What the jets depend on besides the seed: cuts and versions."""
+    settings: dict[str, Any] = {
+        "process": "pp -> t tbar, both hadronic (label 1); pp -> QCD dijets (label 0)",
+        "beam_energy_GeV": pythia.BEAM_ENERGY,
+        "jet_algorithm": "anti-kT",
+        "jet_radius": pythia.RADIUS,
+        "jet_pt_min_GeV": pythia.PT_RANGE[0],
+        "jet_pt_max_GeV": pythia.PT_RANGE[1],
+        "jet_abs_eta_max": pythia.ETA_MAX,
+        "particle_abs_eta_max": pythia.PARTICLE_ETA_MAX,
+        "pt_hat_min_GeV": pythia.PT_HAT_MIN,
+        "chunk": _CHUNK,
+        "jaxsci_version": jaxsci.__version__,
+    }
+    settings |= {f"{name}_version": importlib.metadata.version(name) for name in ("pythia8mc", "fastjet")}
+    return settings | (detector_simulation.settings() if detector else {})
+
+
+def _attributes(n: int, seed: int, detector: bool, compact: bool) -> dict[str, Any]:
+    """What the file says of itself."""
+    flags = " --detector" * detector + " --compact" * compact
+    return {
+        "command": f"jaxsci data generate jets --n {n} --seed {seed}{flags}",
+        "simulated": True,
+        "seed": seed,
+        "detector": detector,
+        **_physics(detector),
+    }

@@ -4,6 +4,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import chex
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from jaxsci.core import Array
@@ -80,8 +81,12 @@ def calibration_curve(
     """
     probability, outcome = _checked(probability, outcome)
     weight = weights_like(probability, weight)
-    edges = jnp.arange(1, bins, dtype=probability.dtype) / bins
-    position = probability if binning == "equal_width" else _mass_up_to(probability, weight)
+    edges = jnp.asarray(np.arange(1, bins) / bins, probability.dtype)
+    position = probability
+    if binning == "equal_mass":
+        # Products of counts are exact where a quotient is rounded, and may move an example that stands on an edge.
+        edges = jnp.arange(1, bins, dtype=weight.dtype) * jnp.sum(weight)
+        position = _mass_up_to(probability, weight) * bins
     index = jnp.searchsorted(edges, position, side="left")
     present = weight != 0
 
@@ -121,7 +126,7 @@ def _checked(probability: Array, outcome: Array) -> tuple[Array, Array]:
 
 
 def _mass_up_to(probability: Array, weight: Array) -> Array:
-    """F(p_i), the part of the weight at probabilities <= p_i."""
+    """The weight at probabilities <= p_i: [example]."""
     order = jnp.argsort(probability)
     cumulative = jnp.concatenate([jnp.zeros(1, weight.dtype), jnp.cumsum(weight[order])])
-    return cumulative[jnp.searchsorted(probability[order], probability, side="right")] / cumulative[-1]
+    return cumulative[jnp.searchsorted(probability[order], probability, side="right")]

@@ -55,8 +55,9 @@ def binomial_interval(successes: ArrayLike, trials: ArrayLike, *, level: ArrayLi
     high = k + z2 / 2 + spread
     # The product of both ends is k^2 / (n (n + z^2)). The difference k + z^2/2 - spread would cancel at small k.
     lower = jnp.where(k == 0, 0, k / jnp.where(n == 0, 1, n) * k / high)
+    upper = jnp.where(k == n, 1, high / (n + z2))
     valid = (k >= 0) & (k <= n)
-    return Interval(jnp.where(valid, lower, jnp.nan), jnp.where(valid, jnp.minimum(high / (n + z2), 1), jnp.nan))
+    return Interval(jnp.where(valid, lower, jnp.nan), jnp.where(valid, upper, jnp.nan))
 
 
 def rejection_interval(
@@ -143,15 +144,19 @@ def auc_covariance(scores: Array, labels: Array, weight: Array | None = None) ->
 def auc_interval(scores: Array, labels: Array, weight: Array | None = None, *, level: ArrayLike = 0.68) -> Interval:
     """Interval for the AUC A from DeLong's variance V, symmetric in logit(A): logit(A) +- z sqrt(V) / (A (1 - A)).
 
-    On that scale it stays inside (0, 1). NaN where the scores separate perfectly (A is 0 or 1), because V is then 0 and
-    tells nothing, and where `auc` or `auc_covariance` is undefined. Arguments as in `auc`.
+    On that scale it stays inside (0, 1). NaN where all examples of each class have the same placement, as when the
+    scores separate perfectly or are all tied: V is then 0 and tells nothing. NaN where `auc` or `auc_covariance` is
+    undefined. Arguments as in `auc`.
     """
     area = auc(scores, labels, weight)
     error = jnp.sqrt(auc_covariance(scores[None, :], labels, weight)[0, 0])
+    placed = placements(scores, labels, weight)
+    present = weights_like(placed, weight) != 0
+    lowest, highest = (f(placed, where=present, initial=i) for f, i in ((jnp.min, jnp.inf), (jnp.max, -jnp.inf)))
     step = _normal_quantile(level, area.dtype) * error / (area * (1 - area))
     centre = jnp.log(area) - jnp.log1p(-area)
-    defined = (area > 0) & (area < 1)
-    return Interval(*(jnp.where(defined, jax.nn.sigmoid(end), jnp.nan) for end in (centre - step, centre + step)))
+    ends = (jax.nn.sigmoid(centre - step), jax.nn.sigmoid(centre + step))
+    return Interval(*(jnp.where(lowest < highest, end, jnp.nan) for end in ends))
 
 
 def resample(metric: Callable[..., Any], key: Key, *arrays: Array, resamples: int = 200, batch_size: int = 8) -> Any:

@@ -58,7 +58,7 @@ def roc_curve(scores: Array, labels: Array, weight: Array | None = None) -> RocC
     def rate(members: Array) -> Array:
         passing = _weight_passing(ranked.keys, members)(cuts, "right").astype(ranked.dtype)
         passing = jnp.concatenate([jnp.zeros(1, ranked.dtype), passing])
-        return ranked.checked(passing / passing[-1])
+        return ranked.checked(_fraction(passing, passing[-1]))
 
     infinity = jnp.full(1, jnp.inf, ranked.dtype)
     # A cut at padding lets pass what the cut before it does, so it takes that one's threshold.
@@ -78,7 +78,8 @@ def auc(scores: Array, labels: Array, weight: Array | None = None) -> Array:
         Scalar; NaN if a class is absent, as in scikit-learn. Arguments: see the module.
     """
     ranked = _rank(scores, labels, weight)
-    return ranked.checked(weighted_mean(_fraction_above(ranked, ranked.signal), ranked.background))
+    mean = weighted_mean(_fraction_above(ranked, ranked.signal), ranked.background)
+    return ranked.checked(jnp.clip(mean, 0, 1))  # the rounding of real weights may pass 1
 
 
 def placements(scores: Array, labels: Array, weight: Array | None = None) -> Array:
@@ -209,10 +210,11 @@ def _scores_of(keys: Array, dtype: jnp.dtype) -> Array:
 
 
 def _ordered(keys: Array, weight: Array) -> tuple[Array, Array]:
-    """Keys in ascending order with their weights; of counted examples (boolean weight) the absent ones are moved to the end.
+    """Keys in ascending order with their weights; of counted examples (boolean weight) the absent ones are moved to the
+    end.
 
-    Sorting bare integers is several times faster than sorting them with their weights. Real weights are sorted by an order
-    that does not depend on them: under vmap over resampled weights it is found once.
+    Sorting bare integers is several times faster than sorting them with their weights. Real weights are sorted by an
+    order that does not depend on them: under vmap over resampled weights it is found once.
     """
     if weight.dtype == bool:
         never = jnp.asarray(jnp.iinfo(keys.dtype).max, keys.dtype)  # below every score
@@ -238,4 +240,9 @@ def _fraction_above(ranked: _Ranked, members: Array) -> Array:
     # Counts are added as integers: 2 n + 1 is exact, n + 1/2 would lose the half beyond 2^23.
     twice = (passing(ranked.keys, "left") + passing(ranked.keys, "right")).astype(ranked.dtype)
     total = jnp.sum(members, dtype=jnp.int32 if members.dtype == bool else None).astype(ranked.dtype)
-    return twice / (2 * total)
+    return _fraction(twice, 2 * total)
+
+
+def _fraction(part: Array, whole: Array) -> Array:
+    # XLA divides by a scalar by multiplying with its reciprocal, and 41 * (1 / 41) is not 1 in float32.
+    return jnp.where((part == whole) & (whole > 0), 1, part / whole)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -51,7 +52,7 @@ def kernel(x: Array, y: Array, *, geometry: Geometry, precision: Any) -> Array:
 
 def _widen(a: Array, b: Array) -> tuple[Array, Array]:
     """Sums are float32 at least, and so are the products: exact for two bfloat16."""
-    wide = jnp.promote_types(a.dtype, jnp.float32)
+    wide = a.dtype if a.dtype.itemsize >= 4 else jnp.float32
     return a.astype(wide), b.astype(wide)
 
 
@@ -197,7 +198,10 @@ def _sum_over_blocks(block: Callable[[Array, Array], Array], x: Array, y: Array,
         part = (lax.dynamic_slice_in_dim(a, index * images, images) for a in (x, y))
         return total + block(*part), None
 
-    first = block(x[-rest:], y[-rest:]) if rest else jnp.zeros_like(block(x[:0], y[:0]))
+    if rest:
+        first = block(x[-rest:], y[-rest:])
+    else:
+        first = jnp.zeros(jax.eval_shape(block, x[:images], y[:images]).shape, x.dtype)
     return lax.scan(add, first, jnp.arange(blocks))[0]
 
 

@@ -1,0 +1,324 @@
+"""The command `jaxsci`: the only place that touches jax.config, the environment and default paths."""
+
+import errno
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from tyro.conf import arg, subcommand
+
+import jaxsci
+from jaxsci.errors import InputError
+
+# Tasks import jax and a plotting library: only once the arguments are known to be good, so that --help is quick.
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run goes."""
+
+    runs: Path = Path("runs")
+    """Folder of all runs."""
+    name: str | None = None
+    """Name of the run; without one a free one is chosen, such as cnn-1."""
+    resume: Path | None = None
+    """Go on with this run folder where it was stopped; all other options are those it was started with."""
+
+
+@dataclass(frozen=True)
+class TrainTopTagging:
+    """Tag top quarks among jets; without --data on 30,000 simulated jets that come with the package."""
+
+    tagger: Literal["cnn", "cnn-landscape", "pfn", "efn", "topodnn", "mass"] = "cnn"
+    """Which tagger."""
+    data: Path | None = None
+    """Your jets: .h5 or .npz with `constituents` [jet, constituent, 4] (E, px, py, pz in GeV) or `images`, and `labels` (1 top, 0 QCD)."""
+    epochs: Annotated[int | None, arg(metavar="N")] = None
+    """Passes over the training jets at most; default: the tagger's own."""
+    batch_size: Annotated[int | None, arg(metavar="N")] = None
+    """Jets a step; default: the tagger's own."""
+    learning_rate: Annotated[float | None, arg(metavar="RATE")] = None
+    """Peak learning rate of AdamW; default: the tagger's own."""
+    patience: Annotated[int | None, arg(metavar="N")] = None
+    """Stop after so many epochs without a lower validation loss; default: train all epochs."""
+    max_jets: Annotated[int | None, arg(metavar="N")] = None
+    """Use only the first N jets, for a quick look."""
+    augment: bool = True
+    """Change training jets at random in ways that keep their label."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Number format of the matrix products."""
+    seed: int = 1
+    """Of the split, the initial weights, the order and the augmentation."""
+    place: Place = Place()
+
+
+@dataclass(frozen=True)
+class TrainImages:
+    """Classify images of your own, or compress them with an autoencoder."""
+
+    data: Path
+    """.npz with `x` [image, height, width(, channel)] and `y` [image], or gzipped IDX images."""
+    labels: Path | None = None
+    """IDX labels; default: the file beside the images with `labels-idx1` in its name."""
+    model: Literal["dense", "cnn", "autoencoder"] = "cnn"
+    """Which network."""
+    latent: int = 8
+    """Numbers in the autoencoder's code."""
+    epochs: int = 10
+    """Passes over the training images at most."""
+    batch_size: int = 128
+    """Images a step."""
+    learning_rate: float = 2e-3
+    """Peak learning rate of AdamW."""
+    patience: Annotated[int | None, arg(metavar="N")] = None
+    """Stop after so many epochs without a lower validation loss; default: train all epochs."""
+    seed: int = 1
+    """Of the split, the initial weights and the order."""
+    place: Place = Place()
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a model and write its run folder with a report."""
+
+    task: Annotated[TrainTopTagging, subcommand("top-tagging")] | Annotated[TrainImages, subcommand("images")]
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure a trained run again, on its own test part or on another file."""
+
+    run: tyro.conf.Positional[Path]
+    """Run folder."""
+    data: Path | None = None
+    """Another file with labels; all of it is used. Its results go to RUN/evaluations/."""
+
+
+@dataclass(frozen=True)
+class Predict:
+    """Scores of a trained run for every example of a file, streamed."""
+
+    run: tyro.conf.Positional[Path]
+    """Run folder."""
+    file: tyro.conf.Positional[Path]
+    """Examples, as for training; labels are not needed."""
+    out: Path
+    """.csv, .npz or .h5 to write."""
+
+
+@dataclass(frozen=True)
+class Compare:
+    """A table of runs, the best of each column marked."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Run folders."""
+
+
+@dataclass(frozen=True)
+class DataList:
+    """Data sets that can be fetched, and those that come with the package."""
+
+
+@dataclass(frozen=True)
+class DataFetch:
+    """Download a data set, checked and resumable."""
+
+    name: tyro.conf.Positional[str]
+    """Such as top-tagging."""
+    folder: Path | None = None
+    """Where to; default: $JAXSCI_DATA, else the user's cache."""
+
+
+@dataclass(frozen=True)
+class DataGenerate:
+    """Simulate data."""
+
+    what: tyro.conf.Positional[Literal["jets"]]
+    """jets: top quarks and QCD by Pythia 8 and fastjet (needs the extra `hep`)."""
+    n: int = 200_000
+    """Jets in total, half of each class."""
+    seed: int = 1
+    """The same jets for the same seed, whatever the number of processes."""
+    out: Path = Path("jets.h5")
+    """File to write; an interrupted generation goes on from the chunks beside it."""
+    detector: bool = False
+    """Pass the particles through a fast ATLAS-like detector."""
+    processes: Annotated[int | None, arg(metavar="N")] = None
+    """Default: one a core."""
+    compact: bool = False
+    """Write quantised constituents, about 400 bytes a jet."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """List, fetch or generate data."""
+
+    action: (
+        Annotated[DataList, subcommand("list")]
+        | Annotated[DataFetch, subcommand("fetch")]
+        | Annotated[DataGenerate, subcommand("generate")]
+    )
+
+
+Command = (
+    Annotated[Train, subcommand("train")]
+    | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Predict, subcommand("predict")]
+    | Annotated[Compare, subcommand("compare")]
+    | Annotated[Data, subcommand("data")]
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; exits with 0, with 2 and one line on what to do, or with 130 when interrupted."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    if arguments == ["--version"]:
+        print(f"jaxsci {jaxsci.__version__}")
+        return
+    command = tyro.cli(
+        Command,  # type: ignore[arg-type]
+        prog="jaxsci",
+        description="Machine learning for the natural sciences in JAX. Add --debug to any command for full tracebacks.",
+        args=arguments or ["--help"],
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
+    )
+    try:
+        configure_jax()
+        run(command)
+    except KeyboardInterrupt:
+        _fail("interrupted; what was finished is kept, go on with --resume (training) or the same command (generation)", 130)
+    except (InputError, ArithmeticError, OSError) as error:
+        if debug:
+            raise
+        _fail(_one_line(error), 2)
+
+
+def configure_jax() -> None:
+    """Keep compiled programs between commands, in $JAX_COMPILATION_CACHE_DIR or the user's cache."""
+    import jax
+    import pooch
+
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        jax.config.update("jax_compilation_cache_dir", str(Path(pooch.os_cache("jaxsci")) / "compiled"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def run(command: Any) -> None:
+    """Carry out a parsed command."""
+    match command:
+        case Train(task=options):
+            _train(options)
+        case Evaluate():
+            with _progress() as report:
+                print(_task_of(command.run).evaluate(command.run, command.data, report))
+        case Predict():
+            with _progress() as report:
+                _task_of(command.run).predict(command.run, command.file, command.out, report)
+            print(command.out)
+        case Compare():
+            from jaxsci.tasks import comparison
+
+            comparison.show(command.runs)
+        case Data(action=action):
+            _data(action)
+
+
+def _train(options: TrainTopTagging | TrainImages) -> None:
+    import dataclasses
+
+    from jaxsci.tasks import images, top_tagging
+
+    place = options.place
+    task: Any = top_tagging if isinstance(options, TrainTopTagging) else images
+    with _progress() as report:
+        if place.resume is not None:
+            folder = task.resume(place.resume, report)
+        else:
+            values = {f.name: getattr(options, f.name) for f in dataclasses.fields(options) if f.name != "place"}
+            folder = task.train(task.Options(**values), place.runs, place.name, report)
+    print(folder / "report.html")
+
+
+def _task_of(folder: Path) -> Any:
+    from jaxsci.tasks import images, runs, top_tagging
+
+    task = runs.read_config(folder)["task"]
+    known = {top_tagging.TASK: top_tagging, images.TASK: images}
+    if task not in known:
+        raise InputError(f"{folder}: expected a run of {' or '.join(known)}, got one of {task}; use the version that made it")
+    return known[task]
+
+
+def _data(action: DataList | DataFetch | DataGenerate) -> None:
+    match action:
+        case DataList():
+            from jaxsci.data import download
+
+            download.show()
+        case DataFetch():
+            from jaxsci.data import download
+
+            folder = action.folder or (Path(os.environ["JAXSCI_DATA"]) if "JAXSCI_DATA" in os.environ else None)
+            for path in download.fetch(action.name, folder=folder):
+                print(path)
+        case DataGenerate():
+            from jaxsci.data.generate import generate_jets
+
+            generate_jets(
+                action.out,
+                n=action.n,
+                seed=action.seed,
+                detector=action.detector,
+                processes=action.processes,
+                compact=action.compact,
+            )
+            print(action.out)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, float, str], None]]:
+    """A bar a stage on the error stream, with the time it took or still takes."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description:<22}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[words]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), refresh_per_second=4) as bars:
+        stages: dict[str, Any] = {}
+
+        def report(stage: str, fraction: float, words: str) -> None:
+            if stage not in stages:
+                stages[stage] = bars.add_task(stage, total=1.0, words=words)
+            bars.update(stages[stage], completed=fraction, words=words)
+
+        yield report
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.errno is not None:
+        where = f"{error.filename}: " if error.filename else ""
+        remedy = {
+            errno.ENOSPC: "free some disk space and run the command again; nothing was left half-written",
+            errno.EACCES: "choose a place you may write to and files you may read",
+            errno.ENOENT: "check the path",
+        }.get(error.errno, "see --debug for details")
+        return f"{where}{os.strerror(error.errno)}; {remedy}"
+    return " ".join(str(error).split())
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(code)

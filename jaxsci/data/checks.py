@@ -1,0 +1,144 @@
+"""What every reader checks: the file itself, then jets and labels. All trouble becomes an `InputError` of one line."""
+
+import contextlib
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from jaxsci.data import kinematics
+from jaxsci.errors import InputError
+
+# An energy may fall short of the momentum by this share: twice the rounding of half precision (2^-11), so that files of any float type pass
+# while exchanged columns or units do not.
+_ENERGY_TOLERANCE = 1e-3
+
+
+@contextlib.contextmanager
+def reading(path: str | Path, expected: str) -> Iterator[Path]:
+    """Check that `path` is a file with something in it; what fails while it is read becomes an InputError that names it."""
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file; expected {expected}; check the name and the folder")
+    if path.is_dir():
+        raise InputError(f"{path}: this is a folder; expected {expected}; name a file in it")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: the file is empty; expected {expected}; copy or download it again")
+    try:
+        yield path
+    except (OSError, RuntimeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        reason = getattr(error, "strerror", None) or (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"{path}: expected {expected}, but it cannot be read: {reason}; if it is damaged or cut short, copy or download it again"
+        ) from error
+
+
+def clean_constituents(path: Path, raw: np.ndarray, first_row: int) -> np.ndarray:
+    """Check the constituents [jet, constituent, 4] of some jets; return them as float32, hardest first.
+
+    Args:
+        path: for the message.
+        raw: (E, px, py, pz) in GeV of any real type, padded with zeros.
+        first_row: number of the first of these jets in the file.
+
+    Raises:
+        InputError: a number is not finite, an energy is negative or less than the momentum, a constituent flies along the beam, a jet
+            is empty.
+    """
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as such
+        jets = np.ascontiguousarray(raw, np.float32)
+    energy = jets[..., 0]
+    pt = np.hypot(jets[..., 1], jets[..., 2])
+    remedy = "constituents are (E, px, py, pz) in GeV, padded with zeros"
+    _refuse(
+        path,
+        ~np.isfinite(jets).all(axis=-1),
+        first_row,
+        "finite four-momenta",
+        "NaN or infinity",
+        f"remove them; {remedy}",
+    )
+    _refuse(
+        path,
+        energy < 0,
+        first_row,
+        "energies of at least 0",
+        "negative energies",
+        f"check the order of the columns: {remedy}",
+    )
+    too_light = energy * (1 + _ENERGY_TOLERANCE) < np.hypot(pt, jets[..., 3])
+    _refuse(
+        path,
+        too_light,
+        first_row,
+        "E >= |p|",
+        "energies below the momentum",
+        f"check the order of the columns: {remedy}",
+    )
+    along_beam = (pt == 0) & (energy > 0)
+    _refuse(path, along_beam, first_row, "pT > 0", "constituents with energy but no pT", f"set them to zero; {remedy}")
+    empty = (energy == 0).all(axis=1)
+    _refuse(path, empty, first_row, "at least one constituent in each jet", "jets without any", "remove these jets")
+    unsorted = (pt[:, 1:] > pt[:, :-1]).any(axis=1)
+    order = np.argsort(-pt[unsorted], axis=1, kind="stable")
+    jets[unsorted] = np.take_along_axis(jets[unsorted], order[..., None], axis=1)
+    return jets
+
+
+def clean_images(path: Path, raw: np.ndarray, first_row: int) -> np.ndarray:
+    """Check ready jet images [jet, row, column] and return them as float32, each normalised to a total of 1.
+
+    Raises:
+        InputError: a pixel is not finite or negative, an image is empty.
+    """
+    pixels = np.asarray(raw, np.float64)
+    remedy = "a jet image holds the pT of each pixel"
+    _refuse(path, ~np.isfinite(pixels), first_row, "finite pixels", "NaN or infinity", f"remove them; {remedy}")
+    _refuse(
+        path, pixels < 0, first_row, "pixels of at least 0", "negative pixels", f"undo any standardisation; {remedy}"
+    )
+    total = pixels.sum(axis=(1, 2))
+    _refuse(path, total == 0, first_row, "some pT in each image", "images of zeros", "remove these images")
+    return (pixels / total[:, None, None]).astype(np.float32)
+
+
+def clean_labels(path: Path, raw: np.ndarray, first_row: int) -> np.ndarray:
+    """Check that labels [jet] are 1 (top) or 0 (background); return them as uint8.
+
+    Raises:
+        InputError: another value; the message has it and its row.
+    """
+    wrong = ~np.isin(raw, (0, 1))
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise InputError(
+            f"{path}: expected labels 1 (top) and 0 (background), came {raw[row]} in row {first_row + row} (counted from 0), "
+            f"{int(wrong.sum())} such labels near it; recode them"
+        )
+    return raw.astype(np.uint8)
+
+
+def require_both_classes(path: str | Path, labels: np.ndarray) -> None:
+    """Training and evaluation need tops and background.
+
+    Raises:
+        InputError: all labels are the same.
+    """
+    tops = int(np.count_nonzero(labels))
+    if tops in (0, len(labels)):
+        only, missing = ("background", "top") if tops == 0 else ("top", "background")
+        raise InputError(
+            f"{path}: expected jets of both classes, came {len(labels)} {only} jets only; add {missing} jets"
+        )
+
+
+def _refuse(path: Path, bad: np.ndarray, first_row: int, expected: str, came: str, remedy: str) -> None:
+    """Raise if any entry of `bad` [jet, ...] is true, naming the first."""
+    if bad.any():
+        row, *rest = (int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
+        place = (
+            f"jet {first_row + row}" + (f", entry {', '.join(map(str, rest))}" if rest else "") + " (counted from 0)"
+        )
+        raise InputError(f"{path}: expected {expected}, came {came}: first in {place}; {remedy}")

@@ -1,0 +1,43 @@
+"""Training, validation and test part of a labelled sample."""
+
+import numpy as np
+
+from jaxsci.errors import InputError
+
+
+def split(
+    labels: np.ndarray, *, seed: int, fractions: tuple[float, float, float] = (0.6, 0.15, 0.25)
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Indices of the training, validation and test part: disjoint, covering, each with the class proportions of the whole.
+
+    Each class is permuted by its own random stream and cut at the same fractions, so a part has the expected number of each class to
+    within one example. The parts are shuffled: their first n entries are a fair sample too.
+
+    Args:
+        labels: [n] whole numbers.
+        seed: the same seed and labels give the same parts.
+        fractions: of training, validation and test, positive, adding up to 1.
+
+    Returns:
+        Three int64 index arrays.
+
+    Raises:
+        InputError: a class has too few examples to be in every part.
+    """
+    if not (min(fractions) > 0 and np.isclose(sum(fractions), 1.0)):
+        raise ValueError(f"fractions: expected three positive numbers that add up to 1, came {fractions}")
+    parts: tuple[list[np.ndarray], ...] = ([], [], [])
+    for label in np.unique(labels):
+        members = np.random.default_rng([seed, int(label)]).permutation(np.flatnonzero(labels == label))
+        cuts = np.rint(np.cumsum(fractions[:2]) * len(members)).astype(np.int64)
+        pieces = np.split(members, cuts)
+        if min(map(len, pieces)) == 0:
+            raise InputError(
+                f"labels: expected enough examples of class {label} for training, validation and test, came {len(members)}; "
+                "add examples or leave this class out"
+            )
+        for part, piece in zip(parts, pieces, strict=True):
+            part.append(piece)
+    rng = np.random.default_rng(seed)
+    train, validation, test = (rng.permutation(np.concatenate(part)) for part in parts)
+    return train, validation, test

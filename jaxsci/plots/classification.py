@@ -1,0 +1,258 @@
+"""How well a classifier separates: ROC, confusion matrix, scores and calibration."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+from numpy.typing import ArrayLike
+
+from jaxsci.errors import InputError
+from jaxsci.plots import style
+
+LEAST_PASSING = 5  # background examples beyond a cut, below which a rejection is noise: its error is 45 %
+
+
+class RocCurve(NamedTuple):
+    """A ROC as points [point] in order of rising signal efficiency, with what its statistical band needs."""
+
+    signal_efficiency: ArrayLike  # eps_S
+    background_efficiency: ArrayLike  # eps_B
+    background_count: float  # background examples, or their effective number where they are weighted
+    auc: float | None = None
+    rejection_lower: ArrayLike | None = None  # ends of the 68 % interval of 1/eps_B; none: binomial, from the count
+    rejection_upper: ArrayLike | None = None
+
+
+@style.context()
+def roc(
+    curves: Mapping[str, RocCurve],
+    *,
+    baseline: str | None = "mass",
+    efficiencies: Sequence[float] = (0.3,),
+    noun: str = "jets",
+) -> Figure:
+    """Background rejection 1/ε_B (logarithmic) against signal efficiency ε_S, as figure 5 of arXiv:1902.09914.
+
+    A curve is drawn only where at least `LEAST_PASSING` background examples pass the cut. Bands are 68 % intervals: those given,
+    or Wilson's for the background that passes.
+
+    Args:
+        curves: by the name of the classifier; one with NaN efficiencies (a class was absent) is named and not drawn.
+        baseline: the name among `curves` that is drawn in grey, dashed; it need not be there.
+        efficiencies: signal efficiencies to mark by a thin line, where rejections are quoted.
+        noun: what the examples are, in the plural.
+
+    Raises:
+        InputError: no curve, or arrays of a curve that differ in length.
+    """
+    if not curves:
+        raise InputError("ROC: expected at least one curve, got none; give a mapping from names to curves")
+    figure = style.figure(4.6)
+    axes = figure.subplots()
+    number = 0
+    for name, curve in curves.items():
+        if name == baseline:
+            _draw_roc(axes, name, curve, style.GREY, "--")
+        else:
+            _draw_roc(axes, name, curve, style.colour(number), style.dash(number))
+            number += 1
+    chance = np.geomspace(1e-3, 1, 200)
+    top = max([axes.dataLim.y1, 10.0])
+    axes.plot(chance, 1 / chance, ":", color=style.GREY, linewidth=1, label="random")
+    for efficiency in efficiencies:
+        axes.axvline(efficiency, color=style.GREY, linewidth=0.6, zorder=0)
+    axes.set(xlim=(0, 1), yscale="log", ylim=(1, 2 * top))
+    axes.set(xlabel=r"Signal efficiency $\varepsilon_S$", ylabel=r"Background rejection $1/\varepsilon_B$")
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.grid(True)
+    axes.legend(loc="upper right")
+    style.footnote(figure, f"Bands: 68 % statistical. Drawn where at least {LEAST_PASSING} background {noun} pass.")
+    return figure
+
+
+def _draw_roc(axes: Axes, name: str, curve: RocCurve, colour: str, dash: str) -> None:
+    points = [np.asarray(values, np.float64) for values in curve[:2]]
+    passing = points[1] * curve.background_count
+    if curve.rejection_lower is None or curve.rejection_upper is None:
+        low, high = style.wilson(np.minimum(passing, curve.background_count), np.full_like(passing, curve.background_count))
+        points += [1 / high, 1 / np.where(low == 0, np.nan, low)]
+    else:
+        points += [np.asarray(values, np.float64) for values in (curve.rejection_lower, curve.rejection_upper)]
+    if len({values.shape for values in points}) > 1 or points[0].ndim != 1:
+        raise InputError(f"{name}: expected arrays [point] of one length, got shapes {[v.shape for v in points]}; give one grid")
+    enough = passing >= LEAST_PASSING * (1 - 1e-6)  # efficiencies are rounded: 5/7500 times 7500 may be 4.9999995
+    signal, background, lower, upper = (values[enough] for values in points)
+    area = "" if curve.auc is None or np.isnan(curve.auc) else f" (AUC {curve.auc:.4f})"
+    missing = "" if len(signal) else f": fewer than {LEAST_PASSING} background examples" if passing.size else ""
+    if np.isnan(passing).all():
+        missing = ": not defined, one class only"
+    axes.plot(signal, 1 / background, dash, color=colour, label=f"{style.literal(name)}{area}{missing}")
+    axes.fill_between(signal, lower, upper, color=colour, alpha=0.2, linewidth=0)
+
+
+@style.context()
+def confusion_matrix(counts: ArrayLike, names: Sequence[str] | None = None) -> Figure:
+    """Counts of examples by true class (rows) and predicted class (columns), with the percentage of each row.
+
+    The colour is the part of the row: the diagonal shows the recalls. Up to 10 classes counts stand above the percentages, up to 40
+    percentages alone, beyond that the colour speaks. A class without examples has "–" in its row.
+
+    Args:
+        counts: [true, predicted], not negative.
+        names: of the classes; numbers if none are given.
+
+    Raises:
+        InputError: counts that are not a square matrix or negative, or another number of names.
+    """
+    matrix = np.asarray(counts)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.size or not (matrix >= 0).all():
+        raise InputError(f"confusion matrix: expected counts [class, class], got shape {matrix.shape} or negative counts")
+    classes = len(matrix)
+    names = [str(i) for i in range(classes)] if names is None else names
+    if len(names) != classes:
+        raise InputError(f"confusion matrix: expected {classes} class names, got {len(names)}; name every class once")
+    totals = matrix.sum(axis=1, keepdims=True)
+    parts = np.divide(matrix, totals, out=np.full(matrix.shape, np.nan), where=totals > 0)
+    side = float(np.clip(0.62 * classes if classes <= 10 else 0.32 * classes, 2.6, 11))
+    figure = style.figure(side + 0.9, width=side + 2.2)
+    axes = figure.subplots()
+    drawn = axes.imshow(np.ma.masked_invalid(parts), cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(drawn, ax=axes, label="fraction of the true class", shrink=0.9)
+    _name_classes(axes, [style.literal(name, longest=20) for name in names])
+    _write_cells(axes, matrix, parts)
+    right, total = np.trace(matrix), matrix.sum()
+    axes.set_title(f"accuracy {right / total:.4f} of {total:,.0f}" if total else "no examples")
+    return figure
+
+
+def _name_classes(axes: Axes, names: list[str]) -> None:
+    every = -(-len(names) // 40)  # more than 40 names would overlap
+    shown = range(0, len(names), every)
+    turned = 0 if max(map(len, names)) * len(names) <= 30 else 90
+    axes.set_xticks(shown, names[::every], rotation=turned)
+    axes.set_yticks(shown, names[::every])
+    axes.set(xlabel="Predicted class", ylabel="True class")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+
+
+def _write_cells(axes: Axes, matrix: np.ndarray, parts: np.ndarray) -> None:
+    if len(matrix) > 40:
+        return
+    few = len(matrix) <= 10
+    for (true, predicted), part in np.ndenumerate(parts):
+        if np.isnan(part):
+            text = "–"
+        elif few:
+            text = f"{matrix[true, predicted]:,.0f}\n{100 * part:.1f} %"
+        else:
+            text = f"{100 * part:.0f}" if matrix[true, predicted] else ""  # "0" is less than half a percent, empty is none
+        light = not np.isnan(part) and part > 0.55
+        size = 10 if len(matrix) < 5 else 7.5 if few else 6.5
+        axes.text(predicted, true, text, ha="center", va="center", fontsize=size, color="white" if light else "black")
+
+
+@style.context()
+def score_distributions(
+    scores_by_class: Mapping[str, ArrayLike],
+    *,
+    label: str = "Score",
+    noun: str = "jets",
+    bins: int = 40,
+    log: bool = False,
+) -> Figure:
+    """Histograms of the score in every class: the fraction of the class in each bin, with its statistical error.
+
+    The range is [0, 1] where all scores are probabilities, else that of the scores, so that no example is left out. Errors are 68 %
+    Wilson intervals, drawn where a bin is not empty.
+
+    Args:
+        scores_by_class: for each class [example]; a class without examples is named and not drawn.
+        label: of the horizontal axis.
+        noun: what the examples are, in the plural.
+        bins: number of equal bins.
+        log: a logarithmic vertical axis.
+
+    Raises:
+        InputError: no class, or a score that is not finite.
+    """
+    if not scores_by_class:
+        raise InputError("score distributions: expected at least one class, got none; give a mapping from names to scores")
+    scores = {name: np.asarray(values, np.float64).ravel() for name, values in scores_by_class.items()}
+    for name, values in scores.items():
+        if not np.isfinite(values).all():
+            raise InputError(f"{name}: expected finite scores, got {int((~np.isfinite(values)).sum())} that are not")
+    together = np.concatenate(list(scores.values()))
+    figure = style.figure(3.4)
+    axes = figure.subplots()
+    if not together.size:
+        style.note(axes, f"no {noun}")
+        return figure
+    inside = together.min() >= 0 and together.max() <= 1
+    edges = np.histogram_bin_edges(together, bins, (0.0, 1.0) if inside else None)
+    for index, (name, values) in enumerate(scores.items()):
+        _draw_histogram(axes, np.histogram(values, edges)[0], edges, index, f"{style.literal(name)}, {len(values):,} {noun}")
+    axes.set(xlabel=label, ylabel=f"Fraction of {noun} per bin", xlim=(edges[0], edges[-1]))
+    if log:
+        axes.set_yscale("log")
+        smallest = min(1 / len(values) for values in scores.values() if len(values))
+        axes.set_ylim(bottom=smallest / 2)
+    else:
+        axes.set_ylim(bottom=0)
+    axes.legend(loc="best")
+    return figure
+
+
+def _draw_histogram(axes: Axes, counts: np.ndarray, edges: np.ndarray, index: int, label: str) -> None:
+    total = counts.sum()
+    fractions = counts / max(total, 1)
+    colour = style.colour(index)
+    axes.stairs(fractions, edges, color=colour, linestyle=style.dash(index), linewidth=1.4, label=label)
+    axes.stairs(fractions, edges, fill=True, color=colour, alpha=0.12)
+    filled = counts > 0
+    low, high = style.wilson(counts[filled], np.full(filled.sum(), total))
+    middle, height = ((edges[1:] + edges[:-1]) / 2)[filled], fractions[filled]
+    axes.errorbar(middle, height, [height - low, high - height], fmt="none", ecolor=colour, elinewidth=1)
+
+
+@style.context()
+def reliability(probabilities: ArrayLike, labels: ArrayLike, *, bins: int = 15, noun: str = "jets") -> Figure:
+    """Observed frequency against predicted probability in equal bins, with binomial errors, over the number of examples.
+
+    Points on the diagonal mean that the probabilities are right. Each point stands at the mean probability of its bin
+    ((i - 1)/m, i/m]; errors are 68 % Wilson intervals; empty bins have no point.
+
+    Args:
+        probabilities: [example], of the label 1, in [0, 1].
+        labels: [example], 0 or 1.
+        bins: number of equal bins m.
+        noun: what the examples are, in the plural.
+
+    Raises:
+        InputError: arrays of different length, probabilities outside [0, 1], or other labels.
+    """
+    p, y = np.asarray(probabilities, np.float64).ravel(), np.asarray(labels).ravel()
+    if p.shape != y.shape:
+        raise InputError(f"reliability: expected a label for each probability, got {len(y)} for {len(p)}")
+    if not ((p >= 0) & (p <= 1)).all() or not np.isin(y, (0, 1)).all():
+        raise InputError("reliability: expected probabilities in [0, 1] and labels 0 or 1, got others; give sigmoid outputs")
+    figure = style.figure(4.9, width=4.8)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    edges = np.linspace(0, 1, bins + 1)
+    index = np.searchsorted(edges[1:-1], p, side="left")
+    counts, ones, total = (np.bincount(index, weights, bins) for weights in (None, y, p))
+    filled = counts > 0
+    low, high = style.wilson(ones[filled], counts[filled])
+    observed, predicted = ones[filled] / counts[filled], total[filled] / counts[filled]
+    upper.plot([0, 1], [0, 1], ":", color=style.GREY, linewidth=1, label="perfect calibration")
+    errors = [observed - low, high - observed]
+    upper.errorbar(predicted, observed, errors, fmt="o", color=style.colour(0), elinewidth=1, label=style.counted(len(p), noun))
+    upper.set(xlim=(0, 1), ylim=(0, 1), ylabel="Observed frequency")
+    upper.legend(loc="upper left")
+    lower.stairs(counts, edges, fill=True, color=style.colour(0), alpha=0.4)
+    lower.set(xlabel="Predicted probability", ylabel=f"{noun.capitalize()} per bin")
+    lower.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+    return figure

@@ -1,0 +1,104 @@
+"""One look for every figure: colours, sizes, and the context in which figures are made and drawn."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import matplotlib.style
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+WIDTH = 7.0  # inches, the text width of a page: at 96 pixels an inch what a report shows
+GREY = "#767676"  # the lightest grey that is still readable on white (contrast 4.5 : 1, WCAG 2.1)
+
+# Distinguishable with every common colour blindness: Okabe and Ito 2008, "Color Universal Design"; yellow, which is faint
+# on white, comes last.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+_MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
+_DASHES = ("-", "--", "-.", ":")
+
+_STYLE: dict[str, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same text on every machine
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.labelsize": 9.5,
+    "legend.fontsize": 8.5,
+    "legend.frameon": False,
+    "figure.titlesize": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.7,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 4,
+    "image.interpolation": "none",
+}
+
+
+@contextlib.contextmanager
+def context() -> Iterator[None]:
+    """The library's look inside a `with` block, or, as the decorator `@context()`, inside a function.
+
+    It starts from matplotlib's own defaults, so that a user's matplotlibrc changes no figure, and restores every setting.
+    """
+    with matplotlib.style.context(["default", _STYLE]):
+        yield
+
+
+def figure(height: float, *, width: float = WIDTH) -> Figure:
+    """An empty figure of this size in inches; titles, labels and colour bars are kept inside and apart."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def colour(index: int) -> str:
+    """Colour number `index` of the palette, which starts again after the last."""
+    return PALETTE[index % len(PALETTE)]
+
+
+def dash(index: int) -> str:
+    """A line style that changes when the colours start again, so that 32 lines stay apart."""
+    return _DASHES[index // len(PALETTE) % len(_DASHES)]
+
+
+def marker(index: int) -> str:
+    """A marker that changes when the colours start again, so that 64 classes stay apart."""
+    return _MARKERS[index // len(PALETTE) % len(_MARKERS)]
+
+
+def literal(name: object, *, longest: int = 40) -> str:
+    """A user's name as text: at most `longest` characters, "$" not read as mathematics, a leading "_" not as a hidden label."""
+    text = " ".join(str(name).split())
+    text = text if len(text) <= longest else text[: longest - 1] + "…"
+    text = text.replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
+
+
+def note(axes: Axes, text: str) -> None:
+    """Say in the middle of empty axes why they are empty."""
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=GREY, wrap=True)
+    axes.set(xticks=[], yticks=[])
+
+
+def footnote(figure: Figure, text: str) -> None:
+    """Small grey text under everything else."""
+    figure.supxlabel(text, fontsize=7.5, color=GREY)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: "1 jet", "10,000 jets"; `noun` is a plural in -s."""
+    return f"{number:,} {noun.removesuffix('s') if number == 1 else noun}"
+
+
+def wilson(successes: np.ndarray, trials: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the 68.3 % score interval of a probability, of which `successes` in `trials` were seen.
+
+    (k + 1/2 +- sqrt(k (n - k) / n + 1/4)) / (n + 1): Wilson 1927, J. Am. Statist. Assoc. 22, 209, with z = 1. It has a width
+    at k = 0 and k = n. [0, 1] for no trials.
+    """
+    k, n = np.asarray(successes, np.float64), np.asarray(trials, np.float64)
+    spread = np.sqrt(k * (1 - k / np.where(n == 0, 1, n)) + 0.25)
+    return np.clip((k + 0.5 - spread) / (n + 1), 0, 1), np.clip((k + 0.5 + spread) / (n + 1), 0, 1)

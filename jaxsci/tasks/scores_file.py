@@ -1,0 +1,73 @@
+"""Predictions written as they come, in the format of the file's name; the file is whole or absent."""
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from jaxsci.errors import InputError
+from jaxsci.files import replacing
+
+Columns = Mapping[str, np.ndarray]  # of one chunk of examples, each [example]
+SUFFIXES = (".csv", ".h5", ".npz")
+
+
+def check(path: Path) -> None:
+    """Raise InputError unless the name ends in a format that can be written."""
+    if path.suffix not in SUFFIXES:
+        raise InputError(f"{path}: expected a name that ends in {', '.join(SUFFIXES)}, got {path.suffix!r}; rename the output")
+
+
+def write(path: Path, chunks: Iterable[Columns]) -> None:
+    """Write the columns of all chunks, one chunk in memory at a time (.npz: the columns of all).
+
+    Raises:
+        InputError: another suffix than .csv, .h5 or .npz, or no example at all.
+    """
+    check(path)
+    with replacing(path) as temporary:
+        {".csv": _write_csv, ".h5": _write_hdf5, ".npz": _write_npz}[path.suffix](temporary, iter(chunks))
+
+
+def _first(chunks: Iterator[Columns]) -> Columns:
+    for chunk in chunks:
+        return chunk
+    raise InputError("expected at least one example to predict, got none; check the input file")
+
+
+def _write_csv(path: Path, chunks: Iterator[Columns]) -> None:
+    first = _first(chunks)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(first)
+        for chunk in _chain(first, chunks):
+            writer.writerows(zip(*(column.tolist() for column in chunk.values()), strict=True))
+
+
+def _write_hdf5(path: Path, chunks: Iterator[Columns]) -> None:
+    import h5py
+
+    first = _first(chunks)
+    with h5py.File(path, "w") as file:
+        for name, column in first.items():
+            file.create_dataset(name, shape=(0, *column.shape[1:]), maxshape=(None, *column.shape[1:]), dtype=column.dtype, chunks=True)
+        for chunk in _chain(first, chunks):
+            for name, column in chunk.items():
+                dataset = file[name]
+                dataset.resize(len(dataset) + len(column), axis=0)
+                dataset[-len(column) :] = column
+
+
+def _write_npz(path: Path, chunks: Iterator[Columns]) -> None:
+    first = _first(chunks)
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in first}
+    for chunk in _chain(first, chunks):
+        for name, column in chunk.items():
+            columns[name].append(column)
+    np.savez(path, **{name: np.concatenate(parts) for name, parts in columns.items()})
+
+
+def _chain(first: Columns, rest: Iterator[Columns]) -> Iterator[Columns]:
+    yield first
+    yield from rest

@@ -61,7 +61,7 @@ class TrainTopTagging:
 class TrainImages:
     """Classify images of your own, or compress them with an autoencoder."""
 
-    data: Path
+    data: Annotated[Path | None, arg(metavar="FILE")] = None
     """.npz with `x` [image, height, width(, channel)] and `y` [image], or gzipped IDX images."""
     labels: Path | None = None
     """IDX labels; default: the file beside the images with `labels-idx1` in its name."""
@@ -193,7 +193,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         configure_jax()
         run(command)
     except KeyboardInterrupt:
-        _fail("interrupted; what was finished is kept, go on with --resume (training) or the same command (generation)", 130)
+        _fail(
+            "interrupted; what was finished is kept, go on with --resume (training) or the same command (generation)",
+            130,
+        )
     except (InputError, ArithmeticError, OSError) as error:
         if debug:
             raise
@@ -252,7 +255,9 @@ def _task_of(folder: Path) -> Any:
     task = runs.read_config(folder)["task"]
     known = {top_tagging.TASK: top_tagging, images.TASK: images}
     if task not in known:
-        raise InputError(f"{folder}: expected a run of {' or '.join(known)}, got one of {task}; use the version that made it")
+        raise InputError(
+            f"{folder}: expected a run of {' or '.join(known)}, got one of {task}; use the version that made it"
+        )
     return known[task]
 
 
@@ -322,3 +327,7 @@ def _one_line(error: BaseException) -> str:
 def _fail(message: str, code: int) -> None:
     print(f"error: {message}", file=sys.stderr)
     raise SystemExit(code)
+
+
+if __name__ == "__main__":
+    main()

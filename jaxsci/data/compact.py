@@ -6,7 +6,7 @@ each constituent, hardest first:
 - `log_pt`, uint16: ln(pT / GeV) in equal steps over the range of the file, coded as the fall from the constituent before it, which is
   small and compresses well. For pT from 1 MeV to 1 TeV the step is 2.1e-4, so pT is exact to 1.1e-4 (relative).
 - `rapidity`, `phi`, int16: offsets from the jet axis in equal steps over the range of the file. For jets of radius 0.8 (offsets
-  below 1) the step is 3.1e-5, so an angle is exact to 1.6e-5.
+  below 1) the step is 3.1e-5, so phi is exact to 1.6e-5, and the pseudorapidity to 1.6e-5 E / \\|p\\|.
 - `species`, uint8: the index in `MASSES` of the particle whose mass, with the momentum, gives the energy most nearly.
 
 The mass of a jet changes by about 3e-5 (relative, root mean square); its pT by less. Constituents come back sorted by pT.
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxsci.data import kinematics
+from jaxsci.data import checks, kinematics
 from jaxsci.errors import InputError
 from jaxsci.files import replacing
 
@@ -28,8 +28,18 @@ VERSION = 1
 # live long enough to be seen; calorimeter cells are massless, tracks are given the mass of the pion.
 MASSES = (0.0, 0.00051099895, 0.1056583755, 0.13957039, 0.493677, 0.497611, 0.93827209, 0.93956542)
 
+_WIDTH_MAX = 255  # counts are uint8
 _ROWS = 1000  # jets worked on at once: bounds the memory
-_DATASETS = {"labels": "u1", "counts": "u1", "axis": "f4", "log_pt": "u2", "rapidity": "i2", "phi": "i2", "species": "u1", "masses": "f8"}
+_DATASETS = {
+    "labels": "u1",
+    "counts": "u1",
+    "axis": "f4",
+    "log_pt": "u2",
+    "rapidity": "i2",
+    "phi": "i2",
+    "species": "u1",
+    "masses": "f8",
+}
 
 
 def write(path: str | Path, constituents: np.ndarray, labels: np.ndarray, attributes: Mapping[str, Any]) -> None:
@@ -59,7 +69,12 @@ def write(path: str | Path, constituents: np.ndarray, labels: np.ndarray, attrib
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs.update(attributes)
         file.attrs.update(
-            format=FORMAT, format_version=VERSION, width=width, log_low=log_low, log_step=log_step, angle_step=angle_step
+            format=FORMAT,
+            format_version=VERSION,
+            width=width,
+            log_low=log_low,
+            log_step=log_step,
+            angle_step=angle_step,
         )
         for name, column in columns.items():
             file.create_dataset(name, data=column, chunks=True, compression="gzip", compression_opts=9, shuffle=True)
@@ -75,15 +90,9 @@ def read(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     """
     import h5py
 
-    path = Path(path)
-    if not path.is_file():
-        raise _unreadable(path, "no such file")
-    try:
-        with h5py.File(path, "r") as file:
-            attributes = dict(file.attrs)
-            columns = {name: file[name][()] for name in _DATASETS if name in file}
-    except (OSError, RuntimeError) as error:  # h5py's messages are long and many-lined
-        raise _unreadable(path, str(error).splitlines()[0]) from error
+    with checks.reading(path, f"a file in the {FORMAT} format") as path, h5py.File(path, "r") as file:
+        attributes = dict(file.attrs)
+        columns = {name: file[name][()] for name in _DATASETS if name in file}
     _check_columns(path, attributes, columns)
     counts = columns["counts"].astype(np.int64)
     ends = np.cumsum(counts)
@@ -98,7 +107,7 @@ def read(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
 
 def _blocks(constituents: np.ndarray) -> Iterator[np.ndarray]:
     """Blocks of jets in float64."""
-    for start in range(0, len(constituents), _ROWS):
+    for start in range(0, max(len(constituents), 1), _ROWS):  # no jets: one empty block
         yield np.asarray(constituents[start : start + _ROWS], np.float64)
 
 
@@ -183,7 +192,7 @@ def _decode(
 
 def _check_jets(path: str | Path, constituents: np.ndarray, labels: np.ndarray) -> None:
     shape = constituents.shape
-    if len(shape) != 3 or shape[1] > 255 or shape[2] != 4 or labels.shape != shape[:1]:
+    if len(shape) != 3 or shape[1] > _WIDTH_MAX or shape[2] != 4 or labels.shape != shape[:1]:
         raise InputError(
             f"{path}: expected constituents [n, up to 255, 4] and labels [n], came {list(shape)} and {list(labels.shape)}; "
             "give each jet its hardest constituents as (E, px, py, pz) and one label"
@@ -200,7 +209,9 @@ def _check_jets(path: str | Path, constituents: np.ndarray, labels: np.ndarray) 
 
 def _check_columns(path: Path, attributes: Mapping[str, Any], columns: Mapping[str, np.ndarray]) -> None:
     if attributes.get("format") != FORMAT or attributes.get("format_version") != VERSION:
-        found = f"{attributes.get('format', 'no format attribute')}, version {attributes.get('format_version', 'unknown')}"
+        found = (
+            f"{attributes.get('format', 'no format attribute')}, version {attributes.get('format_version', 'unknown')}"
+        )
         raise _unreadable(path, found)
     for name, kind in _DATASETS.items():
         if name not in columns or columns[name].dtype != np.dtype(kind):
@@ -210,12 +221,16 @@ def _check_columns(path: Path, attributes: Mapping[str, Any], columns: Mapping[s
     for name, shape in shapes.items():
         if columns[name].shape != shape:
             raise _unreadable(path, f"{name} of shape {list(columns[name].shape)} where {list(shape)} is due")
-    if n and columns["counts"].max() > attributes.get("width", 0):
-        raise _unreadable(path, "jets longer than the width")
-    if total and columns["species"].max() >= len(columns["masses"]):
+    for name in ("width", "log_low", "log_step", "angle_step"):
+        value = attributes.get(name)
+        if not isinstance(value, np.number) or not np.isfinite(value):
+            raise _unreadable(path, f"no number {name}")
+    if not int(columns["counts"].max(initial=0)) <= attributes["width"] <= _WIDTH_MAX:
+        raise _unreadable(
+            path, f"up to {int(columns['counts'].max(initial=0))} constituents in a width of {attributes['width']}"
+        )
+    if int(columns["species"].max(initial=0)) >= len(columns["masses"]):
         raise _unreadable(path, "constituents of unknown species")
-    if not all(np.isfinite(attributes.get(name, np.nan)) for name in ("log_low", "log_step", "angle_step")):
-        raise _unreadable(path, "no step of ln pT and of the angles")
 
 
 def _unreadable(path: Path, found: str) -> InputError:

@@ -4,8 +4,9 @@ Charged particles bend in the solenoid and leave tracks; all particles but muons
 hadronic calorimeter; particle flow then subtracts from each cell the energy of the tracks that point to it, so that charged energy
 is not counted twice. What comes out, and is clustered into jets, are tracks and the neutral excess of cells.
 
-Every number is that of the default ATLAS card of Delphes 3 (`cards/delphes_card_ATLAS.tcl` of github.com/delphes/delphes, 2017; arXiv:1307.6346),
-which takes the calorimeters' resolutions from ATLAS's beam tests (JINST 3 (2008) S08003, arXiv:physics/0608012, arXiv:hep-ex/0004009).
+The numbers, unless another source stands beside one, are those of the default ATLAS card of Delphes 3
+(`cards/delphes_card_ATLAS.tcl` of github.com/delphes/delphes, 2017; arXiv:1307.6346), which takes the resolutions of the calorimeters
+from ATLAS's beam tests (JINST 3 (2008) S08003, arXiv:physics/0608012, arXiv:hep-ex/0004009).
 Left out: decays in flight, showers wider than a cell, noise without a particle, pile-up, the material before the calorimeters.
 """
 
@@ -21,7 +22,7 @@ FIELD = 2.0  # tesla, along the beam
 RADIUS = 1.15  # m, of the field
 HALF_LENGTH = 3.51  # m, of the field
 TRACK_ETA_MAX = 2.5
-TRACK_PT_MIN = 0.5  # GeV
+TRACK_PT_MIN = 0.5  # GeV: of ATLAS's default track reconstruction (CERN Document Server 2718583); 0.1 in the card
 SIGNIFICANCE_MIN = 2.0  # standard deviations of energy that make a cell, or the excess over its tracks, count
 
 ELECTRON, MUON, PHOTON, NEUTRAL_KAON = 11, 13, 22, 130  # PDG codes; a hadronic cell is given the last one
@@ -58,13 +59,22 @@ def simulate(particles: Particles, rng: np.random.Generator) -> Particles:
     for calorimeter, mask in ((_ECAL, electromagnetic), (_HCAL, ~electromagnetic & (kind != MUON))):
         seen = np.flatnonzero(mask & (np.abs(eta) < calorimeter.eta_edges[-1]))
         flow = _energy_flow(
-            calorimeter, event[seen], eta[seen], phi[seen], particles.momenta[seen, 0], tracks.energy[seen], tracks.error[seen], rng
+            calorimeter,
+            event[seen],
+            eta[seen],
+            phi[seen],
+            particles.momenta[seen, 0],
+            tracks.energy[seen],
+            tracks.error[seen],
+            rng,
         )
         pt[seen] *= flow.track_scale
         species = np.full(len(flow.event), calorimeter.species, np.int32)
         pieces.append((flow.event, flow.momenta, np.zeros(len(flow.event)), species))
     (found,) = np.nonzero(pt > 0)
-    pieces.append((event[found], _track_momenta(particles, pt)[found], particles.charge[found], particles.species[found]))
+    pieces.append(
+        (event[found], _track_momenta(particles, pt)[found], particles.charge[found], particles.species[found])
+    )
     events, momenta, charge, species = (np.concatenate(columns) for columns in zip(*pieces, strict=True))
     order = np.argsort(events, kind="stable")
     counts = np.bincount(events, minlength=len(particles.counts))

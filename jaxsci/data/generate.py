@@ -22,9 +22,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import jaxsci
+from jaxsci.data import checks, pythia
 from jaxsci.data import compact as compact_format
 from jaxsci.data import detector as detector_simulation
-from jaxsci.data import pythia
 from jaxsci.errors import InputError
 from jaxsci.files import replacing
 
@@ -36,7 +36,7 @@ _PYTHIA_SEEDS = 900_000_000  # Pythia takes 1 to this
 
 
 class _Chunk(NamedTuple):
-    index: int
+    number: int
     rows: int
     seed: int
     detector: bool
@@ -84,8 +84,7 @@ def generate_jets(
     attributes = _attributes(n, seed, detector, compact)
     try:
         chunks = _chunks(out, n, seed, detector)
-        missing = [chunk for chunk in chunks if not _is_finished(chunk)]
-        _make_parts(missing, len(chunks), processes or os.cpu_count() or 1, progress)
+        _make_parts(chunks, processes or os.cpu_count() or 1, progress)
         _join(out, chunks, attributes, compact)
     except OSError as error:
         reason = error.strerror or str(error).splitlines()[0]
@@ -105,7 +104,7 @@ def _chunks(out: Path, n: int, seed: int, detector: bool) -> list[_Chunk]:
     settings = json.dumps({"seed": seed, "detector": detector, **_physics(detector)}, sort_keys=True)
     folder = _parts_folder(out)
     return [
-        _Chunk(index, rows, seed, detector, folder / f"{index:06d}.h5", settings) for index, rows in enumerate(sizes)
+        _Chunk(number, rows, seed, detector, folder / f"{number:06d}.h5", settings) for number, rows in enumerate(sizes)
     ]
 
 
@@ -115,24 +114,25 @@ def _is_finished(chunk: _Chunk) -> bool:
 
     if not chunk.path.exists():
         return False
-    with h5py.File(chunk.path, "r") as file:
-        found, rows = file.attrs.get("settings"), len(file["labels"])
-    if (found, rows) == (chunk.settings, chunk.rows):
-        return True
+    with checks.reading(chunk.path, "a chunk of jets"), h5py.File(chunk.path, "r") as file:
+        if file.attrs.get("settings") == chunk.settings and file.attrs.get("rows") == chunk.rows:
+            return True
     raise InputError(
-        f"{chunk.path}: expected {chunk.rows} jets of this command's seed, detector, cuts and versions, found others "
-        f"({rows} jets); remove the folder {chunk.path.parent} or choose another --out"
+        f"{chunk.path}: expected a chunk of {chunk.rows} jets made with this command's seed, detector, cuts and versions, found "
+        f"another; finish that generation, remove the folder {chunk.path.parent} or choose another --out"
     )
 
 
-def _make_parts(missing: list[_Chunk], total: int, processes: int, progress: bool) -> None:
-    """Make the missing chunks; on any error, Ctrl-C included, the workers end at once."""
+def _make_parts(chunks: list[_Chunk], processes: int, progress: bool) -> None:
+    """Make the chunks that are missing; on any error, Ctrl-C included, the workers end at once."""
+    missing = [chunk for chunk in chunks if not _is_finished(chunk)]
     if not missing:
         return
-    context = multiprocessing.get_context("spawn")  # fork would copy the threads of JAX, if it runs, in an unknown state
+    # A forked worker would hold copies of JAX's threads in an unknown state, where JAX runs.
+    context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
     with (
-        _progress(missing, total, progress) as advance,
+        _progress(chunks, missing, progress) as advance,
         ProcessPoolExecutor(min(processes, len(missing)), context, _start_worker) as pool,
     ):
         try:
@@ -152,17 +152,22 @@ def _make_parts(missing: list[_Chunk], total: int, processes: int, progress: boo
 
 
 @contextlib.contextmanager
-def _progress(missing: list[_Chunk], total: int, progress: bool) -> Iterator[Callable[[int], None]]:
-    """A bar over the jets to make; yields the function that moves it on."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+def _progress(chunks: list[_Chunk], missing: list[_Chunk], progress: bool) -> Iterator[Callable[[int], None]]:
+    """A bar over the jets, on the error stream; yields the function that moves it on."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
-    resumed = f" ({total - len(missing)} of {total} chunks were ready)" if len(missing) < total else ""
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-        TimeElapsedColumn(), TextColumn("elapsed,"), TimeRemainingColumn(), TextColumn("left"),
-    )  # fmt: skip
-    with Progress(*columns, disable=not progress) as bar:
-        task = bar.add_task(f"jets{resumed}", total=sum(chunk.rows for chunk in missing))
+    columns = (TextColumn("jets"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    ready = sum(chunk.rows for chunk in chunks) - sum(chunk.rows for chunk in missing)
+    with Progress(*columns, console=Console(stderr=True), disable=not progress) as bar:
+        task = bar.add_task("", total=ready + sum(chunk.rows for chunk in missing), completed=ready)
         yield lambda rows: bar.advance(task, rows)
 
 
@@ -170,8 +175,13 @@ def _start_worker() -> None:
     """Leave Ctrl-C to the parent, which ends the workers, and end when the parent is gone, however it went."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+
+    def end_with_parent() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def _make_part(chunk: _Chunk) -> int:
@@ -180,10 +190,12 @@ def _make_part(chunk: _Chunk) -> int:
 
     jets = np.concatenate([_one_class(chunk, label) for label in (pythia.TOP, pythia.QCD)])
     labels = np.repeat(np.array([pythia.TOP, pythia.QCD], np.uint8), chunk.rows // 2)
-    order = np.random.default_rng([chunk.seed, chunk.index]).permutation(chunk.rows)
+    order = np.random.default_rng([chunk.seed, chunk.number]).permutation(chunk.rows)
     with replacing(chunk.path) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs["settings"] = chunk.settings
-        file.create_dataset("constituents", data=jets[order], chunks=True, compression="gzip", compression_opts=1, shuffle=True)
+        file.attrs.update(settings=chunk.settings, rows=chunk.rows)
+        file.create_dataset(
+            "constituents", data=jets[order], chunks=True, compression="gzip", compression_opts=1, shuffle=True
+        )
         file.create_dataset("labels", data=labels[order])
     return chunk.rows
 
@@ -191,10 +203,10 @@ def _make_part(chunk: _Chunk) -> int:
 def _one_class(chunk: _Chunk, label: int) -> np.ndarray:
     # Consecutive seeds from a start that hashes the user's: no two chunks of a generation share one.
     start = int(np.random.SeedSequence(chunk.seed).generate_state(1, np.uint64)[0])
-    pythia_seed = (start + 2 * chunk.index + label) % _PYTHIA_SEEDS + 1
+    pythia_seed = (start + 2 * chunk.number + label) % _PYTHIA_SEEDS + 1
     detector = None
     if chunk.detector:
-        rng = np.random.default_rng([chunk.seed, chunk.index, label])
+        rng = np.random.default_rng([chunk.seed, chunk.number, label])
         detector = functools.partial(detector_simulation.simulate, rng=rng)
     return pythia.sample_jets(label, chunk.rows // 2, pythia_seed, detector=detector)
 

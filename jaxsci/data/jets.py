@@ -10,6 +10,7 @@ Formats, told apart by content:
 """
 
 import contextlib
+import math
 import zipfile
 from collections.abc import Iterator
 from importlib import resources
@@ -23,7 +24,8 @@ from jaxsci.data.records import Records
 from jaxsci.errors import InputError
 
 _EXPECTED = "jets in an HDF5 or .npz file"
-_JETS_AT_ONCE = 10_000  # with 200 constituents some 250 MB while they are read and checked
+_JETS_AT_ONCE = 10_000
+_NUMBERS_AT_ONCE = 8_000_000  # some 250 MB while they are read and checked
 
 
 class JetSample(NamedTuple):
@@ -37,7 +39,7 @@ class JetSample(NamedTuple):
 
 
 def read(path: str | Path, *, labels: Literal["required", "optional"] = "required") -> JetSample:
-    """Read all jets of a file; needs the memory of the arrays it returns and less than 1 GiB more.
+    """Read all jets of a file; needs the memory of the arrays it returns and less than 1 GiB more (the compact format: twice the arrays).
 
     Raises:
         InputError: the file is missing, damaged or of no known format; an array is missing or of a wrong shape or type; a number cannot
@@ -52,7 +54,7 @@ def read(path: str | Path, *, labels: Literal["required", "optional"] = "require
         try:
             jets = np.empty(source.shape, np.float32)
         except MemoryError as error:
-            size = 4 * np.prod(source.shape, dtype=np.float64) / 2**30
+            size = 4 * math.prod(source.shape) / 2**30
             raise InputError(
                 f"{path}: expected {size:.1f} GiB of free memory for its jets, came less; use a smaller file"
             ) from error
@@ -60,14 +62,14 @@ def read(path: str | Path, *, labels: Literal["required", "optional"] = "require
         row = 0
         for block, block_labels in _cleaned(Path(path), source, _JETS_AT_ONCE):
             jets[row : row + len(block)] = block
-            if marks is not None:
+            if marks is not None and block_labels is not None:
                 marks[row : row + len(block)] = block_labels
             row += len(block)
     return _sample(source, jets, marks)
 
 
 def stream(path: str | Path, *, chunk: int = _JETS_AT_ONCE) -> Iterator[JetSample]:
-    """Read a file `chunk` jets at a time, in bounded memory (the compact format excepted), with labels where there are any.
+    """Read a file up to `chunk` jets at a time, in bounded memory (the compact format excepted), with labels where there are any.
 
     Raises:
         InputError: as in `read`.
@@ -85,6 +87,20 @@ def count(path: str | Path) -> int:
     """
     with _opened(path) as source:
         return source.shape[0]
+
+
+def require_both_classes(labels: np.ndarray, path: str | Path) -> None:
+    """Training and evaluation need tops and background.
+
+    Raises:
+        InputError: all labels, read from `path`, are the same.
+    """
+    tops = int(np.count_nonzero(labels))
+    if tops in (0, len(labels)):
+        only, missing = ("top", "background") if tops else ("background", "top")
+        raise InputError(
+            f"{path}: expected jets of both classes, came {len(labels)} {only} jets only; add {missing} jets"
+        )
 
 
 def embedded() -> Path:
@@ -145,8 +161,8 @@ def _not_empty(path: Path, source: Records) -> Records:
 
 def _cleaned(path: Path, source: Records, rows: int) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     clean = checks.clean_images if source.images else checks.clean_constituents
-    row = 0
-    for jets, labels in source.blocks(rows):
+    row, numbers = 0, math.prod(source.shape[1:])
+    for jets, labels in source.blocks(max(1, min(rows, _NUMBERS_AT_ONCE // numbers))):
         yield clean(path, jets, row), None if labels is None else checks.clean_labels(path, labels, row)
         row += len(jets)
 

@@ -9,6 +9,7 @@ Pythia 8 and fastjet are licensed under the GPL; they are imported only when jet
 """
 
 import contextlib
+import importlib
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -26,11 +27,12 @@ ETA_MAX = 2.0  # of the jet axis
 PARTICLE_ETA_MAX = 4.9  # the reach of the ATLAS calorimeters, JINST 3 (2008) S08003
 MAX_CONSTITUENTS = 200
 PARTICLE_PT_MIN = 0.001  # GeV: Pythia radiates photons down to 1e-13 GeV, which no detector sees
-# GeV, of the hard process. It must lie far below the jets' pT: a jet gains pT by recoil against radiation. Of the jets that pass
-# the cuts, hard processes below 350 GeV give (4 +- 2) % of the tops and (2 +- 2) % of the QCD jets; below 500 GeV it would be 25 % and 35 %, of
-# higher mass and more constituents than the rest.
+# GeV, of the hard process. A jet gains pT by recoil against radiation, so this lies far below the jets' pT. It costs 5 % of the QCD jets
+# that would pass all cuts and 10 % of the top jets (measured down to 200 GeV); 500 GeV would cost 38 % and 29 %, and among QCD jets
+# those of larger mass and more constituents.
 PT_HAT_MIN = 350.0
-# GeV. Events whose leading jet of partons is softer are dropped before hadronisation.
+# GeV. Events whose leading jet of partons is softer are dropped before hadronisation, which saves half of the time. Less than 0.5 % of the
+# jets that pass all cuts come from such events, with and without the detector.
 PARTON_JET_PT_MIN = 510.0
 QCD, TOP = 0, 1  # labels
 
@@ -89,15 +91,14 @@ def sample_jets(
 
 def require_packages() -> None:
     """Raise InputError with the remedy unless pythia8mc, fastjet and awkward can be imported."""
-    try:
-        import awkward
-        import fastjet
-        import pythia8mc  # noqa: F401
-    except ImportError as error:
-        raise InputError(
-            f"jets: expected the packages pythia8mc, fastjet and awkward, found none called {error.name}; "
-            "install them with: pip install 'jaxsci[hep]'"
-        ) from error
+    for name in ("pythia8mc", "fastjet", "awkward"):
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise InputError(
+                f"jets: expected the packages pythia8mc, fastjet and awkward, {name} cannot be imported; "
+                "install them with: pip install 'jaxsci[hep]'"
+            ) from error
 
 
 def generate_events(label: int, seed: int) -> Iterator[Events]:
@@ -130,7 +131,7 @@ def _soft_event_veto() -> Any:
     """Pythia's hook that drops an event with no hard jet of partons: hadronisation costs more than all before it."""
     import pythia8mc
 
-    class SoftEventVeto(pythia8mc.UserHooks):  # type: ignore[misc]
+    class SoftEventVeto(pythia8mc.UserHooks):
         def __init__(self) -> None:
             super().__init__()
             self.jets = pythia8mc.SlowJet(-1, RADIUS, PARTON_JET_PT_MIN)  # -1: anti-kT
@@ -198,8 +199,8 @@ def _top_directions(record: _Record) -> np.ndarray:
     expected = np.tile([6, 24, 24, -6, -24, -24], record.n_events)
     if not np.array_equal(parent[quarks], expected):
         raise RuntimeError("Pythia's record of an event does not hold two hadronically decaying top quarks")
-    quarks = quarks.reshape(record.n_events, 2, 3)
-    momenta = record.momenta[np.concatenate([record.mother[quarks[..., :1]], quarks], axis=-1)]
+    partons = quarks.reshape(record.n_events, 2, 3)
+    momenta = record.momenta[np.concatenate([record.mother[partons[..., :1]], partons], axis=-1)]
     return np.stack([kinematics.eta(momenta), kinematics.phi(momenta)], axis=-1)
 
 

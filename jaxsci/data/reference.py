@@ -65,11 +65,11 @@ def records(path: Path, group: Any) -> Records:
 
 def list_of_strings(pickled: bytes) -> list[str] | None:
     """The strings of a pickled list of strings, without unpickling it; None if it is anything else."""
-    strings = []
+    strings: list[str] = []
     try:
         for opcode, argument, _ in pickletools.genops(pickled):
             if opcode.name in _STRING_OPCODES:
-                strings.append(argument)
+                strings.append(str(argument))
             elif opcode.name not in _LIST_OPCODES | _MEMO_OPCODES:
                 return None
     except Exception:  # genops raises many types on what is no pickle
@@ -78,9 +78,11 @@ def list_of_strings(pickled: bytes) -> list[str] | None:
 
 
 def _columns(table: Any) -> dict[str, tuple[str, int]]:
-    """Where each column of the DataFrame is: (field of the table, index in the field)."""
-    columns = {}
+    """Where each column of numbers is: (field of the table, index in the field)."""
+    columns: dict[str, tuple[str, int]] = {}
     for field in table.dtype.names:
+        if table.dtype[field].base.kind not in "biuf":
+            continue
         pickled = table.attrs.get(f"{field}_kind")
         names = list_of_strings(bytes(pickled)) if isinstance(pickled, bytes) else None
         width = int(np.prod(table.dtype[field].shape))

@@ -151,12 +151,15 @@ def auc_interval(scores: Array, labels: Array, weight: Array | None = None, *, l
     area = auc(scores, labels, weight)
     error = jnp.sqrt(auc_covariance(scores[None, :], labels, weight)[0, 0])
     placed = placements(scores, labels, weight)
-    present = weights_like(placed, weight) != 0
-    lowest, highest = (f(placed, where=present, initial=i) for f, i in ((jnp.min, jnp.inf), (jnp.max, -jnp.inf)))
+
+    def varies(label: int) -> Array:
+        members = (weights_like(placed, weight) != 0) & (labels.astype(placed.dtype) == label)
+        return jnp.min(placed, where=members, initial=jnp.inf) < jnp.max(placed, where=members, initial=-jnp.inf)
+
     step = _normal_quantile(level, area.dtype) * error / (area * (1 - area))
     centre = jnp.log(area) - jnp.log1p(-area)
     ends = (jax.nn.sigmoid(centre - step), jax.nn.sigmoid(centre + step))
-    return Interval(*(jnp.where(lowest < highest, end, jnp.nan) for end in ends))
+    return Interval(*(jnp.where(varies(0) | varies(1), end, jnp.nan) for end in ends))
 
 
 def resample(metric: Callable[..., Any], key: Key, *arrays: Array, resamples: int = 200, batch_size: int = 8) -> Any:

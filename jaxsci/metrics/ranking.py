@@ -56,9 +56,9 @@ def roc_curve(scores: Array, labels: Array, weight: Array | None = None) -> RocC
     cuts, weights = _ordered(ranked.keys, ranked.weight)
 
     def rate(members: Array) -> Array:
-        passing = _weight_passing(ranked.keys, members)(cuts, "right").astype(ranked.dtype)
-        passing = jnp.concatenate([jnp.zeros(1, ranked.dtype), passing])
-        return ranked.checked(_fraction(passing, passing[-1]))
+        passing, total = _passing(ranked.keys, members)
+        fractions = _fraction(passing(cuts, "right"), total, ranked.dtype)
+        return ranked.checked(jnp.concatenate([0 / total.astype(ranked.dtype)[None], fractions]))
 
     infinity = jnp.full(1, jnp.inf, ranked.dtype)
     # A cut at padding lets pass what the cut before it does, so it takes that one's threshold.
@@ -105,8 +105,10 @@ def average_precision(scores: Array, labels: Array, weight: Array | None = None)
         Scalar; NaN without signal (scikit-learn: 0); 1 without background. Arguments: see the module.
     """
     ranked = _rank(scores, labels, weight)
-    right = _weight_passing(ranked.keys, ranked.signal)(ranked.keys, "right").astype(ranked.dtype)
-    wrong = _weight_passing(ranked.keys, ranked.background)(ranked.keys, "right").astype(ranked.dtype)
+    right, wrong = (
+        _passing(ranked.keys, members)[0](ranked.keys, "right").astype(ranked.dtype)
+        for members in (ranked.signal, ranked.background)
+    )
     return ranked.checked(weighted_mean(right / (right + wrong), ranked.signal))
 
 
@@ -224,25 +226,28 @@ def _ordered(keys: Array, weight: Array) -> tuple[Array, Array]:
     return keys[order], weight[order]
 
 
-def _weight_passing(keys: Array, weight: Array) -> Callable[[Array, Literal["left", "right"]], Array]:
-    """The function (cuts, side) -> weight of the examples that pass each cut: "left" score > t, "right" score >= t."""
+def _passing(keys: Array, weight: Array) -> tuple[Callable[[Array, Literal["left", "right"]], Array], Array]:
+    """The function (cuts, side) -> weight of the examples that pass each cut, and the weight of all.
+
+    "left" lets pass score > t, "right" score >= t.
+    """
     ordered, weight = _ordered(keys, weight)
     if weight.dtype == bool:
         total = jnp.sum(weight, dtype=jnp.int32)
-        return lambda cuts, side: jnp.minimum(jnp.searchsorted(ordered, cuts, side=side), total)
+        return lambda cuts, side: jnp.minimum(jnp.searchsorted(ordered, cuts, side=side), total), total
     cumulative = jnp.concatenate([jnp.zeros(1, weight.dtype), jnp.cumsum(weight)])
-    return lambda cuts, side: cumulative[jnp.searchsorted(ordered, cuts, side=side)]
+    return lambda cuts, side: cumulative[jnp.searchsorted(ordered, cuts, side=side)], cumulative[-1]
 
 
 def _fraction_above(ranked: _Ranked, members: Array) -> Array:
     """The part of the members above the score of each example, ties counted half."""
-    passing = _weight_passing(ranked.keys, members)
+    passing, total = _passing(ranked.keys, members)
     # Counts are added as integers: 2 n + 1 is exact, n + 1/2 would lose the half beyond 2^23.
-    twice = (passing(ranked.keys, "left") + passing(ranked.keys, "right")).astype(ranked.dtype)
-    total = jnp.sum(members, dtype=jnp.int32 if members.dtype == bool else None).astype(ranked.dtype)
-    return _fraction(twice, 2 * total)
+    twice = passing(ranked.keys, "left") + passing(ranked.keys, "right")
+    return _fraction(twice, 2 * total, ranked.dtype)
 
 
-def _fraction(part: Array, whole: Array) -> Array:
+def _fraction(part: Array, whole: Array, dtype: jnp.dtype) -> Array:
     # XLA divides by a scalar by multiplying with its reciprocal, and 41 * (1 / 41) is not 1 in float32.
-    return jnp.where((part == whole) & (whole > 0), 1, part / whole)
+    quotient = part.astype(dtype) / whole.astype(dtype)
+    return jnp.where((part == whole) & (whole > 0), 1, quotient)

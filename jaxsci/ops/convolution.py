@@ -11,7 +11,7 @@ from jaxsci.errors import InputError
 from jaxsci.ops.convolution_primitives import contract
 from jaxsci.ops.convolution_sizes import Padding, Sizes, conv_transpose_output_size, geometry, spatial
 
-DTYPES = (jnp.bfloat16, jnp.float32, jnp.float64)
+DTYPES = (jnp.bfloat16, jnp.float16, jnp.float32, jnp.float64)
 
 
 def conv(
@@ -30,7 +30,7 @@ def conv(
     padding p. Closed under `jvp`, `vjp`, `vmap`, `jit`, `scan`, `checkpoint` and their nestings, to any order.
 
     Args:
-        x: [batch, *space, in] with 1, 2 or 3 spatial dimensions; bfloat16, float32 or float64. bfloat16 adds up in float32.
+        x: [batch, *space, in] with 1, 2 or 3 spatial dimensions; bfloat16, float16 (both add up in float32), float32 or float64.
         kernel: [*window, in / groups, out] in the dtype of `x`.
         strides: distance between neighbouring windows; like `dilation` an integer, or one for each spatial dimension.
         padding: zeros around `x`: "SAME" (o = ceil(i/s)), "VALID" (none), "HALF" (half the window), "FULL" (window - 1), an integer, or
@@ -127,7 +127,9 @@ def conv_patches(
     """
     rank = x.ndim - 2
     if rank < 1:
-        raise InputError(f"x: [batch, *space, channel] is expected, got shape {x.shape}; add the missing axes with x[None] or x[..., None]")
+        raise InputError(
+            f"x: [batch, *space, channel] is expected, got shape {x.shape}; add the missing axes with x[None] or x[..., None]"
+        )
     window, strides, dilation = (
         spatial(v, rank, n) for v, n in ((window, "window"), (strides, "strides"), (dilation, "dilation"))
     )
@@ -154,11 +156,13 @@ def _check(name: str, x: Array, kernel: Array, groups: int) -> int:
         )
     if x.dtype != kernel.dtype or x.dtype not in DTYPES:
         raise InputError(
-            f"kernel: one dtype of bfloat16, float32 and float64 for {name} and kernel is expected, got {x.dtype} and {kernel.dtype}; "
+            f"kernel: one dtype of bfloat16, float16, float32 and float64 for {name} and kernel is expected, got {x.dtype} and {kernel.dtype}; "
             "convert with .astype"
         )
     if not isinstance(groups, int) or groups < 1 or kernel.shape[-1] % groups:
-        raise InputError(f"groups: a divisor of the {kernel.shape[-1]} output channels is expected, got {groups!r}; choose another")
+        raise InputError(
+            f"groups: a divisor of the {kernel.shape[-1]} output channels is expected, got {groups!r}; choose another"
+        )
     return rank
 
 

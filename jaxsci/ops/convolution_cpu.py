@@ -147,7 +147,9 @@ def _kernel(x: Array, y: Array, geometry: Geometry) -> Array:
     if y.shape[-1] <= FEW_CHANNELS < x.shape[-1] and max(geometry.strides) == 1:
         # The roles exchanged, so that the array with few channels is the one that is unrolled.
         return _mirror(_kernel(y, x, _transposed(geometry, window)), first=0)
-    unrolled = next((n for n in range(1, len(window)) if math.prod(window[-n:]) * x.shape[-1] >= COLUMN_WIDTH), len(window))
+    unrolled = next(
+        (n for n in range(1, len(window)) if math.prod(window[-n:]) * x.shape[-1] >= COLUMN_WIDTH), len(window)
+    )
     width = math.prod(window[-unrolled:]) * x.shape[-1]
     images = _images(x.shape[0], math.prod(y.shape[1:-1]) * width * x.itemsize)
     block = partial(_kernel_by_columns, geometry=geometry, unrolled=unrolled)
@@ -175,7 +177,7 @@ def _kernel_by_columns(x: Array, y: Array, geometry: Geometry, unrolled: int) ->
     for offset in _offsets(outer):
         part = _slice(columns, 1, offset, output[:split], geometry)
         # The narrow operand first: its transposition, which the product needs, is the cheaper one.
-        products.append(lax.dot_general(y, part.reshape(len(y), -1), (((0,), (0,)), ((), ()))))
+        products.append(lax.dot_general(y, part.reshape(y.shape[0], part.shape[-1]), (((0,), (0,)), ((), ()))))
     result = jnp.stack(products).reshape(*outer, y.shape[-1], *inner, x.shape[-1])
     return jnp.moveaxis(result, split, -1)
 
@@ -231,7 +233,13 @@ def _slice(
 ) -> Array:
     """What one offset of the window sees, along the axes from `first`, which are the spatial axes from `skip`."""
     for axis, (w, o, s, d) in enumerate(
-        zip(offset, output, geometry.strides[skip : skip + len(offset)], geometry.dilation[skip : skip + len(offset)], strict=True)
+        zip(
+            offset,
+            output,
+            geometry.strides[skip : skip + len(offset)],
+            geometry.dilation[skip : skip + len(offset)],
+            strict=True,
+        )
     ):
         x = lax.slice_in_dim(x, d * w, d * w + s * (o - 1) + 1, s, first + axis)
     return x

@@ -10,7 +10,9 @@ from jaxsci.core import Array
 from jaxsci.ops.convolution_sizes import Geometry
 
 
-def convolve(x: Array, kernel: Array, geometry: Geometry, spread: tuple[int, ...] | None = None, precision: Any = None) -> Array:
+def convolve(
+    x: Array, kernel: Array, geometry: Geometry, spread: tuple[int, ...] | None = None, precision: Any = None
+) -> Array:
     """y[b, t, o] from x[b, n, i], with `spread` - 1 zeros between its elements, and k[w, i, o]."""
     space = "HWD"[: len(geometry.strides)]
     return lax.conv_general_dilated(

@@ -67,27 +67,29 @@ def _transpose(role: Role, wanted: Role, cotangent: Array, first: Any, second: A
     return contract(wanted, arrays, **params)
 
 
-def _fold(x: Array, mapped: int, axis: int) -> Array:
-    """Move the mapped axis before `axis` (counted without it) and merge the two."""
+def _fold(x: Array, mapped: int, axis: int) -> tuple[Array, int]:
+    """Merge the mapped axis into `axis` (counted without the mapped one), and the size that `axis` had."""
     axis %= x.ndim - 1
     x = jnp.moveaxis(x, mapped, axis)
-    return x.reshape(*x.shape[:axis], -1, *x.shape[axis + 2 :])
+    outer, inner = x.shape[axis : axis + 2]
+    return x.reshape(*x.shape[:axis], outer * inner, *x.shape[axis + 2 :]), inner
 
 
 def _batch(role: Role, operands: Any, mapped: Any, **params: Any) -> tuple[Array, int]:
     """The batching rule: fold the mapped axis in, and take it out of the result."""
     roles = _operands(role)
-    if None not in mapped:
-        axes = dict.fromkeys((*roles, role), 0)
-    else:
+    if None in mapped:
         axes = SHARED_AXIS[tuple(r for r in ROLES if r == role or mapped[roles.index(r)] is not None)]
-    size = next(x.shape[m] for x, m in zip(operands, mapped, strict=True) if m is not None)
-    arrays = {
-        r: x if m is None else _fold(x, m, axes[r]) for r, x, m in zip(roles, operands, mapped, strict=True)
-    }
+    else:
+        axes = dict.fromkeys(ROLES, 0)
+    arrays = dict(zip(roles, operands, strict=True))
+    for r, axis in zip(roles, mapped, strict=True):
+        if axis is not None:
+            arrays[r], inner = _fold(arrays[r], axis, axes[r])
     result = contract(role, arrays, **params)
     axis = axes[role] % result.ndim
-    return result.reshape(*result.shape[:axis], size, -1, *result.shape[axis + 1 :]), axis
+    size = next(x.shape[m] for x, m in zip(operands, mapped, strict=True) if m is not None)
+    return result.reshape(*result.shape[:axis], size, inner, *result.shape[axis + 1 :]), axis
 
 
 def _primitive(role: Role) -> Primitive:
@@ -97,7 +99,9 @@ def _primitive(role: Role) -> Primitive:
     ad.defbilinear(primitive, *(partial(_transpose, role, wanted) for wanted in _operands(role)))
     batching.primitive_batchers[primitive] = partial(_batch, role)
     for module, platform in ((convolution_lax, None), (convolution_cpu, "cpu")):
-        mlir.register_lowering(primitive, mlir.lower_fun(getattr(module, role), multiple_results=False), platform=platform)
+        mlir.register_lowering(
+            primitive, mlir.lower_fun(getattr(module, role), multiple_results=False), platform=platform
+        )
     return primitive
 
 

@@ -1,6 +1,7 @@
 """Arithmetic of windows that slide: sizes and paddings, with the relation numbers of Dumoulin and Visin, arXiv:1603.07285."""
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Literal, NamedTuple, TypeAlias
 
 from jaxsci.errors import InputError
@@ -16,16 +17,20 @@ def spatial(value: Sizes, rank: int, name: str, least: int = 1) -> tuple[int, ..
     Raises:
         InputError: another number of values, or a value below `least`.
     """
-    values = (value,) * rank if isinstance(value, int) else tuple(value)
-    if len(values) != rank or any(not isinstance(v, int) or isinstance(v, bool) or v < least for v in values):
+    values = tuple(value) if isinstance(value, Sequence) else (value,) * rank
+    if len(values) != rank or any(not isinstance(v, Integral) or isinstance(v, bool) or v < least for v in values):
         raise InputError(
             f"{name}: an integer of at least {least}, or {rank} of them (one a spatial dimension), is expected, got {value!r}"
         )
-    return values
+    return tuple(int(v) for v in values)
 
 
 def padding_pairs(
-    padding: Padding, size: tuple[int, ...], window: tuple[int, ...], strides: tuple[int, ...], dilation: tuple[int, ...]
+    padding: Padding,
+    size: tuple[int, ...],
+    window: tuple[int, ...],
+    strides: tuple[int, ...],
+    dilation: tuple[int, ...],
 ) -> Pairs:
     """The zeros before and after each spatial dimension.
 
@@ -40,11 +45,17 @@ def padding_pairs(
         totals = [max((-(-i // s) - 1) * s + e - i, 0) for i, e, s in zip(size, extents, strides, strict=True)]
         return tuple((total // 2, total - total // 2) for total in totals)
     if isinstance(padding, str):
-        named = {"VALID": (0,) * len(size), "HALF": tuple(e // 2 for e in extents), "FULL": tuple(e - 1 for e in extents)}
+        named = {
+            "VALID": (0,) * len(size),
+            "HALF": tuple(e // 2 for e in extents),
+            "FULL": tuple(e - 1 for e in extents),
+        }
         if padding not in named:
-            raise InputError(f'padding: "SAME", "VALID", "FULL", "HALF", an integer or pairs is expected, got {padding!r}')
+            raise InputError(
+                f'padding: "SAME", "VALID", "FULL", "HALF", an integer or pairs is expected, got {padding!r}'
+            )
         return tuple((p, p) for p in named[padding])
-    if isinstance(padding, int):
+    if not isinstance(padding, Sequence):
         return tuple((p, p) for p in spatial(padding, len(size), "padding", least=0))
     pairs = tuple(tuple(pair) if isinstance(pair, Sequence) else (pair,) for pair in padding)
     if len(pairs) != len(size) or any(len(pair) != 2 for pair in pairs):
@@ -63,9 +74,7 @@ def windows_that_fit(
     Raises:
         InputError: the window is larger than the padded input.
     """
-    room = [
-        i + sum(p) - d * (k - 1) - 1 for i, k, p, d in zip(size, window, pairs, dilation, strict=True)
-    ]
+    room = [i + sum(p) - d * (k - 1) - 1 for i, k, p, d in zip(size, window, pairs, dilation, strict=True)]
     if min(room) < 0:
         raise InputError(
             f"a window of {window} with dilation {dilation} does not fit an input of {size} with padding {pairs}; "
@@ -95,11 +104,11 @@ def conv_output_size(
     Raises:
         InputError: sizes that are not positive, or a window larger than the padded input.
     """
-    sizes = (size,) if isinstance(size, int) else tuple(size)
+    sizes = tuple(size) if isinstance(size, Sequence) else (size,)
     sizes, window, strides, dilation = _all_spatial(sizes, window, strides, dilation)
     pairs = padding_pairs(padding, sizes, window, strides, dilation)
     result = windows_that_fit(sizes, window, strides, pairs, dilation)
-    return result[0] if isinstance(size, int) else result
+    return result if isinstance(size, Sequence) else result[0]
 
 
 def conv_transpose_output_size(
@@ -130,7 +139,7 @@ def conv_transpose_output_size(
     Raises:
         InputError: an `output_size` whose convolution has another size than `size`; the message names the sizes that are possible.
     """
-    sizes = (size,) if isinstance(size, int) else tuple(size)
+    sizes = tuple(size) if isinstance(size, Sequence) else (size,)
     sizes, window, strides, dilation = _all_spatial(sizes, window, strides, dilation)
     if output_size is not None:
         wanted = spatial(output_size, len(sizes), "output_size")
@@ -141,7 +150,7 @@ def conv_transpose_output_size(
         pairs = padding_pairs(padding, sizes, window, strides, dilation)
         wanted = _smallest_transpose(sizes, window, strides, pairs, dilation)
     _check_transpose(sizes, wanted, window, strides, padding, dilation)
-    return wanted[0] if isinstance(size, int) else wanted
+    return wanted if isinstance(size, Sequence) else wanted[0]
 
 
 def _all_spatial(sizes: tuple[int, ...], *values: Sizes) -> tuple[tuple[int, ...], ...]:
@@ -216,7 +225,11 @@ class Geometry(NamedTuple):
 
 
 def geometry(
-    size: tuple[int, ...], window: tuple[int, ...], strides: tuple[int, ...], padding: Padding, dilation: tuple[int, ...]
+    size: tuple[int, ...],
+    window: tuple[int, ...],
+    strides: tuple[int, ...],
+    padding: Padding,
+    dilation: tuple[int, ...],
 ) -> tuple[Geometry, tuple[int, ...]]:
     """The exact geometry of a convolution, and its output size."""
     pairs = padding_pairs(padding, size, window, strides, dilation)

@@ -42,7 +42,7 @@ def average_pool(x: Array, window: Sizes, *, strides: Sizes | None = None, paddi
     y[b, t, c] = sum_w x[b, s t + w - p, c] / n[t], where n[t] counts the elements of the window that lie in `x`: padding takes no part.
 
     Args:
-        x: [batch, *space, channel] with any number of spatial dimensions, floating point.
+        x: [batch, *space, channel] with any number of spatial dimensions; bfloat16 and float16 add up in float32.
         window: its size, an integer for all spatial dimensions, or one for each.
         strides: distance between neighbouring windows; by default the window itself, which then do not overlap.
         padding: as for `conv`; less than the window on each side.
@@ -54,11 +54,13 @@ def average_pool(x: Array, window: Sizes, *, strides: Sizes | None = None, paddi
         InputError: no spatial dimension, a window larger than the padded input, or one that may see padding alone.
     """
     window, strides, pairs = _check(x, window, strides, padding)
+    dtype = x.dtype
+    x = x.astype(jnp.float32 if dtype.itemsize < 4 else dtype)
     inside = jnp.ones((1, *x.shape[1:-1], 1), x.dtype)
     x, inside = _pad(x, pairs, 0), _pad(inside, pairs, 0)
     for axis, (k, s) in enumerate(zip(window, strides, strict=True), start=1):
         x, inside = (_pool_axis(a, axis, k, s, jnp.sum, jnp.add) for a in (x, inside))
-    return x / jnp.broadcast_to(inside, x.shape)
+    return (x / inside).astype(dtype)
 
 
 def _check(
@@ -67,14 +69,18 @@ def _check(
     """Window, strides and padding pairs, one a spatial dimension."""
     rank = x.ndim - 2
     if rank < 1:
-        raise InputError(f"x: [batch, *space, channel] is expected, got shape {x.shape}; add the missing axes with x[None] or x[..., None]")
+        raise InputError(
+            f"x: [batch, *space, channel] is expected, got shape {x.shape}; add the missing axes with x[None] or x[..., None]"
+        )
     window = spatial(window, rank, "window")
     strides = window if strides is None else spatial(strides, rank, "strides")
     size, dilation = x.shape[1:-1], (1,) * rank
     pairs = padding_pairs(padding, size, window, strides, dilation)
     windows_that_fit(size, window, strides, pairs, dilation)
     if any(p >= k for pair, k in zip(pairs, window, strict=True) for p in pair):
-        raise InputError(f"padding: less than the window {window} is expected on each side, got {pairs}: a window would see padding alone")
+        raise InputError(
+            f"padding: less than the window {window} is expected on each side, got {pairs}: a window would see padding alone"
+        )
     return window, strides, pairs
 
 

@@ -77,12 +77,16 @@ def _draw_roc(axes: Axes, name: str, curve: RocCurve, colour: str, dash: str) ->
     points = [np.asarray(values, np.float64) for values in curve[:2]]
     passing = points[1] * curve.background_count
     if curve.rejection_lower is None or curve.rejection_upper is None:
-        low, high = style.wilson(np.minimum(passing, curve.background_count), np.full_like(passing, curve.background_count))
+        low, high = style.wilson(
+            np.minimum(passing, curve.background_count), np.full_like(passing, curve.background_count)
+        )
         points += [1 / high, 1 / np.where(low == 0, np.nan, low)]
     else:
         points += [np.asarray(values, np.float64) for values in (curve.rejection_lower, curve.rejection_upper)]
     if len({values.shape for values in points}) > 1 or points[0].ndim != 1:
-        raise InputError(f"{name}: expected arrays [point] of one length, got shapes {[v.shape for v in points]}; give one grid")
+        raise InputError(
+            f"{name}: expected arrays [point] of one length, got shapes {[v.shape for v in points]}; give one grid"
+        )
     enough = passing >= LEAST_PASSING * (1 - 1e-6)  # efficiencies are rounded: 5/7500 times 7500 may be 4.9999995
     signal, background, lower, upper = (values[enough] for values in points)
     area = "" if curve.auc is None or np.isnan(curve.auc) else f" (AUC {curve.auc:.4f})"
@@ -109,7 +113,9 @@ def confusion_matrix(counts: ArrayLike, names: Sequence[str] | None = None) -> F
     """
     matrix = np.asarray(counts)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.size or not (matrix >= 0).all():
-        raise InputError(f"confusion matrix: expected counts [class, class], got shape {matrix.shape} or negative counts")
+        raise InputError(
+            f"confusion matrix: expected counts [class, class], got shape {matrix.shape} or negative counts"
+        )
     classes = len(matrix)
     names = [str(i) for i in range(classes)] if names is None else names
     if len(names) != classes:
@@ -149,7 +155,9 @@ def _write_cells(axes: Axes, matrix: np.ndarray, parts: np.ndarray) -> None:
         elif few:
             text = f"{matrix[true, predicted]:,.0f}\n{100 * part:.1f} %"
         else:
-            text = f"{100 * part:.0f}" if matrix[true, predicted] else ""  # "0" is less than half a percent, empty is none
+            text = (
+                f"{100 * part:.0f}" if matrix[true, predicted] else ""
+            )  # "0" is less than half a percent, empty is none
         light = not np.isnan(part) and part > 0.55
         size = 10 if len(matrix) < 5 else 7.5 if few else 6.5
         axes.text(predicted, true, text, ha="center", va="center", fontsize=size, color="white" if light else "black")
@@ -180,7 +188,9 @@ def score_distributions(
         InputError: no class, or a score that is not finite.
     """
     if not scores_by_class:
-        raise InputError("score distributions: expected at least one class, got none; give a mapping from names to scores")
+        raise InputError(
+            "score distributions: expected at least one class, got none; give a mapping from names to scores"
+        )
     scores = {name: np.asarray(values, np.float64).ravel() for name, values in scores_by_class.items()}
     for name, values in scores.items():
         if not np.isfinite(values).all():
@@ -194,7 +204,9 @@ def score_distributions(
     inside = together.min() >= 0 and together.max() <= 1
     edges = np.histogram_bin_edges(together, bins, (0.0, 1.0) if inside else None)
     for index, (name, values) in enumerate(scores.items()):
-        _draw_histogram(axes, np.histogram(values, edges)[0], edges, index, f"{style.literal(name)}, {len(values):,} {noun}")
+        _draw_histogram(
+            axes, np.histogram(values, edges)[0], edges, index, f"{style.literal(name)}, {len(values):,} {noun}"
+        )
     axes.set(xlabel=label, ylabel=f"Fraction of {noun} per bin", xlim=(edges[0], edges[-1]))
     if log:
         axes.set_yscale("log")
@@ -238,7 +250,9 @@ def reliability(probabilities: ArrayLike, labels: ArrayLike, *, bins: int = 15, 
     if p.shape != y.shape:
         raise InputError(f"reliability: expected a label for each probability, got {len(y)} for {len(p)}")
     if not ((p >= 0) & (p <= 1)).all() or not np.isin(y, (0, 1)).all():
-        raise InputError("reliability: expected probabilities in [0, 1] and labels 0 or 1, got others; give sigmoid outputs")
+        raise InputError(
+            "reliability: expected probabilities in [0, 1] and labels 0 or 1, got others; give sigmoid outputs"
+        )
     figure = style.figure(4.9, width=4.8)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     edges = np.linspace(0, 1, bins + 1)
@@ -249,7 +263,9 @@ def reliability(probabilities: ArrayLike, labels: ArrayLike, *, bins: int = 15, 
     observed, predicted = ones[filled] / counts[filled], total[filled] / counts[filled]
     upper.plot([0, 1], [0, 1], ":", color=style.GREY, linewidth=1, label="perfect calibration")
     errors = [observed - low, high - observed]
-    upper.errorbar(predicted, observed, errors, fmt="o", color=style.colour(0), elinewidth=1, label=style.counted(len(p), noun))
+    upper.errorbar(
+        predicted, observed, errors, fmt="o", color=style.colour(0), elinewidth=1, label=style.counted(len(p), noun)
+    )
     upper.set(xlim=(0, 1), ylim=(0, 1), ylabel="Observed frequency")
     upper.legend(loc="upper left")
     lower.stairs(counts, edges, fill=True, color=style.colour(0), alpha=0.4)

@@ -22,7 +22,9 @@ class Rounded(NamedTuple):
     def __str__(self) -> str:
         if not self.above:
             return self.value
-        return f"{self.value} ± {self.above}" if self.above == self.below else f"{self.value} +{self.above} −{self.below}"
+        return (
+            f"{self.value} ± {self.above}" if self.above == self.below else f"{self.value} +{self.above} −{self.below}"
+        )
 
 
 def rounded(estimate: Estimate) -> Rounded:

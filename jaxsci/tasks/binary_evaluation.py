@@ -69,7 +69,9 @@ def gain(scores: np.ndarray, baseline: np.ndarray, labels: np.ndarray, key: Arra
     for efficiency in EFFICIENCIES:
 
         def ratio(a: Array, b: Array, y: Array, weight: Array | None = None, efficiency: float = efficiency) -> Array:
-            passing = [metrics.working_point(s, y, weight, signal_efficiency=efficiency).background_efficiency for s in (a, b)]
+            passing = [
+                metrics.working_point(s, y, weight, signal_efficiency=efficiency).background_efficiency for s in (a, b)
+            ]
             return passing[1] / passing[0]
 
         bounds = metrics.bootstrap(ratio, key, a, b, y, resamples=RESAMPLES, level=LEVEL)

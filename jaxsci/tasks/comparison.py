@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from jaxsci.errors import InputError
+from jaxsci.plots.estimate import rounded
 from jaxsci.tasks import runs
+from jaxsci.tasks.figures import estimate
 
 LOWER_IS_BETTER = ("log_loss", "calibration_error", "reconstruction_error")
 
@@ -23,14 +25,19 @@ def rows(folders: Sequence[Path]) -> tuple[list[str], list[tuple[str, dict[str, 
         config = runs.read_config(folder)
         remedy = f"evaluate the run first: jaxsci evaluate {folder}"
         evaluations[folder] = (config, runs.read_json(folder / "evaluation.json", remedy))
-    for what, of in (("task", lambda c: c["task"]), ("data and split", lambda c: (c["data"]["digest"], c["data"]["split"]))):
+    for what, of in (
+        ("task", lambda c: c["task"]),
+        ("data and split", lambda c: (c["data"]["digest"], c["data"]["split"])),
+    ):
         seen = {str(of(config)) for config, _ in evaluations.values()}
         if len(seen) > 1:
             raise InputError(f"expected runs of one {what}, got {', '.join(sorted(seen))}; compare those of a kind")
     names: list[str] = []
     table = []
     for folder, (_, evaluation) in evaluations.items():
-        values = {name: entry for name, entry in evaluation["metrics"].items() if isinstance(entry, dict)}
+        values = {
+            name: entry for name, entry in evaluation["metrics"].items() if isinstance(entry, dict) and "value" in entry
+        }
         names += [name for name in values if name not in names]
         table.append((folder.name, values))
     return names, table
@@ -46,14 +53,8 @@ def best(name: str, table: list[tuple[str, dict[str, Any]]]) -> str | None:
 
 
 def text(entry: dict[str, Any] | None) -> str:
-    """An estimate as text, its interval behind it where there is one."""
-    if not entry or entry.get("value") is None:
-        return "-"
-    value, lower, upper = (entry.get(key) for key in ("value", "lower", "upper"))
-    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 4
-    if lower is None or upper is None:
-        return f"{value:.{digits}f}"
-    return f"{value:.{digits}f} +{upper - value:.{digits}f} -{value - lower:.{digits}f}"
+    """An estimate as text, with its uncertainty where there is one."""
+    return str(rounded(estimate(entry)))
 
 
 def show(folders: Sequence[Path]) -> None:
@@ -69,6 +70,8 @@ def show(folders: Sequence[Path]) -> None:
         grid.add_column(name.replace("_", " "), justify="right")
     for run, values in table:
         cells = [text(values.get(name)) for name in names]
-        marked = (f"[bold]{cell}[/bold]" if winners[name] == run else cell for name, cell in zip(names, cells, strict=True))
+        marked = (
+            f"[bold]{cell}[/bold]" if winners[name] == run else cell for name, cell in zip(names, cells, strict=True)
+        )
         grid.add_row(run, *marked)
     Console(width=None if Console().is_terminal else 200).print(grid)

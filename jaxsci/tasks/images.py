@@ -34,7 +34,7 @@ FRACTIONS = (0.7, 0.1, 0.2)  # training, validation, test
 class Options:
     """What a user chooses."""
 
-    data: Path
+    data: Path | None
     labels: Path | None = None
     model: Literal["dense", "cnn", "autoencoder"] = "cnn"
     latent: int = 8
@@ -56,9 +56,13 @@ def network(options: Options, shape: tuple[int, int, int], classes: int) -> Netw
     """The network of the chosen kind for images of this shape."""
     # Pool while a side stays at least 4 pixels and even: what is left is small enough for the dense part.
     poolings = 0
-    while poolings < 3 and all(side % 2 ** (poolings + 1) == 0 and side // 2 ** (poolings + 1) >= 4 for side in shape[:2]):
+    while poolings < 3 and all(
+        side % 2 ** (poolings + 1) == 0 and side // 2 ** (poolings + 1) >= 4 for side in shape[:2]
+    ):
         poolings += 1
-    blocks = tuple(Block(channels, pool=2 if i < poolings else 1) for i, channels in enumerate((16, 32, 64)[: max(poolings, 2)]))
+    blocks = tuple(
+        Block(channels, pool=2 if i < poolings else 1) for i, channels in enumerate((16, 32, 64)[: max(poolings, 2)])
+    )
     if options.model == "dense":
         return Network(dense, dense.Config(int(np.prod(shape)), outputs=classes, hidden=(256, 128)))
     if options.model == "cnn":
@@ -115,15 +119,23 @@ def _train(folder: Path, options: Options, sample: images.LabelledImages, report
     settings = Settings(options.epochs, min(options.batch_size, len(parts[0])), options.patience)
     batches = tuple(as_batch(options, sample, rows) for rows in parts[:2])
     key = jax.random.key(options.seed)
-    result = runs.train(folder, recipe, (batches[0], batches[1]), key=key, settings=settings, resume=resume, report=report)
+    result = runs.train(
+        folder, recipe, (batches[0], batches[1]), key=key, settings=settings, resume=resume, report=report
+    )
     test = images.LabelledImages(sample.x[parts[2]], sample.y[parts[2]], sample.classes)
     train_images = sample.x[parts[0]] if options.model == "autoencoder" else None
-    _evaluate(folder, options, built, result.params, test, result.history, report, part="test", train_images=train_images)
+    _evaluate(
+        folder, options, built, result.params, test, result.history, report, part="test", train_images=train_images
+    )
     return folder
 
 
 def read(options: Options, report: Report) -> images.LabelledImages:
     """Read the images of a run."""
+    if options.data is None:
+        raise InputError(
+            "--data: expected a file of images, got none; give an .npz with x and y, or gzipped IDX images"
+        )
     report("reading images", 0.0, "")
     sample = images.read(options.data, options.labels)
     report("reading images", 1.0, f"{len(sample.x):,} images of {sample.classes} classes")
@@ -144,7 +156,7 @@ def read_options(folder: Path) -> Options:
     except TypeError as error:
         raise InputError(f"{folder / 'config.json'}: {error}; use the version of jaxsci that wrote it") from error
     labels = None if options.labels is None else Path(options.labels)
-    return Options(**{**values, "data": Path(options.data), "labels": labels})
+    return Options(**{**values, "data": Path(str(options.data)), "labels": labels})
 
 
 def trained(folder: Path, options: Options) -> tuple[Network, Params, list[dict[str, Any]]]:
@@ -175,10 +187,14 @@ def evaluate(folder: Path, data: Path | None, report: Report) -> str:
 
 
 def _check_shape(path: Path, x: np.ndarray, built: Network) -> None:
-    expected = int(np.prod(x.shape[1:])) == built.config.inputs if built.module is dense else x.shape[1:] == built.config.shape
+    expected = (
+        int(np.prod(x.shape[1:])) == built.config.inputs if built.module is dense else x.shape[1:] == built.config.shape
+    )
     if not expected:
         wanted = built.config.inputs if built.module is dense else built.config.shape
-        raise InputError(f"{path}: expected images of the run's shape {wanted}, got {x.shape[1:]}; resize them or train anew")
+        raise InputError(
+            f"{path}: expected images of the run's shape {wanted}, got {x.shape[1:]}; resize them or train anew"
+        )
 
 
 def _evaluate(
@@ -203,7 +219,10 @@ def _evaluate(
         result["metrics"] = reconstruction(sample.x, outputs)
         if train_images is not None:
             pca = pca_error(train_images, sample.x, options.latent)
-            result["baseline"] = {"name": f"PCA, {options.latent} components", "metrics": {"reconstruction_error": {"value": pca}}}
+            result["baseline"] = {
+                "name": f"PCA, {options.latent} components",
+                "metrics": {"reconstruction_error": {"value": pca}},
+            }
     else:
         result["metrics"] = classification(outputs, sample.y, sample.classes)
     write_json(folder / "evaluation.json", result)
@@ -222,7 +241,7 @@ def classification(logits: np.ndarray, labels: np.ndarray, classes: int) -> dict
     for name, measure in (("recall", metrics.recall), ("precision", metrics.precision), ("f1", metrics.f1)):
         result[f"{name}_macro"] = {"value": binary_evaluation.number(measure(matrix, average="macro"))}
         per_class[name] = [binary_evaluation.number(value) for value in measure(matrix)]
-    result["per_class"] = [per_class]
+    result["per_class"] = per_class
     result["confusion_matrix"] = np.asarray(matrix).tolist()
     return result
 
@@ -262,6 +281,9 @@ def predict(folder: Path, source: Path, out: Path, report: Report) -> None:
             else:
                 logits = predict_all(built.module.model(built.config).apply, params, part)
                 probabilities = np.asarray(jax.nn.softmax(logits))
-                yield {"class": logits.argmax(1), **{f"probability_{k}": probabilities[:, k] for k in range(logits.shape[1])}}
+                yield {
+                    "class": logits.argmax(1),
+                    **{f"probability_{k}": probabilities[:, k] for k in range(logits.shape[1])},
+                }
 
     scores_file.write(out, chunks())

@@ -16,7 +16,9 @@ SUFFIXES = (".csv", ".h5", ".npz")
 def check(path: Path) -> None:
     """Raise InputError unless the name ends in a format that can be written."""
     if path.suffix not in SUFFIXES:
-        raise InputError(f"{path}: expected a name that ends in {', '.join(SUFFIXES)}, got {path.suffix!r}; rename the output")
+        raise InputError(
+            f"{path}: expected a name that ends in {', '.join(SUFFIXES)}, got {path.suffix!r}; rename the output"
+        )
 
 
 def write(path: Path, chunks: Iterable[Columns]) -> None:
@@ -51,7 +53,9 @@ def _write_hdf5(path: Path, chunks: Iterator[Columns]) -> None:
     first = _first(chunks)
     with h5py.File(path, "w") as file:
         for name, column in first.items():
-            file.create_dataset(name, shape=(0, *column.shape[1:]), maxshape=(None, *column.shape[1:]), dtype=column.dtype, chunks=True)
+            file.create_dataset(
+                name, shape=(0, *column.shape[1:]), maxshape=(None, *column.shape[1:]), dtype=column.dtype, chunks=True
+            )
         for chunk in _chain(first, chunks):
             for name, column in chunk.items():
                 dataset = file[name]

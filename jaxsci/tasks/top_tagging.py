@@ -16,7 +16,8 @@ from jaxsci.files import write_json
 from jaxsci.losses import binary_cross_entropy, correct, objective
 from jaxsci.tasks import binary_evaluation, runs, scores_file, taggers, top_tagging_report
 from jaxsci.tasks.runs import Report
-from jaxsci.training import Recipe, Settings, predict as predict_all
+from jaxsci.training import Recipe, Settings
+from jaxsci.training import predict as predict_all
 from jaxsci.training.epoch import steps_per_epoch
 from jaxsci.training.optimizers import adamw, warmup_cosine
 
@@ -90,10 +91,11 @@ def _train(folder: Path, options: Options, job: Job, report: Report, *, resume: 
 def prepare(options: Options, report: Report) -> Job:
     """Read and split the jets and build the tagger's recipe."""
     report("reading jets", 0.0, "")
-    sample = jets.read(options.data or jets.embedded())
+    source = options.data or jets.embedded()
+    sample = jets.read(source)
     if options.max_jets is not None:
         sample = _take(sample, np.arange(min(options.max_jets, len(sample.labels))))
-    jets.require_both_classes(sample.labels, options.data or jets.embedded())
+    jets.require_both_classes(sample.labels, source)
     report("reading jets", 1.0, f"{len(sample.labels):,} jets")
     parts = split(sample.labels, seed=options.seed, fractions=FRACTIONS)
     tagger = make_tagger(options)
@@ -136,7 +138,9 @@ def make_inputs(tagger: taggers.Tagger, sample: jets.JetSample, report: Report, 
     """The tagger's inputs of all jets, computed in chunks of bounded memory."""
     if sample.images is not None:
         if tagger.inputs is not taggers.image_inputs:
-            raise InputError("this tagger needs constituents, but the file holds images; use --tagger cnn or cnn-landscape")
+            raise InputError(
+                "this tagger needs constituents, but the file holds images; use --tagger cnn or cnn-landscape"
+            )
         return taggers.images_as_inputs(sample.images)
     jets_total = len(sample.constituents)
     parts = []

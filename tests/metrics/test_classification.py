@@ -1,10 +1,19 @@
 """The confusion matrix and its ratios at their edges; tests/metrics/test_against_sklearn.py has the ordinary cases."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsci.metrics import accuracy, confusion_matrix, f1, precision, predicted_class, predicted_yes, recall
+from jaxsci import metrics
+from jaxsci.metrics import predicted_class, predicted_yes
+
+# Compiled: op by op each new shape costs seconds.
+confusion_matrix = jax.jit(metrics.confusion_matrix, static_argnames="classes")
+accuracy = jax.jit(metrics.accuracy)
+recall, precision, f1 = (
+    jax.jit(metric, static_argnames="average") for metric in (metrics.recall, metrics.precision, metrics.f1)
+)
 
 
 def test_rows_are_true_classes():

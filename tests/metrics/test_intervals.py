@@ -75,17 +75,24 @@ def test_binomial_interval_edges():
         assert np.isnan(np.asarray(binomial_interval(k, n))).all()
 
 
+@jax.jit
+def rejection_intervals(scores, labels, asked, level):
+    def of_toy(row):
+        at = metrics.working_point(row, labels, signal_efficiency=asked)
+        return metrics.rejection_interval(row, labels, signal_efficiency=asked, level=level), at
+
+    return jax.vmap(of_toy)(scores)
+
+
 @pytest.mark.parametrize("level", LEVELS)
 def test_rejection_interval_covers_the_true_rejection(level):
     number, distance, asked = 600, 2.0, 0.3
     scores, labels = toys(1, number, 500, 2000, distance)
     truth = 1 / stats.norm.sf(distance + stats.norm.isf(asked))  # 170: 12 background examples pass
-    interval = partial(metrics.rejection_interval, signal_efficiency=asked, level=level)
-    ends = jax.jit(jax.vmap(interval, in_axes=(0, None)))(scores, labels)
+    ends, at = rejection_intervals(scores, labels, asked, level)
     # Four standard deviations of the number of toys, and 0.03 for counts being whole numbers.
     assert abs(covered(ends, truth) - level) < 4 * np.sqrt(level * (1 - level) / number) + 0.03
     # The binomial error of the background alone is too small here: the signal that places the cut counts too.
-    at = jax.vmap(partial(metrics.working_point, signal_efficiency=asked), in_axes=(0, None))(scores, labels)
     alone = binomial_interval(at.background_efficiency * 2000, jnp.full(number, 2000.0), level=level)
     assert covered(Interval(1 / alone.upper, 1 / alone.lower), truth) < covered(ends, truth)
 
@@ -131,11 +138,16 @@ def test_auc_covariance_is_delongs():
         np.testing.assert_allclose(ours, expected, rtol=1e-4)
 
 
+@jax.jit
+def auc_intervals(scores, labels, level):
+    return jax.vmap(lambda row: metrics.auc_interval(row, labels, level=level))(scores)
+
+
 @pytest.mark.parametrize("level", LEVELS)
 def test_auc_interval_covers_the_true_auc(level):
     number, distance = 600, 1.5
     scores, labels = toys(2, number, 100, 150, distance)
-    ends = jax.jit(jax.vmap(partial(metrics.auc_interval, level=level), in_axes=(0, None)))(scores, labels)
+    ends = auc_intervals(scores, labels, level)
     truth = stats.norm.cdf(distance / np.sqrt(2))
     assert abs(covered(ends, truth) - level) < 4 * np.sqrt(level * (1 - level) / number) + 0.01
 

@@ -66,21 +66,31 @@ def stacked():
     return jnp.asarray(scores), jnp.asarray(labels), jnp.asarray(rng.random((STACK, N)).astype(np.float32))
 
 
+close = partial(chex.assert_trees_all_close, rtol=2e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", METRICS)
 def test_transformations(name, stacked):
     metric = METRICS[name]
     chex.clear_trace_counter()  # it counts by name, and several of these are called <lambda>
     jitted = jax.jit(chex.assert_max_traces(metric, n=1))
     rows = [jitted(*(leaf[row] for leaf in stacked)) for row in range(STACK)]  # one trace for all values
-    close = partial(chex.assert_trees_all_close, rtol=2e-6, atol=1e-6)
-    close(jax.vmap(metric)(*stacked), jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows))
-    close(metric(*(leaf[0] for leaf in stacked)), rows[0])
+    close(jax.jit(jax.vmap(metric))(*stacked), jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows))
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(rows[0]))
     assert all(np.isfinite(leaf).any() for leaf in jax.tree.leaves(rows[0]))
+
+
+# Op by op is slow; the other metrics are made of the same parts.
+@pytest.mark.parametrize(
+    "name", ["confusion_matrix", "recall", "roc_curve", "auc", "calibration_error", "log_loss", "r2"]
+)
+def test_eager_equals_compiled(name, stacked):
+    example = [leaf[0] for leaf in stacked]
+    close(METRICS[name](*example), jax.jit(METRICS[name])(*example))
 
 
 def test_an_ensemble_of_scores_against_the_same_labels(stacked):
     scores, labels, _ = stacked
     signal = labels[0] > 1
     areas = jax.jit(jax.vmap(metrics.auc, in_axes=(0, None)))(scores, signal)
-    np.testing.assert_allclose(areas, [metrics.auc(row, signal) for row in scores], rtol=1e-6)
+    np.testing.assert_allclose(areas, [jax.jit(metrics.auc)(row, signal) for row in scores], rtol=1e-6)

@@ -1,0 +1,236 @@
+"""Public data sets and the cache they are downloaded to."""
+
+import contextlib
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from jaxsci.errors import InputError
+
+_ATTEMPTS = 10  # connections in one call; what has come is kept, so the next call goes on
+_BLOCK = 1 << 20  # bytes
+_TIMEOUT = (10, 60)  # seconds to connect, seconds without a byte
+
+
+class RemoteFile(NamedTuple):
+    """A file at a public address."""
+
+    name: str
+    url: str
+    size: int  # bytes
+    checksum: str  # "md5:..." or "sha256:...", as its publisher gives it
+
+
+class DataSet(NamedTuple):
+    """What is fetched under one name."""
+
+    title: str
+    files: tuple[RemoteFile, ...]
+    licence: str
+    citation: str
+
+
+def _zenodo(record: int, name: str, size: int, md5: str) -> RemoteFile:
+    return RemoteFile(name, f"https://zenodo.org/records/{record}/files/{name}", size, f"md5:{md5}")
+
+
+def _mnist(name: str, size: int, md5: str) -> RemoteFile:
+    return RemoteFile(name, f"https://ossci-datasets.s3.amazonaws.com/mnist/{name}", size, f"md5:{md5}")
+
+
+CATALOGUE = {
+    "top-tagging": DataSet(
+        "reference data set of top tagging: 2 million simulated jets at 14 TeV",
+        (
+            _zenodo(2603256, "train.h5", 1_038_496_555, "45663819f47c13724f67eb0fd80bfa5c"),
+            _zenodo(2603256, "val.h5", 347_378_076, "dca4b7248027618f041f9baa86d360fc"),
+            _zenodo(2603256, "test.h5", 347_849_376, "13163479dee30a5fe546e4536cc3d04d"),
+        ),
+        "CC BY 4.0",
+        "G. Kasieczka, T. Plehn, J. Thompson, M. Russel, Top Quark Tagging Reference Dataset, doi:10.5281/zenodo.2603256; arXiv:1902.09914",
+    ),
+    "mnist": DataSet(
+        "MNIST: 70,000 images of handwritten digits",
+        (
+            _mnist("train-images-idx3-ubyte.gz", 9_912_422, "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
+            _mnist("train-labels-idx1-ubyte.gz", 28_881, "d53e105ee54ea40749a09fcbcd1e9432"),
+            _mnist("t10k-images-idx3-ubyte.gz", 1_648_877, "9fb629c4189551a2d022fa330f9573f3"),
+            _mnist("t10k-labels-idx1-ubyte.gz", 4_542, "ec29112dd5afa0611ce80d1b7f02629c"),
+        ),
+        "CC BY-SA 3.0",
+        "Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, Proc. IEEE 86 (1998) 2278; Y. LeCun and C. Cortes",
+    ),
+}
+
+
+def cache_folder() -> Path:
+    """Where data sets are kept unless a folder is named: the user's cache of this system."""
+    import pooch
+
+    return Path(pooch.os_cache("jaxsci"))
+
+
+def fetch(name: str, *, folder: Path | None = None, progress: bool = True) -> list[Path]:
+    """Download the files of a data set to `folder`/`name` unless they are there, and check them.
+
+    Args:
+        name: a key of `CATALOGUE`.
+        folder: None: `cache_folder()`.
+        progress: show a bar for each file.
+
+    Returns:
+        The paths of the files, in the order of the catalogue.
+
+    Raises:
+        InputError: there is no such data set, no network, no room on the disk, or a file is not what its publisher says.
+    """
+    if name not in CATALOGUE:
+        raise InputError(
+            f"{name}: expected the name of a data set, one of {', '.join(CATALOGUE)}; see `jaxsci data list`"
+        )
+    place = (folder or cache_folder()) / name
+    with _bars(progress) as bar:
+        return [download(file, place, bar(file)) for file in CATALOGUE[name].files]
+
+
+def show(folder: Path | None = None) -> None:
+    """Print the catalogue: what there is, how large, under which licence, how to cite it, and whether it is in the cache."""
+    from rich.console import Console
+    from rich.table import Table
+
+    place = folder or cache_folder()
+    table = Table("name", "what", "size", "licence", "cite", "here", caption=f"cache: {place}")
+    for name, data in CATALOGUE.items():
+        here = all((place / name / file.name).exists() for file in data.files)
+        size = sum(file.size for file in data.files)
+        table.add_row(name, data.title, f"{size / 1e6:,.0f} MB", data.licence, data.citation, "yes" if here else "no")
+    Console().print(table)
+
+
+def download(file: RemoteFile, folder: Path, report: Callable[[int], None] = lambda done: None) -> Path:
+    """Download one file to `folder`, going on where an earlier attempt stopped, and check size and checksum.
+
+    What has come lies in `folder` under the name with ".part" added; the file gets its own name when it is whole and checked.
+
+    Args:
+        file: what to download.
+        folder: made if it is missing.
+        report: called with the number of bytes that have come.
+
+    Raises:
+        InputError: as in `fetch`.
+    """
+    target, partial = folder / file.name, folder / f"{file.name}.part"
+    try:
+        if target.exists():
+            _verify(target, file, remedy="delete it and fetch it again")
+            report(file.size)
+            return target
+        folder.mkdir(parents=True, exist_ok=True)
+        if _size(partial) > file.size:
+            partial.unlink()
+        _require_space(file, folder, file.size - _size(partial))
+        _transfer_all(file, target, partial, report)
+        try:
+            _verify(partial, file, remedy="it was removed; fetch it again, or tell the maintainers if this repeats")
+        except InputError:
+            partial.unlink()
+            raise
+        partial.replace(target)
+    except OSError as error:
+        raise InputError(
+            f"{target}: expected a folder that can be written, came: {error.strerror or error}; "
+            "make room or name another folder (what has come is kept)"
+        ) from error
+    return target
+
+
+def _transfer_all(file: RemoteFile, target: Path, partial: Path, report: Callable[[int], None]) -> None:
+    """Connect until the file is whole, as long as each connection brings something."""
+    for _ in range(_ATTEMPTS):
+        before = _size(partial)
+        if before >= file.size:
+            return
+        reason = _transfer(file, partial, report)
+        if _size(partial) <= before:
+            break
+    if _size(partial) < file.size:
+        raise InputError(
+            f"{file.url}: expected {file.size} bytes, came {_size(partial)}: {reason or 'the connection ended early'}; "
+            f"fetch again to go on, or download this address by hand to {target}"
+        )
+
+
+def _transfer(file: RemoteFile, partial: Path, report: Callable[[int], None]) -> str:
+    """One connection: append to `partial`, or begin again where the server cannot go on. Returns why it ended, "" if by itself."""
+    import requests
+    import urllib3
+
+    start = _size(partial)
+    headers = {"Range": f"bytes={start}-"} if start else {}
+    try:
+        with requests.get(file.url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
+            if response.status_code not in (200, 206):
+                return f"the server answers {response.status_code} {response.reason}"
+            goes_on = response.status_code == 206
+            done = start if goes_on else 0
+            with partial.open("ab" if goes_on else "wb") as out:
+                for block in response.raw.stream(_BLOCK, decode_content=False):  # the file as it is, gzipped or not
+                    out.write(block)
+                    done += len(block)
+                    report(min(done, file.size))
+                    if done > file.size:  # the checksum will tell
+                        break
+                out.flush()
+                os.fsync(out.fileno())
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        return f"no connection ({type(error).__name__})"
+    return ""
+
+
+def _verify(path: Path, file: RemoteFile, *, remedy: str) -> None:
+    algorithm, _, expected = file.checksum.partition(":")
+    size = _size(path)
+    if size != file.size:
+        raise InputError(f"{path}: expected {file.size} bytes, came {size}; {remedy}")
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
+    if digest != expected:
+        raise InputError(f"{path}: expected {algorithm} {expected}, came {digest}; {remedy}")
+
+
+def _require_space(file: RemoteFile, folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise InputError(
+            f"{folder}: expected {needed:,} bytes free for {file.name}, came {free:,}; make room or name another folder"
+        )
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+@contextlib.contextmanager
+def _bars(shown: bool) -> Iterator[Callable[[RemoteFile], Callable[[int], None]]]:
+    """Yield the function that adds a bar for a file and returns what moves it."""
+    from rich import progress
+    from rich.console import Console
+
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+        progress.TimeRemainingColumn(),
+    )
+    with progress.Progress(*columns, console=Console(stderr=True), disable=not shown) as bars:
+
+        def bar(file: RemoteFile) -> Callable[[int], None]:
+            task = bars.add_task(file.name, total=file.size)
+            return lambda done: bars.update(task, completed=done)
+
+        yield bar

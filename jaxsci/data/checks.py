@@ -3,7 +3,7 @@
 import contextlib
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,8 @@ import numpy as np
 
 from jaxsci.errors import InputError
 
-# An energy may fall short of the momentum by this share: twice the rounding of half precision (2^-11), so that files of any float type pass
-# while exchanged columns or units do not.
+# An energy may fall short of the momentum by this share: twice the rounding of half precision (2^-11), so that files of any float
+# type pass while exchanged columns do not.
 _ENERGY_TOLERANCE = 1e-3
 
 
@@ -48,42 +48,20 @@ def clean_constituents(path: Path, raw: np.ndarray, first_row: int) -> np.ndarra
             is empty.
     """
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as such
-        jets = np.ascontiguousarray(raw, np.float32)
-    energy = jets[..., 0]
-    pt = np.hypot(jets[..., 1], jets[..., 2])
-    remedy = "constituents are (E, px, py, pz) in GeV, padded with zeros"
-    _refuse(
-        path,
-        ~np.isfinite(jets).all(axis=-1),
-        first_row,
-        "finite four-momenta",
-        "NaN or infinity",
-        f"remove them; {remedy}",
+        jets = np.array(raw, np.float32, order="C")
+        energy, pt = jets[..., 0], np.hypot(jets[..., 1], jets[..., 2])
+        momentum = (1 - _ENERGY_TOLERANCE) * np.hypot(pt, jets[..., 3])
+    faults = (
+        (~np.isfinite(jets).all(axis=-1), "finite four-momenta, came NaN or infinity"),
+        (energy < 0, "energies of at least 0, came negative energies"),
+        (energy < momentum, "E >= |p|, came energies below the momentum"),
+        ((pt == 0) & (energy > 0), "pT > 0, came constituents with energy but no pT"),
+        ((energy == 0).all(axis=1), "at least one constituent in each jet, came jets without any"),
     )
-    _refuse(
-        path,
-        energy < 0,
-        first_row,
-        "energies of at least 0",
-        "negative energies",
-        f"check the order of the columns: {remedy}",
-    )
-    too_light = energy * (1 + _ENERGY_TOLERANCE) < np.hypot(pt, jets[..., 3])
-    _refuse(
-        path,
-        too_light,
-        first_row,
-        "E >= |p|",
-        "energies below the momentum",
-        f"check the order of the columns: {remedy}",
-    )
-    along_beam = (pt == 0) & (energy > 0)
-    _refuse(path, along_beam, first_row, "pT > 0", "constituents with energy but no pT", f"set them to zero; {remedy}")
-    empty = (energy == 0).all(axis=1)
-    _refuse(path, empty, first_row, "at least one constituent in each jet", "jets without any", "remove these jets")
+    remedy = "remove them, or check the order of the columns: (E, px, py, pz) in GeV, padded with zeros"
+    _refuse(path, first_row, faults, remedy)
     unsorted = (pt[:, 1:] > pt[:, :-1]).any(axis=1)
     if unsorted.any():
-        jets = jets.copy()  # it may be the caller's
         order = np.argsort(-pt[unsorted], axis=1, kind="stable")
         jets[unsorted] = np.take_along_axis(jets[unsorted], order[..., None], axis=1)
     return jets
@@ -96,13 +74,14 @@ def clean_images(path: Path, raw: np.ndarray, first_row: int) -> np.ndarray:
         InputError: a pixel is not finite or negative, an image is empty.
     """
     pixels = np.asarray(raw, np.float64)
-    remedy = "a jet image holds the pT of each pixel"
-    _refuse(path, ~np.isfinite(pixels), first_row, "finite pixels", "NaN or infinity", f"remove them; {remedy}")
-    _refuse(
-        path, pixels < 0, first_row, "pixels of at least 0", "negative pixels", f"undo any standardisation; {remedy}"
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite pixels are refused below
+        total = pixels.sum(axis=(1, 2))
+    faults = (
+        (~np.isfinite(pixels), "finite pixels, came NaN or infinity"),
+        (pixels < 0, "pixels of at least 0, came negative pixels"),
+        (total == 0, "some pT in each image, came images of zeros"),
     )
-    total = pixels.sum(axis=(1, 2))
-    _refuse(path, total == 0, first_row, "some pT in each image", "images of zeros", "remove these images")
+    _refuse(path, first_row, faults, "remove them, or undo any standardisation: a pixel is the pT in it")
     return (pixels / total[:, None, None]).astype(np.float32)
 
 
@@ -121,11 +100,10 @@ def clean_labels(path: Path, raw: np.ndarray, first_row: int) -> np.ndarray:
     return raw.astype(np.uint8)
 
 
-def _refuse(path: Path, bad: Any, first_row: int, expected: str, came: str, remedy: str) -> None:
-    """Raise if any entry of `bad` [jet, ...] is true, naming the first."""
-    if bad.any():
-        row, *rest = (int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
-        place = (
-            f"jet {first_row + row}" + (f", entry {', '.join(map(str, rest))}" if rest else "") + " (counted from 0)"
-        )
-        raise InputError(f"{path}: expected {expected}, came {came}: first in {place}; {remedy}")
+def _refuse(path: Path, first_row: int, faults: Iterable[tuple[Any, str]], remedy: str) -> None:
+    """Raise for the first fault with an entry of its mask [jet, ...] true, naming that entry."""
+    for bad, expected in faults:
+        if bad.any():
+            row, *rest = (int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
+            place = f"jet {first_row + row}" + (f", entry {', '.join(map(str, rest))}" if rest else "")
+            raise InputError(f"{path}: expected {expected}, first in {place} (counted from 0); {remedy}")

@@ -6,7 +6,7 @@ each constituent, hardest first:
 - `log_pt`, uint16: ln(pT / GeV) in equal steps over the range of the file, coded as the fall from the constituent before it, which is
   small and compresses well. For pT from 1 MeV to 1 TeV the step is 2.1e-4, so pT is exact to 1.1e-4 (relative).
 - `rapidity`, `phi`, int16: offsets from the jet axis in equal steps over the range of the file. For jets of radius 0.8 (offsets
-  below 1) the step is 3.1e-5, so phi is exact to 1.6e-5, and the pseudorapidity to 1.6e-5 E / \\|p\\|.
+  below 1) the step is 3.1e-5, so both are exact to 1.6e-5.
 - `species`, uint8: the index in `MASSES` of the particle whose mass, with the momentum, gives the energy most nearly.
 
 The mass of a jet changes by about 3e-5 (relative, root mean square); its pT by less. Constituents come back sorted by pT.

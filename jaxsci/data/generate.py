@@ -201,14 +201,17 @@ def _make_part(chunk: _Chunk) -> int:
 
 
 def _one_class(chunk: _Chunk, label: int) -> np.ndarray:
-    # Consecutive seeds from a start that hashes the user's: no two chunks of a generation share one.
-    start = int(np.random.SeedSequence(chunk.seed).generate_state(1, np.uint64)[0])
-    pythia_seed = (start + 2 * chunk.number + label) % _PYTHIA_SEEDS + 1
     detector = None
     if chunk.detector:
         rng = np.random.default_rng([chunk.seed, chunk.number, label])
         detector = functools.partial(detector_simulation.simulate, rng=rng)
-    return pythia.sample_jets(label, chunk.rows // 2, pythia_seed, detector=detector)
+    return pythia.sample_jets(label, chunk.rows // 2, _pythia_seed(chunk, label), detector=detector)
+
+
+def _pythia_seed(chunk: _Chunk, label: int) -> int:
+    # Consecutive seeds from a start that hashes the user's: no two chunks of a generation share one.
+    start = int(np.random.SeedSequence(chunk.seed).generate_state(1, np.uint64)[0])
+    return (start + 2 * chunk.number + label) % _PYTHIA_SEEDS + 1
 
 
 def _join(out: Path, chunks: list[_Chunk], attributes: dict[str, Any], compact: bool) -> None:

@@ -62,7 +62,8 @@ def _is_npz(path: Path) -> bool:
 
 
 def _read_npz(path: Path, names: tuple[str, ...]) -> list[np.ndarray]:
-    with np.load(path, allow_pickle=False) as arrays:
+    # opened here, because numpy.load leaves a file open that it finds damaged
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         if any(name not in arrays for name in names):
             came = ", ".join(arrays.files) or "none"
             raise InputError(
@@ -120,7 +121,9 @@ def _pixels(path: Path, x: np.ndarray) -> np.ndarray:
         pixels = x.astype(np.float32)
     if not np.isfinite(pixels).all():
         row = int(np.isfinite(pixels).all(axis=tuple(range(1, x.ndim))).argmin())
-        raise InputError(f"{path}: expected finite pixels, came NaN or infinity, first in image {row} (counted from 0); remove them")
+        raise InputError(
+            f"{path}: expected finite pixels, came NaN or infinity, first in image {row} (counted from 0); remove them"
+        )
     if x.dtype.kind in "iu":
         low, high = int(x.min()), int(x.max())
         if low < 0 or high > 65535:

@@ -57,6 +57,7 @@ class Events(NamedTuple):
     """Stable visible particles and, for the signal, the directions that a top jet must contain."""
 
     particles: Particles
+    pt_hat: np.ndarray  # [event] float64: transverse momentum of the hard process in GeV
     tops: np.ndarray | None  # [event, 2, 4, 2] float64: (eta, phi) of a top quark and of its three decay partons
 
 
@@ -124,7 +125,9 @@ def generate_events(label: int, seed: int) -> Iterator[Events]:
         with _silent_stdout():  # fastjet, inside Pythia too, prints a banner before its first clustering
             batch = pythia.nextBatch(_EVENTS_PER_BATCH)
         record = _flat_record(batch)
-        yield Events(_visible(record, pythia.particleData), _top_directions(record) if label == TOP else None)
+        pt_hat = np.sqrt(np.asarray(batch.info.pT2Hat))
+        tops = _top_directions(record) if label == TOP else None
+        yield Events(_visible(record, pythia.particleData), pt_hat, tops)
 
 
 def _soft_event_veto() -> Any:
@@ -207,17 +210,23 @@ def _top_directions(record: _Record) -> np.ndarray:
 def _accepted_jets(particles: Particles, tops: np.ndarray | None) -> np.ndarray:
     """The leading jets that pass the cuts, and for the signal the matching: float32 [jet, 200, 4]."""
     axis, members = _leading_jets(particles)
-    pt, eta, phi = (quantity(axis) for quantity in (kinematics.pt, kinematics.eta, kinematics.phi))
-    accepted = (pt > PT_RANGE[0]) & (pt < PT_RANGE[1]) & (np.abs(eta) < ETA_MAX)
-    if tops is not None:
-        distance = np.hypot(tops[..., 0] - eta[:, None, None], kinematics.wrap(tops[..., 1] - phi[:, None, None]))
-        accepted &= (distance < RADIUS).all(axis=2).any(axis=1)
-    jets = np.zeros((int(accepted.sum()), MAX_CONSTITUENTS, 4), np.float32)
-    for jet, event in zip(jets, np.flatnonzero(accepted), strict=True):
+    accepted = np.flatnonzero(_passes_cuts(axis, tops))
+    jets = np.zeros((len(accepted), MAX_CONSTITUENTS, 4), np.float32)
+    for jet, event in zip(jets, accepted, strict=True):
         momenta = particles.momenta[members[event]]
         hardest = np.argsort(-kinematics.pt(momenta), kind="stable")[:MAX_CONSTITUENTS]
         jet[: len(hardest)] = momenta[hardest]
     return jets
+
+
+def _passes_cuts(axis: np.ndarray, tops: np.ndarray | None) -> np.ndarray:
+    """Whether a jet of momentum `axis` [event, 4] passes the cuts and, unless `tops` is None, contains one of the top quarks."""
+    pt, eta, phi = (quantity(axis) for quantity in (kinematics.pt, kinematics.eta, kinematics.phi))
+    passes = (pt > PT_RANGE[0]) & (pt < PT_RANGE[1]) & (np.abs(eta) < ETA_MAX)
+    if tops is not None:
+        distance = np.hypot(tops[..., 0] - eta[:, None, None], kinematics.wrap(tops[..., 1] - phi[:, None, None]))
+        passes &= (distance < RADIUS).all(axis=2).any(axis=1)
+    return passes
 
 
 def _leading_jets(particles: Particles) -> tuple[np.ndarray, list[np.ndarray]]:

@@ -110,5 +110,7 @@ def _take(block: np.ndarray, places: list[tuple[str, int]]) -> np.ndarray:
     """The columns at `places` of some rows of the table, [row, column]."""
     fields = list(dict.fromkeys(field for field, _ in places))
     if len(fields) == 1:
-        return block[fields[0]].reshape(len(block), -1)[:, [index for _, index in places]]
+        indices = [index for _, index in places]
+        in_order = indices == list(range(indices[0], indices[0] + len(indices)))  # as published: a view, not a copy
+        return block[fields[0]].reshape(len(block), -1)[:, slice(indices[0], indices[-1] + 1) if in_order else indices]
     return np.stack([block[field].reshape(len(block), -1)[:, index] for field, index in places], axis=1)

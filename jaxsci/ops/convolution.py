@@ -55,8 +55,7 @@ def conv(
     window = kernel.shape[:rank]
     strides, dilation = spatial(strides, rank, "strides"), spatial(dilation, rank, "dilation")
     shape, _ = geometry(x.shape[1:-1], window, strides, padding, dilation)
-    arrays = {"input": _split(x, groups), "kernel": _split(kernel, groups)}
-    return _merge(contract("output", arrays, shape, precision))
+    return _merge(contract("output", {"input": _split(x, groups), "kernel": _split(kernel, groups)}, shape, precision))
 
 
 def conv_transpose(
@@ -101,7 +100,7 @@ def conv_transpose(
     window, output = kernel.shape[:rank], y.shape[1:-1]
     options = {"strides": spatial(strides, rank, "strides"), "dilation": spatial(dilation, rank, "dilation")}
     size = conv_transpose_output_size(output, window, padding=padding, output_size=output_size, **options)
-    shape, _ = geometry(tuple(size), window, padding=padding, **options)
+    shape, _ = geometry(size, window, padding=padding, **options)
     return _merge(contract("input", {"kernel": _split(kernel, groups), "output": _split(y, groups)}, shape, precision))
 
 
@@ -156,8 +155,7 @@ def _check(name: str, x: Array, kernel: Array, groups: int) -> int:
         )
     if x.dtype != kernel.dtype or x.dtype not in DTYPES:
         raise InputError(
-            f"kernel: one dtype of bfloat16, float16, float32 and float64 for {name} and kernel is expected, got {x.dtype} and {kernel.dtype}; "
-            "convert with .astype"
+            f"kernel: one floating dtype for {name} and kernel is expected, got {x.dtype} and {kernel.dtype}; convert with .astype"
         )
     if not isinstance(groups, int) or groups < 1 or kernel.shape[-1] % groups:
         raise InputError(

@@ -1,9 +1,10 @@
 """The contractions of `convolution_primitives` in forms that are fast on a CPU, inside loops too.
 
-XLA's CPU compiler brings a convolution into the axis order of its fast kernels only outside loops; inside `lax.scan` any other order runs in
-naive loops, and so does float64 everywhere. The convolutions here are written in that order from the start; what was transposed for it
-stays behind an optimisation barrier, because XLA would fold the transposition back into the convolution. The rest are matrix products over
-blocks of images whose columns (the patches laid side by side) stay in the cache. All limits below were measured on 2 cores of an x86 CPU.
+XLA's CPU compiler brings a convolution into the axis order of its fast kernels only outside loops; inside `lax.scan` any other order runs
+in naive loops (github.com/jax-ml/jax/issues/12868), and so does float64 everywhere. The convolutions here are written in that order from
+the start; what was transposed for it stays behind an optimisation barrier, because XLA would fold the transposition back into the convolution.
+The rest are matrix products over blocks of images whose columns (the patches laid side by side) stay in the cache. The limits below were
+measured on 2 cores of an x86 CPU.
 """
 
 import itertools
@@ -92,48 +93,50 @@ def _convolve(x: Array, kernel: Array, geometry: Geometry, spread: tuple[int, ..
 def _sum_of_products(x: Array, kernel: Array, geometry: Geometry, spread: tuple[int, ...]) -> Array:
     """Elementwise arithmetic for few input channels and a small window, all groups at once."""
     window = kernel.shape[1:-2]
-    x, output = _padded(x, 2, window, geometry, spread)
-    total = jnp.zeros((), x.dtype)
-    for offset in _offsets(window):
-        part = _slice(x, 2, offset, output, geometry)
-        for channel in range(x.shape[-1]):
-            weight = kernel[(slice(None), *offset, channel)]
-            weight = lax.expand_dims(weight, range(1, x.ndim - 1))
-            product = part[..., channel, None] * weight
-            total = product if total.ndim == 0 else total + product
-    return total
+    size = _output_size(x.shape[2:-1], window, geometry, spread)
+    x = _pad(x, 2, geometry, spread)
+
+    def product(offset: tuple[int, ...], channel: int) -> Array:
+        weight = kernel[(slice(None), *offset, channel)]  # [g, o]
+        return _slice(x, 2, offset, size, geometry)[..., channel, None] * lax.expand_dims(weight, range(1, x.ndim - 1))
+
+    return sum(
+        itertools.starmap(product, itertools.product(_offsets(window), range(x.shape[-1]))), jnp.zeros((), x.dtype)
+    )
 
 
 def _product_then_sum(x: Array, kernel: Array, geometry: Geometry, spread: tuple[int, ...]) -> Array:
-    """For few output channels: all products of a pixel with the window at once, then shifted to where they belong and added. Strides 1."""
+    """For few output channels and strides 1: each pixel times the whole window in one product, the parts shifted to their places and added."""
     window = kernel.shape[:-2]
-    _, output = _padded(x, 1, window, geometry, spread)
+    size = _output_size(x.shape[1:-1], window, geometry, spread)
     products = lax.dot_general(x, kernel, (((x.ndim - 1,), (kernel.ndim - 2,)), ((), ())))  # [b, n, w, o]
-    total = jnp.zeros((x.shape[0], *output, kernel.shape[-1]), x.dtype)
-    for offset in _offsets(window):
-        part = products[(slice(None),) * (1 + len(window)) + offset]
+
+    def shifted(offset: tuple[int, ...]) -> Array:
+        starts = [before - d * w for (before, _), d, w in zip(geometry.padding, geometry.dilation, offset, strict=True)]
         shifts = [
-            (p - d * w, o - (s * (n - 1) + 1) - (p - d * w), s - 1)
-            for (p, _), d, w, o, s, n in zip(
-                geometry.padding, geometry.dilation, offset, output, spread, x.shape[1:-1], strict=True
-            )
+            (start, o - (s * (n - 1) + 1) - start, s - 1)
+            for start, o, s, n in zip(starts, size, spread, x.shape[1:-1], strict=True)
         ]
-        total = total + lax.pad(part, jnp.zeros((), x.dtype), ((0, 0, 0), *shifts, (0, 0, 0)))
-    return total
+        part = products[(slice(None),) * (x.ndim - 1) + offset]
+        return lax.pad(part, jnp.zeros((), x.dtype), ((0, 0, 0), *shifts, (0, 0, 0)))
+
+    return sum(map(shifted, _offsets(window)), jnp.zeros((), x.dtype))
 
 
 def _product_of_columns(x: Array, kernel: Array, geometry: Geometry, spread: tuple[int, ...]) -> Array:
     """The patches of a block of images laid side by side, times the kernel as a matrix."""
     window = kernel.shape[:-2]
+    size = _output_size(x.shape[1:-1], window, geometry, spread)
     matrix = kernel.reshape(-1, kernel.shape[-1])
 
     def one(image: Array) -> Array:
-        padded, output = _padded(image, 0, window, geometry, spread)
-        columns = [_slice(padded, 0, offset, output, geometry) for offset in _offsets(window)]
-        return jnp.concatenate(columns, axis=-1) @ matrix
+        padded = _pad(image, 0, geometry, spread)
+        return (
+            jnp.concatenate([_slice(padded, 0, offset, size, geometry) for offset in _offsets(window)], axis=-1)
+            @ matrix
+        )
 
-    _, output = _padded(x[0], 0, window, geometry, spread)
-    return lax.map(one, x, batch_size=_images(x.shape[0], math.prod(output) * len(matrix) * x.itemsize))
+    return lax.map(one, x, batch_size=_images(x.shape[0], math.prod(size) * len(matrix) * x.itemsize))
 
 
 # The kernel: a sum over images and pixels.
@@ -167,15 +170,16 @@ def _kernel_by_convolution(x: Array, y: Array, geometry: Geometry) -> Array:
 def _kernel_by_columns(x: Array, y: Array, geometry: Geometry, unrolled: int) -> Array:
     """Columns over the last `unrolled` axes of the window; one matrix product for each offset along the others."""
     window = geometry.window(x.shape[1:-1], y.shape[1:-1])
-    x, output = _padded(x, 1, window, geometry, (1,) * len(window))
+    size = y.shape[1:-1]
+    x = _pad(x, 1, geometry, (1,) * len(window))
     split = len(window) - unrolled
     outer, inner = window[:split], window[split:]
-    rows = [_slice(x, 1 + split, offset, output[split:], geometry, split) for offset in _offsets(inner)]
+    rows = [_slice(x, 1 + split, offset, size[split:], geometry, split) for offset in _offsets(inner)]
     columns = jnp.concatenate(rows, axis=-1)
-    y = y.reshape(-1, y.shape[-1])
+    y = y.reshape(math.prod(y.shape[:-1]), y.shape[-1])
     products = []
     for offset in _offsets(outer):
-        part = _slice(columns, 1, offset, output[:split], geometry)
+        part = _slice(columns, 1, offset, size[:split], geometry)
         # The narrow operand first: its transposition, which the product needs, is the cheaper one.
         products.append(lax.dot_general(y, part.reshape(y.shape[0], part.shape[-1]), (((0,), (0,)), ((), ()))))
     result = jnp.stack(products).reshape(*outer, y.shape[-1], *inner, x.shape[-1])
@@ -185,25 +189,24 @@ def _kernel_by_columns(x: Array, y: Array, geometry: Geometry, unrolled: int) ->
 def _kernel_by_sums(x: Array, y: Array, geometry: Geometry) -> Array:
     """One channel each, as in a depthwise convolution: elementwise arithmetic, all groups at once."""
     window = geometry.window(x.shape[2:-1], y.shape[2:-1])
-    x, output = _padded(x, 2, window, geometry, (1,) * len(window))
-    sums = [jnp.sum(_slice(x, 2, offset, output, geometry) * y, axis=range(1, x.ndim)) for offset in _offsets(window)]
-    return jnp.stack(sums, axis=1).reshape(-1, *window, 1, 1)
+    x = _pad(x, 2, geometry, (1,) * len(window))
+    parts = (_slice(x, 2, offset, y.shape[2:-1], geometry) for offset in _offsets(window))
+    sums = [jnp.sum(part * y, axis=range(1, x.ndim)) for part in parts]
+    return jnp.stack(sums, axis=1).reshape(x.shape[0], *window, 1, 1)
 
 
 def _sum_over_blocks(block: Callable[[Array, Array], Array], x: Array, y: Array, images: int) -> Array:
     """The sum of block(x, y) over blocks of so many images, and what is left."""
-    blocks, rest = divmod(x.shape[0], images)
-    if blocks == 1 and not rest:
+    if x.shape[0] <= images:
         return block(x, y)
+    blocks, rest = divmod(x.shape[0], images)
 
     def add(total: Array, index: Array) -> tuple[Array, None]:
         part = (lax.dynamic_slice_in_dim(a, index * images, images) for a in (x, y))
         return total + block(*part), None
 
-    if rest:
-        first = block(x[-rest:], y[-rest:])
-    else:
-        first = jnp.zeros(jax.eval_shape(block, x[:images], y[:images]).shape, x.dtype)
+    shape = jax.eval_shape(block, x[:images], y[:images]).shape
+    first = block(x[-rest:], y[-rest:]) if rest else jnp.zeros(shape, x.dtype)
     return lax.scan(add, first, jnp.arange(blocks))[0]
 
 
@@ -219,27 +222,23 @@ def _offsets(window: tuple[int, ...]) -> Iterable[tuple[int, ...]]:
     return itertools.product(*map(range, window))
 
 
-def _padded(
-    x: Array, first: int, window: tuple[int, ...], geometry: Geometry, spread: tuple[int, ...]
-) -> tuple[Array, tuple[int, ...]]:
-    """x padded and spread along its spatial axes, which begin at `first`, and the size of the output."""
-    config = [(before, after, s - 1) for (before, after), s in zip(geometry.padding, spread, strict=True)]
-    x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0),) * first + (*config, (0, 0, 0)))
-    return x, geometry._replace(padding=((0, 0),) * len(window)).output_size(x.shape[first:-1], window)
+def _output_size(
+    size: tuple[int, ...], window: tuple[int, ...], geometry: Geometry, spread: tuple[int, ...]
+) -> tuple[int, ...]:
+    return geometry.output_size(tuple(s * (n - 1) + 1 for n, s in zip(size, spread, strict=True)), window)
+
+
+def _pad(x: Array, first: int, geometry: Geometry, spread: tuple[int, ...]) -> Array:
+    """x padded and spread along its spatial axes, which begin at `first`."""
+    space = [(before, after, s - 1) for (before, after), s in zip(geometry.padding, spread, strict=True)]
+    return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0)] * first + [*space, (0, 0, 0)])
 
 
 def _slice(
-    x: Array, first: int, offset: tuple[int, ...], output: tuple[int, ...], geometry: Geometry, skip: int = 0
+    x: Array, first: int, offset: tuple[int, ...], size: tuple[int, ...], geometry: Geometry, skip: int = 0
 ) -> Array:
-    """What one offset of the window sees, along the axes from `first`, which are the spatial axes from `skip`."""
-    for axis, (w, o, s, d) in enumerate(
-        zip(
-            offset,
-            output,
-            geometry.strides[skip : skip + len(offset)],
-            geometry.dilation[skip : skip + len(offset)],
-            strict=True,
-        )
-    ):
-        x = lax.slice_in_dim(x, d * w, d * w + s * (o - 1) + 1, s, first + axis)
+    """What one offset of the window sees along the axes from `first`: the spatial axes from `skip`, as many as the offset has."""
+    steps = zip(offset, size, geometry.strides[skip:], geometry.dilation[skip:], strict=False)
+    for axis, (w, o, s, d) in enumerate(steps, start=first):
+        x = lax.slice_in_dim(x, d * w, d * w + s * (o - 1) + 1, s, axis)
     return x

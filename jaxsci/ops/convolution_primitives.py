@@ -7,12 +7,12 @@ The number <y, k * x> is linear in the input x, the kernel k and the output y. L
     kernel: k[g, w, i, o] = sum_{b, t} x[g, b, s t + d w - p, i] y[g, b, t, o]
 
 so that the derivative of any of them with respect to any operand is again one of them. Any two of the arrays share one axis (batch b,
-channels i or o) which the third lacks: an operand mapped by `vmap` alone folds into the axis which it shares with the result, and two mapped
-operands fold into the group axis g. Hence no transformation, nor any nesting of them, leads out of the family.
+channels i or o) which the third lacks: the mapped axis of an operand that `vmap` maps alone folds into the axis which it shares with the
+result, and those of two mapped operands into the group axis g. No transformation, nor any nesting of them, leads out of the family.
 """
 
 from functools import partial
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -26,12 +26,13 @@ from jaxsci.ops.convolution_sizes import Geometry
 Role: TypeAlias = Literal["input", "kernel", "output"]
 ROLES: tuple[Role, ...] = ("input", "kernel", "output")
 
+Axes: TypeAlias = dict[Role, int]
+
 # Where the axis lies that two roles share and the third lacks.
-SHARED_AXIS = {
-    ("input", "output"): {"input": 1, "output": 1},  # batch
-    ("input", "kernel"): {"input": -1, "kernel": -2},  # input channels
-    ("kernel", "output"): {"kernel": -1, "output": -1},  # output channels
-}
+BATCH: Axes = {"input": 1, "output": 1}
+INPUT_CHANNELS: Axes = {"input": -1, "kernel": -2}
+OUTPUT_CHANNELS: Axes = {"kernel": -1, "output": -1}
+GROUPS: Axes = dict.fromkeys(ROLES, 0)
 
 
 def contract(role: Role, arrays: dict[Role, Array], geometry: Geometry, precision: Any = None) -> Array:
@@ -78,10 +79,10 @@ def _fold(x: Array, mapped: int, axis: int) -> tuple[Array, int]:
 def _batch(role: Role, operands: Any, mapped: Any, **params: Any) -> tuple[Array, int]:
     """The batching rule: fold the mapped axis in, and take it out of the result."""
     roles = _operands(role)
+    axes = GROUPS
     if None in mapped:
-        axes = SHARED_AXIS[tuple(r for r in ROLES if r == role or mapped[roles.index(r)] is not None)]
-    else:
-        axes = dict.fromkeys(ROLES, 0)
+        lone = roles[mapped.index(None) - 1]
+        axes = next(shared for shared in (BATCH, INPUT_CHANNELS, OUTPUT_CHANNELS) if {lone, role} == set(shared))
     arrays = dict(zip(roles, operands, strict=True))
     for r, axis in zip(roles, mapped, strict=True):
         if axis is not None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from numbers import Integral
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, overload
 
 from jaxsci.errors import InputError
 
@@ -57,7 +57,7 @@ def padding_pairs(
         return tuple((p, p) for p in named[padding])
     if not isinstance(padding, Sequence):
         return tuple((p, p) for p in spatial(padding, len(size), "padding", least=0))
-    pairs = tuple(tuple(pair) if isinstance(pair, Sequence) else (pair,) for pair in padding)
+    pairs: list[tuple[Any, ...]] = [tuple(pair) if isinstance(pair, Sequence) else (pair,) for pair in padding]
     if len(pairs) != len(size) or any(len(pair) != 2 for pair in pairs):
         raise InputError(
             f"padding: {len(size)} pairs (before, after), one a spatial dimension, are expected, got {padding!r}"
@@ -81,6 +81,18 @@ def windows_that_fit(
             'use a smaller window or more padding ("SAME" always fits)'
         )
     return tuple(r // s + 1 for r, s in zip(room, strides, strict=True))
+
+
+@overload
+def conv_output_size(
+    size: int, window: Sizes, *, strides: Sizes = 1, padding: Padding = "SAME", dilation: Sizes = 1
+) -> int: ...
+
+
+@overload
+def conv_output_size(
+    size: Sequence[int], window: Sizes, *, strides: Sizes = 1, padding: Padding = "SAME", dilation: Sizes = 1
+) -> tuple[int, ...]: ...
 
 
 def conv_output_size(
@@ -109,6 +121,30 @@ def conv_output_size(
     pairs = padding_pairs(padding, sizes, window, strides, dilation)
     result = windows_that_fit(sizes, window, strides, pairs, dilation)
     return result if isinstance(size, Sequence) else result[0]
+
+
+@overload
+def conv_transpose_output_size(
+    size: int,
+    window: Sizes,
+    *,
+    strides: Sizes = 1,
+    padding: Padding = "SAME",
+    dilation: Sizes = 1,
+    output_size: int | None = None,
+) -> int: ...
+
+
+@overload
+def conv_transpose_output_size(
+    size: Sequence[int],
+    window: Sizes,
+    *,
+    strides: Sizes = 1,
+    padding: Padding = "SAME",
+    dilation: Sizes = 1,
+    output_size: Sizes | None = None,
+) -> tuple[int, ...]: ...
 
 
 def conv_transpose_output_size(

@@ -100,7 +100,7 @@ def _pool_axis(
 ) -> Array:
     """Pool along one axis. Windows that do not overlap are a reshape, whose derivative is elementwise; others are slices."""
     size = (x.shape[axis] - window) // stride + 1
-    if stride == window:
+    if stride == window or size == 1:
         x = lax.slice_in_dim(x, 0, size * window, axis=axis)
         return reduce(x.reshape(*x.shape[:axis], size, window, *x.shape[axis + 1 :]), axis=axis + 1)
     slices = [lax.slice_in_dim(x, w, w + stride * (size - 1) + 1, stride, axis) for w in range(window)]

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from numpy.typing import ArrayLike
@@ -32,15 +33,16 @@ def roc(
     *,
     baseline: str | None = "mass",
     efficiencies: Sequence[float] = (0.3,),
-    noun: str = "jets",
+    noun: str = "examples",
 ) -> Figure:
-    """Background rejection 1/ε_B (logarithmic) against signal efficiency ε_S, as figure 5 of arXiv:1902.09914.
+    """Background rejection 1/ε_B (logarithmic) against signal efficiency ε_S, as drawn in arXiv:1902.09914.
 
     A curve is drawn only where at least `LEAST_PASSING` background examples pass the cut. Bands are 68 % intervals: those given,
     or Wilson's for the background that passes.
 
     Args:
-        curves: by the name of the classifier; one with NaN efficiencies (a class was absent) is named and not drawn.
+        curves: by the name of the classifier; one with NaN efficiencies (a class is absent) or too little background is named, with
+            the reason, and not drawn.
         baseline: the name among `curves` that is drawn in grey, dashed; it need not be there.
         efficiencies: signal efficiencies to mark by a thin line, where rejections are quoted.
         noun: what the examples are, in the plural.
@@ -60,16 +62,22 @@ def roc(
             _draw_roc(axes, name, curve, style.colour(number), style.dash(number))
             number += 1
     chance = np.geomspace(1e-3, 1, 200)
-    top = max([axes.dataLim.y1, 10.0])
+    top = max(axes.dataLim.y1, 10.0)
     axes.plot(chance, 1 / chance, ":", color=style.GREY, linewidth=1, label="random")
     for efficiency in efficiencies:
         axes.axvline(efficiency, color=style.GREY, linewidth=0.6, zorder=0)
+        text = rf"$\varepsilon_S = {efficiency:g}$"
+        axes.text(
+            efficiency, 0.99, f" {text}", transform=axes.get_xaxis_transform(), va="top", color=style.GREY, fontsize=8
+        )
     axes.set(xlim=(0, 1), yscale="log", ylim=(1, 2 * top))
     axes.set(xlabel=r"Signal efficiency $\varepsilon_S$", ylabel=r"Background rejection $1/\varepsilon_B$")
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.grid(True)
     axes.legend(loc="upper right")
-    style.footnote(figure, f"Bands: 68 % statistical. Drawn where at least {LEAST_PASSING} background {noun} pass.")
+    style.footnote(
+        figure, f"Bands: 68 % intervals. Curves are drawn where at least {LEAST_PASSING} background {noun} pass."
+    )
     return figure
 
 
@@ -77,9 +85,7 @@ def _draw_roc(axes: Axes, name: str, curve: RocCurve, colour: str, dash: str) ->
     points = [np.asarray(values, np.float64) for values in curve[:2]]
     passing = points[1] * curve.background_count
     if curve.rejection_lower is None or curve.rejection_upper is None:
-        low, high = style.wilson(
-            np.minimum(passing, curve.background_count), np.full_like(passing, curve.background_count)
-        )
+        low, high = style.wilson(np.minimum(passing, curve.background_count), curve.background_count)
         points += [1 / high, 1 / np.where(low == 0, np.nan, low)]
     else:
         points += [np.asarray(values, np.float64) for values in (curve.rejection_lower, curve.rejection_upper)]
@@ -90,23 +96,26 @@ def _draw_roc(axes: Axes, name: str, curve: RocCurve, colour: str, dash: str) ->
     enough = passing >= LEAST_PASSING * (1 - 1e-6)  # efficiencies are rounded: 5/7500 times 7500 may be 4.9999995
     signal, background, lower, upper = (values[enough] for values in points)
     area = "" if curve.auc is None or np.isnan(curve.auc) else f" (AUC {curve.auc:.4f})"
-    missing = "" if len(signal) else f": fewer than {LEAST_PASSING} background examples" if passing.size else ""
-    if np.isnan(passing).all():
-        missing = ": not defined, one class only"
+    if np.isnan(points[0] + points[1]).all():
+        missing = ": undefined, one class only or NaN scores"
+    else:
+        missing = "" if len(signal) else f": fewer than {LEAST_PASSING} of the background"
     axes.plot(signal, 1 / background, dash, color=colour, label=f"{style.literal(name)}{area}{missing}")
     axes.fill_between(signal, lower, upper, color=colour, alpha=0.2, linewidth=0)
 
 
 @style.context()
-def confusion_matrix(counts: ArrayLike, names: Sequence[str] | None = None) -> Figure:
+def confusion_matrix(counts: ArrayLike, names: Sequence[str] | None = None, *, noun: str = "examples") -> Figure:
     """Counts of examples by true class (rows) and predicted class (columns), with the percentage of each row.
 
-    The colour is the part of the row: the diagonal shows the recalls. Up to 10 classes counts stand above the percentages, up to 40
-    percentages alone, beyond that the colour speaks. A class without examples has "–" in its row.
+    The colour is the part of the row, on a square-root scale so that rare confusions are seen: the diagonal shows the recalls. Up to
+    10 classes counts stand above the percentages, up to 40 percentages alone ("0": less than half a percent; empty: none), beyond
+    that the colour speaks. A class without examples has "–" in its row.
 
     Args:
         counts: [true, predicted], not negative.
         names: of the classes; numbers if none are given.
+        noun: what the examples are, in the plural.
 
     Raises:
         InputError: counts that are not a square matrix or negative, or another number of names.
@@ -122,15 +131,17 @@ def confusion_matrix(counts: ArrayLike, names: Sequence[str] | None = None) -> F
         raise InputError(f"confusion matrix: expected {classes} class names, got {len(names)}; name every class once")
     totals = matrix.sum(axis=1, keepdims=True)
     parts = np.divide(matrix, totals, out=np.full(matrix.shape, np.nan), where=totals > 0)
-    side = float(np.clip(0.62 * classes if classes <= 10 else 0.32 * classes, 2.6, 11))
-    figure = style.figure(side + 0.9, width=side + 2.2)
+    texts = [style.literal(name, longest=20) for name in names]
+    side = float(np.clip(0.62 * classes if classes <= 10 else 0.32 * classes, 2.8, 10))
+    figure = style.figure(side + 0.9, width=side + 1.6 + 0.06 * max(map(len, texts)))
     axes = figure.subplots()
-    drawn = axes.imshow(np.ma.masked_invalid(parts), cmap="Blues", vmin=0, vmax=1)
-    figure.colorbar(drawn, ax=axes, label="fraction of the true class", shrink=0.9)
-    _name_classes(axes, [style.literal(name, longest=20) for name in names])
+    drawn = axes.imshow(np.ma.masked_invalid(parts), cmap="Blues", norm=PowerNorm(0.5, 0, 1))
+    bar = figure.colorbar(drawn, ax=axes, label="fraction of the true class", shrink=0.9, aspect=30)
+    bar.set_ticks([0, 0.01, 0.05, 0.1, 0.2, 0.5, 1], labels=["0", "0.01", "0.05", "0.1", "0.2", "0.5", "1"])
+    _name_classes(axes, texts)
     _write_cells(axes, matrix, parts)
     right, total = np.trace(matrix), matrix.sum()
-    axes.set_title(f"accuracy {right / total:.4f} of {total:,.0f}" if total else "no examples")
+    axes.set_title(f"accuracy {right / total:.4f}, {style.counted(int(total), noun)}" if total else f"no {noun}")
     return figure
 
 
@@ -155,12 +166,11 @@ def _write_cells(axes: Axes, matrix: np.ndarray, parts: np.ndarray) -> None:
         elif few:
             text = f"{matrix[true, predicted]:,.0f}\n{100 * part:.1f} %"
         else:
-            text = (
-                f"{100 * part:.0f}" if matrix[true, predicted] else ""
-            )  # "0" is less than half a percent, empty is none
-        light = not np.isnan(part) and part > 0.55
+            text = f"{100 * part:.0f}" if matrix[true, predicted] else ""
         size = 10 if len(matrix) < 5 else 7.5 if few else 6.5
-        axes.text(predicted, true, text, ha="center", va="center", fontsize=size, color="white" if light else "black")
+        dark = not np.isnan(part) and part > 0.35  # the background, where the text must be light
+        tint = "white" if dark else style.GREY if not few and part < 0.005 else "black"
+        axes.text(predicted, true, text, ha="center", va="center", fontsize=size, color=tint)
 
 
 @style.context()
@@ -168,7 +178,7 @@ def score_distributions(
     scores_by_class: Mapping[str, ArrayLike],
     *,
     label: str = "Score",
-    noun: str = "jets",
+    noun: str = "examples",
     bins: int = 40,
     log: bool = False,
 ) -> Figure:
@@ -205,7 +215,11 @@ def score_distributions(
     edges = np.histogram_bin_edges(together, bins, (0.0, 1.0) if inside else None)
     for index, (name, values) in enumerate(scores.items()):
         _draw_histogram(
-            axes, np.histogram(values, edges)[0], edges, index, f"{style.literal(name)}, {len(values):,} {noun}"
+            axes,
+            np.histogram(values, edges)[0],
+            edges,
+            index,
+            f"{style.literal(name)}, {style.counted(len(values), noun)}",
         )
     axes.set(xlabel=label, ylabel=f"Fraction of {noun} per bin", xlim=(edges[0], edges[-1]))
     if log:
@@ -225,13 +239,13 @@ def _draw_histogram(axes: Axes, counts: np.ndarray, edges: np.ndarray, index: in
     axes.stairs(fractions, edges, color=colour, linestyle=style.dash(index), linewidth=1.4, label=label)
     axes.stairs(fractions, edges, fill=True, color=colour, alpha=0.12)
     filled = counts > 0
-    low, high = style.wilson(counts[filled], np.full(filled.sum(), total))
+    low, high = style.wilson(counts[filled], total)
     middle, height = ((edges[1:] + edges[:-1]) / 2)[filled], fractions[filled]
     axes.errorbar(middle, height, [height - low, high - height], fmt="none", ecolor=colour, elinewidth=1)
 
 
 @style.context()
-def reliability(probabilities: ArrayLike, labels: ArrayLike, *, bins: int = 15, noun: str = "jets") -> Figure:
+def reliability(probabilities: ArrayLike, labels: ArrayLike, *, bins: int = 15, noun: str = "examples") -> Figure:
     """Observed frequency against predicted probability in equal bins, with binomial errors, over the number of examples.
 
     Points on the diagonal mean that the probabilities are right. Each point stands at the mean probability of its bin
@@ -254,6 +268,9 @@ def reliability(probabilities: ArrayLike, labels: ArrayLike, *, bins: int = 15, 
             "reliability: expected probabilities in [0, 1] and labels 0 or 1, got others; give sigmoid outputs"
         )
     figure = style.figure(4.9, width=4.8)
+    if not p.size:
+        style.note(figure.subplots(), f"no {noun}")
+        return figure
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     edges = np.linspace(0, 1, bins + 1)
     index = np.searchsorted(edges[1:-1], p, side="left")
@@ -266,9 +283,10 @@ def reliability(probabilities: ArrayLike, labels: ArrayLike, *, bins: int = 15, 
     upper.errorbar(
         predicted, observed, errors, fmt="o", color=style.colour(0), elinewidth=1, label=style.counted(len(p), noun)
     )
-    upper.set(xlim=(0, 1), ylim=(0, 1), ylabel="Observed frequency")
+    upper.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), ylabel="Observed frequency")
     upper.legend(loc="upper left")
     lower.stairs(counts, edges, fill=True, color=style.colour(0), alpha=0.4)
     lower.set(xlabel="Predicted probability", ylabel=f"{noun.capitalize()} per bin")
     lower.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+    lower.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     return figure

@@ -25,7 +25,7 @@ def average_images(
 ) -> Figure:
     """The average jet image of every class, side by side, with one logarithmic colour scale.
 
-    As figure 1 of arXiv:1902.09914. Pixels more than five decades below the brightest, and those no jet reaches, are white.
+    Pixels more than five decades below the brightest, and those no jet reaches, are white.
 
     Args:
         images_by_class: for each class [jet, row, column], the fraction of the jet's pT in each pixel; columns run along Δη′ from
@@ -106,9 +106,6 @@ def _show(axes: Axes, image: np.ndarray | None, half_width: float | None, norm: 
         axes.set_box_aspect(1)
         return None
     extent = None if half_width is None else (-half_width, half_width, -half_width, half_width)
-    if half_width is not None:
-        ticks = half_width * np.array([-1, -0.5, 0, 0.5, 1])
-        axes.set(xticks=ticks, yticks=ticks)
     visible = np.ma.masked_less(image, float(norm.vmin or 0))
     return axes.imshow(visible, norm=norm, extent=extent, origin="upper", cmap="magma_r")
 
@@ -124,4 +121,6 @@ def _label(
     if drawn is not None:
         figure.colorbar(drawn, ax=panels, label=quantity, shrink=0.9, pad=0.02)
     if half_width is not None:
+        ticks = np.linspace(-half_width, half_width, 5 if panels.shape[1] < 3 else 3)
+        panels[0, 0].set(xticks=ticks, yticks=ticks)  # the others share them
         style.footnote(figure, _AXES)

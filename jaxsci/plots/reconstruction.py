@@ -44,8 +44,8 @@ def reconstructions(originals: ArrayLike, reconstructed: ArrayLike, *, limit: in
         figure = style.figure(2)
         style.note(figure.subplots(), "no images")
         return figure
-    side = style.WIDTH / (max(len(x), 4) + 1)
-    figure = style.figure(3 * side * x.shape[1] / x.shape[2] + 0.6, width=side * len(x) + 1.2)
+    side = (style.WIDTH - 1.1) / max(len(x), 4)
+    figure = style.figure(min(3 * side * x.shape[1] / x.shape[2] + 0.6, 12), width=side * len(x) + 1.1)
     panels = figure.subplots(3, len(x), squeeze=False)
     reach = float(np.abs((y - x).mean(axis=-1)).max()) or 1.0
     for column, (original, copy) in enumerate(zip(x, y, strict=True)):
@@ -53,11 +53,12 @@ def reconstructions(originals: ArrayLike, reconstructed: ArrayLike, *, limit: in
         _show(panels[1, column], copy, x.min(), x.max())
         error = (copy - original).mean(axis=-1)
         bottom = panels[2, column].imshow(error, cmap="RdBu_r", vmin=-reach, vmax=reach)
-        panels[2, column].set_xlabel(f"MSE {np.square(copy - original).mean():.2g}", fontsize=7.5)
+        panels[2, column].set_xlabel(f"MSE {np.square(copy - original).mean():#.2g}", fontsize=7.5)
     for axes in panels.ravel():
         axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
     for axes, title in zip(panels[:, 0], _ROWS, strict=True):
-        axes.set_ylabel(title)
+        axes.set_ylabel(title, fontsize=8)
     if x.shape[-1] != 3:
         figure.colorbar(top, ax=panels[:2])
     figure.colorbar(bottom, ax=panels[2])
@@ -120,7 +121,8 @@ def latent_space(
         rows = np.linspace(0, len(z) - 1, min(limit, len(z))).astype(int)
         _draw_plane(axes, points[rows], y[rows], names)
         axes.set(xlabel=titles[0], ylabel=titles[1])
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=2, ncols=1 + (len(names) - 1) // 20)
+    if len(names) <= 40:  # more would leave no room for the codes; the names are among them
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=2, ncols=1 + (len(names) - 1) // 20)
     return figure
 
 

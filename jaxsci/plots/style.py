@@ -8,6 +8,7 @@ import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 WIDTH = 7.0  # inches, the text width of a page: at 96 pixels an inch what a report shows
 GREY = "#767676"  # the lightest grey that is still readable on white (contrast 4.5 : 1, WCAG 2.1)
@@ -93,7 +94,7 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun.removesuffix('s') if number == 1 else noun}"
 
 
-def wilson(successes: np.ndarray, trials: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def wilson(successes: ArrayLike, trials: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Ends of the 68.3 % score interval of a probability, of which `successes` in `trials` were seen.
 
     (k + 1/2 +- sqrt(k (n - k) / n + 1/4)) / (n + 1): Wilson 1927, J. Am. Statist. Assoc. 22, 209, with z = 1. It has a width

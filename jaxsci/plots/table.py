@@ -2,6 +2,7 @@
 
 import html
 import math
+import re
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -31,7 +32,7 @@ def as_html(table: Table, label: str = "") -> str:
     """The table as HTML, escaped; `label`, such as "Table 1.", goes before the caption.
 
     Numbers are written as `estimate.rounded` does, integers in full. The best value of a column is bold where two rows or more have
-    one; equal ones are all bold. The first cell of a row is its heading.
+    one; equal ones are all bold.
 
     Raises:
         InputError: a row with more or fewer cells than there are columns.
@@ -42,26 +43,19 @@ def as_html(table: Table, label: str = "") -> str:
                 f"table row {row}: expected {len(table.columns)} cells, got {len(row)}; None for an unknown one"
             )
     across = list(zip(*table.rows, strict=True)) or [()] * len(table.columns)
-    classes = [' class="number"' if _is_numeric(cells) else "" for cells in across]
-    best = [_best(column, cells) for column, cells in zip(table.columns, across, strict=True)]
+    columns = [_column(column, cells) for column, cells in zip(table.columns, across, strict=True)]
     head = "".join(
-        f'<th scope="col"{c}>{escape(column.title)}</th>' for column, c in zip(table.columns, classes, strict=True)
+        f'<th scope="col"{_class(cells)}>{typeset(c.title)}</th>'
+        for c, cells in zip(table.columns, across, strict=True)
     )
-    body = []
-    for row in table.rows:
-        cells = [
-            _strong(_written(cell), best[i] is not None and _number(cell) == best[i]) for i, cell in enumerate(row)
-        ]
-        data = "".join(f"<td{c}>{cell}</td>" for c, cell in zip(classes[1:], cells[1:], strict=True))
-        body.append(f'<tr><th scope="row"{classes[0]}>{cells[0]}</th>{data}</tr>')
+    rows = "\n".join(f"<tr>{''.join(cells)}</tr>" for cells in zip(*columns, strict=True))
     caption = (
-        f"<figcaption><b>{escape(label)}</b> {escape(table.caption)}</figcaption>" if label or table.caption else ""
+        f"<figcaption><b>{escape(label)}</b> {typeset(table.caption)}</figcaption>" if label or table.caption else ""
     )
-    notes = "".join(f"<p>{escape(note)}</p>" for note in table.notes)
-    rows = "\n".join(body)
+    notes = "".join(f'<p class="note">{typeset(note)}</p>' for note in table.notes)
     return (
-        f'<figure class="table">{caption}<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n'
-        f'<tbody>\n{rows}\n</tbody></table></div><div class="notes">{notes}</div></figure>'
+        f'<figure class="table">{caption}<div class="scroll" tabindex="0"><table>\n<thead><tr>{head}</tr></thead>\n'
+        f"<tbody>\n{rows}\n</tbody></table></div>{notes}</figure>"
     )
 
 
@@ -70,14 +64,33 @@ def escape(text: object) -> str:
     return html.escape(str(text).encode("utf-8", "replace").decode("utf-8"))
 
 
+def typeset(text: object) -> str:
+    """Text made safe for HTML, where a Greek letter with an index, ε_S, is set as one; not for attributes."""
+    return re.sub(r"([α-ωΑ-Ω])_([A-Za-z0-9]+)", r"\1<sub>\2</sub>", escape(text))
+
+
+def _column(column: Column, cells: Sequence[Cell]) -> list[str]:
+    """The cells of a column as HTML; all uncertainties of a column are written in the same way, so that its digits align."""
+    written = [rounded(cell) for cell in cells if isinstance(cell, Estimate)]
+    stacked = any(parts.above != parts.below for parts in written)
+    best, kind = _best(column, cells), _class(cells)
+    return [_cell(cell, kind, stacked, best is not None and _number(cell) == best) for cell in cells]
+
+
+def _cell(cell: Cell, kind: str, stacked: bool, best: bool) -> str:
+    text = _written(cell, stacked)
+    return f"<td{kind}><strong>{text}</strong></td>" if best else f"<td{kind}>{text}</td>"
+
+
+def _class(cells: Sequence[Cell]) -> str:
+    words = any(isinstance(cell, str) for cell in cells)
+    return "" if words or all(cell is None for cell in cells) else ' class="number"'
+
+
 def _number(cell: Cell) -> float | None:
     """The number to compare by; None if there is none."""
     value = cell.value if isinstance(cell, Estimate) else cell
     return None if value is None or isinstance(value, str) or not math.isfinite(value) else float(value)
-
-
-def _is_numeric(cells: Sequence[Cell]) -> bool:
-    return any(not isinstance(cell, str | None) for cell in cells) and not any(isinstance(cell, str) for cell in cells)
 
 
 def _best(column: Column, cells: Sequence[Cell]) -> float | None:
@@ -87,18 +100,14 @@ def _best(column: Column, cells: Sequence[Cell]) -> float | None:
     return max(numbers) if column.best == "largest" else min(numbers)
 
 
-def _written(cell: Cell) -> str:
+def _written(cell: Cell, stacked: bool) -> str:
     if cell is None:
         return "–"
     if isinstance(cell, str):
-        return escape(cell)
+        return typeset(cell)
     if isinstance(cell, int):
         return f"{cell:,}".replace("-", "−")
     parts = rounded(cell if isinstance(cell, Estimate) else Estimate(float(cell)))
-    if not parts.above or parts.above == parts.below:
-        return escape(str(parts))
+    if not parts.above or not stacked:
+        return escape(parts)
     return f'{parts.value} <span class="errors"><sup>+{parts.above}</sup><sub>−{parts.below}</sub></span>'
-
-
-def _strong(text: str, yes: bool) -> str:
-    return f"<strong>{text}</strong>" if yes else text

@@ -48,7 +48,8 @@ def learning_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
     losses = _members(history, "validation_loss")
     best = epochs[[int(np.nanargmin(member)) for member in losses.T if np.isfinite(member).any()]]
     for axes, name in zip(panels, names, strict=False):
-        curves = {part: _members(history, f"{part}_{name}") for part in _PARTS}
+        parts = [part for part in _PARTS if any(f"{part}_{name}" in record for record in history)]
+        curves = {part: _members(history, f"{part}_{name}") for part in parts}
         _draw_metric(axes, name, epochs, curves, best)
     panels[0].legend(loc="best")
     return figure
@@ -70,8 +71,6 @@ def _members(history: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
 def _draw_metric(axes: Axes, name: str, epochs: np.ndarray, curves: Mapping[str, np.ndarray], best: np.ndarray) -> None:
     lost: set[int] = set()
     for index, (part, values) in enumerate(curves.items()):
-        if np.isnan(values).all():
-            continue
         lower, middle, upper = _quantiles(values)
         marker = "o" if len(epochs) <= 60 else ""
         label = "training" if part == "train" else part
@@ -88,8 +87,12 @@ def _draw_metric(axes: Axes, name: str, epochs: np.ndarray, curves: Mapping[str,
     known = np.concatenate([values[np.isfinite(values)] for values in curves.values()])
     if known.size and known.min() > 0 and known.max() > 10 * known.min():
         axes.set_yscale("log")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set(xlabel="Epoch", ylabel=style.literal(name.replace("_", " ").capitalize()))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.set(
+        xlim=(epochs.min() - 0.5, epochs.max() + 0.5),
+        xlabel="Epoch",
+        ylabel=style.literal(name.replace("_", " ").capitalize()),
+    )
     axes.grid(True)
     if lost:
         axes.set_title(f"no finite value in {_listed(sorted(lost))}", fontsize=8, color=style.colour(1))

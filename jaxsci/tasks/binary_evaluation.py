@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsci import metrics
-from jaxsci.core import Array
+from jaxsci.core import Array, Key
+from jaxsci.metrics import Interval
 
 LEVEL = 0.68
 EFFICIENCIES = (0.3, 0.5)  # signal efficiencies at which the background rejection is quoted
@@ -22,13 +23,10 @@ def ranking(scores: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
         scores: [example], any monotone function of the probability of signal.
         labels: [example], 1 signal, 0 background; both present.
     """
-    s, y = jnp.asarray(scores, jnp.float32), jnp.asarray(labels, jnp.int32)
-    interval = metrics.auc_interval(s, y, level=LEVEL)
-    result = {"auc": estimate(metrics.auc(s, y), interval)}
-    for efficiency in EFFICIENCIES:
-        rejection = metrics.background_rejection(s, y, signal_efficiency=efficiency)
-        bounds = metrics.rejection_interval(s, y, signal_efficiency=efficiency, level=LEVEL)
-        result[f"rejection_{efficiency}"] = estimate(rejection, bounds)
+    (area, area_interval), (rejections, bounds) = _ranking(_floats(scores), _labels(labels))
+    result = {"auc": estimate(area, area_interval)}
+    for i, efficiency in enumerate(EFFICIENCIES):
+        result[f"rejection_{efficiency}"] = estimate(rejections[i], Interval(bounds.lower[i], bounds.upper[i]))
     return result
 
 
@@ -39,47 +37,75 @@ def classification(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
         logits: [example], the log odds of signal.
         labels: [example], 1 signal, 0 background; both present.
     """
-    z, y = jnp.asarray(logits, jnp.float32), jnp.asarray(labels, jnp.int32)
-    matrix = metrics.confusion_matrix(metrics.predicted_yes(z), y, classes=2)
-    right = jnp.trace(matrix)
+    matrix, interval, others = _classification(_floats(logits), _labels(labels))
     result = ranking(logits, labels)
-    result["accuracy"] = estimate(
-        metrics.accuracy(matrix), metrics.binomial_interval(right, jnp.sum(matrix), level=LEVEL)
-    )
-    for name, measure in (("precision", metrics.precision), ("recall", metrics.recall), ("f1", metrics.f1)):
-        result[name] = {"value": number(measure(matrix)[1])}
-    result["log_loss"] = {"value": number(metrics.log_loss(z, y))}
-    result["calibration_error"] = {"value": number(metrics.expected_calibration_error(jax.nn.sigmoid(z), y))}
+    result["accuracy"] = estimate(metrics.accuracy(matrix), interval)
+    result |= {name: {"value": number(value)} for name, value in others.items()}
     result["confusion_matrix"] = np.asarray(matrix).tolist()
     return result
 
 
-def gain(scores: np.ndarray, baseline: np.ndarray, labels: np.ndarray, key: Array) -> dict[str, Any]:
+def gain(scores: np.ndarray, baseline: np.ndarray, labels: np.ndarray, key: Key) -> dict[str, Any]:
     """How much a score is better than a baseline on the same examples.
 
     The difference of the AUCs with DeLong's standard error, which counts that both rank the same examples, and the ratio of the
     rejections with the 68 % percentile interval of a paired bootstrap.
     """
-    a, b = (jnp.asarray(s, jnp.float32) for s in (scores, baseline))
-    y = jnp.asarray(labels, jnp.int32)
-    covariance = metrics.auc_covariance(jnp.stack([a, b]), y)
-    error = jnp.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
-    difference = metrics.auc(a, y) - metrics.auc(b, y)
+    (difference, error), (ratios, bounds) = _gain(_floats(scores), _floats(baseline), _labels(labels), key)
     result = {"auc_difference": {"value": number(difference), "error": number(error)}}
-    for efficiency in EFFICIENCIES:
-
-        def ratio(a: Array, b: Array, y: Array, weight: Array | None = None, efficiency: float = efficiency) -> Array:
-            passing = [
-                metrics.working_point(s, y, weight, signal_efficiency=efficiency).background_efficiency for s in (a, b)
-            ]
-            return passing[1] / passing[0]
-
-        bounds = metrics.bootstrap(ratio, key, a, b, y, resamples=RESAMPLES, level=LEVEL)
-        result[f"rejection_ratio_{efficiency}"] = estimate(ratio(a, b, y), bounds)
+    for i, efficiency in enumerate(EFFICIENCIES):
+        result[f"rejection_ratio_{efficiency}"] = estimate(ratios[i], Interval(bounds.lower[i], bounds.upper[i]))
     return result
 
 
-def estimate(value: Array, interval: metrics.Interval) -> dict[str, float | None]:
+@jax.jit
+def _ranking(scores: Array, labels: Array) -> tuple[tuple[Array, Interval], tuple[Array, Interval]]:
+    efficiencies = jnp.asarray(EFFICIENCIES)
+    rejections = metrics.background_rejection(scores, labels, signal_efficiency=efficiencies)
+    bounds = metrics.rejection_interval(scores, labels, signal_efficiency=efficiencies, level=LEVEL)
+    return (metrics.auc(scores, labels), metrics.auc_interval(scores, labels, level=LEVEL)), (rejections, bounds)
+
+
+@jax.jit
+def _classification(logits: Array, labels: Array) -> tuple[Array, Interval, dict[str, Array]]:
+    matrix = metrics.confusion_matrix(metrics.predicted_yes(logits), labels, classes=2)
+    interval = metrics.binomial_interval(jnp.trace(matrix), jnp.sum(matrix), level=LEVEL)
+    others = {
+        "precision": metrics.precision(matrix)[1],
+        "recall": metrics.recall(matrix)[1],
+        "f1": metrics.f1(matrix)[1],
+        "log_loss": metrics.log_loss(logits, labels),
+        "calibration_error": metrics.expected_calibration_error(jax.nn.sigmoid(logits), labels),
+    }
+    return matrix, interval, others
+
+
+@jax.jit
+def _gain(a: Array, b: Array, labels: Array, key: Key) -> tuple[tuple[Array, Array], tuple[Array, Interval]]:
+    covariance = metrics.auc_covariance(jnp.stack([a, b]), labels)
+    error = jnp.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
+
+    def ratio(a: Array, b: Array, labels: Array, weight: Array | None = None) -> Array:
+        efficiencies = jnp.asarray(EFFICIENCIES)
+        passing = [
+            metrics.working_point(scores, labels, weight, signal_efficiency=efficiencies).background_efficiency
+            for scores in (a, b)
+        ]
+        return passing[1] / passing[0]
+
+    bounds = metrics.bootstrap(ratio, key, a, b, labels, resamples=RESAMPLES, level=LEVEL)
+    return (metrics.auc(a, labels) - metrics.auc(b, labels), error), (ratio(a, b, labels), bounds)
+
+
+def _floats(scores: np.ndarray) -> Array:
+    return jnp.asarray(scores, jnp.float32)
+
+
+def _labels(labels: np.ndarray) -> Array:
+    return jnp.asarray(labels, jnp.int32)
+
+
+def estimate(value: Array, interval: Interval) -> dict[str, float | None]:
     """A value with the ends of its interval, as JSON numbers."""
     return {"value": number(value), "lower": number(interval.lower), "upper": number(interval.upper)}
 

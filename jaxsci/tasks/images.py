@@ -132,6 +132,7 @@ def _train(folder: Path, options: Options, sample: images.LabelledImages, report
 
 def read(options: Options, report: Report) -> images.LabelledImages:
     """Read the images of a run."""
+    runs.require_positive(options, "latent", "epochs", "batch_size", "learning_rate", "patience")
     if options.data is None:
         raise InputError(
             "--data: expected a file of images, got none; give an .npz with x and y, or gzipped IDX images"

@@ -49,6 +49,15 @@ def new_folder(root: Path, task: str, stem: str, name: str | None) -> Path:
     raise InputError(f"{parent / str(name)}: expected a new run, but it exists; choose another --name or use --resume")
 
 
+def require_positive(options: Any, *names: str) -> None:
+    """Raise InputError unless each of these options is a positive number, or None for the default."""
+    for name in names:
+        value = getattr(options, name)
+        if value is not None and not value > 0:
+            option = "--" + name.replace("_", "-")
+            raise InputError(f"{option}: expected a positive number, got {value}; leave it out for the default")
+
+
 def versions() -> dict[str, str]:
     """Versions of what a result depends on."""
     packages = {name: metadata.version(name) for name in ("jax", "jaxlib", "numpy", "optax")}

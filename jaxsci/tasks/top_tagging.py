@@ -90,6 +90,7 @@ def _train(folder: Path, options: Options, job: Job, report: Report, *, resume: 
 
 def prepare(options: Options, report: Report) -> Job:
     """Read and split the jets and build the tagger's recipe."""
+    runs.require_positive(options, "epochs", "batch_size", "patience", "max_jets", "learning_rate")
     report("reading jets", 0.0, "")
     source = options.data or jets.embedded()
     sample = jets.read(source)
@@ -232,6 +233,7 @@ def _evaluate(
 def predict(folder: Path, source: Path, out: Path, report: Report) -> None:
     """Write the probability of "top" of every jet in `source`, in bounded memory."""
     options = read_options(folder)
+    scores_file.check(out)
     tagger, params, _ = trained(folder, options)
     total = jets.count(source)
 

@@ -1,0 +1,262 @@
+"""The command as a user meets it: results, and one line with exit code 2 for whatever cannot be used."""
+
+import json
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+
+from jaxsci.cli import main
+from jaxsci.data import jets
+
+QUICK = ["--max-jets", "400", "--epochs", "1", "--batch-size", "32"]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Run in an empty folder, with the compilation cache inside it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "compiled"))
+
+
+@pytest.fixture(scope="module")
+def some_jets():
+    sample = jets.read(jets.embedded())
+    return sample.constituents[:300], sample.labels[:300]
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    """One trained run, shared by the tests that only read it."""
+    root = tmp_path_factory.mktemp("shared")
+    main(["train", "top-tagging", "--tagger", "topodnn", *QUICK, "--runs", str(root / "runs")])
+    return root / "runs" / "top-tagging" / "topodnn-1"
+
+
+def refused(capsys, *arguments):
+    """Run a command that must end with exit code 2 and one line; returns the line."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        main(list(arguments))
+    assert stop.value.code == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert "Traceback" not in lines[0]
+    return lines[0]
+
+
+def write_jets(path, constituents, labels):
+    with h5py.File(path, "w") as file:
+        file["constituents"], file["labels"] = constituents, labels
+    return str(path)
+
+
+@pytest.mark.parametrize("tagger", ["cnn", "pfn", "efn", "topodnn", "mass"])
+def test_every_tagger_leaves_a_complete_run(tagger, tmp_path, capsys):
+    main(["train", "top-tagging", "--tagger", tagger, *QUICK])
+    folder = tmp_path / "runs" / "top-tagging" / f"{tagger}-1"
+    assert str(folder.relative_to(tmp_path) / "report.html") in capsys.readouterr().out.replace("\n", "")
+    evaluation = json.loads((folder / "evaluation.json").read_text())
+    assert sum(evaluation["jets"].values()) == 100  # a quarter of 400
+    assert 0 <= evaluation["metrics"]["auc"]["value"] <= 1
+    assert np.sum(evaluation["metrics"]["confusion_matrix"]) == 100
+    assert ("gain" in evaluation) == (tagger != "mass")
+    config = json.loads((folder / "config.json").read_text())
+    assert config["options"]["seed"] == 1
+    assert len((folder / "metrics.jsonl").read_text().splitlines()) == 1
+    assert {p.stem for p in (folder / "figures").iterdir()} == {
+        "average_images",
+        "calibration",
+        "confusion_matrix",
+        "learning_curves",
+        "roc",
+        "scores",
+    }
+    page = (folder / "report.html").read_text()
+    assert page.count("data:image/png;base64") == 6
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_the_landscape_network_has_the_published_number_of_parameters():
+    import jax
+
+    from jaxsci.tasks import taggers
+
+    params = jax.eval_shape(taggers.tagger("cnn-landscape").model.init, jax.random.key(0))
+    # 609,666 with two softmax outputs (arXiv:1902.09914, first block valid); one logit saves 257 of them.
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 609_666 - 257
+
+
+def test_the_same_seed_gives_the_same_run(run_folder, tmp_path):
+    main(["train", "top-tagging", "--tagger", "topodnn", *QUICK])
+    ours = json.loads((tmp_path / "runs" / "top-tagging" / "topodnn-1" / "evaluation.json").read_text())
+    assert ours == json.loads((run_folder / "evaluation.json").read_text())
+
+
+def test_predictions_are_those_of_the_evaluation(run_folder, tmp_path, some_jets):
+    constituents, labels = some_jets
+    own = write_jets(tmp_path / "own.h5", constituents, labels)
+    main(["predict", str(run_folder), own, "--out", "scores.npz"])
+    main(["predict", str(run_folder), own, "--out", "scores.csv"])
+    main(["evaluate", str(run_folder), "--data", own])
+    with np.load("scores.npz") as scores:
+        right = (scores["logit"] > 0) == (labels == 1)
+        assert scores["probability"].shape == (300,)
+        assert len((tmp_path / "scores.csv").read_text().splitlines()) == 301
+    evaluation = json.loads((run_folder / "evaluations" / "own" / "evaluation.json").read_text())
+    assert evaluation["metrics"]["accuracy"]["value"] == pytest.approx(right.mean())
+    assert evaluation["part"] == "own.h5"
+
+
+def test_evaluating_again_gives_the_same_numbers(run_folder):
+    before = (run_folder / "evaluation.json").read_text()
+    main(["evaluate", str(run_folder)])
+    assert (run_folder / "evaluation.json").read_text() == before
+
+
+def test_runs_on_the_same_jets_are_compared(run_folder, tmp_path, capsys):
+    main(["train", "top-tagging", "--tagger", "mass", *QUICK, "--runs", str(run_folder.parents[1])])
+    capsys.readouterr()
+    main(["compare", str(run_folder), str(run_folder.with_name("mass-1"))])
+    table = capsys.readouterr().out
+    assert "topodnn-1" in table
+    assert "mass-1" in table
+    assert "auc" in table
+
+
+def test_a_run_on_other_jets_is_not_compared(run_folder, capsys):
+    main(["train", "top-tagging", "--tagger", "mass", *QUICK, "--seed", "2"])
+    line = refused(capsys, "compare", str(run_folder), "runs/top-tagging/mass-1")
+    assert "expected runs of one data and split" in line
+
+
+def test_your_own_jet_images(tmp_path, some_jets, capsys):
+    from jaxsci.data import jet_images
+
+    constituents, labels = some_jets
+    np.savez(tmp_path / "mine.npz", images=jet_images.images(constituents), labels=labels)
+    main(["train", "top-tagging", "--data", "mine.npz", "--epochs", "1", "--batch-size", "32"])
+    evaluation = json.loads((tmp_path / "runs" / "top-tagging" / "cnn-1" / "evaluation.json").read_text())
+    assert "baseline" not in evaluation  # images have no mass
+    line = refused(capsys, "train", "top-tagging", "--data", "mine.npz", "--tagger", "pfn")
+    assert "needs constituents" in line
+    assert not (tmp_path / "runs" / "top-tagging" / "pfn-1").exists()
+
+
+def test_bfloat16_trains(tmp_path):
+    main(["train", "top-tagging", "--tagger", "topodnn", *QUICK, "--precision", "bfloat16"])
+    assert (tmp_path / "runs" / "top-tagging" / "topodnn-1" / "report.html").exists()
+
+
+# Each: what is done to a file of 300 good jets, and words of the line that must follow.
+BAD_JETS = {
+    "missing file": (lambda path: path.unlink(), "bad.h5"),
+    "empty file": (lambda path: path.write_bytes(b""), "empty"),
+    "truncated": (lambda path: path.write_bytes(path.read_bytes()[:5000]), "truncated"),
+    "foreign": (lambda path: path.write_bytes(b"hello" * 1000), "HDF5"),
+    "missing labels": (lambda path: edit(path, lambda f: f.__delitem__("labels")), "labels"),
+    "missing constituents": (lambda path: edit(path, lambda f: f.__delitem__("constituents")), "constituents"),
+    "NaN": (lambda path: edit(path, lambda f: f["constituents"].__setitem__((7, 0, 1), np.nan)), "7"),
+    "negative energy": (lambda path: edit(path, lambda f: f["constituents"].__setitem__((7, 0, 0), -5.0)), "7"),
+    "no constituents": (lambda path: edit(path, lambda f: f["constituents"].__setitem__(7, 0.0)), "7"),
+    "label 2": (lambda path: edit(path, lambda f: f["labels"].__setitem__(7, 2)), "7"),
+    "one class": (lambda path: edit(path, lambda f: f["labels"].__setitem__(slice(None), 1)), "background"),
+}
+
+
+def edit(path, change):
+    with h5py.File(path, "r+") as file:
+        change(file)
+
+
+@pytest.mark.parametrize("name", BAD_JETS)
+def test_bad_jets_are_refused_in_one_line_and_leave_nothing(name, tmp_path, some_jets, capsys):
+    break_it, words = BAD_JETS[name]
+    path = tmp_path / "bad.h5"
+    write_jets(path, *some_jets)
+    break_it(path)
+    line = refused(capsys, "train", "top-tagging", "--data", "bad.h5", *QUICK)
+    assert "bad.h5" in line
+    assert words in line
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_without_checkpoint(run_folder, tmp_path, capsys, some_jets):
+    copy = tmp_path / "copy"
+    shutil.copytree(run_folder, copy)
+    shutil.rmtree(copy / "checkpoints")
+    own = write_jets(tmp_path / "own.h5", *some_jets)
+    for arguments in (["evaluate", "copy"], ["predict", "copy", own, "--out", "scores.csv"]):
+        line = refused(capsys, *arguments)
+        assert "copy: expected a run with a checkpoint, found none" in line
+    assert not (tmp_path / "scores.csv").exists()
+
+
+def test_what_is_no_run_folder(tmp_path, capsys):
+    for arguments in (["evaluate", "nothing"], ["compare", "nothing"], ["train", "top-tagging", "--resume", "nothing"]):
+        assert "nothing" in refused(capsys, *arguments)
+
+
+def test_no_space_left(run_folder, tmp_path, capsys, monkeypatch):
+    import errno
+    import os
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    own = write_jets(tmp_path / "own.h5", *((np.zeros(0), np.zeros(0))))
+    sample = jets.read(jets.embedded())
+    write_jets(tmp_path / "own.h5", sample.constituents[:20], sample.labels[:20])
+    monkeypatch.setattr(os, "fsync", full)
+    line = refused(capsys, "predict", str(run_folder), own, "--out", "scores.csv")
+    assert "No space left" in line
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["compiled", "own.h5"] or not list(tmp_path.glob("*scores*"))
+
+
+def test_unknown_options_and_outputs(run_folder, capsys, tmp_path):
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "top-tagging", "--tagger", "magic"])
+    assert stop.value.code == 2
+    line = refused(capsys, "predict", str(run_folder), "x.h5", "--out", "scores.txt")
+    assert "scores.txt" in line
+    line = refused(capsys, "train", "top-tagging", "--epochs", "0")
+    assert "--epochs" in line
+
+
+def test_debug_shows_the_traceback():
+    from jaxsci.errors import InputError
+
+    with pytest.raises(InputError):
+        main(["evaluate", "nothing", "--debug"])
+
+
+def test_images_of_your_own(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    y = np.arange(240) % 3
+    x = rng.random((240, 12, 12)) * 0.3 + (y == 1)[:, None, None] * np.eye(12) + (y == 2)[:, None, None] * 0.5
+    np.savez(tmp_path / "mine.npz", x=x.astype(np.float32), y=y)
+    for model in ("dense", "cnn", "autoencoder"):
+        main(["train", "images", "--data", "mine.npz", "--model", model, "--epochs", "8", "--batch-size", "32"])
+        folder = tmp_path / "runs" / "images" / f"{model}-1"
+        metrics = json.loads((folder / "evaluation.json").read_text())["metrics"]
+        if model == "autoencoder":
+            assert metrics["reconstruction_error"]["value"] < x.var()
+        else:
+            assert metrics["accuracy"]["value"] > 0.9  # brightness and a diagonal tell the classes apart
+        assert (folder / "report.html").exists()
+        main(["predict", str(folder), "mine.npz", "--out", f"{model}.npz"])
+    with np.load("cnn.npz") as scores:
+        assert scores["probability_2"].shape == (240,)
+    np.savez(tmp_path / "other.npz", x=np.zeros((9, 10, 12), np.float32), y=np.arange(9) % 3)
+    assert "images of the run's shape" in refused(capsys, "evaluate", "runs/images/cnn-1", "--data", "other.npz")
+    assert "--data" in refused(capsys, "train", "images")
+
+
+def test_version_and_help(capsys):
+    main(["--version"])
+    assert capsys.readouterr().out.startswith("jaxsci ")
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
+    assert "compare" in capsys.readouterr().out

@@ -1,0 +1,342 @@
+"""Losses against independent formulas in float64, gradients against finite differences, and padding that contributes nothing."""
+
+from functools import partial
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from jaxsci import losses
+from jaxsci.core import Batch, WeightedSet
+
+K = 4
+WEIGHTS = np.array([0.5, 2.0, 1.0, 3.0])
+
+
+def softmax(z: np.ndarray) -> np.ndarray:
+    shifted = np.exp(z - z.max())
+    return shifted / shifted.sum()
+
+
+def smoothed_cross_entropy(z, y, s, w):
+    p = softmax(z)
+    uniform = -np.mean(np.log(p))
+    return w[y] * ((1 - s) * -np.log(p[y]) + s * uniform)
+
+
+def smoothed_binary_cross_entropy(z, y, s, w):
+    """As the two-class cross-entropy of the logits (0, z), which defines the smoothing of one logit."""
+    return smoothed_cross_entropy(np.array([0.0, z]), y, s, w)
+
+
+def focal(z, y, gamma, w):
+    p = softmax(z)
+    return -w[y] * np.sum(np.delete(p, y)) ** gamma * np.log(p[y])
+
+
+def huber(d, delta):
+    return np.mean(np.where(np.abs(d) <= delta, d**2 / 2, delta * (np.abs(d) - delta / 2)))
+
+
+rng = np.random.default_rng(0)
+LOGITS = [rng.normal(size=K) * scale for scale in (1.0, 1.0, 10.0, 30.0)]
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
+def test_cross_entropy(x64, smoothing, weights):
+    w = np.ones(K) if weights is None else weights
+    for y, z in enumerate(LOGITS):
+        ours = losses.cross_entropy(jnp.asarray(z), jnp.asarray(y), class_weights=weights, label_smoothing=smoothing)
+        np.testing.assert_allclose(ours, smoothed_cross_entropy(z, y, smoothing, w), rtol=1e-12, atol=1e-12)
+        w2, answer = w[:2], y % 2
+        ours = losses.binary_cross_entropy(
+            jnp.asarray(z[0]),
+            jnp.asarray(answer),
+            class_weights=None if weights is None else w2,
+            label_smoothing=smoothing,
+        )
+        expected = smoothed_binary_cross_entropy(z[0], answer, smoothing, w2)
+        np.testing.assert_allclose(ours, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
+def test_focal(x64, gamma, weights):
+    w = np.ones(K) if weights is None else weights
+    for y, z in enumerate(LOGITS):
+        ours = losses.focal(jnp.asarray(z), jnp.asarray(y), gamma=gamma, class_weights=weights)
+        np.testing.assert_allclose(ours, focal(z, y, gamma, w), rtol=1e-10, atol=1e-14)
+        ours = losses.binary_focal(
+            jnp.asarray(z[0]), jnp.asarray(y % 2), gamma=gamma, class_weights=None if weights is None else w[:2]
+        )
+        np.testing.assert_allclose(ours, focal(np.array([0.0, z[0]]), y % 2, gamma, w[:2]), rtol=1e-10, atol=1e-14)
+
+
+def test_probability_as_label_is_the_mixture():
+    logit = jnp.asarray(0.7)
+    mixed = losses.binary_cross_entropy(logit, jnp.asarray(0.25))
+    parts = [losses.binary_cross_entropy(logit, jnp.asarray(y)) for y in (0, 1)]
+    np.testing.assert_allclose(mixed, 0.75 * parts[0] + 0.25 * parts[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (4, 5, 2)])
+def test_regression_losses(x64, shape):
+    output, target = rng.normal(size=(2, *shape)) * 2
+    d = output - target
+    output, target = jnp.asarray(output), jnp.asarray(target)
+    np.testing.assert_allclose(losses.squared_error(output, target), np.mean(d**2))
+    np.testing.assert_allclose(losses.absolute_error(output, target), np.mean(np.abs(d)))
+    for delta in (0.3, 2.0):
+        np.testing.assert_allclose(losses.huber(output, target, delta=delta), huber(d, delta))
+
+
+def test_absolute_error_is_at_rest_where_it_is_0():
+    np.testing.assert_array_equal(
+        jax.grad(losses.absolute_error)(jnp.array([1.0, 2.0]), jnp.array([1.0, 1.0])), [0, 0.5]
+    )
+
+
+def test_target_of_another_shape_is_refused():
+    for loss in (losses.squared_error, losses.absolute_error, losses.huber):
+        with pytest.raises(AssertionError):
+            loss(jnp.zeros((1,)), jnp.zeros(()))
+    with pytest.raises(AssertionError):
+        losses.binary_cross_entropy(jnp.zeros((1,)), jnp.zeros((1,)))
+    with pytest.raises(AssertionError):
+        losses.cross_entropy(jnp.zeros(3), jnp.asarray(0), class_weights=jnp.ones(2))
+
+
+@pytest.mark.parametrize(
+    ("loss", "output", "target"),
+    [
+        (losses.squared_error, LOGITS[0], LOGITS[1]),
+        (losses.absolute_error, LOGITS[0], LOGITS[1]),
+        (partial(losses.huber, delta=0.4), LOGITS[0], LOGITS[1]),
+        (partial(losses.binary_cross_entropy, label_smoothing=0.1, class_weights=(1.0, 3.0)), 0.6, 1),
+        (partial(losses.cross_entropy, label_smoothing=0.1, class_weights=WEIGHTS), LOGITS[0], 2),
+        (partial(losses.binary_focal, gamma=1.5, class_weights=(1.0, 3.0)), -0.6, 1),
+        (partial(losses.focal, gamma=1.5, class_weights=WEIGHTS), LOGITS[0], 2),
+    ],
+)
+def test_gradients_are_finite_differences(x64, loss, output, target):
+    target = jnp.asarray(target)
+    check_grads(lambda z: loss(z, target), (jnp.asarray(output),), order=2, rtol=1e-5)
+
+
+CLASSIFICATION = [losses.cross_entropy, losses.focal]
+BINARY = [losses.binary_cross_entropy, losses.binary_focal]
+
+
+@pytest.mark.parametrize("size", [0.0, 50.0, 1e4])
+def test_sure_answers_have_finite_losses_and_gradients(size):
+    for loss in CLASSIFICATION:
+        for y in range(2):
+            value, slope = jax.value_and_grad(loss)(jnp.array([size, 0.0, -size]), jnp.asarray(y))
+            assert np.isfinite(value)
+            assert np.isfinite(slope).all()
+    for loss in BINARY:
+        for z in (-size, size):
+            value, slope = jax.value_and_grad(loss)(jnp.asarray(z), jnp.asarray(1))
+            assert np.isfinite(value)
+            assert np.isfinite(slope)
+    assert float(losses.cross_entropy(jnp.array([size, 0.0]), jnp.asarray(1))) == pytest.approx(max(size, np.log(2)))
+
+
+def test_labels_outside_the_classes_give_nan():
+    for loss in CLASSIFICATION:
+        for label in (-1, 3):
+            assert np.isnan(loss(jnp.zeros(3), jnp.asarray(label)))
+    for loss in BINARY:
+        for label in (-1, 2):
+            assert np.isnan(loss(jnp.zeros(()), jnp.asarray(label)))
+
+
+def test_correct():
+    assert float(losses.correct(jnp.array([0.0, 2.0, 1.0]), jnp.asarray(1))) == 1
+    assert float(losses.correct(jnp.array([0.0, 2.0, 1.0]), jnp.asarray(2))) == 0
+    for logit, label, right in ((0.5, 1, 1), (-0.5, 1, 0), (0.0, 0, 1)):
+        for kind in (jnp.int32, jnp.float32, bool):
+            assert float(losses.correct(jnp.asarray(logit), jnp.asarray(label, kind))) == right
+    assert np.isnan(losses.correct(jnp.array([0.0, jnp.nan]), jnp.asarray(0)))
+
+
+@pytest.mark.parametrize(
+    ("loss", "knob", "values"),
+    [
+        (losses.huber, "delta", jnp.array([0.1, 1.0])),
+        (losses.cross_entropy, "label_smoothing", jnp.array([0.0, 0.2])),
+        (losses.cross_entropy, "class_weights", jnp.array([[1.0, 1.0, 1.0], [1.0, 2.0, 3.0]])),
+        (losses.binary_cross_entropy, "class_weights", jnp.array([[1.0, 1.0], [1.0, 2.0]])),
+        (losses.binary_focal, "gamma", jnp.array([0.0, 2.0])),
+        (losses.focal, "gamma", jnp.array([0.0, 2.0])),
+    ],
+)
+def test_knobs_may_be_swept(loss, knob, values):
+    scalar = loss in BINARY
+    output = jnp.asarray(0.3) if scalar else jnp.array([0.3, -1.0, 2.0])
+    target = jnp.zeros(3) if loss is losses.huber else jnp.asarray(1)
+    swept = jax.jit(jax.vmap(lambda value: loss(output, target, **{knob: value})))(values)
+    np.testing.assert_allclose(swept, [loss(output, target, **{knob: value}) for value in values], rtol=1e-6)
+
+
+# ---- the mean over a batch
+
+
+def model(params, x):
+    """A Deep Set of one layer that divides by a sum of its input, and is NaN on zeros."""
+    scaled = x.elements / jnp.sum(jnp.abs(x.elements))
+    return jnp.einsum("n,nf,fk->k", x.weights, scaled, params["kernel"]) + params["bias"]
+
+
+PARAMS = {"kernel": jnp.linspace(-1.0, 1.0, 6).reshape(2, 3), "bias": jnp.array([0.1, 0.0, -0.2])}
+TRAINING = losses.objective(model, losses.cross_entropy, measures={"accuracy": losses.correct})
+
+
+def batch_of(size: int) -> Batch:
+    draw = np.random.default_rng(1)
+    sets = WeightedSet(
+        jnp.asarray(draw.normal(size=(size, 5, 2)), jnp.float32), jnp.asarray(draw.random((size, 5)), jnp.float32)
+    )
+    return Batch(
+        sets, jnp.asarray(draw.integers(0, 3, size), jnp.int32), jnp.asarray(draw.random(size) + 0.5, jnp.float32)
+    )
+
+
+def spoil(batch: Batch, rows: list[int]) -> Batch:
+    """NaN everywhere in these rows, a label that is none, and weight 0."""
+    rows = jnp.asarray(rows)
+    sets = jax.tree.map(lambda leaf: leaf.at[rows].set(jnp.nan), batch.x)
+    return Batch(sets, batch.y.at[rows].set(77), batch.weight.at[rows].set(0.0))
+
+
+def test_mean_is_weighted():
+    batch = batch_of(6)
+    value, metrics = jax.jit(TRAINING)(PARAMS, batch)
+    outputs = [model(PARAMS, jax.tree.map(lambda leaf, i=i: leaf[i], batch.x)) for i in range(6)]
+    each = [losses.cross_entropy(output, y) for output, y in zip(outputs, batch.y, strict=True)]
+    np.testing.assert_allclose(value, np.average(each, weights=batch.weight), rtol=1e-6)
+    np.testing.assert_array_equal(metrics["loss"], value)
+    np.testing.assert_allclose(metrics["weight"], np.sum(batch.weight), rtol=1e-6)
+    right = [float(np.argmax(output) == y) for output, y in zip(outputs, batch.y, strict=True)]
+    np.testing.assert_allclose(metrics["accuracy"], np.average(right, weights=batch.weight), rtol=1e-6)
+
+
+def test_means_of_unequal_batches_combine_exactly():
+    batch = batch_of(6)
+    compiled = jax.jit(TRAINING)
+    whole, _ = compiled(PARAMS, batch)
+    parts = [jax.tree.map(lambda leaf, rows=rows: leaf[rows], batch) for rows in (slice(0, 2), slice(2, 6))]
+    means = [compiled(PARAMS, part)[1] for part in parts]
+    combined = sum(m["weight"] * m["loss"] for m in means) / sum(m["weight"] for m in means)
+    np.testing.assert_allclose(combined, whole, rtol=1e-6)
+
+
+@pytest.mark.parametrize("rows", [[0], [5], [0, 2, 3]])
+def test_padding_contributes_exactly_nothing(rows):
+    batch = batch_of(6)
+    kept = jnp.asarray([i for i in range(6) if i not in rows])
+    expected = jax.jit(jax.value_and_grad(TRAINING, has_aux=True))(PARAMS, jax.tree.map(lambda leaf: leaf[kept], batch))
+    ours = jax.jit(jax.value_and_grad(TRAINING, has_aux=True))(PARAMS, spoil(batch, rows))
+    chex.assert_trees_all_close(ours, expected, rtol=1e-6, atol=1e-7)
+    # A different spoiling changes no bit: nothing of the padding is read.
+    clean = batch._replace(weight=spoil(batch, rows).weight)
+    chex.assert_trees_all_equal(jax.jit(jax.value_and_grad(TRAINING, has_aux=True))(PARAMS, clean), ours)
+
+
+def test_padding_alone_gives_zero():
+    loss = losses.objective(lambda params, x: x @ params["kernel"] + params["bias"], losses.cross_entropy)
+    batch = Batch(jnp.full((4, 2), jnp.nan), jnp.full(4, -1), jnp.zeros(4))
+    (value, metrics), gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))(PARAMS, batch)
+    assert (float(value), float(metrics["weight"])) == (0.0, 0.0)
+    chex.assert_trees_all_equal(gradient, jax.tree.map(jnp.zeros_like, PARAMS))
+
+
+def test_curvature_ignores_padding():
+    batch = spoil(batch_of(6), [1, 4])
+    gradient = jax.grad(lambda params: TRAINING(params, batch)[0])
+    product = jax.jvp(gradient, (PARAMS,), (jax.tree.map(jnp.ones_like, PARAMS),))[1]
+    chex.assert_tree_all_finite(product)
+
+
+def test_nan_in_a_present_example_is_not_hidden():
+    batch = spoil(batch_of(6), [2])
+    assert np.isnan(TRAINING(PARAMS, batch._replace(weight=jnp.ones(6)))[0])
+
+
+def test_a_boolean_weight_is_a_mask():
+    batch = spoil(batch_of(6), [2])
+    counted = batch._replace(weight=(batch.weight > 0).astype(jnp.float32))
+    masked = batch._replace(weight=batch.weight > 0)
+    chex.assert_trees_all_equal(jax.jit(TRAINING)(PARAMS, masked), jax.jit(TRAINING)(PARAMS, counted))
+
+
+def test_objective_traces_once_and_maps_over_members():
+    chex.clear_trace_counter()
+    jitted = jax.jit(chex.assert_max_traces(TRAINING, n=1))
+    batch = batch_of(6)
+    members = jax.tree.map(lambda leaf: jnp.stack([leaf, 2 * leaf]), PARAMS)
+    alone = [jitted(jax.tree.map(lambda leaf, i=i: leaf[i], members), batch) for i in range(2)]
+    together = jax.jit(jax.vmap(TRAINING, in_axes=(0, None)))(members, batch)
+    chex.assert_trees_all_close(together, jax.tree.map(lambda *leaves: jnp.stack(leaves), *alone), rtol=1e-6)
+    chex.assert_trees_all_close(TRAINING(PARAMS, batch), alone[0], rtol=1e-6)
+
+
+# ---- penalties
+
+
+TREE = {
+    "layer_0": {"kernel": jnp.array([[1.0, -2.0]]), "bias": jnp.array([100.0, 100.0])},
+    "norm": {"scale": jnp.array([100.0]), "bias": jnp.array([100.0])},
+    "head": {"kernel": jnp.array([[3.0], [0.0]]), "bias": jnp.array([100.0])},
+}
+
+
+def test_penalties_act_on_weights_and_not_biases():
+    assert float(losses.l1(TREE)) == 6.0
+    assert float(losses.l2(TREE)) == 14.0
+    assert float(losses.elastic_net(TREE, l1_ratio=0.25)) == 0.25 * 6 + 0.75 * 14
+    for penalty in (losses.l1, losses.l2, losses.elastic_net):
+        gradient = jax.grad(penalty)(TREE)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(gradient):
+            assert bool(jnp.any(leaf != 0)) == (path[-1].key == "kernel")
+        assert float(gradient["head"]["kernel"][1, 0]) == 0.0  # |w| at 0
+
+
+def test_a_penalty_on_nothing_is_an_error():
+    with pytest.raises(ValueError, match='named "kernel"'):
+        losses.l2({"layer": {"weights": jnp.ones(3)}})
+
+
+def test_regularised_adds_strength_times_penalty():
+    batch = batch_of(6)
+    value, metrics = TRAINING(PARAMS, batch)
+    total, extended = losses.regularised(TRAINING, losses.l2, 0.1)(PARAMS, batch)
+    penalty = 0.1 * float(jnp.sum(PARAMS["kernel"] ** 2))
+    np.testing.assert_allclose(total, value + penalty, rtol=1e-6)
+    np.testing.assert_allclose(extended["penalty"], penalty, rtol=1e-6)
+    assert extended["loss"] == total
+    assert extended["accuracy"] == metrics["accuracy"]
+
+
+def test_strength_may_be_swept_and_its_gradient_is_shrinkage():
+    batch = batch_of(6)
+
+    def gradient(strength):
+        loss = losses.regularised(TRAINING, losses.l2, strength)
+        return jax.grad(lambda params: loss(params, batch)[0])(PARAMS)
+
+    swept = jax.jit(jax.vmap(gradient))(jnp.array([0.0, 0.3]))
+    np.testing.assert_allclose(swept["kernel"][1] - swept["kernel"][0], 0.6 * PARAMS["kernel"], rtol=1e-5)
+    np.testing.assert_allclose(swept["bias"][1], swept["bias"][0], rtol=1e-6)
+
+
+def test_strict_dtypes_under_x64(x64):
+    params = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), PARAMS)
+    batch = jax.tree.map(lambda leaf: leaf.astype(jnp.float64) if leaf.dtype == jnp.float32 else leaf, batch_of(6))
+    loss = losses.regularised(TRAINING, losses.elastic_net, jnp.asarray(0.1, jnp.float32))
+    assert jax.jit(loss)(params, batch)[0].dtype == jnp.float64
+    assert losses.l1(PARAMS).dtype == jnp.float32

@@ -183,7 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"jaxsci {jaxsci.__version__}")
         return
     command = tyro.cli(
-        Command,  # type: ignore[arg-type]
+        Command,
         prog="jaxsci",
         description="Machine learning for the natural sciences in JAX. Add --debug to any command for full tracebacks.",
         args=arguments or ["--help"],

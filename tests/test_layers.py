@@ -74,7 +74,9 @@ def test_importing_the_library_touches_no_device():
     code += "from jax.extend import backend; import sys\n"
     # Configuring the platform after the imports works only while no backend was started.
     code += "jax.config.update('jax_platforms', 'no-such-platform')\n"
-    code += "try:\n    jax.devices()\nexcept RuntimeError as error:\n    assert 'no-such-platform' in str(error), error\n"
+    code += (
+        "try:\n    jax.devices()\nexcept RuntimeError as error:\n    assert 'no-such-platform' in str(error), error\n"
+    )
     code += "else:\n    raise AssertionError('a backend was started by an import')\n"
     result = fresh(code)
     assert result.returncode == 0, result.stderr
@@ -82,6 +84,8 @@ def test_importing_the_library_touches_no_device():
 
 def test_heavy_packages_are_imported_only_when_needed():
     code = "import sys, jaxsci.cli, jaxsci.training, jaxsci.models.dense\n"
-    code += "print(sorted({'matplotlib', 'orbax', 'h5py', 'pandas', 'pythia8mc', 'fastjet', 'flax'} & set(sys.modules)))"
+    code += (
+        "print(sorted({'matplotlib', 'orbax', 'h5py', 'pandas', 'pythia8mc', 'fastjet', 'flax'} & set(sys.modules)))"
+    )
     result = fresh(code)
     assert result.stdout.strip() == "[]", result.stdout + result.stderr

@@ -84,6 +84,7 @@ def generate_jets(
     attributes = _attributes(n, seed, detector, compact)
     try:
         chunks = _chunks(out, n, seed, detector)
+        _parts_folder(out).mkdir(parents=True, exist_ok=True)  # a place that cannot be written shows at once
         _make_parts(chunks, processes or os.cpu_count() or 1, progress)
         _join(out, chunks, attributes, compact)
     except OSError as error:

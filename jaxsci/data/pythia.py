@@ -36,7 +36,7 @@ PT_HAT_MIN = 350.0
 PARTON_JET_PT_MIN = 510.0
 QCD, TOP = 0, 1  # labels
 
-_EVENTS_PER_BATCH = 100
+_EVENTS_PER_BATCH = 50
 _NEUTRINOS = (12, 14, 16)
 _HARD_PROCESS = {
     QCD: ("HardQCD:all = on",),

@@ -1,6 +1,6 @@
 """A door for flax: any linen module without mutable state becomes a `Model`."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jaxsci.core import Array, Inputs, Key, Model, Params
 
@@ -29,6 +29,7 @@ def from_linen(module: "linen.Module", example: Inputs) -> Model:
         return dict(variables.get("params", {}))
 
     def apply(params: Params, x: Inputs) -> Array:
-        return module.apply({"params": params}, x)
+        outputs: Any = module.apply({"params": params}, x)
+        return outputs
 
     return Model(init, apply)

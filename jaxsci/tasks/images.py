@@ -146,7 +146,8 @@ def read(options: Options, report: Report) -> images.LabelledImages:
 def as_batch(options: Options, sample: images.LabelledImages, rows: np.ndarray) -> Batch:
     """The images of these rows; the target is the class, or for the autoencoder the image itself."""
     x = sample.x[rows]
-    return Batch(x, x if options.model == "autoencoder" else sample.y[rows], np.ones(len(rows), np.float32))
+    target = x if options.model == "autoencoder" else sample.y[rows]
+    return Batch(x, jnp.asarray(target), jnp.ones(len(rows)))
 
 
 def read_options(folder: Path) -> Options:
@@ -249,7 +250,7 @@ def classification(logits: np.ndarray, labels: np.ndarray, classes: int) -> dict
 
 def reconstruction(images: np.ndarray, reconstructions: np.ndarray) -> dict[str, Any]:
     """Mean squared error a pixel over all images, with the standard error of the mean over images as its interval."""
-    errors = np.mean(np.square(images - reconstructions), axis=(1, 2, 3), dtype=np.float64)
+    errors = np.asarray(np.mean(np.square(images - reconstructions), axis=(1, 2, 3), dtype=np.float64))
     mean, deviation = float(errors.mean()), float(errors.std(ddof=1) / np.sqrt(len(errors)))
     return {"reconstruction_error": {"value": mean, "lower": mean - deviation, "upper": mean + deviation}}
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxsci.data.images import LabelledImages
 from jaxsci.plots import classification, reconstruction, training
 from jaxsci.plots.report import Section
-from jaxsci.plots.table import Column, Table
+from jaxsci.plots.table import Cell, Column, Table
 from jaxsci.tasks import figures, runs
 from jaxsci.tasks.figures import Drawing
 
@@ -79,7 +79,7 @@ def table(result: dict[str, Any]) -> Table:
     """Metrics of all images, and of each class for a classifier; the baseline for an autoencoder."""
     values = result["metrics"]
     if "reconstruction_error" in values:
-        rows = [["autoencoder", figures.estimate(values["reconstruction_error"])]]
+        rows: list[list[Cell]] = [["autoencoder", figures.estimate(values["reconstruction_error"])]]
         if "baseline" in result:
             baseline = result["baseline"]
             rows.append([baseline["name"], figures.estimate(baseline["metrics"]["reconstruction_error"])])

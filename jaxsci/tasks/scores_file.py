@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -69,7 +70,8 @@ def _write_npz(path: Path, chunks: Iterator[Columns]) -> None:
     for chunk in _chain(first, chunks):
         for name, column in chunk.items():
             columns[name].append(column)
-    np.savez(path, **{name: np.concatenate(parts) for name, parts in columns.items()})
+    arrays: dict[str, Any] = {name: np.concatenate(parts) for name, parts in columns.items()}
+    np.savez(path, **arrays)
 
 
 def _chain(first: Columns, rest: Iterator[Columns]) -> Iterator[Columns]:

@@ -104,7 +104,7 @@ def pfn(compute_dtype: Literal["bfloat16"] | None = None) -> Tagger:
     config = deep_sets.Config(len(features), phi=(100, 100, 256), rho=(100, 100, 100), compute_dtype=compute_dtype)
 
     def inputs(constituents: np.ndarray) -> WeightedSet:
-        return WeightedSet(*jet_features.features(constituents))
+        return WeightedSet(*jet_features.features(constituents))  # type: ignore[arg-type]  # numpy until training
 
     return Tagger(inputs, heads.scalar(deep_sets.model(config)), Schedule(20, 200, 1e-3, 1e-2, portions=10), turn)
 
@@ -124,7 +124,7 @@ def efn(compute_dtype: Literal["bfloat16"] | None = None) -> Tagger:
     config = deep_sets.Config(2, phi=(100, 100, 256), rho=(100, 100, 100), compute_dtype=compute_dtype)
 
     def inputs(constituents: np.ndarray) -> WeightedSet:
-        return WeightedSet(*jet_features.efn_inputs(constituents))
+        return WeightedSet(*jet_features.efn_inputs(constituents))  # type: ignore[arg-type]  # numpy until training
 
     return Tagger(inputs, heads.scalar(deep_sets.model(config)), Schedule(20, 200, 1e-3, portions=10), turn)
 

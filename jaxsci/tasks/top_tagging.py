@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxsci.core import Batch, Inputs, Params
@@ -76,7 +77,7 @@ def resume(folder: Path, report: Report) -> Path:
 
 def _train(folder: Path, options: Options, job: Job, report: Report, *, resume: bool) -> Path:
     inputs = make_inputs(job.tagger, job.sample, report)
-    labels = job.sample.labels
+    labels = labels_of(job.sample)
     train, validation = (as_batch(inputs, labels, rows) for rows in job.parts[:2])
     key = jax.random.key(options.seed)
     result = runs.train(
@@ -95,10 +96,11 @@ def prepare(options: Options, report: Report) -> Job:
     source = options.data or jets.embedded()
     sample = jets.read(source)
     if options.max_jets is not None:
-        sample = _take(sample, np.arange(min(options.max_jets, len(sample.labels))))
-    jets.require_both_classes(sample.labels, source)
-    report("reading jets", 1.0, f"{len(sample.labels):,} jets")
-    parts = split(sample.labels, seed=options.seed, fractions=FRACTIONS)
+        sample = _take(sample, np.arange(min(options.max_jets, len(labels_of(sample)))))
+    labels = labels_of(sample)
+    jets.require_both_classes(labels, source)
+    report("reading jets", 1.0, f"{len(labels):,} jets")
+    parts = split(labels, seed=options.seed, fractions=FRACTIONS)
     tagger = make_tagger(options)
     schedule = tagger.schedule
     settings = Settings(
@@ -143,6 +145,7 @@ def make_inputs(tagger: taggers.Tagger, sample: jets.JetSample, report: Report, 
                 "this tagger needs constituents, but the file holds images; use --tagger cnn or cnn-landscape"
             )
         return taggers.images_as_inputs(sample.images)
+    assert sample.constituents is not None
     jets_total = len(sample.constituents)
     parts = []
     for first in range(0, jets_total, chunk):
@@ -155,7 +158,13 @@ def make_inputs(tagger: taggers.Tagger, sample: jets.JetSample, report: Report, 
 def as_batch(inputs: Inputs, labels: np.ndarray, rows: np.ndarray) -> Batch:
     """The jets of these rows as one batch of weight 1 each."""
     x = jax.tree.map(lambda leaf: leaf[rows], inputs)
-    return Batch(x, labels[rows].astype(np.float32), np.ones(len(rows), np.float32))
+    return Batch(x, jnp.asarray(labels[rows], jnp.float32), jnp.ones(len(rows)))
+
+
+def labels_of(sample: jets.JetSample) -> np.ndarray:
+    """The labels, which `jets.read` makes sure of where they are required."""
+    assert sample.labels is not None
+    return sample.labels
 
 
 def _take(sample: jets.JetSample, rows: np.ndarray) -> jets.JetSample:
@@ -166,8 +175,8 @@ def describe(options: Options, sample: jets.JetSample) -> dict[str, Any]:
     """What the jets of a run are: file, number, and a digest by which runs on the same jets are known."""
     return {
         "file": "embedded" if options.data is None else str(options.data),
-        "jets": len(sample.labels),
-        "digest": hashlib.sha256(np.ascontiguousarray(sample.labels).tobytes()).hexdigest()[:16],
+        "jets": len(labels_of(sample)),
+        "digest": hashlib.sha256(np.ascontiguousarray(labels_of(sample)).tobytes()).hexdigest()[:16],
         "split": {"fractions": FRACTIONS, "seed": options.seed},
     }
 
@@ -195,7 +204,7 @@ def evaluate(folder: Path, data: Path | None, report: Report) -> str:
         sample, target, part = _take(job.sample, job.parts[2]), folder, "test"
     else:
         sample, target, part = jets.read(data), folder / "evaluations" / data.stem, data.name
-        jets.require_both_classes(sample.labels, data)
+        jets.require_both_classes(labels_of(sample), data)
     logits = predict_all(tagger.model.apply, params, make_inputs(tagger, sample, report))
     _evaluate(target, options, sample, logits, history, report, part=part)
     return str(target / "report.html")
@@ -213,7 +222,7 @@ def _evaluate(
 ) -> None:
     """Write evaluation.json, the figures and the report of these logits."""
     report("evaluating", 0.0, "")
-    labels = sample.labels
+    labels = labels_of(sample)
     counts = {name: int(np.sum(labels == value)) for value, name in enumerate(CLASSES)}
     result: dict[str, Any] = {"task": TASK, "tagger": options.tagger, "part": part, "jets": counts}
     result["metrics"] = binary_evaluation.classification(logits, labels)
@@ -226,7 +235,7 @@ def _evaluate(
             result["gain"] = binary_evaluation.gain(logits, baseline, labels, key)
     write_json(folder / "evaluation.json", result)
     report("evaluating", 0.5, "figures")
-    top_tagging_report.write(folder, result, sample, logits, baseline, history)
+    top_tagging_report.write(folder, result, sample, labels, logits, baseline, history)
     report("evaluating", 1.0, f"AUC {result['metrics']['auc']['value']:.4f}")
 
 

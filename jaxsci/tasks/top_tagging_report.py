@@ -11,7 +11,7 @@ from jaxsci.data import jet_images, jets
 from jaxsci.plots import classification, training
 from jaxsci.plots import jets as jet_plots
 from jaxsci.plots.report import Section
-from jaxsci.plots.table import Column, Table
+from jaxsci.plots.table import Cell, Column, Table
 from jaxsci.tasks import figures, runs
 from jaxsci.tasks.figures import Drawing
 
@@ -28,6 +28,7 @@ def write(
     folder: Path,
     result: dict[str, Any],
     sample: jets.JetSample,
+    labels: np.ndarray,
     logits: np.ndarray,
     baseline: np.ndarray | None,
     history: list[dict[str, Any]],
@@ -37,16 +38,17 @@ def write(
     Args:
         folder: of the run, or of its evaluation on another file.
         result: the content of evaluation.json.
-        sample: the jets that were evaluated, with labels.
+        sample: the jets that were evaluated.
+        labels: [jet], 1 top, 0 QCD.
         logits: [jet], the tagger's.
         baseline: [jet], the score of the jet mass; None where the jets are images.
         history: a record an epoch.
     """
     tagger, values = result["tagger"], result["metrics"]
-    curves = {tagger: _curve(logits, sample.labels, values)}
+    curves = {tagger: _curve(logits, labels, values)}
     if baseline is not None and tagger != "mass":
-        curves["mass"] = _curve(baseline, sample.labels, result["baseline"]["metrics"])
-    by_class = {name: sample.labels == label for label, name in enumerate(("QCD", "top"))}
+        curves["mass"] = _curve(baseline, labels, result["baseline"]["metrics"])
+    by_class = {name: np.asarray(labels == label) for label, name in enumerate(("QCD", "top"))}
     probabilities = 1 / (1 + np.exp(-np.asarray(logits, np.float64)))
     performance = [
         Drawing(
@@ -69,7 +71,7 @@ def write(
         Drawing(
             "calibration",
             "Observed fraction of top jets against the predicted probability.",
-            classification.reliability(probabilities, sample.labels),
+            classification.reliability(probabilities, labels),
         ),
     ]
     sections = [
@@ -101,6 +103,7 @@ def _average_images(sample: jets.JetSample, by_class: dict[str, np.ndarray]) -> 
         images = {name: sample.images[rows][:AVERAGED] for name, rows in by_class.items()}
         half_width = None
     else:
+        assert sample.constituents is not None
         images = {name: jet_images.images(sample.constituents[rows][:AVERAGED]) for name, rows in by_class.items()}
         half_width = jet_images.HALF_WIDTH
     return Drawing("average_images", "Average jet images.", jet_plots.average_images(images, half_width=half_width))
@@ -112,7 +115,9 @@ def table(folder: Path, result: dict[str, Any]) -> Table:
     if "baseline" in result and result["tagger"] != "mass":
         rows["mass (baseline)"] = result["baseline"]["metrics"]
     rows |= _siblings(folder)
-    cells = [[name, *(figures.estimate(values.get(key)) for key in COLUMNS)] for name, values in rows.items()]
+    cells: list[list[Cell]] = [
+        [name, *(figures.estimate(values.get(key)) for key in COLUMNS)] for name, values in rows.items()
+    ]
     return Table(
         [Column("tagger"), *(Column(title, best="largest") for title in COLUMNS.values())],
         cells,

@@ -181,7 +181,7 @@ def _run(
         state, validation_metrics = programs.close(state, hyper, running, validation)
         last = {f"validation_{name}": value[..., None] for name, value in validation_metrics.items()}
         _check_finite(last, state.finite, epoch, train_metrics["weight"].shape[-1], checkpoints)
-        record = {"epoch": epoch, "seconds": round(time.perf_counter() - began, 3)}
+        record: Record = {"epoch": epoch, "seconds": round(time.perf_counter() - began, 3)}
         record |= {f"train_{name}": _plain(value) for name, value in mean_metrics(train_metrics).items()}
         record |= {f"validation_{name}": _plain(value) for name, value in validation_metrics.items()}
         history.append(record)

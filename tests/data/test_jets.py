@@ -246,12 +246,14 @@ def test_damaged_files_are_refused_in_one_line(tmp_path, write, suffix, kind, me
         assert "\n" not in str(caught.value)
 
 
-def test_a_flipped_byte_in_an_npz_is_found(tmp_path):
+@pytest.mark.parametrize("write", [write_npz, write_npz_compressed])
+def test_an_npz_whose_checksum_differs_is_refused(tmp_path, write):
     constituents, labels = sample(n=300)
-    path = write_npz(tmp_path / "jets.npz", constituents=constituents, labels=labels)
-    content = bytearray(path.read_bytes())
-    content[5000] ^= 1
-    path.write_bytes(content)
+    path = write(tmp_path / "jets.npz", constituents=constituents, labels=labels)
+    with zipfile.ZipFile(path) as archive:
+        checksum = archive.getinfo("constituents.npy").CRC
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(checksum.to_bytes(4, "little"), (checksum ^ 1).to_bytes(4, "little")))
     with pytest.raises(InputError, match="CRC"):
         jets.read(path)
 

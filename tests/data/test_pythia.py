@@ -10,7 +10,7 @@ from jaxsci.data import kinematics, pythia
 fastjet = pytest.importorskip("fastjet")
 pytest.importorskip("pythia8mc")
 
-SEED, BATCHES = 11, 3
+SEED, BATCHES = 11, 6
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +161,7 @@ def test_clustering_agrees_with_one_event_at_a_time(batches):
     axis, members = pythia._leading_jets(particles)
     definition = fastjet.JetDefinition(fastjet.antikt_algorithm, pythia.RADIUS)
     first = np.cumsum(particles.counts) - particles.counts
-    for event in range(20):
+    for event in range(10):
         rows = np.arange(first[event], first[event] + particles.counts[event])
         inputs = []
         for row in rows:

@@ -91,8 +91,9 @@ def test_a_training_killed_at_random_moments_resumes_bit_for_bit(tmp_path):
     for layer, leaves in theirs.items():
         for name, leaf in leaves.items():
             np.testing.assert_array_equal(ours[layer][name], leaf)
-    history = [[json.loads(line) for line in (f / "metrics.jsonl").read_text().splitlines()] for f in (victim, whole)]
-    assert [[r["validation_loss"] for r in h] for h in history][0] == [r["validation_loss"] for r in history[1]]
+    lines = [(folder / "metrics.jsonl").read_text().splitlines() for folder in (victim, whole)]
+    ours, theirs = ([json.loads(line)["validation_loss"] for line in part] for part in lines)
+    assert ours == theirs
 
 
 def test_ctrl_c_ends_with_130_and_what_to_do(tmp_path):

@@ -9,7 +9,10 @@ import pytest
 from jaxsci.errors import InputError
 from jaxsci.tasks import scores_file
 
-CHUNKS = [{"logit": np.array([0.5, -1.25]), "class": np.array([1, 0])}, {"logit": np.array([2.0]), "class": np.array([1])}]
+CHUNKS = [
+    {"logit": np.array([0.5, -1.25]), "class": np.array([1, 0])},
+    {"logit": np.array([2.0]), "class": np.array([1])},
+]
 
 
 def read(path):

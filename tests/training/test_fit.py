@@ -13,14 +13,25 @@ from jaxsci.core import Batch
 from jaxsci.errors import InputError
 from jaxsci.losses import binary_cross_entropy, objective, squared_error
 from jaxsci.models import dense, heads
-from jaxsci.training import Recipe, Settings, TrainingDivergedError, fit, fit_ensemble, init_state, make_step
-from jaxsci.training import checkpoint, early_stopping, epoch
+from jaxsci.training import (
+    Recipe,
+    Settings,
+    TrainingDivergedError,
+    checkpoint,
+    early_stopping,
+    epoch,
+    fit,
+    fit_ensemble,
+    init_state,
+    make_step,
+)
 from jaxsci.training.optimizers import adamw, is_weight, warmup_cosine
 from jaxsci.training.step import loss_and_gradient
 
 MODEL = heads.scalar(dense.model(dense.Config(4, hidden=(8, 8))))
 LOSS = objective(MODEL.apply, binary_cross_entropy)
 KEY = jax.random.key(0)
+SHORT = Settings(epochs=3, batch_size=32)
 
 
 def data(examples, seed=0):
@@ -33,7 +44,7 @@ def recipe(learning_rate=1e-2, **changes):
     return Recipe(MODEL, LOSS, adamw(learning_rate))._replace(**changes)
 
 
-def train(recipe, settings=Settings(epochs=3, batch_size=32), **options):
+def train(recipe, settings=SHORT, **options):
     return fit(recipe, data(100), data(50, seed=1), key=KEY, settings=settings, **options)
 
 

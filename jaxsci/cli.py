@@ -262,16 +262,14 @@ def _task_of(folder: Path) -> Any:
 
 
 def _data(action: DataList | DataFetch | DataGenerate) -> None:
+    from jaxsci.data import download
+
+    data_folder = Path(os.environ["JAXSCI_DATA"]) if "JAXSCI_DATA" in os.environ else None
     match action:
         case DataList():
-            from jaxsci.data import download
-
-            download.show()
+            download.show(data_folder)
         case DataFetch():
-            from jaxsci.data import download
-
-            folder = action.folder or (Path(os.environ["JAXSCI_DATA"]) if "JAXSCI_DATA" in os.environ else None)
-            for path in download.fetch(action.name, folder=folder):
+            for path in download.fetch(action.name, folder=action.folder or data_folder):
                 print(path)
         case DataGenerate():
             from jaxsci.data.generate import generate_jets

@@ -98,16 +98,13 @@ def fetch(name: str, *, folder: Path | None = None, progress: bool = True) -> li
 
 def show(folder: Path | None = None) -> None:
     """Print the catalogue: what there is, how large, under which licence, how to cite it, and whether it is in the cache."""
-    from rich.console import Console
-    from rich.table import Table
-
-    place = folder or cache_folder()
-    table = Table("name", "what", "size", "licence", "cite", "here", caption=f"cache: {place}")
     for name, data in CATALOGUE.items():
-        here = all((place / name / file.name).exists() for file in data.files)
+        place = (folder or cache_folder()) / name
+        here = all((place / file.name).exists() for file in data.files)
         size = sum(file.size for file in data.files)
-        table.add_row(name, data.title, f"{size / 1e6:,.0f} MB", data.licence, data.citation, "yes" if here else "no")
-    Console().print(table)
+        print(f"{name}: {data.title}")
+        print(f"    {len(data.files)} files, {size / 1e6:,.0f} MB, {data.licence}; cite {data.citation}")
+        print(f"    {'in' if here else 'not yet in'} {place}")
 
 
 def download(file: RemoteFile, folder: Path, report: Callable[[int], None] = lambda done: None) -> Path:

@@ -212,8 +212,7 @@ def _scores_of(keys: Array, dtype: jnp.dtype) -> Array:
 
 
 def _ordered(keys: Array, weight: Array) -> tuple[Array, Array]:
-    """Keys in ascending order with their weights; of counted examples (boolean weight) the absent ones are moved to the
-    end.
+    """Keys in ascending order with their weights; of counted examples (boolean weight) the absent are moved to the end.
 
     Sorting bare integers is several times faster than sorting them with their weights. Real weights are sorted by an
     order that does not depend on them: under vmap over resampled weights it is found once.

@@ -2,9 +2,9 @@
 
 XLA's CPU compiler brings a convolution into the axis order of its fast kernels only outside loops; inside `lax.scan` any other order runs
 in naive loops (github.com/jax-ml/jax/issues/12868), and so does float64 everywhere. The convolutions here are written in that order from
-the start; what was transposed for it stays behind an optimisation barrier, because XLA would fold the transposition back into the convolution.
-The rest are matrix products over blocks of images whose columns (the patches laid side by side) stay in the cache. The limits below were
-measured on 2 cores of an x86 CPU.
+the start; what was transposed for it stays behind an optimisation barrier, because XLA would fold the transposition back into the
+convolution. The rest are matrix products over blocks of images whose columns (the patches laid side by side) stay in the cache. The limits
+below were measured on 2 cores of an x86 CPU.
 """
 
 import itertools
@@ -106,7 +106,7 @@ def _sum_of_products(x: Array, kernel: Array, geometry: Geometry, spread: tuple[
 
 
 def _product_then_sum(x: Array, kernel: Array, geometry: Geometry, spread: tuple[int, ...]) -> Array:
-    """For few output channels and strides 1: each pixel times the whole window in one product, the parts shifted to their places and added."""
+    """For few output channels and strides 1: each pixel times the whole window in one product, the parts shifted and added."""
     window = kernel.shape[:-2]
     size = _output_size(x.shape[1:-1], window, geometry, spread)
     products = lax.dot_general(x, kernel, (((x.ndim - 1,), (kernel.ndim - 2,)), ((), ())))  # [b, n, w, o]

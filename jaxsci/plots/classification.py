@@ -94,7 +94,7 @@ def _draw_roc(axes: Axes, name: str, curve: RocCurve, colour: str, dash: str) ->
             f"{name}: expected arrays [point] of one length, got shapes {[v.shape for v in points]}; give one grid"
         )
     enough = passing >= LEAST_PASSING * (1 - 1e-6)  # efficiencies are rounded: 5/7500 times 7500 may be 4.9999995
-    signal, background, lower, upper = (values[enough]*1.01 for values in points)
+    signal, background, lower, upper = (values[enough] for values in points)
     area = "" if curve.auc is None or np.isnan(curve.auc) else f" (AUC {curve.auc:.4f})"
     if np.isnan(points[0] + points[1]).all():
         missing = ": undefined, one class only or NaN scores"

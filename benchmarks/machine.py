@@ -1,0 +1,77 @@
+"""The machine a benchmark runs on: what it is, how many cores it may use, and how fast it multiplies matrices."""
+
+import os
+import platform
+import statistics
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+PACKAGES = ("jaxsci", "jax", "jaxlib", "optax", "numpy", "torch")
+
+
+def limit_cores(count: int) -> int | None:
+    """Keep this process on `count` of the cores it may use, and return how many it has then.
+
+    Call it before JAX or PyTorch starts its threads: both take as many as there are cores left to the process. None where
+    the operating system cannot (macOS, Windows).
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
+    return len(os.sched_getaffinity(0))
+
+
+def describe(size: int = 2048) -> dict[str, Any]:
+    """Processor, memory, versions, devices, load, and the rate of a matrix product of this size: a JSON object."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory_gib": _memory_gib(),
+        "load_average": [round(load, 2) for load in os.getloadavg()] if hasattr(os, "getloadavg") else None,
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in PACKAGES},
+        "devices": [str(device) for device in jax.devices()],
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "matrix_product": {"size": size, "dtype": "float32", "gflops": round(product_gflops(size), 1)},
+    }
+
+
+def product_gflops(size: int, repeats: int = 7) -> float:
+    """The median rate of a float32 matrix product [size, size] x [size, size], 2 size^3 operations, in 10^9 a second."""
+    product = jax.jit(jnp.matmul)
+    a = jax.random.normal(jax.random.key(0), (size, size))
+    seconds = []
+    for _ in range(repeats + 1):
+        began = time.perf_counter()
+        product(a, a).block_until_ready()
+        seconds.append(time.perf_counter() - began)
+    return 2 * size**3 / statistics.median(seconds[1:]) / 1e9  # the first one compiles
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        fields = dict(line.split(":", 1) for line in cpuinfo.read_text(encoding="utf-8").splitlines() if ":" in line)
+        names = {name.strip(): value.strip() for name, value in fields.items()}
+        if "model name" in names:
+            return f"{names['model name']} (family {names.get('cpu family')}, model {names.get('model')})"
+    return platform.processor() or platform.machine()
+
+
+def _memory_gib() -> float | None:
+    if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):
+        return None
+    return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -50,7 +50,7 @@ from IPython.display import Image, display
 from scipy import stats
 
 from jaxsci import metrics
-from jaxsci.core import Batch
+from jaxsci.core import Batch, WeightedSet
 from jaxsci.data import jet_features, jet_images, jets, kinematics
 from jaxsci.data.split import split
 from jaxsci.losses import binary_cross_entropy, correct, objective
@@ -74,7 +74,10 @@ def show(figure):
     display(Image(png.getvalue()))
 
 
-print(f"jax {jax.__version__} on {jax.default_backend()}, seed {SEED}" + (", SMALL: numbers mean nothing" if SMALL else ""))
+print(
+    f"jax {jax.__version__} on {jax.default_backend()}, seed {SEED}"
+    + (", SMALL: numbers mean nothing" if SMALL else "")
+)
 
 # %% [markdown]
 # ## Jets
@@ -352,5 +355,256 @@ show(learning_curves(cnn_fit.history))
 # of $p_T$ and $E$, their shares of the jet, and the distance to the axis. $w_i = 0$ is padding.
 
 # %%
-pfn_inputs = jet_features.features(constituents, max_constituents=50)
+pfn_inputs = WeightedSet(*jet_features.features(constituents, max_constituents=50))
+pfn = heads.scalar(deep_sets.model(deep_sets.Config(len(jet_features.FEATURES), phi=(64, 64, 64), rho=(64, 64))))
+pfn_loss = objective(pfn.apply, binary_cross_entropy, measures={"accuracy": correct})
+params = pfn.init(jax.random.key(SEED))
+
+jet = WeightedSet(*(leaf[test_rows[0]] for leaf in pfn_inputs))
+order = np.random.default_rng(SEED).permutation(len(jet.weights))
+padded = jet._replace(elements=np.where(jet.weights[:, None] > 0, jet.elements, np.nan))
+logits = [pfn.apply(params, x) for x in (jet, WeightedSet(*(leaf[order] for leaf in jet)), padded)]
 print("features:", ", ".join(jet_features.FEATURES))
+print("logit of a jet: {:.5f}, constituents in another order: {:.5f}, NaN in the padding: {:.5f}".format(*logits))
+
+# %% [markdown]
+# One training is one draw. Another seed gives other initial parameters, another order of the examples, and another result; a difference
+# between two methods means nothing before it is compared with that spread. So train several seeds, and ask a question at
+# the same time: what does **augmentation** bring, that is turning each jet by a random angle about its axis and reflecting it at
+# random each time it is seen?
+#
+# `fit_ensemble` is `vmap` of the training: all members are **one** compiled program. What differs between them is an array, here
+# the seed (`keys`) and the switch `augment`. The same seeds are used with and without, so the comparison is paired.
+
+
+# %%
+def pfn_recipe(hyper):
+    """A member's recipe; `hyper["augment"]` is a traced boolean."""
+
+    def augment(key, jet):
+        return jax.tree.map(partial(jnp.where, hyper["augment"]), taggers.turn(key, jet), jet)
+
+    return Recipe(pfn, pfn_loss, optimizer(2e-3, 100), augment)
+
+
+seeds = jax.random.split(jax.random.key(SEED), MEMBERS)
+augmented = np.repeat([False, True], MEMBERS)
+pfn_fit = fit_ensemble(
+    pfn_recipe,
+    {"augment": augmented},
+    batch_of(pfn_inputs, train_rows),
+    batch_of(pfn_inputs, validation_rows),
+    keys=jnp.concatenate([seeds, seeds]),
+    settings=Settings(epochs=EPOCHS, batch_size=100),
+)
+
+for switch in (False, True):
+    rows = np.flatnonzero(augmented == switch)
+    history = [
+        {name: np.array(value)[rows] if isinstance(value, list) else value for name, value in record.items()}
+        for record in pfn_fit.history
+    ]
+    figure = learning_curves(history)
+    figure.suptitle(f"{MEMBERS} seeds {'with' if switch else 'without'} augmentation")
+    show(figure)
+
+# %% [markdown]
+# ## What augmentation brings
+#
+# The logits of all members for all test jets are one more `vmap`, and so are their AUCs. The error of a mean over $n$ seeds is
+# $s / \sqrt{n}$, with Student's factor because $n$ is small; the pairing removes what the seeds have in common.
+
+
+# %%
+def all_members(params, jet):
+    """The logits of one jet, [member]."""
+    return jax.vmap(pfn.apply, in_axes=(0, None))(params, jet)
+
+
+test_jets = jax.tree.map(lambda leaf: leaf[test_rows], pfn_inputs)
+member_logits = predict(all_members, pfn_fit.params, test_jets, batch_size=256)
+
+
+def over_seeds(values):
+    """Mean over the seeds and the 68 % interval for that mean, by Student's t."""
+    values = np.asarray(values, np.float64)
+    error = stats.t.ppf(0.84, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    return Estimate(values.mean(), values.mean() - error, values.mean() + error)
+
+
+member_aucs = np.asarray(jax.vmap(metrics.auc, in_axes=(1, None))(jnp.asarray(member_logits), test_labels))
+without, with_turns = member_aucs[~augmented], member_aucs[augmented]
+gain = over_seeds(with_turns - without)
+print("AUC of the seeds without augmentation", without.round(4))
+print("AUC of the seeds with augmentation   ", with_turns.round(4))
+print(f"mean without {rounded(over_seeds(without))}, with {rounded(over_seeds(with_turns))}")
+verdict = "above" if gain.lower > 0 else "below" if gain.upper < 0 else "not distinguished from"
+print(
+    f"paired difference {rounded(gain)}: {verdict} zero with {MEMBERS} seeds, {len(train_rows):,} jets, {EPOCHS} epochs"
+)
+
+# %% [markdown]
+# The same as ROC curves: for each signal efficiency the mean of $\ln(1/\varepsilon_B)$ over the seeds, and as a band the interval for that
+# mean. This is the spread of *training*; that the test jets are finite comes on top of it.
+
+# %%
+efficiencies = jnp.linspace(0.2, 1.0, 161)
+
+
+def roc_over_seeds(logits):
+    """Mean ROC of logits [jet, member] on a grid of signal efficiencies, with the interval over the members."""
+    cut = partial(metrics.working_point, signal_efficiency=efficiencies)
+    passing = jax.vmap(cut, in_axes=(1, None))(jnp.asarray(logits), test_labels).background_efficiency
+    background = int((test_labels == 0).sum())
+    # Half a jet where none passes: the logarithm stays finite. The figure leaves that region out.
+    ends = [np.exp(over_seeds(column)) for column in -np.log(np.maximum(np.asarray(passing), 0.5 / background)).T]
+    rejection, lower, upper = np.transpose(ends)
+    area = float(jax.vmap(metrics.auc, in_axes=(1, None))(jnp.asarray(logits), test_labels).mean())
+    return classification.RocCurve(efficiencies, 1 / rejection, background, area, lower, upper)
+
+
+show(
+    classification.roc(
+        {
+            f"PFN, {MEMBERS} seeds, augmented": roc_over_seeds(member_logits[:, augmented]),
+            f"PFN, {MEMBERS} seeds, plain": roc_over_seeds(member_logits[:, ~augmented]),
+        }
+    )
+)
+
+# %% [markdown]
+# ## The taggers compared
+#
+# Now the other error: the test part is finite. The intervals below are statistical, for the networks as they are: DeLong's for the AUC, and
+# for $1/\varepsilon_B$ the binomial one of the background that passes, widened by the signal that placed the cut. The mean of the
+# members' logits is a tagger too, usually a better one than its members: the "ensemble".
+
+# %%
+median_seed = np.flatnonzero(augmented)[np.argsort(with_turns)[MEMBERS // 2]]
+scores = {
+    f"PFN, ensemble of {MEMBERS}": member_logits[:, augmented].mean(1),
+    "PFN, one seed": member_logits[:, median_seed],
+    "CNN": cnn_logits,
+    "mass": np.asarray(mass_scores),
+}
+columns = {"auc": "AUC", "rejection_0.3": "1/eps_B at 0.3", "rejection_0.5": "1/eps_B at 0.5"}
+measured = {name: binary_evaluation.ranking(values, np.asarray(test_labels)) for name, values in scores.items()}
+print(f"{'':20}" + "".join(f"{title:>22}" for title in columns.values()))
+for name, values in measured.items():
+    print(f"{name:20}" + "".join(f"{rounded(Estimate(**values[column]))!s:>22}" for column in columns))
+show(classification.roc({name: roc_of(values) for name, values in scores.items()}))
+
+# %% [markdown]
+# The intervals of two rows overlap more than their difference is uncertain, because all taggers see the same jets: a jet that is hard for one
+# is hard for the other. The comparison has to be **paired**. For the AUC the variance of the difference is
+# $C_{aa} + C_{bb} - 2 C_{ab}$ with DeLong's covariance $C$; for the ratio of the rejections, resample the jets and compute both
+# again each time (bootstrap).
+
+# %%
+for a, b in (("CNN", "mass"), (f"PFN, ensemble of {MEMBERS}", "mass"), (f"PFN, ensemble of {MEMBERS}", "CNN")):
+    difference = binary_evaluation.gain(scores[a], scores[b], np.asarray(test_labels), jax.random.key(SEED))
+    auc, ratio = difference["auc_difference"], Estimate(**difference["rejection_ratio_0.3"])
+    ends = Estimate(auc["value"], auc["value"] - auc["error"], auc["value"] + auc["error"])
+    print(f"{a} against {b}: AUC {rounded(ends)} ({auc['value'] / auc['error']:+.1f} standard errors)")
+    print(f"    rejection at eps_S = 0.3: times {rounded(ratio)}")
+
+# %% [markdown]
+# ### Confusion matrix
+#
+# A cut at probability $\frac12$ turns the tagger into a decision. Accuracy is right answers over all, recall right answers over the examples of
+# the class, precision right answers over the examples that were given the class.
+
+# %%
+best = scores[f"PFN, ensemble of {MEMBERS}"]
+logits = jnp.asarray(best)
+matrix = metrics.confusion_matrix(metrics.predicted_yes(logits), test_labels, classes=2)
+interval = metrics.binomial_interval(jnp.trace(matrix), matrix.sum())
+print(f"accuracy {rounded(Estimate(metrics.accuracy(matrix), *interval))}")
+for measure in (metrics.recall, metrics.precision, metrics.f1):
+    qcd, top = measure(matrix)
+    print(f"{measure.__name__:10} QCD {qcd:.3f}, top {top:.3f}")
+show(classification.confusion_matrix(matrix, names=["QCD", "top"]))
+
+# %% [markdown]
+# Whether a probability means what it says is another question than how well it ranks. Of the jets that get $p = 0.8$, do
+# 80 % hold a top quark (in a test part with as many top as QCD jets)?
+
+# %%
+probability = jax.nn.sigmoid(logits)
+print(f"expected calibration error {metrics.expected_calibration_error(probability, test_labels):.4f}")
+show(classification.score_distributions({n: probability[test_labels == k] for k, n in enumerate(by_class)}, log=True))
+show(classification.reliability(probability, test_labels))
+
+# %% [markdown]
+# ## Where the network looks
+#
+# The tagger is a differentiable function of its *input* too. The gradient $\partial f / \partial X$ of the logit by the pixels,
+# `jax.grad(..., argnums=1)`, says which pixels would make the jet look more like a top quark (red) or less (blue) if they got brighter. Times
+# the pixel, $X\, \partial f / \partial X$, it is the contribution of what *is* there, to first order.
+#
+# First a test that the gradient is one: the change of the logit along a random direction, against finite differences.
+
+# %%
+saliency = jax.jit(jax.grad(cnn.apply, argnums=1))
+top_input = jnp.asarray(cnn_inputs[typical["top"]])
+direction = jax.random.normal(jax.random.key(SEED), top_input.shape)
+direction = direction / jnp.linalg.norm(direction)
+step = 1e-2
+finite = cnn.apply(cnn_fit.params, top_input + step * direction) - cnn.apply(
+    cnn_fit.params, top_input - step * direction
+)
+along = jnp.vdot(saliency(cnn_fit.params, top_input), direction)
+print(f"along a random direction: gradient {along:.4f}, finite difference {finite / (2 * step):.4f}")
+
+# %%
+some_rows = test_rows[:1_000]
+gradients = predict(jax.grad(cnn.apply, argnums=1), cnn_fit.params, cnn_inputs[some_rows], batch_size=250)[..., 0]
+contributions = gradients * cnn_inputs[some_rows, ..., 0]
+pictures = {f"one {name} jet": (cnn_inputs[row, ..., 0], None) for name, row in typical.items()}
+
+
+def draw_signed(axes, values, title):
+    """A picture whose sign matters: white at zero, the scale symmetric."""
+    reach = np.abs(values).max()
+    drawn = axes.imshow(values, extent=extent, cmap="RdBu_r", vmin=-reach, vmax=reach)
+    axes.set_title(title)
+    axes.figure.colorbar(drawn, ax=axes, shrink=0.8)
+
+
+with style.context():
+    figure = style.figure(4.6, width=8.0)
+    panels = figure.subplots(2, 3, sharex=True, sharey=True)
+    for row, (name, jet_row) in zip(panels, typical.items(), strict=True):
+        x = cnn_inputs[jet_row]
+        drawn = row[0].imshow(np.ma.masked_equal(x[..., 0], 0), extent=extent, cmap="magma_r")
+        row[0].set_title(f"{name} jet, $X$")
+        figure.colorbar(drawn, ax=row[0], shrink=0.8)
+        draw_signed(row[1], np.asarray(saliency(cnn_fit.params, x))[..., 0], r"$\partial f / \partial X$")
+        of_class = labels[some_rows] == (name == "top")
+        title = rf"mean $X\,\partial f / \partial X$, {of_class.sum()} {name} jets"
+        draw_signed(row[2], contributions[of_class].mean(0), title)
+        row[0].set_ylabel(r"$\Delta\phi'$ (rad)")
+    for axes in panels[1]:
+        axes.set_xlabel(r"$\Delta\eta'$")
+show(figure)
+
+# %% [markdown]
+# The gradient of a single jet is rough, a linear picture of a function that is far from linear. The mean of the contributions over many jets is
+# what can be read. Its sum over all pixels would be the logit itself, if the network were a linear function without constants; ask
+# how far it is from that before believing the picture:
+
+# %%
+logit = predict(cnn.apply, cnn_fit.params, cnn_inputs[some_rows])
+share = np.corrcoef(contributions.sum((1, 2)), logit)[0, 1]
+print(f"correlation of the summed contributions with the logit over {len(logit):,} jets: {share:.3f}")
+
+# %% [markdown]
+# ## What to take along
+#
+# - A model, a loss, a training step are pure functions; the batch, the ensemble, the sweep and the saliency map are transformations of them.
+# - Two errors belong to every number: of the finite test part, and of the training. Differences are judged paired.
+# - A tagger is worth what it brings beyond the obvious variable; here that is the mass.
+# - The jets are simulated without a detector: the taggers are compared with each other, never with published figures.
+#
+# The command `jaxsci train top-tagging --tagger pfn` does the same with all 30,000 jets and leaves a report. The next chapter is about
+# dense networks and autoencoders.

@@ -5,8 +5,10 @@ are there they are joined into `<out>` and the folder is removed. An interrupted
 """
 
 import contextlib
+import errno
 import functools
 import importlib.metadata
+import io
 import json
 import multiprocessing
 import os
@@ -88,7 +90,7 @@ def generate_jets(
         _make_parts(chunks, processes or os.cpu_count() or 1, progress)
         _join(out, chunks, attributes, compact)
     except OSError as error:
-        reason = error.strerror or str(error).splitlines()[0]
+        reason = " ".join((error.strerror or str(error)).split())
         raise InputError(
             f"{out}: expected a folder that can be written, found: {reason}; make room or choose another --out "
             "(finished chunks are kept for the next try)"
@@ -156,19 +158,12 @@ def _make_parts(chunks: list[_Chunk], processes: int, progress: bool) -> None:
 def _progress(chunks: list[_Chunk], missing: list[_Chunk], progress: bool) -> Iterator[Callable[[int], None]]:
     """A bar over the jets, on the error stream; yields the function that moves it on."""
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import MofNCompleteColumn, Progress
 
-    columns = (TextColumn("jets"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    ready = sum(chunk.rows for chunk in chunks) - sum(chunk.rows for chunk in missing)
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
+    jets, jets_to_make = (sum(chunk.rows for chunk in group) for group in (chunks, missing))
     with Progress(*columns, console=Console(stderr=True), disable=not progress) as bar:
-        task = bar.add_task("", total=ready + sum(chunk.rows for chunk in missing), completed=ready)
+        task = bar.add_task("jets", total=jets, completed=jets - jets_to_make)
         yield lambda rows: bar.advance(task, rows)
 
 
@@ -192,12 +187,15 @@ def _make_part(chunk: _Chunk) -> int:
     jets = np.concatenate([_one_class(chunk, label) for label in (pythia.TOP, pythia.QCD)])
     labels = np.repeat(np.array([pythia.TOP, pythia.QCD], np.uint8), chunk.rows // 2)
     order = np.random.default_rng([chunk.seed, chunk.number]).permutation(chunk.rows)
-    with replacing(chunk.path) as temporary, h5py.File(temporary, "w") as file:
+    buffer = io.BytesIO()  # on a full disk h5py's own writing ends in a noise of errors
+    with h5py.File(buffer, "w") as file:
         file.attrs.update(settings=chunk.settings, rows=chunk.rows)
         file.create_dataset(
             "constituents", data=jets[order], chunks=True, compression="gzip", compression_opts=1, shuffle=True
         )
         file.create_dataset("labels", data=labels[order])
+    with replacing(chunk.path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
     return chunk.rows
 
 
@@ -223,6 +221,9 @@ def _join(out: Path, chunks: list[_Chunk], attributes: dict[str, Any], compact: 
         constituents, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         compact_format.write(out, constituents, labels, attributes)
         return
+    needed = sum(chunk.path.stat().st_size for chunk in chunks)  # more than the joined file, which is better compressed
+    if shutil.disk_usage(out.parent).free < needed:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     n = sum(chunk.rows for chunk in chunks)
     with replacing(out) as temporary, h5py.File(temporary, "w") as file:
         file.attrs.update(attributes, format=FORMAT, format_version=VERSION)
@@ -255,7 +256,9 @@ def _physics(detector: bool) -> dict[str, Any]:
         "jet_pt_max_GeV": pythia.PT_RANGE[1],
         "jet_abs_eta_max": pythia.ETA_MAX,
         "particle_abs_eta_max": pythia.PARTICLE_ETA_MAX,
+        "particle_pt_min_GeV": pythia.PARTICLE_PT_MIN,
         "pt_hat_min_GeV": pythia.PT_HAT_MIN,
+        "parton_jet_pt_min_GeV": pythia.PARTON_JET_PT_MIN,
         "chunk": _CHUNK,
         "jaxsci_version": jaxsci.__version__,
     }

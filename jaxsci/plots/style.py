@@ -74,7 +74,7 @@ def literal(name: object, *, longest: int = 40) -> str:
     """A user's name as text: at most `longest` characters, "$" not read as mathematics, a leading "_" not as a hidden label."""
     text = " ".join(str(name).split())
     text = text if len(text) <= longest else text[: longest - 1] + "…"
-    text = text.replace("$", "$")
+    text = text.replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text
 
 

@@ -16,7 +16,7 @@ from jaxsci.ops import conv, conv_patches, conv_transpose, convolution_cpu, conv
 from jaxsci.ops.convolution_sizes import geometry
 
 # A case compiles a program of its own, so that a run of thousands is for a release.
-CASES = int(os.environ.get("JAXSCI_CONVOLUTION_CASES", "25"))
+CASES = int(os.environ.get("JAXSCI_CONVOLUTION_CASES", "20"))
 CASE = settings(deadline=None, max_examples=CASES)
 
 

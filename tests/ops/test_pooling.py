@@ -37,7 +37,7 @@ def reduced(x, window, strides, pairs, initial, operation):
     return lax.reduce_window(x, initial, operation, *full)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=10)
 @given(windows())
 def test_value_and_derivative_equal_the_windowed_reduction(case):
     shape, window, strides, pairs = case

@@ -1,0 +1,79 @@
+"""Contestants timed in turn, so that whatever else the machine does meanwhile hits all of them alike."""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Timing(NamedTuple):
+    """One contestant's calls, in seconds."""
+
+    first: float  # compilation, where there is any, and one call; NaN where every call compiles
+    calls: list[float]
+    result: float  # of the last call
+
+    @property
+    def compilation(self) -> float:
+        """What the first call took beyond a usual one."""
+        return max(0.0, self.first - float(np.median(self.calls)))
+
+
+Report = Callable[[str], None]
+
+
+def alternate(
+    contestants: Mapping[str, Callable[[], float]],
+    repeats: int,
+    report: Report = lambda line: None,
+    *,
+    warm_up: bool = True,
+) -> dict[str, Timing]:
+    """Call each once to compile (`warm_up`) and then in turn, A B C A B C, so often.
+
+    A contestant does the same amount of work at every call. It returns a number that depends on this work, such as the loss, so
+    that none of it can be left undone or still be under way.
+    """
+    first = {name: _timed(call)[0] if warm_up else math.nan for name, call in contestants.items()}
+    calls: dict[str, list[float]] = {name: [] for name in contestants}
+    results = {}
+    for _ in range(repeats):
+        for name, call in contestants.items():
+            seconds, results[name] = _timed(call)
+            calls[name].append(seconds)
+    timings = {name: Timing(first[name], calls[name], results[name]) for name in contestants}
+    for name, timing in timings.items():
+        report(f"  {name:24s} {np.median(timing.calls):8.3f} s  ({timing.compilation:.1f} s to compile)")
+    return timings
+
+
+def _timed(call: Callable[[], float]) -> tuple[float, float]:
+    began = time.perf_counter()
+    result = float(call())
+    return time.perf_counter() - began, result
+
+
+def quartiles(values: Sequence[float]) -> dict[str, float]:
+    """Median and the interquartile range, as JSON."""
+    low, median, high = np.percentile(values, [25, 50, 75])
+    return {"median": float(median), "low": float(low), "high": float(high)}
+
+
+def speedups(timings: Mapping[str, Timing], name: str, than: str) -> list[float]:
+    """How many times faster `name` was `than` another, in each round: neighbours in time are compared with each other."""
+    return [theirs / ours for ours, theirs in zip(timings[name].calls, timings[than].calls, strict=True)]
+
+
+def as_json(timings: Mapping[str, Timing], examples: int) -> dict[str, Any]:
+    """Every timing, and the rates in examples a second."""
+    return {
+        name: {
+            "compilation_seconds": timing.compilation,
+            "seconds": timing.calls,
+            "rate": quartiles([examples / seconds for seconds in timing.calls]),
+            "loss": timing.result,
+        }
+        for name, timing in timings.items()
+    }

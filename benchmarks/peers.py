@@ -47,7 +47,9 @@ def dense(params: Params) -> nn.Module:
 
 def convolutional(params: Params) -> nn.Module:
     """The twin of `jaxsci.models.convolutional` with odd windows, padding SAME, and pooling over 2 x 2 after every block."""
-    layers = [layer for block in params["blocks"].values() for layer in (_convolution(block), nn.ReLU(), nn.MaxPool2d(2))]
+    layers = [
+        layer for block in params["blocks"].values() for layer in (_convolution(block), nn.ReLU(), nn.MaxPool2d(2))
+    ]
     stack = dict(params["dense"])
     channels = layers[-3].out_channels
     # The map is flattened with its channels first here and last there.
@@ -116,7 +118,9 @@ def optimizer(module: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=LEARNING_RATE, fused=True)
 
 
-def make_epoch(module: nn.Module, problem: Problem, *, portions: int = 1, compiled: bool = False) -> Callable[[], float]:
+def make_epoch(
+    module: nn.Module, problem: Problem, *, portions: int = 1, compiled: bool = False
+) -> Callable[[], float]:
     """A function that trains `module` for one epoch in a new order and returns the mean loss.
 
     Args:

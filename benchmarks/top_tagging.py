@@ -69,9 +69,7 @@ def train(variant: Variant, sample: jets.JetSample, seed: int, epochs: int) -> d
     steps = epochs * steps_per_epoch(len(parts[0]), BATCH)
     recipe = Recipe(model, loss, variant.optimizer(steps), variant.augment, PORTIONS)
     began = time.perf_counter()
-    result = fit(
-        recipe, batch(parts[0]), batch(parts[1]), key=jax.random.key(seed), settings=Settings(epochs, BATCH)
-    )
+    result = fit(recipe, batch(parts[0]), batch(parts[1]), key=jax.random.key(seed), settings=Settings(epochs, BATCH))
     seconds = time.perf_counter() - began
     logits = predict(model.apply, result.params, jax.tree.map(lambda leaf: leaf[parts[2]], x))
     metrics = binary_evaluation.ranking(logits, sample.labels[parts[2]])
@@ -95,7 +93,10 @@ def as_markdown(results: dict[str, Any]) -> str:
     mass = results["mass"]
     lines.append(f"| mass alone | {mass['auc']['value']:.4f} | {mass['rejection_0.3']['value']:.0f} |")
     seeds = len(next(iter(results["variants"].values())))
-    lines += ["", f"{seeds} seeds, {results['epochs']} epochs at most, simulated jets at particle level, 68 % intervals."]
+    lines += [
+        "",
+        f"{seeds} seeds, {results['epochs']} epochs at most, simulated jets at particle level, 68 % intervals.",
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -26,6 +26,8 @@ FEW_CHANNELS = 4  # too narrow for a product of columns
 COLUMN_WIDTH = 64  # wide enough for one
 BLOCK_BYTES = 2**20  # columns that stay in the cache
 BLOCK_IMAGES = 8  # images as the channels of a convolution: a vector register of float32
+PARTS = 8  # independent parts of a convolution, which run at the same time; XLA leaves most of them to one thread
+PART_PRODUCTS = 10**7  # work that is worth a part of its own
 
 
 def output(x: Array, kernel: Array, *, geometry: Geometry, precision: Any) -> Array:
@@ -86,7 +88,7 @@ def _convolve(x: Array, kernel: Array, geometry: Geometry, spread: tuple[int, ..
     if outputs <= 2 and inputs > FEW_CHANNELS and max(geometry.strides) == 1:
         method = _product_then_sum
     else:
-        method = _product_of_columns if x.dtype == jnp.float64 else convolution_lax.convolve
+        method = _product_of_columns if x.dtype == jnp.float64 else _convolution_in_parts
     return _each_group(partial(method, geometry=geometry, spread=spread), x, kernel)
 
 
@@ -123,6 +125,17 @@ def _product_then_sum(x: Array, kernel: Array, geometry: Geometry, spread: tuple
     return sum(map(shifted, _offsets(window)), jnp.zeros((), x.dtype))
 
 
+def _convolution_in_parts(x: Array, kernel: Array, geometry: Geometry, spread: tuple[int, ...]) -> Array:
+    """XLA's convolution of a part of the images each."""
+    size = _output_size(x.shape[1:-1], kernel.shape[:-2], geometry, spread)
+    products = x.shape[0] * math.prod(size) * kernel.size
+    images = -(-x.shape[0] // max(1, min(PARTS, products // PART_PRODUCTS)))
+    parts = [
+        convolution_lax.convolve(x[i : i + images], kernel, geometry, spread) for i in range(0, x.shape[0], images)
+    ]
+    return parts[0] if len(parts) == 1 else jnp.concatenate(parts)
+
+
 def _product_of_columns(x: Array, kernel: Array, geometry: Geometry, spread: tuple[int, ...]) -> Array:
     """The patches of a block of images laid side by side, times the kernel as a matrix."""
     window = kernel.shape[:-2]
@@ -145,11 +158,11 @@ def _product_of_columns(x: Array, kernel: Array, geometry: Geometry, spread: tup
 def _kernel(x: Array, y: Array, geometry: Geometry) -> Array:
     """k[w, i, o] from x[b, n, i] and y[b, t, o]."""
     window = geometry.window(x.shape[1:-1], y.shape[1:-1])
-    if x.dtype == jnp.float32 and x.shape[-1] <= FEW_CHANNELS and x.shape[0] >= BLOCK_IMAGES:
-        return _sum_over_blocks(partial(_kernel_by_convolution, geometry=geometry), x, y, BLOCK_IMAGES)
     if y.shape[-1] <= FEW_CHANNELS < x.shape[-1] and max(geometry.strides) == 1:
         # The roles exchanged, so that the array with few channels is the one that is unrolled.
         return _mirror(_kernel(y, x, _transposed(geometry, window)), first=0)
+    if x.dtype == jnp.float32 and x.shape[0] >= BLOCK_IMAGES // 2:
+        return _sum_over_blocks(partial(_kernel_by_convolution, geometry=geometry), x, y, PARTS * BLOCK_IMAGES)
     unrolled = next(
         (n for n in range(1, len(window)) if math.prod(window[-n:]) * x.shape[-1] >= COLUMN_WIDTH), len(window)
     )
@@ -161,10 +174,16 @@ def _kernel(x: Array, y: Array, geometry: Geometry) -> Array:
 
 def _kernel_by_convolution(x: Array, y: Array, geometry: Geometry) -> Array:
     """The kernel is itself a convolution, of x by y: images take the place of channels, strides that of the dilation."""
-    images = lax.optimization_barrier(jnp.swapaxes(x, 0, -1))  # [i, n, b]
-    filters = lax.optimization_barrier(jnp.moveaxis(y, 0, -2))  # [t, b, o]
     exchanged = Geometry(geometry.dilation, geometry.padding, geometry.strides)
-    return jnp.moveaxis(convolution_lax.convolve(images, filters, exchanged), 0, -2)
+
+    def part(x: Array, y: Array) -> Array:
+        images, filters = lax.optimization_barrier(
+            (jnp.swapaxes(x, 0, -1), jnp.moveaxis(y, 0, -2))
+        )  # [i, n, b], [t, b, o]
+        return jnp.moveaxis(convolution_lax.convolve(images, filters, exchanged), 0, -2)
+
+    starts = range(0, x.shape[0], BLOCK_IMAGES)
+    return sum((part(x[i : i + BLOCK_IMAGES], y[i : i + BLOCK_IMAGES]) for i in starts), jnp.zeros((), x.dtype))
 
 
 def _kernel_by_columns(x: Array, y: Array, geometry: Geometry, unrolled: int) -> Array:

@@ -228,7 +228,7 @@ def score_distributions(
         axes.set_ylim(bottom=smallest / 2)
     else:
         axes.set_ylim(bottom=0)
-    axes.legend(loc="best")
+    axes.legend(loc="upper center" if inside else "best")
     return figure
 
 

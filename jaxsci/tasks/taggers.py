@@ -72,7 +72,7 @@ def cnn(compute_dtype: Literal["bfloat16"] | None = None) -> Tagger:
         compute_dtype=compute_dtype,
     )
     model = heads.scalar(convolutional.model(config))
-    return Tagger(image_inputs, model, Schedule(10, 128, 2e-3, 1e-2), shift_image)
+    return Tagger(image_inputs, model, Schedule(8, 128, 2e-3, 1e-2), shift_image)
 
 
 def cnn_landscape(compute_dtype: Literal["bfloat16"] | None = None) -> Tagger:

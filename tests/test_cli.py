@@ -140,7 +140,7 @@ def test_your_own_jet_images(tmp_path, some_jets, capsys):
     evaluation = json.loads((tmp_path / "runs" / "top-tagging" / "cnn-1" / "evaluation.json").read_text())
     assert "baseline" not in evaluation  # images have no mass
     line = refused(capsys, "train", "top-tagging", "--data", "mine.npz", "--tagger", "pfn")
-    assert "needs constituents" in line
+    assert "the others need constituents" in line
     assert not (tmp_path / "runs" / "top-tagging" / "pfn-1").exists()
 
 

@@ -37,7 +37,7 @@ def write(
             Drawing(
                 "confusion_matrix",
                 "Confusion matrix: rows are the true class, columns the network's answer.",
-                classification.confusion_matrix(result["metrics"]["confusion_matrix"], names),
+                classification.confusion_matrix(result["metrics"]["confusion_matrix"], names, noun="images"),
             )
         ]
     else:

@@ -77,15 +77,14 @@ def resume(folder: Path, report: Report) -> Path:
 
 def _train(folder: Path, options: Options, job: Job, report: Report, *, resume: bool) -> Path:
     inputs = make_inputs(job.tagger, job.sample, report)
-    labels = labels_of(job.sample)
-    train, validation = (as_batch(inputs, labels, rows) for rows in job.parts[:2])
+    train, validation, test = (as_batch(inputs, labels_of(job.sample), rows) for rows in job.parts)
+    del inputs  # as large as the three parts together
     key = jax.random.key(options.seed)
     result = runs.train(
         folder, job.recipe, (train, validation), key=key, settings=job.settings, resume=resume, report=report
     )
-    test = job.parts[2]
-    logits = predict_all(job.recipe.model.apply, result.params, jax.tree.map(lambda leaf: leaf[test], inputs))
-    _evaluate(folder, options, _take(job.sample, test), logits, result.history, report, part="test")
+    logits = predict_all(job.recipe.model.apply, result.params, test.x)
+    _evaluate(folder, options, _take(job.sample, job.parts[2]), logits, result.history, report, part="test")
     return folder
 
 
@@ -102,6 +101,7 @@ def prepare(options: Options, report: Report) -> Job:
     report("reading jets", 1.0, f"{len(labels):,} jets")
     parts = split(labels, seed=options.seed, fractions=FRACTIONS)
     tagger = make_tagger(options)
+    check_inputs(tagger, sample)
     schedule = tagger.schedule
     settings = Settings(
         epochs=options.epochs or schedule.epochs,
@@ -139,11 +139,8 @@ def make_recipe(options: Options, tagger: taggers.Tagger, settings: Settings, ex
 
 def make_inputs(tagger: taggers.Tagger, sample: jets.JetSample, report: Report, chunk: int = 10_000) -> Inputs:
     """The tagger's inputs of all jets, computed in chunks of bounded memory."""
+    check_inputs(tagger, sample)
     if sample.images is not None:
-        if tagger.inputs is not taggers.image_inputs:
-            raise InputError(
-                "this tagger needs constituents, but the file holds images; use --tagger cnn or cnn-landscape"
-            )
         return taggers.images_as_inputs(sample.images)
     assert sample.constituents is not None
     jets_total = len(sample.constituents)
@@ -153,6 +150,12 @@ def make_inputs(tagger: taggers.Tagger, sample: jets.JetSample, report: Report, 
         parts.append(tagger.inputs(sample.constituents[first : first + chunk]))
     report("preparing inputs", 1.0, "")
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+
+
+def check_inputs(tagger: taggers.Tagger, sample: jets.JetSample) -> None:
+    """Raise InputError where the jets are images and the tagger needs constituents."""
+    if sample.images is not None and tagger.inputs is not taggers.image_inputs:
+        raise InputError("--tagger: expected cnn or cnn-landscape for a file of images; the others need constituents")
 
 
 def as_batch(inputs: Inputs, labels: np.ndarray, rows: np.ndarray) -> Batch:

@@ -3,16 +3,18 @@
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxsci import metrics
+from jaxsci.core import Array
 from jaxsci.data import jet_images, jets
 from jaxsci.plots import classification, training
 from jaxsci.plots import jets as jet_plots
 from jaxsci.plots.report import Section
 from jaxsci.plots.table import Cell, Column, Table
-from jaxsci.tasks import figures, runs
+from jaxsci.tasks import binary_evaluation, figures, runs
 from jaxsci.tasks.figures import Drawing
 
 AVERAGED = 10_000  # jets of a class in the average image
@@ -54,24 +56,27 @@ def write(
         Drawing(
             "roc",
             "Background rejection 1/ε_B against signal efficiency ε_S on the test part.",
-            classification.roc(curves),
+            classification.roc(curves, noun="jets"),
         ),
         Drawing(
             "confusion_matrix",
             "Confusion matrix at probability 1/2: rows are the true class, columns the tagger's answer.",
-            classification.confusion_matrix(values["confusion_matrix"], ["QCD", "top"]),
+            classification.confusion_matrix(values["confusion_matrix"], ["QCD", "top"], noun="jets"),
         ),
         Drawing(
             "scores",
             "Distribution of the probability of top in both classes.",
             classification.score_distributions(
-                {name: probabilities[rows] for name, rows in by_class.items()}, label="probability of top", log=True
+                {name: probabilities[rows] for name, rows in by_class.items()},
+                label="probability of top",
+                noun="jets",
+                log=True,
             ),
         ),
         Drawing(
             "calibration",
             "Observed fraction of top jets against the predicted probability.",
-            classification.reliability(probabilities, labels),
+            classification.reliability(probabilities, labels, noun="jets"),
         ),
     ]
     sections = [
@@ -93,9 +98,25 @@ _IMAGES = (
 
 
 def _curve(scores: np.ndarray, labels: np.ndarray, values: dict[str, Any]) -> classification.RocCurve:
-    curve = metrics.roc_curve(jnp.asarray(scores, jnp.float32), jnp.asarray(labels, jnp.int32))
-    rates = (np.asarray(curve.true_positive_rate), np.asarray(curve.false_positive_rate))
-    return classification.RocCurve(*rates, background_count=int(np.sum(labels == 0)), auc=values["auc"]["value"])
+    efficiencies, backgrounds, band = _roc(jnp.asarray(scores), jnp.asarray(labels))
+    return classification.RocCurve(
+        np.asarray(efficiencies),
+        np.asarray(backgrounds),
+        background_count=int(np.sum(labels == 0)),
+        auc=values["auc"]["value"],
+        rejection_lower=np.asarray(band.lower),
+        rejection_upper=np.asarray(band.upper),
+    )
+
+
+@jax.jit
+def _roc(scores: Array, labels: Array) -> tuple[Array, Array, metrics.Interval]:
+    """The ROC at 199 signal efficiencies, with the interval of the rejection: errors of the background and of the cut."""
+    asked = jnp.linspace(0.005, 0.995, 199)
+    scores, labels = scores.astype(jnp.float32), labels.astype(jnp.int32)
+    point = metrics.working_point(scores, labels, signal_efficiency=asked)
+    band = metrics.rejection_interval(scores, labels, signal_efficiency=asked, level=binary_evaluation.LEVEL)
+    return point.signal_efficiency, point.background_efficiency, band
 
 
 def _average_images(sample: jets.JetSample, by_class: dict[str, np.ndarray]) -> Drawing:
@@ -122,7 +143,9 @@ def table(folder: Path, result: dict[str, Any]) -> Table:
         [Column("tagger"), *(Column(title, best="largest") for title in COLUMNS.values())],
         cells,
         "Taggers on the same test jets.",
-        ["Intervals are 68 %: DeLong's for the AUC, binomial for the rest."],
+        [
+            "Intervals are 68 %: DeLong's for the AUC, Wilson's for the rest; a rejection counts the error of the cut too."
+        ],
     )
 
 

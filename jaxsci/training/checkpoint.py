@@ -1,6 +1,10 @@
 """Checkpoints after each epoch, whole or absent, by Orbax."""
 
+import contextlib
 import logging
+import signal
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,22 @@ def _manager(folder: Path) -> Any:
     logging.getLogger("absl").setLevel(logging.ERROR)
     options = ocp.CheckpointManagerOptions(max_to_keep=KEEP, enable_async_checkpointing=False)
     return ocp.CheckpointManager(folder.absolute(), options=options)
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold back Ctrl-C for a moment: Orbax writes in threads, which would end in tracebacks."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread is interrupted
+        return
+    pending: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, frame: pending.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if pending:
+        raise KeyboardInterrupt
 
 
 def _without_keys(tree: Any) -> Any:
@@ -46,7 +66,7 @@ def save(folder: Path, epoch: int, state: Any, history: list[dict[str, Any]]) ->
     """
     import orbax.checkpoint as ocp
 
-    with _manager(folder) as manager:
+    with _uninterrupted(), _manager(folder) as manager:
         items = {"state": ocp.args.StandardSave(_without_keys(state)), "history": ocp.args.JsonSave(history)}
         manager.save(epoch, args=ocp.args.Composite(**items))
 

@@ -11,7 +11,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-PACKAGES = ("jaxsci", "jax", "jaxlib", "optax", "numpy", "torch")
+import jaxsci
+
+PACKAGES = ("jax", "jaxlib", "optax", "numpy", "torch")
 
 
 def limit_cores(count: int) -> int | None:
@@ -35,7 +37,7 @@ def describe(size: int = 2048) -> dict[str, Any]:
         "load_average": [round(load, 2) for load in os.getloadavg()] if hasattr(os, "getloadavg") else None,
         "system": platform.platform(),
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in PACKAGES},
+        "versions": {"jaxsci": jaxsci.__version__} | {name: _version(name) for name in PACKAGES},
         "devices": [str(device) for device in jax.devices()],
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "matrix_product": {"size": size, "dtype": "float32", "gflops": round(product_gflops(size), 1)},

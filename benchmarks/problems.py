@@ -1,5 +1,6 @@
 """The trainings that are measured: a network, its loss, and jets of the sample that comes with the package."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from jaxsci.training.optimizers import adamw
 
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 1e-2  # on weights, not on biases
+SMALL_EXAMPLES = 512
 SMALL = deep_sets.Config(7, phi=(32, 32, 32), rho=(32, 32))  # of the ensemble
 
 
@@ -36,11 +38,23 @@ def recipe(problem: Problem) -> Recipe:
     return Recipe(problem.model, loss, optimizer, portions=problem.portions)
 
 
+def forward_flops(problem: Problem) -> float:
+    """Floating-point operations of the network on one example, as XLA counts them."""
+    params = jax.eval_shape(problem.model.init, jax.random.key(0))
+    example = jax.tree.map(lambda leaf: leaf[0], problem.data.x)
+    return jax.jit(problem.model.apply).lower(params, example).cost_analysis()["flops"]
+
+
 def sample(examples: int) -> jets.JetSample:
     """So many jets, spread evenly over the embedded sample."""
-    everything = jets.read(jets.embedded())
+    everything = _embedded()
     rows = np.linspace(0, len(everything.labels), examples, endpoint=False).astype(np.int64)
     return jets.JetSample(everything.constituents[rows], None, everything.labels[rows])
+
+
+@functools.cache
+def _embedded() -> jets.JetSample:
+    return jets.read(jets.embedded())
 
 
 def _tagger(name: taggers.TaggerName, chosen: jets.JetSample) -> Problem:

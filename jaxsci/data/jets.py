@@ -38,8 +38,10 @@ class JetSample(NamedTuple):
     labels: np.ndarray | None  # uint8 [jet]: 1 top, 0 background; None where the file has none
 
 
-def read(path: str | Path, *, labels: Literal["required", "optional"] = "required") -> JetSample:
-    """Read all jets of a file; needs the memory of the arrays it returns and less than 1 GiB more (the compact format: twice the arrays).
+def read(
+    path: str | Path, *, labels: Literal["required", "optional"] = "required", limit: int | None = None
+) -> JetSample:
+    """Read all jets of a file, or the first `limit`; needs the memory of the arrays it returns and less than 1 GiB more (the compact format: twice the arrays).
 
     Raises:
         InputError: the file is missing, damaged or of no known format; an array is missing or of a wrong shape or type; a number cannot
@@ -51,20 +53,24 @@ def read(path: str | Path, *, labels: Literal["required", "optional"] = "require
                 f"{path}: expected labels, 1 for top and 0 for background, came jets without; add an array labels [n] "
                 f"(in a table of the reference data set, the column {reference.LABEL})"
             )
+        shape = (min(source.shape[0], limit or source.shape[0]), *source.shape[1:])
         try:
-            jets = np.empty(source.shape, np.float32)
+            jets = np.empty(shape, np.float32)
         except MemoryError as error:
-            size = 4 * math.prod(source.shape) / 2**30
+            size = 4 * math.prod(shape) / 2**30
             raise InputError(
                 f"{path}: expected {size:.1f} GiB of free memory for its jets, came less; use a smaller file"
             ) from error
-        marks = np.empty(source.shape[0], np.uint8) if source.labelled else None
+        marks = np.empty(shape[0], np.uint8) if source.labelled else None
         row = 0
         for block, block_labels in _cleaned(Path(path), source, _JETS_AT_ONCE):
-            jets[row : row + len(block)] = block
+            kept = min(len(block), shape[0] - row)
+            jets[row : row + kept] = block[:kept]
             if marks is not None and block_labels is not None:
-                marks[row : row + len(block)] = block_labels
-            row += len(block)
+                marks[row : row + kept] = block_labels[:kept]
+            row += kept
+            if row == shape[0]:
+                break
     return _sample(source, jets, marks)
 
 

@@ -93,9 +93,7 @@ def prepare(options: Options, report: Report) -> Job:
     runs.require_positive(options, "epochs", "batch_size", "patience", "max_jets", "learning_rate")
     report("reading jets", 0.0, "")
     source = options.data or jets.embedded()
-    sample = jets.read(source)
-    if options.max_jets is not None:
-        sample = _take(sample, np.arange(min(options.max_jets, len(labels_of(sample)))))
+    sample = jets.read(source, limit=options.max_jets)
     labels = labels_of(sample)
     jets.require_both_classes(labels, source)
     report("reading jets", 1.0, f"{len(labels):,} jets")

@@ -314,3 +314,12 @@ def test_one_class_only_is_refused_where_both_are_needed(labels, message):
     with pytest.raises(InputError, match=rf"mine\.h5.*{message}"):
         jets.require_both_classes(np.array(labels), "mine.h5")
     jets.require_both_classes(np.array([0, 1]), "mine.h5")
+
+
+def test_the_first_jets_of_a_file_are_the_first_jets_of_all():
+    whole = jets.read(jets.embedded())
+    for limit in (1, 9_999, 10_001, 10**9):
+        part = jets.read(jets.embedded(), limit=limit)
+        rows = min(limit, len(whole.labels))
+        np.testing.assert_array_equal(part.constituents, whole.constituents[:rows])
+        np.testing.assert_array_equal(part.labels, whole.labels[:rows])

@@ -100,6 +100,32 @@ def test_the_three_contractions_equal_loops_and_xla(case, dtype):
             np.testing.assert_allclose(xla, expected, rtol=tolerance, atol=10 * tolerance)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("groups", "batch", "inputs", "outputs"), [(1, 37, 5, 6), (2, 19, 1, 5), (1, 32, 6, 1), (2, 3, 5, 4)]
+)
+def test_parts_and_blocks_add_up(monkeypatch, dtype, groups, batch, inputs, outputs):
+    # Limits so small that small arrays meet what large ones do: parts, blocks, and images left over.
+    for limit, value in {"PART_PRODUCTS": 1, "PARTS": 2, "BLOCK_BYTES": 2**15, "FEW_PRODUCTS": 1}.items():
+        monkeypatch.setattr(convolution_cpu, limit, value)
+    shape, output = geometry((7, 6), (3, 2), (2, 1), "SAME", (1, 2))
+    shapes = {
+        "input": (groups, batch, 7, 6, inputs),
+        "kernel": (groups, 3, 2, inputs, outputs),
+        "output": (groups, batch, *output, outputs),
+    }
+    with jax.enable_x64(True):
+        arrays = dict(zip(shapes, draws(*shapes.values(), dtype=dtype), strict=True))
+        for role in shapes:
+            pair = [arrays[r] for r in shapes if r != role]
+            ours, xla = (
+                jax.jit(partial(getattr(module, role), geometry=shape, precision=None))(*pair)
+                for module in (convolution_cpu, convolution_lax)
+            )
+            tolerance = 1e-12 if dtype == "float64" else 1e-4  # sums of up to 37 * 24 products of order 1
+            np.testing.assert_allclose(ours, xla, rtol=tolerance, atol=10 * tolerance)
+
+
 def lax_conv(x, kernel, *, strides, padding, dilation, groups):
     rank = x.ndim - 2
     space = "HWD"[:rank]

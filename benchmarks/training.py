@@ -1,0 +1,165 @@
+"""Examples a second of a training epoch, ours against PyTorch, and an ensemble against its members one after another.
+
+`python -m benchmarks.training --help` from the root of the repository; README.md beside this file says how to read the results.
+"""
+
+import argparse
+import importlib.util
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from benchmarks import ensemble, machine, ours, problems, table, timing
+from benchmarks.problems import Problem
+from jaxsci.files import write_json, write_text
+from jaxsci.training import Settings, init_state
+
+ENSEMBLE = "ensemble"
+MEMBERS = 16
+RESULTS = Path(__file__).parent / "results"
+QUICK_BATCHES = 4
+
+
+def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+    """Run what the arguments ask for, print it, and write `training.json` and `training.md`."""
+    options = _parse(arguments)
+    cores = machine.limit_cores(options.threads)
+    began = time.perf_counter()
+    print("reading the embedded jets and measuring a matrix product", flush=True)
+    results: dict[str, Any] = {
+        "options": {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()},
+        "threads": {"jax": cores, "torch": options.threads if "none" not in options.peers else None},
+        "machine": machine.describe(),
+        "networks": {},
+    }
+    for name in options.only:
+        print(name, flush=True)
+        if name == ENSEMBLE:
+            results[ENSEMBLE] = measure_ensemble(options)
+        else:
+            results["networks"][name] = measure_network(name, options)
+    results["minutes"] = round((time.perf_counter() - began) / 60, 1)
+    text = table.markdown(results)
+    print("\n" + text)
+    if options.out is not None:
+        write_json(options.out / "training.json", results)
+        write_text(options.out / "training.md", text)
+    return results
+
+
+def measure_network(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Epochs of one network, ours and PyTorch's in turn."""
+    make, examples = problems.PROBLEMS[name]
+    problem = _problem(make, examples, options)
+    examples = len(problem.data.weight)
+    key = jax.random.key(options.seed)
+    contestants = {"jaxsci": ours.training(problem, key)}
+    if "none" not in options.peers:
+        contestants |= _peers(name, problem, key, options)
+    timings = timing.alternate(contestants, options.repeats, _say)
+    return {
+        "examples": examples,
+        "batch_size": problem.batch_size,
+        "portions": problem.portions,
+        "gflop_an_example": 3 * problems.forward_flops(problem) / 1e9,
+        "timings": timing.as_json(timings, examples),
+        "speedup": {
+            peer: timing.quartiles(timing.speedups(timings, "jaxsci", peer)) for peer in timings if peer != "jaxsci"
+        },
+    }
+
+
+def _peers(name: str, problem: Problem, key: jax.Array, options: argparse.Namespace) -> dict[str, Callable[[], float]]:
+    """PyTorch from the same parameters, eager and compiled, and in our portions where there are several."""
+    import torch
+
+    from benchmarks import peers
+
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    params = jax.device_get(init_state(problems.recipe(problem), key).params)
+    contestants = {}
+    for mode in options.peers:
+        if mode == "compiled" and not peers.can_compile():
+            print("  torch.compile is left out: it needs a C++ compiler", flush=True)
+            continue
+        for portions in sorted({1, problem.portions}):
+            label = f"torch {mode}" if portions == 1 else f"torch {mode}, portions"
+            contestants[label] = peers.make_epoch(
+                peers.twin(name, params), problem, portions=portions, compiled=mode == "compiled"
+            )
+    return contestants
+
+
+def measure_ensemble(options: argparse.Namespace) -> dict[str, Any]:
+    """An epoch of all members in three ways, and whole trainings, compilation included, in two."""
+    problem = _problem(problems.small_set, problems.SMALL_EXAMPLES, options)
+    member_examples = MEMBERS * len(problem.data.weight)
+    timings = timing.alternate(ensemble.epochs(problem, MEMBERS, options.seed), options.repeats, _say)
+    settings = Settings(epochs=2 if options.quick else 10, batch_size=problem.batch_size)
+    whole = timing.alternate(
+        ensemble.whole_trainings(problem, MEMBERS, options.seed, settings),
+        1 if options.quick else 3,
+        _say,
+        warm_up=False,
+    )
+    in_turn, fits = "one after another", "fit, one after another"
+    return {
+        "members": MEMBERS,
+        "examples": len(problem.data.weight),
+        "batch_size": problem.batch_size,
+        "epochs": timing.as_json(timings, member_examples),
+        "speedup": {
+            name: timing.quartiles(timing.speedups(timings, name, in_turn)) for name in timings if name != in_turn
+        },
+        "whole": timing.as_json(whole, member_examples * settings.epochs),
+        "whole_epochs": settings.epochs,
+        "whole_speedup": timing.quartiles(timing.speedups(whole, "fit_ensemble", fits)),
+    }
+
+
+def _problem(make: Callable[[Any], Problem], examples: int, options: argparse.Namespace) -> Problem:
+    if options.quick:
+        examples = QUICK_BATCHES * make(problems.sample(2)).batch_size
+    return make(problems.sample(examples))
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__.splitlines()[0])
+    names = [*problems.PROBLEMS, ENSEMBLE]
+    torch = importlib.util.find_spec("torch") is not None
+    parser.add_argument("--only", nargs="+", choices=names, default=names, help="what to measure (default: everything)")
+    parser.add_argument(
+        "--peers",
+        nargs="+",
+        choices=("eager", "compiled", "none"),
+        default=["eager", "compiled"] if torch else ["none"],
+        help="PyTorch's ways to compare with (default: both where torch is installed)",
+    )
+    parser.add_argument("--repeats", type=int, default=None, help="rounds (default: 21, or 3 with --quick)")
+    parser.add_argument("--threads", type=int, default=2, help="cores and threads for either side (default: 2)")
+    parser.add_argument("--seed", type=int, default=1, help="of parameters and shuffling (default: 1)")
+    parser.add_argument(
+        "--quick", action="store_true", help=f"{QUICK_BATCHES} batches an epoch, to see that all runs; writes no results"
+    )
+    parser.add_argument("--out", type=Path, default=None, help="folder of the results (default: benchmarks/results)")
+    options = parser.parse_args(arguments)
+    if not torch and options.peers != ["none"]:
+        parser.error("--peers: PyTorch is not installed; pip install torch, or --peers none")
+    if options.repeats is None:
+        options.repeats = 3 if options.quick else 21
+    if options.out is None and not options.quick:
+        options.out = RESULTS
+    return options
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

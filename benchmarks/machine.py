@@ -16,16 +16,13 @@ import jaxsci
 PACKAGES = ("jax", "jaxlib", "optax", "numpy", "torch")
 
 
-def limit_cores(count: int) -> int | None:
-    """Keep this process on `count` of the cores it may use, and return how many it has then.
+def limit_cores(count: int) -> None:
+    """Keep this process on `count` of the cores it may use, where the operating system can (Linux).
 
-    Call it before JAX or PyTorch starts its threads: both take as many as there are cores left to the process. None where
-    the operating system cannot (macOS, Windows).
+    Call it before JAX starts its threads, of which it takes as many as the process has cores.
     """
-    if not hasattr(os, "sched_setaffinity"):
-        return None
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
-    return len(os.sched_getaffinity(0))
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
 
 
 def describe(size: int = 2048) -> dict[str, Any]:
@@ -33,6 +30,7 @@ def describe(size: int = 2048) -> dict[str, Any]:
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
+        "usable_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gib": _memory_gib(),
         "load_average": [round(load, 2) for load in os.getloadavg()] if hasattr(os, "getloadavg") else None,
         "system": platform.platform(),

@@ -5,6 +5,7 @@ PyTorch that come in several forms are used in the fastest one on a CPU: the fus
 """
 
 import itertools
+import math
 import shutil
 from collections.abc import Callable
 from typing import Any
@@ -47,22 +48,21 @@ def dense(params: Params) -> nn.Module:
 
 def convolutional(params: Params) -> nn.Module:
     """The twin of `jaxsci.models.convolutional` with odd windows, padding SAME, and pooling over 2 x 2 after every block."""
-    layers = [
-        layer for block in params["blocks"].values() for layer in (_convolution(block), nn.ReLU(), nn.MaxPool2d(2))
-    ]
-    stack = dict(params["dense"])
-    channels = layers[-3].out_channels
+    blocks = list(params["blocks"].values())
+    layers = [layer for block in blocks for layer in (_convolution(block), nn.ReLU(), nn.MaxPool2d(2))]
     # The map is flattened with its channels first here and last there.
-    kernel = np.asarray(stack["layer_0"]["kernel"]).reshape(-1, channels, stack["layer_0"]["kernel"].shape[1])
-    stack["layer_0"] = {**stack["layer_0"], "kernel": kernel.swapaxes(0, 1).reshape(-1, kernel.shape[-1])}
-    return nn.Sequential(*layers, nn.Flatten(), *_stack(stack), nn.Flatten(0))
+    first = params["dense"]["layer_0"]
+    kernel = np.asarray(first["kernel"]).reshape(-1, len(blocks[-1]["bias"]), len(first["bias"]))
+    first = {**first, "kernel": kernel.swapaxes(0, 1).reshape(-1, len(first["bias"]))}
+    stack = _stack({**params["dense"], "layer_0": first})
+    return nn.Sequential(*layers, nn.Flatten(), *stack, nn.Flatten(0))
 
 
 def autoencoder(params: Params) -> nn.Module:
     """The twin of `jaxsci.models.autoencoder` on square images of one channel."""
-    encoder, decoder = _stack(params["encoder"]), _stack(params["decoder"])
-    side = round(decoder[-1].out_features ** 0.5)
-    return nn.Sequential(nn.Flatten(), *encoder, *decoder, nn.Unflatten(1, (1, side, side)))
+    decoder = params["decoder"]
+    side = math.isqrt(len(decoder[f"layer_{len(decoder) - 1}"]["bias"]))
+    return nn.Sequential(nn.Flatten(), *_stack(params["encoder"]), *_stack(decoder), nn.Unflatten(1, (1, side, side)))
 
 
 class DeepSet(nn.Module):
@@ -135,7 +135,7 @@ def make_epoch(
     def loss(x: list[torch.Tensor], y: torch.Tensor) -> torch.Tensor:
         return loss_of_outputs(module(*x), y)
 
-    function = torch.compile(loss) if compiled else loss
+    function: Callable[..., torch.Tensor] = torch.compile(loss) if compiled else loss
     update = optimizer(module)
 
     def epoch() -> float:

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -42,22 +42,33 @@ def forward_flops(problem: Problem) -> float:
     """Floating-point operations of the network on one example, as XLA counts them."""
     params = jax.eval_shape(problem.model.init, jax.random.key(0))
     example = jax.tree.map(lambda leaf: leaf[0], problem.data.x)
-    return jax.jit(problem.model.apply).lower(params, example).cost_analysis()["flops"]
+    counted: Any = jax.jit(problem.model.apply).lower(params, example).cost_analysis()
+    return counted["flops"]
 
 
-def sample(examples: int) -> jets.JetSample:
+class Jets(NamedTuple):
+    """Simulated jets."""
+
+    constituents: np.ndarray  # [jet, constituent, 4]
+    labels: np.ndarray  # [jet]
+
+
+def sample(examples: int) -> Jets:
     """So many jets, spread evenly over the embedded sample."""
     everything = _embedded()
     rows = np.linspace(0, len(everything.labels), examples, endpoint=False).astype(np.int64)
-    return jets.JetSample(everything.constituents[rows], None, everything.labels[rows])
+    return Jets(everything.constituents[rows], everything.labels[rows])
 
 
 @functools.cache
-def _embedded() -> jets.JetSample:
-    return jets.read(jets.embedded())
+def _embedded() -> Jets:
+    constituents, _, labels = jets.read(jets.embedded())
+    assert constituents is not None
+    assert labels is not None
+    return Jets(constituents, labels)
 
 
-def _tagger(name: taggers.TaggerName, chosen: jets.JetSample) -> Problem:
+def _tagger(name: taggers.TaggerName, chosen: Jets) -> Problem:
     tagger = taggers.tagger(name)
     data = _labelled(tagger.inputs(chosen.constituents), chosen.labels)
     return Problem(tagger.model, binary_cross_entropy, data, tagger.schedule.batch_size, tagger.schedule.portions)
@@ -65,38 +76,43 @@ def _tagger(name: taggers.TaggerName, chosen: jets.JetSample) -> Problem:
 
 def _labelled(x: object, labels: np.ndarray) -> Batch:
     x = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), x)
-    return Batch(x, labels.astype(np.float32), np.ones(len(labels), np.float32))
+    return _batch(x, labels.astype(np.float32))
 
 
-def dense_narrow(chosen: jets.JetSample) -> Problem:
+def _batch(x: Any, y: Any) -> Batch:
+    weight: Any = np.ones(len(y), np.float32)  # numpy here, an array of JAX once it is on the device
+    return Batch(x, y, weight)
+
+
+def dense_narrow(chosen: Jets) -> Problem:
     """90-300-102-12-6-1 (arXiv:1704.02124)."""
     return _tagger("topodnn", chosen)
 
 
-def dense_wide(chosen: jets.JetSample) -> Problem:
+def dense_wide(chosen: Jets) -> Problem:
     """The same inputs, 90-512-512-512-1."""
     model = heads.scalar(dense.model(dense.Config(90, hidden=(512, 512, 512))))
     return dense_narrow(chosen)._replace(model=model)
 
 
-def cnn(chosen: jets.JetSample) -> Problem:
+def cnn(chosen: Jets) -> Problem:
     """The library's default tagger, on jet images of 40 x 40 pixels."""
     return _tagger("cnn", chosen)
 
 
-def pfn(chosen: jets.JetSample) -> Problem:
+def pfn(chosen: Jets) -> Problem:
     """The Particle Flow Network: Phi 100, 100, 256 and F 100, 100, 100 on 7 features of up to 100 constituents (arXiv:1810.05165)."""
     return _tagger("pfn", chosen)
 
 
-def dense_autoencoder(chosen: jets.JetSample) -> Problem:
+def dense_autoencoder(chosen: Jets) -> Problem:
     """1600-128-32-8-32-128-1600 on jet images."""
     x = taggers.image_inputs(chosen.constituents).astype(np.float32)
     model = autoencoder.model(autoencoder.Config(x.shape[1:]))
-    return Problem(model, squared_error, Batch(x, x, np.ones(len(x), np.float32)), batch_size=128)
+    return Problem(model, squared_error, _batch(x, x), batch_size=128)
 
 
-def small_set(chosen: jets.JetSample) -> Problem:
+def small_set(chosen: Jets) -> Problem:
     """A member of the ensemble: a Deep Set with Phi 32, 32, 32 and F 32, 32 on the inputs of the `pfn`."""
     return pfn(chosen)._replace(model=heads.scalar(deep_sets.model(SMALL)), batch_size=128, portions=1)
 
@@ -104,7 +120,7 @@ def small_set(chosen: jets.JetSample) -> Problem:
 class Entry(NamedTuple):
     """A problem, and so many of its examples that an epoch takes some tenths of a second on two cores."""
 
-    make: Callable[[jets.JetSample], Problem]
+    make: Callable[[Jets], Problem]
     examples: int
 
 

@@ -19,25 +19,32 @@ from jaxsci.files import write_json, write_text
 from jaxsci.training import Settings, init_state
 
 ENSEMBLE = "ensemble"
-MEMBERS = 16
 RESULTS = Path(__file__).parent / "results"
 QUICK_BATCHES = 4
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
-    """Run what the arguments ask for, print it, and write `training.json` and `training.md`."""
-    options = _parse(arguments)
-    cores = machine.limit_cores(options.threads)
+    """Run what the arguments ask for on so many cores, print the tables, and write them."""
+    options = parse(arguments)
+    machine.limit_cores(options.threads)
+    return run(options)
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure, print the tables, and write `training.json` and `training.md` where a folder is given."""
     began = time.perf_counter()
-    print("reading the embedded jets and measuring a matrix product", flush=True)
     results: dict[str, Any] = {
         "options": {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()},
-        "threads": {"jax": cores, "torch": options.threads if "none" not in options.peers else None},
-        "machine": machine.describe(),
+        "machine": machine.describe(256 if options.quick else 2048),
         "networks": {},
     }
+    load, cores = results["machine"]["load_average"], results["machine"]["usable_cores"]
+    if load is not None and load[0] > 0.5:
+        _say(
+            f"other programs keep {load[0]} of {cores} cores busy: rates will be low and ratios unsure, PyTorch's most of all"
+        )
     for name in options.only:
-        print(name, flush=True)
+        _say(name)
         if name == ENSEMBLE:
             results[ENSEMBLE] = measure_ensemble(options)
         else:
@@ -85,7 +92,7 @@ def _peers(name: str, problem: Problem, key: jax.Array, options: argparse.Namesp
     contestants = {}
     for mode in options.peers:
         if mode == "compiled" and not peers.can_compile():
-            print("  torch.compile is left out: it needs a C++ compiler", flush=True)
+            _say("  torch.compile is left out: it needs a C++ compiler")
             continue
         for portions in sorted({1, problem.portions}):
             label = f"torch {mode}" if portions == 1 else f"torch {mode}, portions"
@@ -98,18 +105,18 @@ def _peers(name: str, problem: Problem, key: jax.Array, options: argparse.Namesp
 def measure_ensemble(options: argparse.Namespace) -> dict[str, Any]:
     """An epoch of all members in three ways, and whole trainings, compilation included, in two."""
     problem = _problem(problems.small_set, problems.SMALL_EXAMPLES, options)
-    member_examples = MEMBERS * len(problem.data.weight)
-    timings = timing.alternate(ensemble.epochs(problem, MEMBERS, options.seed), options.repeats, _say)
+    member_examples = options.members * len(problem.data.weight)
+    timings = timing.alternate(ensemble.epochs(problem, options.members, options.seed), options.repeats, _say)
     settings = Settings(epochs=2 if options.quick else 10, batch_size=problem.batch_size)
     whole = timing.alternate(
-        ensemble.whole_trainings(problem, MEMBERS, options.seed, settings),
+        ensemble.whole_trainings(problem, options.members, options.seed, settings),
         1 if options.quick else 3,
         _say,
         warm_up=False,
     )
     in_turn, fits = "one after another", "fit, one after another"
     return {
-        "members": MEMBERS,
+        "members": options.members,
         "examples": len(problem.data.weight),
         "batch_size": problem.batch_size,
         "epochs": timing.as_json(timings, member_examples),
@@ -132,7 +139,8 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options, with the defaults that depend on others filled in."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__.splitlines()[0])
     names = [*problems.PROBLEMS, ENSEMBLE]
     torch = importlib.util.find_spec("torch") is not None
@@ -144,18 +152,21 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=["eager", "compiled"] if torch else ["none"],
         help="PyTorch's ways to compare with (default: both where torch is installed)",
     )
+    parser.add_argument("--members", type=int, default=None, help="of the ensemble (default: 16, or 2 with --quick)")
     parser.add_argument("--repeats", type=int, default=None, help="rounds (default: 21, or 3 with --quick)")
     parser.add_argument("--threads", type=int, default=2, help="cores and threads for either side (default: 2)")
     parser.add_argument("--seed", type=int, default=1, help="of parameters and shuffling (default: 1)")
     parser.add_argument(
-        "--quick", action="store_true", help=f"{QUICK_BATCHES} batches an epoch, to see that all runs; writes no results"
+        "--quick",
+        action="store_true",
+        help=f"{QUICK_BATCHES} batches an epoch, to see that all runs; writes no results",
     )
     parser.add_argument("--out", type=Path, default=None, help="folder of the results (default: benchmarks/results)")
     options = parser.parse_args(arguments)
     if not torch and options.peers != ["none"]:
         parser.error("--peers: PyTorch is not installed; pip install torch, or --peers none")
-    if options.repeats is None:
-        options.repeats = 3 if options.quick else 21
+    options.repeats = options.repeats or (3 if options.quick else 21)
+    options.members = options.members or (2 if options.quick else 16)
     if options.out is None and not options.quick:
         options.out = RESULTS
     return options

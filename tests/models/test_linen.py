@@ -13,7 +13,8 @@ from jaxsci.models.linen import from_linen
 class Network(linen.Module):
     @linen.compact
     def __call__(self, x):
-        return linen.Dense(2)(linen.relu(linen.Dense(5)(x)))
+        hidden = linen.relu(linen.Dense(5)(x))
+        return linen.Dense(2)(hidden)
 
 
 def test_a_linen_network_equals_ours_with_the_same_parameters():

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.ours import epoch, trained
+from benchmarks.ours import epoch, program, trained
 from benchmarks.problems import Problem, recipe
 from jaxsci.core import Batch
 from jaxsci.training import Settings, TrainState, fit, fit_ensemble, init_state
@@ -27,7 +27,7 @@ def epochs(problem: Problem, members: int, seed: int) -> dict[str, Callable[[], 
     def mapped(state: TrainState, data: Batch) -> tuple[TrainState, jax.Array]:
         return jax.lax.map(lambda member: one(member, data), state)
 
-    alone = jax.jit(one, donate_argnums=0)
+    alone = program(problem)
     in_turn = [trained(alone, jax.tree.map(lambda leaf, i=i: leaf[i], states()), data) for i in range(members)]
     return {
         "vmap": trained(jax.jit(jax.vmap(one, in_axes=(0, None)), donate_argnums=0), states(), data),

@@ -35,7 +35,11 @@ def trained(
     return call
 
 
+def program(problem: Problem) -> Callable[[TrainState, Batch], tuple[TrainState, jax.Array]]:
+    """`epoch` of the problem, compiled."""
+    return jax.jit(partial(epoch, problem=problem), donate_argnums=0)
+
+
 def training(problem: Problem, key: jax.Array) -> Callable[[], float]:
     """A contestant that trains the problem for an epoch at every call."""
-    program = jax.jit(partial(epoch, problem=problem), donate_argnums=0)
-    return trained(program, init_state(recipe(problem), key), jax.device_put(problem.data))
+    return trained(program(problem), init_state(recipe(problem), key), jax.device_put(problem.data))

@@ -130,7 +130,7 @@ def make_epoch(
         compiled: the network and the loss go through `torch.compile`.
     """
     x, (y,) = tensors(problem.data.x), tensors(problem.data.y)
-    loss_of_outputs = LOSSES[problem.example_loss]
+    loss_of_outputs: Any = LOSSES[problem.example_loss]
 
     def loss(x: list[torch.Tensor], y: torch.Tensor) -> torch.Tensor:
         return loss_of_outputs(module(*x), y)

@@ -66,9 +66,17 @@ def save(folder: Path, epoch: int, state: Any, history: list[dict[str, Any]]) ->
     """
     import orbax.checkpoint as ocp
 
+    plain = _without_keys(state)
+    record = {"history": history, "arrays": _shapes(plain)}
     with _uninterrupted(), _manager(folder) as manager:
-        items = {"state": ocp.args.StandardSave(_without_keys(state)), "history": ocp.args.JsonSave(history)}
+        items = {"state": ocp.args.StandardSave(plain), "record": ocp.args.JsonSave(record)}
         manager.save(epoch, args=ocp.args.Composite(**items))
+
+
+def _shapes(tree: Any) -> dict[str, str]:
+    """Shape and dtype of every array by its place in the tree: what must agree before a checkpoint is read."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves}
 
 
 def latest(folder: Path) -> int | None:
@@ -95,13 +103,13 @@ def restore(folder: Path, like: Any) -> tuple[Any, list[dict[str, Any]]]:
     if epoch is None:
         raise InputError(f"{folder}: expected a checkpoint, found none; train again without --resume")
     target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), jax.eval_shape(_without_keys, like))
-    items = {"state": ocp.args.StandardRestore(target), "history": ocp.args.JsonRestore()}
-    try:
-        with _manager(folder) as manager:
-            restored = manager.restore(epoch, args=ocp.args.Composite(**items))
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{folder}: expected a checkpoint of the same model and optimiser, but {' '.join(str(error).split())[:200]}; "
-            "use the settings of the run's config.json, or another run name"
-        ) from error
-    return _with_keys(restored["state"], like), restored["history"]
+    with _manager(folder) as manager:
+        record = manager.restore(epoch, args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
+        wrong = set(_shapes(target).items()) ^ set(record["arrays"].items())
+        if wrong:
+            raise InputError(
+                f"{folder}: expected a checkpoint of the same model and optimiser, but {len(wrong)} arrays differ, such as "
+                f"{' '.join(min(wrong))}; use the settings of the run's config.json, or another run name"
+            )
+        restored = manager.restore(epoch, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))
+    return _with_keys(restored["state"], like), record["history"]

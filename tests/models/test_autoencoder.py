@@ -1,5 +1,7 @@
 """A linear autoencoder can do no better than principal components, and reaches them (Baldi and Hornik 1989)."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,7 +36,8 @@ def test_linear_autoencoder_reaches_the_error_of_pca():
 def test_convolutional_autoencoder_gives_the_shape_of_its_input():
     config = convolutional_autoencoder.Config((12, 8, 1), latent=2, blocks=(Block(4, pool=2), Block(3, pool=2)))
     model = convolutional_autoencoder.model(config)
-    params = model.init(jax.random.key(0))
+    params = jax.eval_shape(model.init, jax.random.key(0))
     x = jnp.ones((12, 8, 1))
-    assert convolutional_autoencoder.encode(params, x, config).shape == (2,)
-    assert model.apply(params, x).shape == x.shape
+    encode = partial(convolutional_autoencoder.encode, config=config)
+    assert jax.eval_shape(encode, params, x).shape == (2,)
+    assert jax.eval_shape(model.apply, params, x).shape == x.shape

@@ -71,10 +71,12 @@ from jaxsci.plots import classification, style
 from jaxsci.plots.estimate import Estimate, rounded
 from jaxsci.plots.reconstruction import latent_space, reconstructions
 from jaxsci.plots.training import learning_curves
-from jaxsci.tasks import binary_evaluation, taggers
+from jaxsci.tasks import taggers
 from jaxsci.training import Recipe, Settings, fit, fit_ensemble, init_state, make_step, predict
 from jaxsci.training.epoch import steps_per_epoch
 from jaxsci.training.optimizers import adamw, warmup_cosine
+
+BLOCKS = (Block(4, pool=4),) if SMALL else (Block(8, pool=2), Block(16, pool=2))  # of the convolutional autoencoder
 
 
 def show(figure):
@@ -301,7 +303,7 @@ for answer in (0.0, 1.0):
 #
 # ### The exact test
 #
-# For a linear model (here 15 Legendre polynomials on 40 points of the resonance) the minimum is known in closed form,
+# For a linear model (here 15 Legendre polynomials on 60 points of the resonance) the minimum is known in closed form,
 # with centred features $\Phi$ and answers $y$,
 #
 # $$a(\lambda) = \Big(\tfrac1N \Phi^\top \Phi + \lambda\Big)^{-1} \tfrac1N \Phi^\top y .$$
@@ -322,10 +324,10 @@ def minimise(recipe, batch, steps):
 
 
 STEPS = 4_000
-abscissae = np.sort(rng.uniform(-1, 1, 40))
+abscissae = np.linspace(-1, 1, 60)
 order = np.arange(1, 16)
 features = (legendre.legvander(abscissae, 15)[:, 1:] * np.sqrt(2 * order + 1)).astype(np.float32)
-answers = (truths(abscissae)[:, 1] + NOISE * rng.normal(size=40)).astype(np.float32)
+answers = (truths(abscissae)[:, 1] + NOISE * rng.normal(size=60)).astype(np.float32)
 linear = heads.scalar(dense.model(dense.Config(15, hidden=())))
 strengths = np.geomspace(1e-4, 1e1, 16).astype(np.float32)
 
@@ -334,13 +336,13 @@ def ridge(strength):
     """The coefficients at this strength of the penalty."""
     loss = regularised(objective(linear.apply, squared_error), l2, strength)
     recipe = Recipe(linear, loss, adamw(0.1, schedule=warmup_cosine(STEPS)))
-    return minimise(recipe, Batch(features, answers, np.ones(40, np.float32)), STEPS)[0]["layer_0"]["kernel"][:, 0]
+    return minimise(recipe, Batch(features, answers, np.ones(60, np.float32)), STEPS)[0]["layer_0"]["kernel"][:, 0]
 
 
 trained = np.asarray(jax.jit(jax.vmap(ridge))(strengths))
 phi, centred = features - features.mean(0, dtype=float), answers - answers.mean(dtype=float)
 exact = np.stack(
-    [np.linalg.solve(phi.T @ phi / 40 + s * np.eye(15), phi.T @ centred / 40) for s in strengths.astype(float)]
+    [np.linalg.solve(phi.T @ phi / 60 + s * np.eye(15), phi.T @ centred / 60) for s in strengths.astype(float)]
 )
 print(f"largest difference of {exact.size} coefficients from the closed form: {np.abs(trained - exact).max():.1e}")
 print(f"largest coefficient: {np.abs(exact).max():.3f}")
@@ -435,12 +437,10 @@ with style.context():
 show(figure)
 parameters = sum(leaf[0].size for leaf in jax.tree.leaves(path))
 print(f"{parameters:,} parameters, {FEW_JETS} training jets, {len(validation_rows):,} validation jets")
-print(
-    f"lowest median validation loss {np.median(validation_loss, axis=1)[best]:.3f} at lambda = {path_strengths[best]:.0e};"
-)
-print(
-    f"at lambda = {path_strengths[0]:.0e} it is {np.median(validation_loss, axis=1)[0]:.3f}, at {path_strengths[-1]:.0e} {np.median(validation_loss, axis=1)[-1]:.3f}"
-)
+medians = np.median(validation_loss, axis=1)
+print(f"median validation loss: lowest {medians[best]:.3f} at lambda = {path_strengths[best]:.0e}")
+for k in (0, -1):
+    print(f"{'':24}{medians[k]:6.3f} at lambda = {path_strengths[k]:.0e}")
 
 # %% [markdown]
 # ## A dense classifier of jets
@@ -466,25 +466,35 @@ show(learning_curves(topodnn_fit.history))
 
 # %%
 is_top = labels[test_rows].astype(np.int32)
-roc_curve = jax.jit(metrics.roc_curve)
+
+
+@jax.jit
+def measure(scores, signal):
+    """AUC and rejection at eps_S = 0.3 with their intervals, and the exact ROC; `signal` is 1 for what is to be found."""
+    rejection = metrics.background_rejection(scores, signal, signal_efficiency=0.3)
+    return (
+        Estimate(metrics.auc(scores, signal), *metrics.auc_interval(scores, signal)),
+        Estimate(rejection, *metrics.rejection_interval(scores, signal, signal_efficiency=0.3)),
+        metrics.roc_curve(scores, signal),
+    )
 
 
 def roc_of(scores, signal):
-    """The exact ROC of some scores of test jets, of which `signal` is 1 where it is to be found."""
-    curve = roc_curve(jnp.asarray(scores), jnp.asarray(signal))
-    area = float(metrics.auc(jnp.asarray(scores), jnp.asarray(signal)))
-    return classification.RocCurve(curve.true_positive_rate, curve.false_positive_rate, int((signal == 0).sum()), area)
+    """The exact ROC, ready to draw."""
+    area, _, curve = measure(scores, signal)
+    background = int((signal == 0).sum())
+    return classification.RocCurve(curve.true_positive_rate, curve.false_positive_rate, background, float(area.value))
 
 
 logits = predict(topodnn.apply, topodnn_fit.params, hardest[test_rows])
 mass_scores = taggers.mass_score(sample.constituents[test_rows])
 for name, scores in (("dense network", logits), ("mass", mass_scores)):
-    values = binary_evaluation.ranking(scores, is_top)
-    print(
-        f"{name:14} AUC {rounded(Estimate(**values['auc']))}, 1/eps_B at 0.3: {rounded(Estimate(**values['rejection_0.3']))}"
-    )
-gain = binary_evaluation.gain(logits, mass_scores, is_top, jax.random.key(SEED))["auc_difference"]
-print(f"paired difference of the AUCs {gain['value']:.4f} ± {gain['error']:.4f} (DeLong)")
+    area, rejection, _ = measure(scores, is_top)
+    print(f"{name:14} AUC {rounded(area)}, 1/eps_B at eps_S = 0.3: {rounded(rejection)}")
+covariance = jax.jit(metrics.auc_covariance)(jnp.stack([logits, mass_scores]), is_top)
+difference = measure(logits, is_top)[0].value - measure(mass_scores, is_top)[0].value
+error = jnp.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
+print(f"paired difference of the AUCs {rounded(Estimate(difference, difference - error, difference + error))} (DeLong)")
 show(classification.roc({"dense network": roc_of(logits, is_top), "mass": roc_of(mass_scores, is_top)}))
 
 # %% [markdown]
@@ -549,9 +559,8 @@ with style.context():
     axes.legend()
 show(figure)
 heaviest = norms >= np.quantile(norms, 0.9)
-print(
-    f"a tenth of the jets brings {100 * norms[heaviest].sum() / norms.sum():.0f} % of the sum of the norms; of that tenth {100 * (right[heaviest] < 0.5).mean():.0f} % are misclassified"
-)
+share, wrong = norms[heaviest].sum() / norms.sum(), np.mean(right[heaviest] < 0.5)
+print(f"a tenth of the jets brings {share:.0%} of the sum of the norms; {wrong:.0%} of that tenth are misclassified")
 
 # %% [markdown]
 # ## Autoencoders
@@ -601,80 +610,100 @@ for latent in LATENTS:
 # tops among QCD jets and to fail in the other direction ([arXiv:2104.09051](https://arxiv.org/abs/2104.09051)), so
 # report both.
 #
-# Four models with 6 numbers as code, or none, see the same images of $40 \times 40$ pixels (square roots of the $p_T$
-# fractions):
+# Four ways to copy an image of $40 \times 40$ pixels (square roots of the $p_T$ fractions):
 #
 # - the **mean image** of the training jets: no code at all;
 # - **PCA** with 6 components;
 # - a **dense** autoencoder, 1600-128-32-6 and back;
-# - a **convolutional** autoencoder.
+# - a **convolutional** autoencoder, also with 6 latent numbers.
+#
+# Both directions and both seeds of a network are once more one compiled program: an example is a *pair*, a QCD jet
+# and a top jet, and a member learns to copy the one with its (traced) number.
 
 # %%
 images = taggers.image_inputs(sample.constituents)
 LATENT = 6
-dense_model = autoencoder.model(autoencoder.Config((40, 40, 1), latent=LATENT, hidden=(128, 32)))
-convolutional_config = convolutional_autoencoder.Config(
-    (40, 40, 1), latent=LATENT, blocks=(Block(8, pool=2), Block(16, pool=2)), hidden=(64,)
-)
-convolutional_model = convolutional_autoencoder.model(convolutional_config)
+dense_copier = autoencoder.model(autoencoder.Config((40, 40, 1), latent=LATENT, hidden=(128, 32)))
+convolutional_config = convolutional_autoencoder.Config((40, 40, 1), latent=LATENT, blocks=BLOCKS, hidden=(64,))
+convolutional_copier = convolutional_autoencoder.model(convolutional_config)
 copy_settings = Settings(epochs=JET_EPOCHS, batch_size=100)
+DIRECTIONS = ("trained on QCD, find top", "trained on top, find QCD")
+trained_on = np.array([0, 0, 1, 1])  # the class each member sees: two seeds a direction
 
 
-def of_class(rows, label):
-    """Those of the rows that are jets of this class."""
-    return rows[labels[rows] == label]
+def pairs(rows):
+    """A QCD image beside a top image, [pair, class, row, column, 1], as inputs and as answers."""
+    members = [rows[labels[rows] == label] for label in (0, 1)]
+    both = np.stack([images[of_class[: min(map(len, members))]] for of_class in members], axis=1)
+    return Batch(both, both, np.ones(len(both), np.float32))
 
 
-def trained_copier(model, label):
-    """Parameters of an autoencoder trained on one class only."""
-    rows = of_class(train_rows, label)
-    recipe = Recipe(model, objective(model.apply, squared_error), optimizer(2e-3, copy_settings, len(rows)))
-    return fit(
-        recipe,
-        batch_of(images, rows, images),
-        batch_of(images, of_class(validation_rows, label), images),
-        key=jax.random.key(SEED),
+def copy_recipe(model, hyper):
+    """Copy the image of the class `hyper["label"]`."""
+    loss = objective(
+        lambda params, pair: model.apply(params, pair[hyper["label"]]),
+        lambda copied, pair: squared_error(copied, pair[hyper["label"]]),
+    )
+    return Recipe(model, loss, optimizer(2e-3, copy_settings, len(train_rows) // 2))
+
+
+def trained_copiers(model):
+    """Parameters of the four members, [member] leading."""
+    two = jax.random.split(jax.random.key(SEED), 2)
+    return fit_ensemble(
+        partial(copy_recipe, model),
+        {"label": trained_on},
+        pairs(train_rows),
+        pairs(validation_rows),
+        keys=jnp.concatenate([two, two]),
         settings=copy_settings,
     ).params
 
 
-def projection(label, components):
-    """Copies of the test jets by the mean and the leading principal components of the training jets of one class."""
-    flat = images[of_class(train_rows, label)].reshape(-1, 1600).astype(np.float64)
+def principal_components(label):
+    """Mean image of the training jets of one class, and the leading components, [1600, LATENT]."""
+    flat = images[train_rows[labels[train_rows] == label]].reshape(-1, 1600).astype(np.float64)
     mean = flat.mean(0)
-    basis = np.linalg.eigh((flat - mean).T @ (flat - mean))[1][:, 1600 - components :]
-    return (mean + (images[test_rows].reshape(-1, 1600) - mean) @ basis @ basis.T).reshape(-1, 40, 40, 1)
+    return mean, np.linalg.eigh((flat - mean).T @ (flat - mean))[1][:, -LATENT:]
 
 
-copiers = {
-    "dense": (dense_model, [trained_copier(dense_model, label) for label in (0, 1)]),
-    "convolutional": (convolutional_model, [trained_copier(convolutional_model, label) for label in (0, 1)]),
-}
-copies = {
-    "mean image": [projection(label, 0) for label in (0, 1)],
-    f"PCA, {LATENT}": [projection(label, LATENT) for label in (0, 1)],
-}
-copies |= {
-    name: [predict(model.apply, params, images[test_rows]) for params in both]
-    for name, (model, both) in copiers.items()
-}
-errors = {
-    name: [np.mean((copy - images[test_rows]) ** 2, axis=(1, 2, 3)).astype(np.float32) for copy in both]
-    for name, both in copies.items()
-}
+test_images = images[test_rows]
+flat_images = test_images.reshape(-1, 1600)
+copies = {"mean image": [], f"PCA, {LATENT} components": [], "dense": [], "convolutional": []}
+for label in (0, 1):
+    mean, basis = principal_components(label)
+    copies["mean image"].append(np.broadcast_to(mean.reshape(40, 40, 1), test_images.shape))
+    projected = mean + (flat_images - mean) @ basis @ basis.T
+    copies[f"PCA, {LATENT} components"].append(projected.reshape(test_images.shape))
+copier_params = {}
+for name, model in (("dense", dense_copier), ("convolutional", convolutional_copier)):
+    copier_params[name] = trained_copiers(model)
+    for member in range(4):
+        params = jax.tree.map(lambda leaf, member=member: leaf[member], copier_params[name])
+        copies[name].append(predict(model.apply, params, test_images))
+
+
+def errors_of(copied):
+    """Mean squared error per pixel of each test jet."""
+    return np.mean((copied - test_images) ** 2, axis=(1, 2, 3), dtype=np.float32)
+
+
+# [direction][seed]: where there is no training there is one "seed"
+errors = {name: np.array_split([errors_of(copied) for copied in made], 2) for name, made in copies.items()}
 
 # %%
-anomaly = (is_top, 1 - is_top)  # what is to be found: tops if trained on QCD (0), QCD if trained on tops (1)
-found = {name: [binary_evaluation.ranking(errors[name][k], anomaly[k])["auc"] for k in (0, 1)] for name in errors}
-print(f"{'AUC of the reconstruction error':32}{'QCD known, find top':>22}{'top known, find QCD':>22}")
-for name, both in found.items():
-    print(f"{name:32}" + "".join(f"{rounded(Estimate(**values))!s:>22}" for values in both))
-print("0.5 is chance; below it the jets that were *not* trained on are copied *better*.")
+anomaly = (is_top, 1 - is_top)  # 1 for what is to be found in each direction
+print(f"{'AUC of the reconstruction error':32}" + "".join(f"{direction:>44}" for direction in DIRECTIONS))
+for name, both in errors.items():
+    areas = [", ".join(str(rounded(measure(e, anomaly[k])[0])) for e in both[k]) for k in (0, 1)]
+    print(f"{name:32}" + "".join(f"{area:>44}" for area in areas))
+print("Two numbers: two seeds. 0.5 is chance; below it the jets that were trained on are copied worse than the others.")
 
-titles = ("trained on QCD, find top", "trained on top, find QCD")
-for k, title in enumerate(titles):
-    figure = classification.roc({name: roc_of(errors[name][k], anomaly[k]) for name in errors}, baseline="mean image")
-    figure.suptitle(title)
+for k, direction in enumerate(DIRECTIONS):
+    figure = classification.roc(
+        {name: roc_of(both[k][0], anomaly[k]) for name, both in errors.items()}, baseline="mean image"
+    )
+    figure.suptitle(direction)
     show(figure)
 
 # %% [markdown]
@@ -688,15 +717,15 @@ for k, title in enumerate(titles):
 # one, and on the other?
 
 # %%
-for k, title in enumerate(titles):
-    by_class = {name: errors["convolutional"][k][is_top == label] for label, name in enumerate(("QCD", "top"))}
+for k, direction in enumerate(DIRECTIONS):
+    by_class = {name: errors["convolutional"][k][0][is_top == label] for label, name in enumerate(("QCD", "top"))}
     figure = classification.score_distributions(
         by_class, label="mean squared error per pixel, convolutional", noun="jets"
     )
-    figure.suptitle(title)
+    figure.suptitle(direction)
     show(figure)
     medians = {name: float(np.median(values)) for name, values in by_class.items()}
-    print(f"{title}: median error " + ", ".join(f"{name} {value:.3f}" for name, value in medians.items()))
+    print(f"{direction}: median error " + ", ".join(f"{name} {value:.3f}" for name, value in medians.items()))
 
 # %% [markdown]
 # ### What is kept
@@ -707,7 +736,7 @@ for k, title in enumerate(titles):
 
 # %%
 shown = np.concatenate([np.flatnonzero(is_top == label)[:4] for label in (0, 1)])
-show(reconstructions(images[test_rows][shown], copies["convolutional"][0][shown]))
+show(reconstructions(test_images[shown], copies["convolutional"][0][shown]))
 
 # %% [markdown]
 # The latent space of the same network. It was trained without labels and without top jets; colours are put on
@@ -715,7 +744,8 @@ show(reconstructions(images[test_rows][shown], copies["convolutional"][0][shown]
 
 # %%
 encode = partial(convolutional_autoencoder.encode, config=convolutional_config)
-codes = predict(encode, copiers["convolutional"][1][0], images[test_rows])
+params = jax.tree.map(lambda leaf: leaf[0], copier_params["convolutional"])
+codes = predict(encode, params, test_images)
 show(latent_space(codes, is_top, ["QCD", "top"], limit=3_000))
 
 # %% [markdown]

@@ -41,7 +41,9 @@ class JetSample(NamedTuple):
 def read(
     path: str | Path, *, labels: Literal["required", "optional"] = "required", limit: int | None = None
 ) -> JetSample:
-    """Read all jets of a file, or the first `limit`; needs the memory of the arrays it returns and less than 1 GiB more (the compact format: twice the arrays).
+    """Read all jets of a file, or the first `limit`.
+
+    Needs the memory of the arrays it returns and less than 1 GiB more; of the compact format, twice all its arrays.
 
     Raises:
         InputError: the file is missing, damaged or of no known format; an array is missing or of a wrong shape or type; a number cannot

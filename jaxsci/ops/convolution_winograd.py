@@ -29,8 +29,8 @@ from jaxsci.ops.convolution_sizes import Geometry
 
 POINTS = (Fraction(0), Fraction(3, 4), Fraction(-3, 4), Fraction(3, 2), Fraction(-3, 2))
 ELEMENTS = len(POINTS) + 1  # n
-OUTPUT_BYTES = 6 * 2**20  # of transformed input, so that a block stays in the cache
-KERNEL_BYTES = 18 * 2**20  # of both operands; longer sums are faster
+OUTPUT_BYTES = 4 * 2**20  # of transformed input, so that a block stays in the cache
+KERNEL_BYTES = 12 * 2**20  # of both operands; longer sums are faster
 
 
 class Matrices(NamedTuple):

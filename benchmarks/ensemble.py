@@ -39,8 +39,7 @@ def epochs(problem: Problem, members: int, seed: int) -> dict[str, Callable[[], 
     }
     devices = jax.devices()
     if len(devices) > 1 and members % len(devices) == 0:
-        for name, function in (("vmap", _vmapped(together)), ("lax.map", _mapped(alone))):
-            ways[f"{name}, over {len(devices)} devices"] = _split(function, states(), data, devices)
+        ways[f"vmap, over {len(devices)} devices"] = _split(_vmapped(together), states(), data, devices)
     return ways
 
 
@@ -57,13 +56,14 @@ def _mapped(problem: Problem) -> Epoch:
 
 def _split(function: Epoch, states: TrainState, data: Batch, devices: list[Any]) -> Callable[[], float]:
     """Equal shares of the members on each device, and all data on every one of them."""
-    mesh = Mesh(np.array(devices), ("member",))
-    members, everything = PartitionSpec("member"), PartitionSpec()
-    shared = jax.shard_map(
-        function, mesh=mesh, in_specs=(members, everything), out_specs=(members, members), check_vma=False
-    )
-    states = jax.device_put(states, NamedSharding(mesh, members))
-    return trained(jax.jit(shared, donate_argnums=0), states, jax.device_put(data, NamedSharding(mesh, everything)))
+    members = _members(devices)
+    program = jax.jit(function, donate_argnums=0, out_shardings=members)
+    everything = NamedSharding(members.mesh, PartitionSpec())
+    return trained(program, jax.device_put(states, members), jax.device_put(data, everything))
+
+
+def _members(devices: list[Any]) -> NamedSharding:
+    return NamedSharding(Mesh(np.array(devices), ("member",)), PartitionSpec("member"))
 
 
 def whole_trainings(problem: Problem, members: int, seed: int, settings: Settings) -> dict[str, Callable[[], float]]:
@@ -72,7 +72,7 @@ def whole_trainings(problem: Problem, members: int, seed: int, settings: Setting
     validation = jax.tree.map(lambda leaf: leaf[: problem.batch_size], problem.data)
     alone, together = (recipe(problem._replace(portions=portions)) for portions in (PORTIONS, PORTIONS_TOGETHER))
 
-    def ensemble() -> float:
+    def ensemble(keys: jax.Array) -> float:
         result = fit_ensemble(lambda hyper: together, {}, problem.data, validation, keys=keys, settings=settings)
         return float(np.mean(result.best_loss))
 
@@ -80,4 +80,8 @@ def whole_trainings(problem: Problem, members: int, seed: int, settings: Setting
         results = [fit(alone, problem.data, validation, key=key, settings=settings) for key in keys]
         return float(np.mean([result.best_loss for result in results]))
 
-    return {"fit_ensemble": ensemble, "fit, one after another": one_after_another}
+    ways = {"fit_ensemble": partial(ensemble, keys), "fit, one after another": one_after_another}
+    devices = jax.devices()
+    if len(devices) > 1 and members % len(devices) == 0:
+        ways[f"fit_ensemble, over {len(devices)} devices"] = partial(ensemble, jax.device_put(keys, _members(devices)))
+    return ways

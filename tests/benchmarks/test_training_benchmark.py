@@ -1,9 +1,6 @@
 import importlib.util
 import json
 import math
-import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -13,7 +10,6 @@ from benchmarks import machine, ours, problems, timing, training
 from jaxsci.models import deep_sets
 from jaxsci.training import init_state
 
-ROOT = Path(training.__file__).parents[1]
 KEY = jax.random.key(3)
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 
@@ -57,28 +53,6 @@ def test_a_tiny_configuration_runs_end_to_end(tmp_path, monkeypatch):
     page = (tmp_path / "training.md").read_text()
     assert "| dense | 128 | jaxsci |" in page
     assert "| vmap |" in page
-
-
-def test_members_split_over_devices_train_as_on_one():
-    code = """
-import jax
-jax.config.update("jax_num_cpu_devices", 2)
-from benchmarks import ensemble, problems
-from jaxsci.models import deep_sets
-problems.SMALL = deep_sets.Config(7, phi=(4,), rho=())
-problem = problems.small_set(problems.sample(16))._replace(batch_size=16)
-losses = {name: [call(), call()][1] for name, call in ensemble.epochs(problem, members=2, seed=1).items()}
-print(*losses, sep=";")
-print(*losses.values())
-"""
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
-    assert result.returncode == 0, result.stderr
-    names, losses = (
-        line.split(separator) for line, separator in zip(result.stdout.splitlines(), (";", None), strict=True)
-    )
-    assert {"vmap, over 2 devices", "lax.map, over 2 devices"} < set(names)
-    losses = np.array(losses, float)
-    np.testing.assert_allclose(losses, losses[0], rtol=1e-5)  # sums in other orders: some float32 roundings
 
 
 def test_contestants_take_turns():

@@ -41,37 +41,38 @@ def seen(
     return x
 
 
-def images(batch: int, image_bytes: float, block_bytes: int) -> int:
+def images(image_bytes: float, block_bytes: int) -> int:
     """How many images make a block."""
-    return max(1, min(batch, int(block_bytes / max(image_bytes, 1))))
+    return max(1, int(block_bytes / max(image_bytes, 1)))
 
 
-def map_over(block: Callable[[Array], Array], x: Array, images: int) -> Array:
-    """block(x), which is independent for each image, over blocks of so many images; the last two may overlap."""
-    batch = x.shape[0]
+def map_over(block: Callable[..., Array], *arrays: Array, images: int) -> Array:
+    """block(x, ...), which is independent for each image, over blocks of so many images; the last two may overlap."""
+    batch = arrays[0].shape[0]
     if batch <= images:
-        return block(x)
+        return block(*arrays)
     count = -(-batch // images)
     images = -(-batch // count)
 
     def put(index: Array, y: Array) -> Array:
         start = jnp.minimum(index * images, batch - images)
-        return lax.dynamic_update_slice_in_dim(y, block(lax.dynamic_slice_in_dim(x, start, images)), start, 0)
+        part = block(*(lax.dynamic_slice_in_dim(a, start, images) for a in arrays))
+        return lax.dynamic_update_slice_in_dim(y, part, start, 0)
 
-    part = jax.eval_shape(block, x[:images])
+    part = jax.eval_shape(block, *(a[:images] for a in arrays))
     return lax.fori_loop(0, count, put, jnp.zeros((batch, *part.shape[1:]), part.dtype))
 
 
-def sum_over(block: Callable[[Array, Array], Array], x: Array, y: Array, images: int) -> Array:
-    """The sum of block(x, y) over blocks of so many images, and what is left."""
-    if x.shape[0] <= images:
-        return block(x, y)
-    count, rest = divmod(x.shape[0], images)
+def sum_over(block: Callable[..., Array], *arrays: Array, images: int) -> Array:
+    """The sum of block(x, ...) over blocks of so many images, and what is left."""
+    batch = arrays[0].shape[0]
+    if batch <= images:
+        return block(*arrays)
+    count, rest = divmod(batch, images)
 
     def add(index: Array, total: Array) -> Array:
-        part = (lax.dynamic_slice_in_dim(a, index * images, images) for a in (x, y))
-        return total + block(*part)
+        return total + block(*(lax.dynamic_slice_in_dim(a, index * images, images) for a in arrays))
 
-    shape = jax.eval_shape(block, x[:images], y[:images]).shape
-    first = block(x[-rest:], y[-rest:]) if rest else jnp.zeros(shape, x.dtype)
+    part = jax.eval_shape(block, *(a[:images] for a in arrays))
+    first = block(*(a[-rest:] for a in arrays)) if rest else jnp.zeros(part.shape, part.dtype)
     return lax.fori_loop(0, count, add, first)

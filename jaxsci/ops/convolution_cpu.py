@@ -45,9 +45,15 @@ def input(kernel: Array, y: Array, *, geometry: Geometry, precision: Any) -> Arr
 def kernel(x: Array, y: Array, *, geometry: Geometry, precision: Any) -> Array:
     """k[g, w, i, o] from x[g, b, n, i] and y[g, b, t, o]."""
     wide = _widen(x, y)
-    if x.shape[-1] == y.shape[-1] == 1:
-        return kernels.by_sums(*wide, geometry).astype(x.dtype)
-    return _each_group(partial(_kernel, geometry=geometry, precision=precision), *wide).astype(x.dtype)
+    channels = (x.shape[-1], y.shape[-1])
+    window = geometry.window(x.shape[2:-1], y.shape[2:-1])
+    if max(channels) == 1:
+        result = kernels.by_sums(*wide, geometry)
+    elif _needs_few_products(wide[0], geometry, window, y.shape[2:-1], channels, precision):
+        result = winograd.kernel(*wide, geometry)
+    else:
+        result = _each_group(partial(_kernel, geometry=geometry), *wide)
+    return result.astype(x.dtype)
 
 
 def _convolve(x: Array, kernel: Array, geometry: Geometry, spread: tuple[int, ...], precision: Any) -> Array:
@@ -69,15 +75,12 @@ def _convolve(x: Array, kernel: Array, geometry: Geometry, spread: tuple[int, ..
     return _each_group(partial(method, geometry=geometry, spread=spread), x, kernel)
 
 
-def _kernel(x: Array, y: Array, geometry: Geometry, precision: Any) -> Array:
+def _kernel(x: Array, y: Array, geometry: Geometry) -> Array:
     """k[w, i, o] from x[b, n, i] and y[b, t, o]."""
-    window, channels = geometry.window(x.shape[1:-1], y.shape[1:-1]), (x.shape[-1], y.shape[-1])
-    stride = max(geometry.strides)
-    if _needs_few_products(x, geometry, window, y.shape[1:-1], channels, precision):
-        return winograd.kernel(x, y, geometry)
-    if channels[1] <= FEW_CHANNELS < channels[0] and stride == 1:
+    window, stride = geometry.window(x.shape[1:-1], y.shape[1:-1]), max(geometry.strides)
+    if y.shape[-1] <= FEW_CHANNELS < x.shape[-1] and stride == 1:
         # The roles exchanged, so that the array with few channels is the one that is unrolled.
-        return _mirror(_kernel(y, x, _transposed(geometry, window), precision), first=0)
+        return _mirror(_kernel(y, x, _transposed(geometry, window)), first=0)
     if x.dtype == jnp.float32 and x.shape[0] >= FEW_IMAGES and stride == 1 and len(window) < 3:
         return kernels.by_convolution(x, y, geometry)
     return kernels.by_columns(x, y, geometry)

@@ -28,7 +28,7 @@ def by_convolution(x: Array, y: Array, geometry: Geometry) -> Array:
         starts = range(0, x.shape[0], BLOCK_IMAGES)
         return sum((part(x[i : i + BLOCK_IMAGES], y[i : i + BLOCK_IMAGES]) for i in starts), jnp.zeros((), x.dtype))
 
-    return blocks.sum_over(block, x, y, PARTS * BLOCK_IMAGES)
+    return blocks.sum_over(block, x, y, images=PARTS * BLOCK_IMAGES)
 
 
 def by_columns(x: Array, y: Array, geometry: Geometry) -> Array:
@@ -54,9 +54,8 @@ def by_columns(x: Array, y: Array, geometry: Geometry) -> Array:
         return jnp.moveaxis(products.reshape(*outer, y.shape[-1], *inner, x.shape[-1]), split, -1)
 
     width = math.prod(inner) * x.shape[-1]
-    return blocks.sum_over(
-        block, x, y, blocks.images(x.shape[0], math.prod(size) * width * x.itemsize, blocks.BLOCK_BYTES)
-    )
+    images = blocks.images(math.prod(size) * width * x.itemsize, blocks.BLOCK_BYTES)
+    return blocks.sum_over(block, x, y, images=images)
 
 
 def by_sums(x: Array, y: Array, geometry: Geometry) -> Array:

@@ -80,6 +80,5 @@ def product_of_rows(x: Array, kernel: Array, geometry: Geometry, spread: tuple[i
         return sum(parts, jnp.zeros((), x.dtype))
 
     width = row * kernel.shape[-2] + kernel.shape[-1]
-    return blocks.map_over(
-        block, x, blocks.images(x.shape[0], math.prod(size) * length * width * x.itemsize, blocks.BLOCK_BYTES)
-    )
+    images = blocks.images(math.prod(size) * length * width * x.itemsize, blocks.BLOCK_BYTES)
+    return blocks.map_over(block, x, images=images)

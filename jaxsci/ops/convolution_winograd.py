@@ -17,6 +17,7 @@ import functools
 import math
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -31,6 +32,7 @@ POINTS = (Fraction(0), Fraction(3, 4), Fraction(-3, 4), Fraction(3, 2), Fraction
 ELEMENTS = len(POINTS) + 1  # n
 OUTPUT_BYTES = 4 * 2**20  # of transformed input, so that a block stays in the cache
 KERNEL_BYTES = 12 * 2**20  # of both operands; longer sums are faster
+EXAMPLES_BYTES = 4 * 2**20  # of both operands and the result, where each example has its own
 
 
 class Matrices(NamedTuple):
@@ -97,24 +99,37 @@ def convolve(x: Array, kernel: Array, geometry: Geometry) -> Array:
         return output_from_elements(products, counts, window)[(slice(None), *map(slice, size))]
 
     image = math.prod(counts) * len(matrices) * x.shape[-1] * x.itemsize
-    return blocks.map_over(block, x, blocks.images(x.shape[0], image, OUTPUT_BYTES))
+    return blocks.map_over(block, x, images=blocks.images(image, OUTPUT_BYTES))
 
 
 def kernel(x: Array, y: Array, geometry: Geometry) -> Array:
-    """k[w, i, o] from x[b, n, i] and y[b, t, o], for strides and dilations of 1."""
-    size = y.shape[1:-1]
-    window = geometry.window(x.shape[1:-1], size)
+    """k[g, w, i, o] from x[g, b, n, i] and y[g, b, t, o], for strides and dilations of 1."""
+    size = y.shape[2:-1]
+    window = geometry.window(x.shape[2:-1], size)
     counts = tiles(size, window)
     missing = [(0, t * tile(k) - o, 0) for t, k, o in zip(counts, window, size, strict=True)]
 
-    def block(x: Array, y: Array) -> Array:
+    def elements(x: Array, y: Array) -> Array:
+        groups, batch = x.shape[:2]
+        x, y = (a.reshape(groups * batch, *a.shape[2:]) for a in (x, y))
         x = transform_input(_fill_tiles(x, geometry, size, window), window)
         y = lax.optimization_barrier(lax.pad(y, _as(0, y), ((0, 0, 0), *missing, (0, 0, 0))))
-        return lax.dot_general(x, transform_output(y, window), (((1,), (1,)), ((0,), (0,))))
+        y = transform_output(y, window)
+        x, y = (a.reshape(len(a), groups, -1, a.shape[-1]) for a in (x, y))
+        return lax.dot_general(x, y, (((2,), (2,)), ((0, 1), (0, 1))))
 
     image = math.prod(counts) * ELEMENTS ** len(window) * (x.shape[-1] + y.shape[-1]) * x.itemsize
-    elements = blocks.sum_over(block, x, y, blocks.images(x.shape[0], image, KERNEL_BYTES))
-    return kernel_from_elements(elements, window)
+    if x.shape[0] == 1:
+        one = partial(
+            blocks.sum_over, lambda x, y: elements(x[None], y[None]), images=blocks.images(image, KERNEL_BYTES)
+        )
+        return kernel_from_elements(one(x[0], y[0]), window)
+    if image * x.shape[1] > KERNEL_BYTES:
+        return lax.map(lambda pair: kernel(pair[0][None], pair[1][None], geometry)[0], (x, y))
+    # As for the gradient of each example: many groups of few images, whose kernels are as large as they are.
+    image += ELEMENTS ** len(window) * x.shape[-1] * y.shape[-1] * x.itemsize
+    groups = blocks.images(image * x.shape[1], EXAMPLES_BYTES)
+    return blocks.map_over(lambda x, y: kernel_from_elements(elements(x, y), window), x, y, images=groups)
 
 
 def _fill_tiles(x: Array, geometry: Geometry, size: tuple[int, ...], window: tuple[int, ...]) -> Array:
@@ -148,11 +163,11 @@ def transform_kernel(kernel: Array) -> Array:
 
 
 def kernel_from_elements(elements: Array, window: tuple[int, ...]) -> Array:
-    """The transpose of `transform_kernel`."""
-    kernel = elements.reshape(*[ELEMENTS] * len(window), *elements.shape[1:])
-    for axis in reversed(range(len(window))):
-        matrix = _as(matrices(window[axis]).kernel, kernel)
-        kernel = jnp.moveaxis(jnp.tensordot(matrix, kernel, (0, 0)), 0, axis)
+    """G^T along every axis of elements: [element, g, i, o] -> k[g, w, i, o]; the transpose of `transform_kernel`."""
+    rank = len(window)
+    kernel = elements.reshape(*[ELEMENTS] * rank, *elements.shape[1:])
+    for d in reversed(range(rank)):  # d axes of elements, the groups, and the axes of the window that are done
+        kernel = jnp.stack(_combine(matrices(window[d]).kernel.T, list(kernel)), axis=d + 1)
     return kernel
 
 

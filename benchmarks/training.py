@@ -23,14 +23,14 @@ RESULTS = Path(__file__).parent / "results"
 QUICK_BATCHES = 4
 
 
-def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run what the arguments ask for on so many cores, print the tables, and write them."""
     options = parse(arguments)
     machine.limit_cores(options.threads)
     jax.config.update(
         "jax_num_cpu_devices", options.threads
     )  # over which an ensemble may be split; one trains the rest
-    return run(options)
+    run(options)
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:

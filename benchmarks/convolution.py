@@ -57,7 +57,7 @@ def run(options: argparse.Namespace, save: Callable[[dict[str, Any]], None]) -> 
     began = time.perf_counter()
     side = 256 if options.quick else 2048
     results: dict[str, Any] = {
-        "options": {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()},
+        "options": {name: value for name, value in vars(options).items() if name not in ("out", "compare")},
         "machine": machine.describe(side) | {"copy_gb_per_second": round(machine.copy_rate(side**2), 1)},
         "measurements": [],
     }

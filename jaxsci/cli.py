@@ -120,6 +120,46 @@ class Compare:
 
 
 @dataclass(frozen=True)
+class NewRun:
+    """Where a fit goes."""
+
+    runs: Path = Path("runs")
+    """Folder of all runs."""
+    name: str | None = None
+    """Name of the run; without one a free one is chosen."""
+
+
+@dataclass(frozen=True)
+class FitDimuon:
+    """Mass and width of the Z boson from muon pairs; without --data on 500 collisions of CMS (`jaxsci data fetch collider`)."""
+
+    data: Path | None = None
+    """Your muon pairs: .root, .csv or .npz with `M` in GeV, or E1, px1, py1, pz1, E2, ...; `Q1`, `Q2`, `Run`, `Event`, `Type` are used."""
+    tree: str | None = None
+    """Name of the tree in a ROOT file with several."""
+    window: tuple[float, float] = (60.0, 120.0)
+    """Range of masses in GeV."""
+    radiation: bool = True
+    """Let the muons radiate photons, as quantum electrodynamics predicts; the other shape is fitted for comparison."""
+    scale: float = 1.0
+    """Momentum scale of the detector, by which the masses are divided."""
+    scale_error: float = 0.002
+    """Its relative error; the default is that of CMS in 2010 (JINST 7, P10002)."""
+    simulations: int = 1000
+    """Simulated samples to fit, which test the errors."""
+    seed: int = 1
+    """Of the simulated samples."""
+    place: NewRun = NewRun()
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Fit explicit bases and shapes, with error bars, and write a run folder with a report."""
+
+    task: Annotated[FitDimuon, subcommand("dimuon")]
+
+
+@dataclass(frozen=True)
 class DataList:
     """Data sets that can be fetched, and those that come with the package."""
 
@@ -167,6 +207,7 @@ class Data:
 
 Command = (
     Annotated[Train, subcommand("train")]
+    | Annotated[Fit, subcommand("fit")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Predict, subcommand("predict")]
     | Annotated[Compare, subcommand("compare")]
@@ -218,6 +259,8 @@ def run(command: Any) -> None:
     match command:
         case Train(task=options):
             _train(options)
+        case Fit(task=options):
+            _fit(options)
         case Evaluate():
             with _progress() as report:
                 print(_task_of(command.run).evaluate(command.run, command.data, report))
@@ -249,6 +292,28 @@ def _train(options: TrainTopTagging | TrainImages) -> None:
     print(folder / "report.html")
 
 
+def _fit(options: FitDimuon) -> None:
+    import dataclasses
+
+    from jaxsci.tasks import dimuon
+
+    values = {f.name: getattr(options, f.name) for f in dataclasses.fields(options) if f.name != "place"}
+    values["data"] = options.data or _fetched("collider", "uproot-Zmumu.root")
+    with _progress() as report:
+        folder = dimuon.fit(dimuon.Options(**values), options.place.runs, options.place.name, report)
+    print(folder / "report.html")
+
+
+def _fetched(name: str, file: str) -> Path:
+    from jaxsci.data import download
+
+    return download.find(name, file, folder=_data_folder())
+
+
+def _data_folder() -> Path | None:
+    return Path(os.environ["JAXSCI_DATA"]) if "JAXSCI_DATA" in os.environ else None
+
+
 def _task_of(folder: Path) -> Any:
     from jaxsci.tasks import images, runs, top_tagging
 
@@ -264,12 +329,11 @@ def _task_of(folder: Path) -> Any:
 def _data(action: DataList | DataFetch | DataGenerate) -> None:
     from jaxsci.data import download
 
-    data_folder = Path(os.environ["JAXSCI_DATA"]) if "JAXSCI_DATA" in os.environ else None
     match action:
         case DataList():
-            download.show(data_folder)
+            download.show(_data_folder())
         case DataFetch():
-            for path in download.fetch(action.name, folder=action.folder or data_folder):
+            for path in download.fetch(action.name, folder=action.folder or _data_folder()):
                 print(path)
         case DataGenerate():
             from jaxsci.data.generate import generate_jets

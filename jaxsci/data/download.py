@@ -41,6 +41,11 @@ def _mnist(name: str, size: int, md5: str) -> RemoteFile:
     return RemoteFile(name, f"https://ossci-datasets.s3.amazonaws.com/mnist/{name}", size, f"md5:{md5}")
 
 
+def _github(repository: str, path: str, size: int, sha256: str) -> RemoteFile:
+    """A file of a public repository at a commit: `repository` is owner/name/commit."""
+    return RemoteFile(Path(path).name, f"https://raw.githubusercontent.com/{repository}/{path}", size, f"sha256:{sha256}")
+
+
 CATALOGUE = {
     "top-tagging": DataSet(
         "reference data set of top tagging: 2 million simulated jets at 14 TeV",
@@ -94,6 +99,23 @@ def fetch(name: str, *, folder: Path | None = None, progress: bool = True) -> li
     place = (folder or cache_folder()) / name
     with _bars(progress) as bar:
         return [download(file, place, bar(file)) for file in CATALOGUE[name].files]
+
+
+def find(name: str, file: str, *, folder: Path | None = None) -> Path:
+    """The path of a file of a data set that was fetched before.
+
+    Args:
+        name: of the data set.
+        file: its name.
+        folder: as given to `fetch`.
+
+    Raises:
+        InputError: it is not there.
+    """
+    path = (folder or cache_folder()) / name / file
+    if not path.exists():
+        raise InputError(f"{path}: expected this file, found none; get it with jaxsci data fetch {name}, or give --data")
+    return path
 
 
 def show(folder: Path | None = None) -> None:

@@ -145,7 +145,7 @@ class FitDimuon:
     """Momentum scale of the detector, by which the masses are divided."""
     scale_error: float = 0.002
     """Its relative error; the default is that of CMS in 2010 (JINST 7, P10002)."""
-    simulations: int = 1000
+    simulations: int = 200
     """Simulated samples to fit, which test the errors."""
     seed: int = 1
     """Of the simulated samples."""

@@ -152,7 +152,7 @@ def pull_distributions(pulls: Mapping[str, ArrayLike]) -> Figure:
     Args:
         pulls: by parameter, each [fit].
     """
-    figure = style.figure(2.6)
+    figure = style.figure(2.8)
     panels = figure.subplots(1, len(pulls), sharey=True, squeeze=False)[0]
     edges = np.linspace(-4, 4, 33)
     for axes, (name, values) in zip(panels, pulls.items(), strict=True):
@@ -165,5 +165,6 @@ def pull_distributions(pulls: Mapping[str, ArrayLike]) -> Figure:
         axes.set_title(f"{style.literal(name)}\n{words}", fontsize=8.5)
         axes.set(xlabel="pull", xlim=(-4, 4))
     panels[0].set(ylabel="density")
-    panels[-1].legend(loc="upper right", fontsize=7)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2)
     return figure

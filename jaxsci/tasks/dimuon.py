@@ -38,7 +38,7 @@ class Options:
     # The momentum scale of the detector is 1 within 0.2 %, CMS Collaboration 2012, JINST 7, P10002 (2010 data, muons from Z decays).
     scale: float = 1.0
     scale_error: float = 0.002
-    simulations: int = 1000
+    simulations: int = 200
     seed: int = 1
 
 
@@ -129,7 +129,7 @@ def starting_point(shape: shapes.Config, mass: np.ndarray) -> Params:
     return {**start, "mass": jnp.asarray(np.median(mass), start["mass"].dtype)}
 
 
-def simulate(options: Options, fitted: LikelihoodFit, events: int, report: Report, portion: int = 100) -> dict[str, np.ndarray]:
+def simulate(options: Options, fitted: LikelihoodFit, events: int, report: Report, portion: int = 50) -> dict[str, np.ndarray]:
     """Fit simulated samples of the fitted shape, many as one program; the pull (fitted - true) / error of each, by parameter.
 
     A fit that ends at no minimum has NaN.
@@ -154,7 +154,7 @@ def simulate(options: Options, fitted: LikelihoodFit, events: int, report: Repor
     for first in range(0, options.simulations, portion):
         report("simulated fits", first / options.simulations, "")
         masses = np.interp(rng.uniform(size=(portion, events)) * cumulative[-1], cumulative, grid)
-        parts.append(pulls(jnp.asarray(masses)))
+        parts.append(jax.tree.map(np.asarray, pulls(jnp.asarray(masses))))
     report("simulated fits", 1.0, f"{options.simulations} fits")
     names = SHAPE_PARAMETERS if parts else ()
     return {name: np.concatenate([part[name] for part in parts])[: options.simulations] for name in names}

@@ -83,10 +83,14 @@ def least_squares(
     def inverse(b: Array) -> Array:
         return jax.lax.custom_linear_solve(normal, b, solve, symmetric=True)
 
-    right = matrix.T @ (weight * y).reshape(-1)
-    # The second solve removes the rounding of the first, which is that of the squared condition number.
-    first = jax.lax.stop_gradient(solve(None, right))
-    solution = first + inverse(right - normal(first))
+    def downhill(a: Array) -> Array:
+        """F^T W (y - F a) - P a, half of minus the gradient: 0 at the solution."""
+        rise = matrix.T @ (weight.reshape(-1) * (y.reshape(-1) - matrix @ a))
+        return rise if penalty is None else rise - penalty * a
+
+    # A first solution has the rounding of the squared condition number; its residual, taken on the data, corrects that.
+    first = jax.lax.stop_gradient(solve(None, downhill(jnp.zeros_like(vector))))
+    solution = first + inverse(downhill(first))
     covariance = jax.vmap(inverse)(jnp.eye(vector.size, dtype=vector.dtype))
     residual = jnp.where(present, y - (matrix @ solution).reshape(y.shape), jnp.zeros_like(y))
     effective = vector.size - (0 if penalty is None else jnp.sum(penalty * jnp.diagonal(covariance)))

@@ -142,3 +142,21 @@ def _spread(path: Path, values: np.ndarray, pixels: np.ndarray, header: Any) -> 
         raise InputError(f"{path}: expected numbers of pixels of the map's NSIDE, got NSIDE {nside}; mend the header")
     whole[pixels] = values
     return whole
+
+
+def degrade(values: np.ndarray, nside: int, *, least: float = 0.5) -> np.ndarray:
+    """A map in RING order averaged to a coarser nside, over what was seen of each pixel; NaN where that is less than a part `least`.
+
+    Raises:
+        InputError: the map is coarser than `nside`.
+    """
+    fine = healpix.nside_of(values.size)
+    if fine < nside:
+        raise InputError(f"HEALPix map: expected nside {nside} or finer, got {fine}; choose a lower --nside")
+    children = values[healpix.ring_of_nested(fine)].reshape(12 * nside**2, -1)
+    seen = np.isfinite(children).mean(1) >= least
+    nested = np.full(len(children), np.nan)
+    nested[seen] = np.nanmean(children[seen], axis=1)
+    ring = np.empty_like(nested)
+    ring[healpix.ring_of_nested(nside)] = nested
+    return ring

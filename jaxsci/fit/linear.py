@@ -43,7 +43,7 @@ def predictions(apply: Callable[[Params, Inputs], Array], x: Inputs) -> Forward:
 
 
 def least_squares(
-    forward: Forward, y: Array, weight: Array, *, like: Params, precision: Params | Array | float | None = None
+    design: Forward | Array, y: Array, weight: Array, *, like: Params, precision: Params | Array | float | None = None
 ) -> LinearFit:
     """Minimise sum_i w_i (y_i - (F a)_i)^2 + sum_j P_j a_j^2 by a QR decomposition: for up to a few thousand parameters.
 
@@ -52,18 +52,24 @@ def least_squares(
     numbers inside a compiled program: call `require_determined` on the result.
 
     Args:
-        forward: the linear (or affine) map F from parameters to predictions, such as `predictions(model.apply, x)` or a synthesis.
+        design: F as a matrix [measurement, parameter], its columns in the order of `parameters.names`; or as the linear (or affine)
+            function from parameters to predictions, such as `predictions(model.apply, x)` or a synthesis.
         y: the measurements, the shape of the predictions; anything, NaN included, where the weight is 0.
         weight: 1 / sigma^2, like y; 0 masks.
         like: parameters whose structure, shapes and dtype the solution takes; the values are not used.
         precision: P_j >= 0, a number or in the structure of `like`; None: no penalty.
 
     Raises:
-        InputError: `forward` is not linear, or there are fewer measurements than parameters and no penalty.
+        InputError: the design is not linear, or there are fewer measurements than parameters and no penalty.
     """
     vector, unravel = as_vector(like)
-    forward, present, y, weight = prepared(forward, y, weight, like)
-    matrix = jax.vmap(lambda e: forward(unravel(e)).reshape(-1), out_axes=1)(jnp.eye(vector.size, dtype=vector.dtype))
+    if callable(design):
+        forward, present, y, weight = prepared(design, y, weight, like)
+        columns = jax.vmap(lambda e: forward(unravel(e)).reshape(-1), out_axes=1)
+        matrix = columns(jnp.eye(vector.size, dtype=vector.dtype))
+    else:
+        chex.assert_shape(design, (y.size, vector.size))
+        matrix, present, y, weight = design, *masked(y, weight)
     penalty = None if precision is None else as_vector(spread(precision, like))[0]
     if penalty is None and matrix.shape[0] < matrix.shape[1]:
         raise InputError(
@@ -128,12 +134,19 @@ def prepared(forward: Forward, y: Array, weight: Array, like: Params) -> tuple[F
     _require_linear(forward, like)
     chex.assert_equal_shape([y, weight, jax.eval_shape(forward, like)])
     origin = jax.tree.map(jnp.zeros_like, like)
-    present = weight > 0
+    present, y, weight = masked(y, weight)
 
     def linear(params: Params) -> Array:
         return jax.jvp(forward, (origin,), (params,))[1]
 
-    return linear, present, jnp.where(present, y - forward(origin), 0.0), jnp.where(present, weight, 0.0)
+    return linear, present, jnp.where(present, y - forward(origin), 0.0), weight
+
+
+def masked(y: Array, weight: Array) -> tuple[Array, Array, Array]:
+    """Which measurements count, and the values and weights with zeros for the others."""
+    chex.assert_equal_shape([y, weight])
+    present = weight > 0
+    return present, jnp.where(present, y, 0.0), jnp.where(present, weight, 0.0)
 
 
 def _require_linear(forward: Forward, like: Params) -> None:

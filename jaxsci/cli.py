@@ -153,10 +153,56 @@ class FitDimuon:
 
 
 @dataclass(frozen=True)
+class FitCmb:
+    """The microwave sky in spherical harmonics, its spectrum and peaks; without --data that of WMAP (`jaxsci data fetch sphere`)."""
+
+    data: Path | None = None
+    """Your HEALPix map: .fits, or .npz with `map` [pixel]."""
+    mask: Path | None = None
+    """Mask of the same nside, 1 where the map is used; default: that of WMAP for its map, none for yours."""
+    unit: Literal["uK", "mK", "K"] | None = None
+    """Unit of a map that does not say it."""
+    noise: float = 6.0
+    """Noise of a pixel in μK at nside 32 or the map's, if coarser; the default is that of WMAP's W band, from its polarisation."""
+    lmax: int = 48
+    """Highest degree of the coefficients."""
+    free: int = 4
+    """Degrees up to this one have no prior."""
+    simulations: int = 200
+    """Simulated skies, for the errors of the spectrum."""
+    model: Literal["harmonics", "dense"] = "harmonics"
+    """dense: fit a dense network to the same sky as well, and compare."""
+    epochs: int = 300
+    """Of the network."""
+    seed: int = 1
+    """Of the simulated skies, the split of the pixels and the network."""
+    place: NewRun = NewRun()
+
+
+@dataclass(frozen=True)
+class FitEarth:
+    """The relief of the Earth in spherical harmonics; without --data to degree 300 (`jaxsci data fetch sphere`)."""
+
+    data: Path | None = None
+    """Your coefficients, 4 pi normalised without Condon-Shortley phase: rows l m C S (.msl, .txt, .csv), or .npz with C and S [l, m]."""
+    grid: Path | None = None
+    """Heights in km of 180 x 360 cells, north first, from 180 degrees west, to be fitted; default: that of the data set, without --data."""
+    lmax: int = 300
+    """Highest degree to use."""
+    grid_lmax: int = 120
+    """Highest degree of the fit to the grid."""
+    place: NewRun = NewRun()
+
+
+@dataclass(frozen=True)
 class Fit:
     """Fit explicit bases and shapes, with error bars, and write a run folder with a report."""
 
-    task: Annotated[FitDimuon, subcommand("dimuon")]
+    task: (
+        Annotated[FitCmb, subcommand("cmb")]
+        | Annotated[FitEarth, subcommand("earth")]
+        | Annotated[FitDimuon, subcommand("dimuon")]
+    )
 
 
 @dataclass(frozen=True)
@@ -292,16 +338,38 @@ def _train(options: TrainTopTagging | TrainImages) -> None:
     print(folder / "report.html")
 
 
-def _fit(options: FitDimuon) -> None:
+def _fit(options: FitCmb | FitEarth | FitDimuon) -> None:
     import dataclasses
 
-    from jaxsci.tasks import dimuon
+    from jaxsci.tasks import cmb, dimuon, earth
 
+    task: Any = {FitCmb: cmb, FitEarth: earth, FitDimuon: dimuon}[type(options)]
     values = {f.name: getattr(options, f.name) for f in dataclasses.fields(options) if f.name != "place"}
-    values["data"] = options.data or _fetched("collider", "uproot-Zmumu.root")
     with _progress() as report:
-        folder = dimuon.fit(dimuon.Options(**values), options.place.runs, options.place.name, report)
+        folder = task.fit(task.Options(**values | _files(options)), options.place.runs, options.place.name, report)
     print(folder / "report.html")
+
+
+def _files(options: FitCmb | FitEarth | FitDimuon) -> dict[str, Any]:
+    """The files of a fit: the user's own, or those of the data sets."""
+    match options:
+        case FitCmb():
+            planck = "COM_PowerSpect_CMB-{}_R3.01.txt".format
+            theory = _fetched("sphere", planck("base-plikHM-TTTEEE-lowl-lowE-lensing-minimum-theory"))
+            files: dict[str, Any] = {"theory": theory, "planck": _fetched("sphere", planck("TT-full"))}
+            if options.data is None:
+                files["data"] = _fetched("sphere", "wmap_band_iqumap_r9_7yr_W_v4_udgraded32.fits")
+                files["mask"] = options.mask or _fetched(
+                    "sphere", "wmap_temperature_analysis_mask_r9_7yr_v4_udgraded32.fits"
+                )
+                files["unit"] = "mK"  # which the file does not say
+            return files
+        case FitEarth() if options.data is None:
+            grid = options.grid or _fetched("sphere", "earth_topo_180x360.dat.gz")
+            return {"data": _fetched("sphere", "earth_srtmp300.msl"), "grid": grid}
+        case FitDimuon() if options.data is None:
+            return {"data": _fetched("collider", "uproot-Zmumu.root")}
+    return {}
 
 
 def _fetched(name: str, file: str) -> Path:

@@ -25,11 +25,15 @@ def read(path: str | Path, *, tree: str | None = None) -> dict[str, np.ndarray]:
     with reading(path, "a table in .root, .csv or .npz") as path:
         readers = {".root": lambda p: _root(p, tree), ".csv": _csv, ".npz": _npz}
         if path.suffix not in readers:
-            raise InputError(f"{path}: expected a file {', '.join(SUFFIXES)}, got {path.suffix or 'no suffix'}; convert it")
+            raise InputError(
+                f"{path}: expected a file {', '.join(SUFFIXES)}, got {path.suffix or 'no suffix'}; convert it"
+            )
         columns = {name: _tidy(np.asarray(column)) for name, column in readers[path.suffix](path).items()}
     lengths = {len(column) for column in columns.values()}
     if len(lengths) != 1:
-        raise InputError(f"{path}: expected columns of one length, got lengths {sorted(lengths)}; write one array [row] a column")
+        raise InputError(
+            f"{path}: expected columns of one length, got lengths {sorted(lengths)}; write one array [row] a column"
+        )
     if lengths == {0}:
         raise InputError(f"{path}: expected rows, got a table without any; check how it was written")
     return columns
@@ -49,7 +53,9 @@ def require(path: str | Path, columns: dict[str, np.ndarray], names: Sequence[st
 
 def _tidy(column: np.ndarray) -> np.ndarray:
     if column.ndim != 1:
-        raise InputError(f"columns [row] of one number each are expected, got one of shape {column.shape}; leave it out")
+        raise InputError(
+            f"columns [row] of one number each are expected, got one of shape {column.shape}; leave it out"
+        )
     if column.dtype.kind in "biu":
         return column.astype(np.int64)
     return column.astype(np.float64) if column.dtype.kind == "f" else column.astype(str)
@@ -61,7 +67,9 @@ def _csv(path: Path) -> dict[str, np.ndarray]:
     head, body = [name.strip() for name in rows[0]], rows[1:]
     for number, row in enumerate(body, start=2):
         if len(row) != len(head):
-            raise InputError(f"{path}: expected {len(head)} entries a line, got {len(row)} in line {number}; mend that line")
+            raise InputError(
+                f"{path}: expected {len(head)} entries a line, got {len(row)} in line {number}; mend that line"
+            )
     return {name: _numbers([row[i].strip() for row in body]) for i, name in enumerate(head)}
 
 
@@ -86,7 +94,9 @@ def _root(path: Path, tree: str | None) -> dict[str, np.ndarray]:
     try:
         import uproot
     except ImportError as error:
-        raise InputError(f"{path}: reading ROOT files needs uproot; pip install 'jaxsci[root]', or convert to .csv") from error
+        raise InputError(
+            f"{path}: reading ROOT files needs uproot; pip install 'jaxsci[root]', or convert to .csv"
+        ) from error
     try:
         file = uproot.open(path)
     except ValueError as error:  # not a ROOT file at all
@@ -100,5 +110,7 @@ def _root(path: Path, tree: str | None) -> dict[str, np.ndarray]:
             raise InputError(f"{path}: expected a tree {tree}, found {', '.join(trees) or 'none'}; name one of these")
         chosen = file[tree or trees[0]]
         if chosen.num_entries == 0:
-            raise InputError(f"{path}: expected rows, but the tree {tree or trees[0]} is empty; check how it was written")
+            raise InputError(
+                f"{path}: expected rows, but the tree {tree or trees[0]} is empty; check how it was written"
+            )
         return {str(name): column for name, column in chosen.arrays(library="np").items()}

@@ -52,11 +52,15 @@ def read(path: str | Path, *, tree: str | None = None) -> Dimuons:
         chosen = _one_an_event(table, chosen)
         selection.append("one pair a collision, of the largest pT1 + pT2")
     if chosen.size == 0:
-        raise InputError(f"{path}: expected muon pairs with {', '.join(selection)}, none of {rows} rows is one; check the columns")
+        raise InputError(
+            f"{path}: expected muon pairs with {', '.join(selection)}, none of {rows} rows is one; check the columns"
+        )
     bad = ~(np.isfinite(mass[chosen]) & (mass[chosen] > 0))
     if bad.any():
         row = int(chosen[bad.argmax()])
-        raise InputError(f"{path}: expected positive masses in GeV, got {mass[row]} in row {row} (counted from 0); remove it")
+        raise InputError(
+            f"{path}: expected positive masses in GeV, got {mass[row]} in row {row} (counted from 0); remove it"
+        )
     return Dimuons(mass[chosen], rows, tuple(selection))
 
 

@@ -41,9 +41,11 @@ def _mnist(name: str, size: int, md5: str) -> RemoteFile:
     return RemoteFile(name, f"https://ossci-datasets.s3.amazonaws.com/mnist/{name}", size, f"md5:{md5}")
 
 
-def _github(repository: str, path: str, size: int, sha256: str) -> RemoteFile:
+def _github(repository: str, path: str, size: int, sha256: str, name: str = "") -> RemoteFile:
     """A file of a public repository at a commit: `repository` is owner/name/commit."""
-    return RemoteFile(Path(path).name, f"https://raw.githubusercontent.com/{repository}/{path}", size, f"sha256:{sha256}")
+    return RemoteFile(
+        name or Path(path).name, f"https://raw.githubusercontent.com/{repository}/{path}", size, f"sha256:{sha256}"
+    )
 
 
 def _planck(name: str, size: int, sha256: str) -> RemoteFile:
@@ -105,10 +107,18 @@ CATALOGUE = {
                 "examples/ExampleDataFiles/srtmp300.msl",
                 2_243_364,
                 "e67771197c1f8b08087e6023947e0029a8653034c7950524c7f6b55a50016385",
+                name="earth_srtmp300.msl",
+            ),
+            _github(
+                "SHTOOLS/SHTOOLS/d9c5910c341e8f8a92c1288563b2335ee55ecee2",
+                "examples/python/ClassInterface/topo.dat.gz",
+                97_973,
+                "7b31c8215035f379c8bf6c09c56171d007cbc5fa45f87ec41d2163a3ae5deb00",
+                name="earth_topo_180x360.dat.gz",
             ),
         ),
         "public domain (WMAP, NASA/LAMBDA), ESA (Planck), BSD-3-Clause (SHTOOLS)",
-        "N. Jarosik et al., Astrophys. J. Suppl. 192 (2011) 14; Planck Collaboration, Astron. Astrophys. 641 (2020) A5; M. Wieczorek, SHTOOLS",
+        "N. Jarosik et al., Astrophys. J. Suppl. 192 (2011) 14; Planck Collaboration, Astron. Astrophys. 641 (2020) A5; SHTOOLS",
     ),
     "mnist": DataSet(
         "MNIST: 70,000 images of handwritten digits",
@@ -167,7 +177,9 @@ def find(name: str, file: str, *, folder: Path | None = None) -> Path:
     """
     path = (folder or cache_folder()) / name / file
     if not path.exists():
-        raise InputError(f"{path}: expected this file, found none; get it with jaxsci data fetch {name}, or give --data")
+        raise InputError(
+            f"{path}: expected this file, found none; get it with jaxsci data fetch {name}, or give --data"
+        )
     return path
 
 

@@ -58,7 +58,11 @@ def _open(path: Path) -> str:
 
 
 def _text(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    lines = [line.replace(",", " ").split() for line in _open(path).splitlines() if line.strip() and line.strip()[0] not in "#l"]
+    lines = [
+        line.replace(",", " ").split()
+        for line in _open(path).splitlines()
+        if line.strip() and line.strip()[0] not in "#l"
+    ]
     try:
         table = np.array([line[:4] for line in lines], np.float64)
     except ValueError as error:
@@ -68,7 +72,9 @@ def _text(path: Path) -> tuple[np.ndarray, np.ndarray]:
     degree, order = table[:, 0].astype(int), table[:, 1].astype(int)
     lmax = int(degree.max())
     if len(table) != (lmax + 1) * (lmax + 2) // 2 or (order > degree).any() or (order < 0).any():
-        raise InputError(f"{path}: expected all degrees and orders 0 <= m <= l to l = {lmax}, got {len(table):,} rows; complete it")
+        raise InputError(
+            f"{path}: expected all degrees and orders 0 <= m <= l to l = {lmax}, got {len(table):,} rows; complete it"
+        )
     cosine, sine = np.zeros((2, lmax + 1, lmax + 1))
     cosine[degree, order], sine[degree, order] = table[:, 2], table[:, 3]
     return cosine, sine

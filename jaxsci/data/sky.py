@@ -53,7 +53,9 @@ def read_map(path: str | Path, *, column: int | str = 0) -> SkyMap:
         ring[healpix.ring_of_nested(nside)] = values
         values = ring
     elif ordering != "RING":
-        raise InputError(f"{path}: expected the ORDERING RING or NESTED, got {ordering or 'none'}; write it into the header")
+        raise InputError(
+            f"{path}: expected the ORDERING RING or NESTED, got {ordering or 'none'}; write it into the header"
+        )
     return SkyMap(values, nside, unit)
 
 
@@ -68,7 +70,9 @@ def read_mask(path: str | Path, nside: int) -> np.ndarray:
         raise InputError(f"{path}: expected a mask of nside {nside} as the map, got {mask.nside}; degrade one of them")
     keep = mask.values > 0.5
     if not keep.any():
-        raise InputError(f"{path}: expected a mask that leaves some pixels (value 1), but it removes everything; invert it?")
+        raise InputError(
+            f"{path}: expected a mask that leaves some pixels (value 1), but it removes everything; invert it?"
+        )
     return keep
 
 
@@ -82,7 +86,9 @@ def in_microkelvin(sky: SkyMap, source: str | Path, unit: str | None = None) -> 
     for suffix in _CMB_SUFFIXES:
         name = name.removesuffix(suffix)
     if name not in MICROKELVIN:
-        raise InputError(f"{source}: expected a temperature in uK, mK or K, got {name or 'no unit'}; give it with --unit")
+        raise InputError(
+            f"{source}: expected a temperature in uK, mK or K, got {name or 'no unit'}; give it with --unit"
+        )
     return sky.values * MICROKELVIN[name]
 
 
@@ -95,7 +101,11 @@ def read_spectrum(path: str | Path) -> np.ndarray:
     with reading(path, "a table of numbers") as path:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
         try:
-            rows = [list(map(float, line.split())) for line in lines if line.strip() and line.split()[0] not in ("#", "l", "L")]
+            rows = [
+                list(map(float, line.split()))
+                for line in lines
+                if line.strip() and line.split()[0] not in ("#", "l", "L")
+            ]
             return np.array(rows, np.float64)
         except ValueError as error:
             raise InputError(f"{path}: expected a table of numbers, but {error}; download it again") from error
@@ -104,8 +114,12 @@ def read_spectrum(path: str | Path) -> np.ndarray:
 def _npz(path: Path) -> tuple[np.ndarray, str, str]:
     with np.load(path, allow_pickle=False) as file:
         if "map" not in file.files:
-            raise InputError(f"{path}: expected an array map [pixel], found {', '.join(file.files) or 'none'}; rename it")
-        ordering, unit = (str(file[name]) if name in file.files else default for name, default in (("ordering", "RING"), ("unit", "")))
+            raise InputError(
+                f"{path}: expected an array map [pixel], found {', '.join(file.files) or 'none'}; rename it"
+            )
+        ordering, unit = (
+            str(file[name]) if name in file.files else default for name, default in (("ordering", "RING"), ("unit", ""))
+        )
         return file["map"].astype(np.float64).ravel(), ordering.upper(), unit
 
 
@@ -113,7 +127,9 @@ def _fits(path: Path, column: int | str) -> tuple[np.ndarray, str, str]:
     try:
         from astropy.io import fits
     except ImportError as error:
-        raise InputError(f"{path}: reading FITS files needs astropy; pip install 'jaxsci[sky]', or save the map as .npz") from error
+        raise InputError(
+            f"{path}: reading FITS files needs astropy; pip install 'jaxsci[sky]', or save the map as .npz"
+        ) from error
     with fits.open(path, memmap=False) as file:
         table = next((unit for unit in file if isinstance(unit, fits.BinTableHDU)), None)
         if table is None:

@@ -1,8 +1,8 @@
 """Maximum likelihood: the terms of one measurement, their sum, its minimum with errors from the Hessian and from profile scans.
 
-    loss = objective(shape.apply, log_density)                # or gaussian, poisson: jaxsci.losses
-    fit = minimise(total(loss, data), start)                  # parameters, covariance
-    scans = profiles(total(loss, data), fit, ["mass"])        # 2 (L - L_min), minimised over all others
+loss = objective(shape.apply, log_density)                # or gaussian, poisson: jaxsci.losses
+fit = minimise(total(loss, data), start)                  # parameters, covariance
+scans = profiles(total(loss, data), fit, ["mass"])        # 2 (L - L_min), minimised over all others
 """
 
 from collections.abc import Callable, Sequence
@@ -55,7 +55,7 @@ def log_density(output: Array, _: Array) -> Array:
 
 
 def total(loss: LossFn, data: Batch) -> Function:
-    """The sum over the data, each weighted, of a loss that is their weighted mean: a negative log-likelihood as a function of parameters."""
+    """The weighted sum over the data of a loss that is their weighted mean: a negative log-likelihood of the parameters."""
     return lambda params: loss(params, data)[0] * jnp.sum(data.weight)
 
 

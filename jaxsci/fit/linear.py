@@ -34,7 +34,9 @@ class LinearFit(NamedTuple):
     chi2: Array  # at the solution, without the penalty
     dof: Array  # measurements of weight > 0 minus the effective number of parameters, n - sum_j P_j cov_jj
     pulls: Array  # (y - F a) / sigma, like y; 0 where masked
-    inflation: Array  # [parameter], variance over that of a parameter fitted alone; infinite if the data do not determine it
+    inflation: (
+        Array  # [parameter], variance over that of a parameter fitted alone; infinite if the data do not determine it
+    )
 
 
 def predictions(apply: Callable[[Params, Inputs], Array], x: Inputs) -> Forward:
@@ -160,6 +162,7 @@ def _require_linear(forward: Forward, like: Params) -> None:
 
 
 def root(weight: Array) -> Array:
+    """The square root, with the slope 0 at 0."""
     positive = weight > 0  # the slope of the square root at 0 is infinite
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, weight, jnp.ones_like(weight))), jnp.zeros_like(weight))
 

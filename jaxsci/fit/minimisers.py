@@ -22,7 +22,9 @@ class _State(NamedTuple):
     distance: Array  # expected decrease by the next step
 
 
-def newton(function: Callable[[Array], Array], start: Array, *, iterations: int = 100, tolerance: float = 1e-6) -> Array:
+def newton(
+    function: Callable[[Array], Array], start: Array, *, iterations: int = 100, tolerance: float = 1e-6
+) -> Array:
     """Damped Newton steps a <- a - (|H| + mu D)^(-1) g with the exact Hessian: for a handful of parameters.
 
     |H| has the absolute eigenvalues of the Hessian in units of its diagonal D, so that saddle points repel and the scales of the
@@ -69,7 +71,9 @@ def _shrunk(damping: Array) -> Array:
     return jnp.where(damping > 1e-3, damping / 10, 0.0)
 
 
-def lbfgs(function: Callable[[Array], Array], start: Array, *, iterations: int = 1000, tolerance: float = 1e-5) -> Array:
+def lbfgs(
+    function: Callable[[Array], Array], start: Array, *, iterations: int = 1000, tolerance: float = 1e-5
+) -> Array:
     """optax's L-BFGS with its zoom line search, until the norm of the gradient falls below `tolerance` times its first."""
     optimizer = optax.lbfgs()
     value_and_gradient = optax.value_and_grad_from_state(function)

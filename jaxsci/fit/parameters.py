@@ -20,7 +20,9 @@ def as_vector(params: Params) -> tuple[Array, Callable[[Array], Params]]:
     """
     dtypes = {jnp.dtype(leaf.dtype).name for leaf in map(jnp.asarray, jax.tree.leaves(params))}
     if len(dtypes) != 1 or not jnp.issubdtype(dtypes.copy().pop(), jnp.floating):
-        raise InputError(f"parameters of a fit: expected real numbers of one floating type, got {', '.join(sorted(dtypes))}")
+        raise InputError(
+            f"parameters of a fit: expected real numbers of one floating type, got {', '.join(sorted(dtypes))}"
+        )
     return ravel_pytree(params)
 
 

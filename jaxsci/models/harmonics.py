@@ -90,10 +90,62 @@ def legendre(z: Array, lmax: int) -> Array:
         return (new, last), new
 
     zero = jnp.zeros(lmax + 1, z.dtype)
-    rows = tuple(jnp.asarray(np.nan_to_num(c), z.dtype) for c in (a, b, on))
-    return jax.lax.scan(rise, (zero, zero), rows)[1]
+    first, second, start = (jnp.asarray(np.nan_to_num(c), z.dtype) for c in (a, b, on))
+    return jax.lax.scan(rise, (zero, zero), (first, second, start))[1]
 
 
 def vectors(theta: np.ndarray, phi: np.ndarray) -> np.ndarray:
     """Unit vectors [..., 3] of colatitudes and longitudes in radians."""
     return np.stack([np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)], axis=-1)
+
+
+def on_rings(cosine: Array, sine: Array, z: Array, longitudes: int) -> Array:
+    """Sum of harmonics on circles of latitude: sum_lm P_lm(z) (C_lm cos m phi + S_lm sin m phi), the P_lm of `legendre`.
+
+    Args:
+        cosine: C [l, m].
+        sine: S [l, m].
+        z: sine of the latitude of each circle, [circle].
+        longitudes: number of points on a circle, at phi = 2 pi k / longitudes; more than 2 lmax.
+
+    Returns:
+        [circle, longitude].
+    """
+    lmax = cosine.shape[0] - 1
+    chex.assert_equal_shape([cosine, sine])
+
+    def waves(z: Array) -> Array:
+        """The amplitude of each exp(i m phi) on one circle, halved for m > 0 as `irfft` has it."""
+        p = legendre(z, lmax) * sine_power(z, lmax)[None, :]
+        half = jnp.where(jnp.arange(lmax + 1) > 0, 0.5, 1.0).astype(z.dtype)
+        return jax.lax.complex(half * jnp.sum(p * cosine, axis=0), -half * jnp.sum(p * sine, axis=0))
+
+    amplitudes = jax.lax.map(waves, z, batch_size=16)
+    return longitudes * jnp.fft.irfft(amplitudes, n=longitudes, axis=1)
+
+
+def from_rings(values: Array, z: Array, weights: Array, lmax: int) -> tuple[Array, Array]:
+    """C and S [l, m] of the convention of `on_rings` by quadrature over the circles: exact at Gauss-Legendre nodes, lmax + 1 or more.
+
+    Args:
+        values: [circle, longitude], with more than 2 lmax longitudes.
+        z: sine of the latitude of each circle, [circle].
+        weights: of the quadrature in z, [circle]; their sum is 2.
+        lmax: the highest degree.
+    """
+    waves = jnp.fft.rfft(values, axis=1)[:, : lmax + 1] * (2 * np.pi / values.shape[1])
+
+    def add(total: Array, row: tuple[Array, Array, Array]) -> tuple[Array, None]:
+        z, weight, wave = row
+        p = legendre(z, lmax) * (weight * sine_power(z, lmax))[None, :]
+        return total + jnp.stack([p * jnp.real(wave)[None, :], -p * jnp.imag(wave)[None, :]]), None
+
+    twice = jnp.where(jnp.arange(lmax + 1) > 0, 2.0, 1.0).astype(z.dtype)[None, :]
+    total, _ = jax.lax.scan(add, jnp.zeros((2, lmax + 1, lmax + 1), z.dtype), (z, weights, waves))
+    return total[0] * twice, total[1] * twice
+
+
+def sine_power(z: Array, lmax: int) -> Array:
+    """sin^m theta [m]; 0 where it is below the smallest number."""
+    root = jnp.sqrt((1 - z) * (1 + z))
+    return root ** jnp.arange(lmax + 1)

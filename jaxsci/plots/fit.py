@@ -56,8 +56,10 @@ def measured(
         InputError: no measurement, or pulls of another number.
     """
     x = np.asarray(points.x, np.float64)
-    if x.size == 0 or (pulls is not None and np.shape(pulls) != x.shape):
-        raise InputError(f"fit: expected measurements [point] with a pull each, got {np.shape(x)} and {np.shape(pulls)}")
+    if x.size == 0 or (pulls is not None and np.asarray(pulls).shape != x.shape):
+        raise InputError(
+            f"fit: expected measurements [point] with a pull each, got {x.shape} and {np.asarray(pulls).shape}"
+        )
     figure = style.figure(4.8 if pulls is not None else 3.8)
     if pulls is None:
         axes = figure.subplots()
@@ -81,7 +83,9 @@ def measured(
 
 def draw_curve(axes: Axes, name: str, curve: Curve, index: int) -> None:
     """A curve with its band, in colour number `index`; the first is the strongest."""
-    axes.plot(curve.x, curve.y, "-" if index == 0 else "--", color=style.colour(index), label=style.literal(name), zorder=3)
+    axes.plot(
+        curve.x, curve.y, "-" if index == 0 else "--", color=style.colour(index), label=style.literal(name), zorder=3
+    )
     if curve.lower is not None and curve.upper is not None:
         axes.fill_between(curve.x, curve.lower, curve.upper, color=style.colour(index), alpha=0.25, linewidth=0)
 

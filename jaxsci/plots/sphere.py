@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, ScalarFormatter
 from numpy.typing import ArrayLike
 
 from jaxsci.errors import InputError
@@ -91,23 +92,36 @@ def spectrum(
     if break_at is None:
         panels: list[Axes] = [figure.subplots()]
     else:
-        panels = list(figure.subplots(1, 2, sharey=True, gridspec_kw={"width_ratios": [1, 2.2], "wspace": 0.0}))
-        figure.get_layout_engine().set(w_pad=0.0, wspace=0.0)  # type: ignore[union-attr]
-    for axes in panels:
+        panels = list(figure.subplots(1, 2, sharey=True, width_ratios=[1, 2.2]))
+    x = np.asarray(points.x, np.float64)
+    sides = [np.full(x.shape, True)] if break_at is None else [x < break_at, x >= break_at]
+    for axes, side in zip(panels, sides, strict=True):
         for i, (name, curve) in enumerate(curves.items()):
             draw_curve(axes, name, curve, i)
-        draw_points(axes, points)
+        half = None if points.half_width is None else np.asarray(points.half_width)[side]
+        draw_points(
+            axes, Points(x[side], np.asarray(points.y)[side], np.asarray(points.error)[..., side], half, points.label)
+        )
     if break_at is not None:
-        x = np.asarray(points.x, np.float64)
         panels[0].set(xscale="log", xlim=(max(1.5, x.min() * 0.9), break_at))
+        panels[0].set_xticks([t for t in (2, 5, 10, 20, 50, 100) if t < break_at])
+        panels[0].xaxis.set_major_formatter(ScalarFormatter())
+        panels[0].xaxis.set_minor_formatter(NullFormatter())
         panels[1].set(xlim=(break_at, 1.01 * x.max()))
         panels[1].spines["left"].set_color("#c0c0c0")
         panels[1].tick_params(axis="y", length=0)
     for number, mark in enumerate(marks, start=1):
         axes = panels[-1]
-        axes.errorbar(mark.degree, mark.height * 1.07, xerr=mark.error, fmt="v", color=style.colour(1), markersize=5, zorder=6)
+        axes.errorbar(
+            mark.degree, mark.height * 1.07, xerr=mark.error, fmt="v", color=style.colour(1), markersize=5, zorder=6
+        )
         axes.annotate(
-            f"{number}", (mark.degree, mark.height * 1.07), (0, 6), textcoords="offset points", ha="center", color=style.colour(1)
+            f"{number}",
+            (mark.degree, mark.height * 1.07),
+            (0, 6),
+            textcoords="offset points",
+            ha="center",
+            color=style.colour(1),
         )
     top = float(np.nanmax([np.nanmax(np.asarray(points.y)), *(np.nanmax(np.asarray(c.y)) for c in curves.values())]))
     panels[0].set(ylabel=ylabel, ylim=(0, 1.25 * top))

@@ -82,14 +82,21 @@ def _fit(options: Options, root: Path, name: str | None, report: Report) -> Path
     report("reading the sky", 1.0, f"nside {seen.nside}, {seen.keep.mean():.0%} of the sky")
     report("coefficients", 0.0, "")
     fitted = sky_fit.coefficients(seen, theory, options.lmax, options.free)
-    require_determined(fitted, [f"a_{l},{m}" for l, m in zip(harmonics.degrees(options.lmax), harmonics.orders(options.lmax), strict=True)])
+    pairs = zip(harmonics.degrees(options.lmax), harmonics.orders(options.lmax), strict=True)
+    require_determined(fitted, [f"a_{degree},{order}" for degree, order in pairs])
     report("coefficients", 1.0, f"{fitted.inflation.size:,}, χ²/dof {float(fitted.chi2 / fitted.dof):.2f}")
     powers = sky_fit.bandpowers(
-        seen, theory, options.simulations, jax.random.key(options.seed), report=lambda part: report("power spectrum", part, "")
+        seen,
+        theory,
+        options.simulations,
+        jax.random.key(options.seed),
+        report=lambda part: report("power spectrum", part, ""),
     )
     report("acoustic peaks", 0.0, "")
     planck, best = sky.read_spectrum(options.planck), sky.read_spectrum(options.theory)
-    found = peaks.fit(planck[:, 0], planck[:, 1], planck[:, 2:4].mean(1), np.interp(planck[:, 0], best[:, 0], best[:, 1]))
+    found = peaks.fit(
+        planck[:, 0], planck[:, 1], planck[:, 2:4].mean(1), np.interp(planck[:, 0], best[:, 0], best[:, 1])
+    )
     report("acoustic peaks", 1.0, f"the first at {found[0].place:.1f} ± {found[0].place_error:.1f}")
     rivals = compare(options, seen, theory, report) if options.model == "dense" else {}
     folder = runs.new_folder(root, TASK, options.model, name)
@@ -98,7 +105,9 @@ def _fit(options: Options, root: Path, name: str | None, report: Report) -> Path
     result = evaluation(options, seen, fitted, powers, found, rivals)
     write_json(folder / "evaluation.json", result)
     report("writing the report", 0.0, "")
-    pictures = cmb_report.Pictures(seen, whole(seen, seen.values), synthesis(options, seen, theory, fitted), powers, planck, best, rivals)
+    pictures = cmb_report.Pictures(
+        seen, whole(seen, seen.values), synthesis(options, seen, theory, fitted), powers, planck, best, rivals
+    )
     cmb_report.write(folder, result, pictures)
     report("writing the report", 1.0, "")
     return folder
@@ -117,18 +126,24 @@ def read(options: Options) -> sky_fit.Sky:
     if not keep.any():
         raise InputError(f"{options.data}: expected pixels with values, got none but UNSEEN and NaN; check the mask")
     if options.lmax > 2 * nside:
-        raise InputError(f"--lmax: expected at most 2 nside = {2 * nside} for nside {nside}, got {options.lmax}; lower it")
+        raise InputError(
+            f"--lmax: expected at most 2 nside = {2 * nside} for nside {nside}, got {options.lmax}; lower it"
+        )
     if not 1 <= options.free <= options.lmax or options.simulations < 2:
-        raise InputError(f"--free and --simulations: expected 1 to --lmax, and 2 or more, got {options.free} and {options.simulations}")
+        raise InputError(
+            f"--free and --simulations: expected 1 to --lmax, and 2 or more, got {options.free} and {options.simulations}"
+        )
     return sky_fit.Sky(nside, keep, values[keep], options.noise)
 
 
 def prior(options: Options, nside: int) -> sky_fit.Theory:
-    """C_l of the best fit to 4 nside, and the window of the pixels."""
+    """C_l of the best fit to 10 nside, and the window of the pixels."""
     table = sky.read_spectrum(options.theory)
-    lmax = 4 * nside
+    lmax = 10 * nside
     if table[-1, 0] < lmax or table[0, 0] != 2:
-        raise InputError(f"{options.theory}: expected degrees 2 to {lmax}, got {table[0, 0]:g} to {table[-1, 0]:g}; give a longer table")
+        raise InputError(
+            f"{options.theory}: expected degrees 2 to {lmax}, got {table[0, 0]:g} to {table[-1, 0]:g}; give a longer table"
+        )
     degree = table[:, 0]
     power = np.concatenate([[0, 0], table[:, 1] * 2 * np.pi / (degree * (degree + 1))])[: lmax + 1]
     return sky_fit.Theory(power, healpix.pixel_window(nside, lmax))
@@ -188,10 +203,12 @@ def train_dense(
     directions = seen.directions.astype(np.float32)
     mean, scale = (float(f(seen.values[parts[0]])) for f in (np.mean, np.std))
     y = ((seen.values - mean) / scale).astype(np.float32)
-    batches = [Batch(directions[rows], y[rows], np.ones(len(rows), np.float32)) for rows in parts]
+    batches = [Batch(directions[rows], jnp.asarray(y[rows]), jnp.ones(len(rows), jnp.float32)) for rows in parts]
     settings = Settings(epochs=options.epochs, batch_size=128)
     steps = settings.epochs * steps_per_epoch(len(parts[0]), settings.batch_size)
-    recipe = Recipe(model, objective(model.apply, squared_error), adamw(3e-3, schedule=warmup_cosine(steps), weight_decay=1e-3))
+    recipe = Recipe(
+        model, objective(model.apply, squared_error), adamw(3e-3, schedule=warmup_cosine(steps), weight_decay=1e-3)
+    )
     result = train(
         recipe,
         batches[0],
@@ -229,10 +246,18 @@ def evaluation(
         "chi2": float(fitted.chi2),
         "dof": float(fitted.dof),
         "coefficients": [
-            {"l": int(degree[i]), "m": int(order[i]), "value": float(values[i]), "error": float(error[i])} for i in shown
+            {"l": int(degree[i]), "m": int(order[i]), "value": float(values[i]), "error": float(error[i])}
+            for i in shown
         ],
         "spectrum": [
-            {"first": int(a), "last": int(b), "value": float(v), "error": float(e), "theory": float(t), "simulated_mean": float(s)}
+            {
+                "first": int(a),
+                "last": int(b),
+                "value": float(v),
+                "error": float(e),
+                "theory": float(t),
+                "simulated_mean": float(s),
+            }
             for a, b, v, e, t, s in zip(*powers.bins, powers.value, powers.error, powers.expected, mean, strict=True)
         ],
         "simulations": options.simulations,

@@ -47,12 +47,24 @@ def write(folder: Path, result: dict[str, Any], pictures: Pictures) -> None:
     sections = [
         Section("The sky", fit_words, figures=figures.pictures(folder, [_maps(pictures, result)])),
         Section("Its coefficients", _COEFFICIENTS, table=_coefficients(result)),
-        Section("Its power spectrum", _spectrum_words(result), figures=figures.pictures(folder, [_powers(pictures, result)])),
-        Section("The acoustic peaks", _PEAKS, figures=figures.pictures(folder, [_peaks(pictures, result)]), table=_peak_table(result)),
+        Section(
+            "Its power spectrum", _spectrum_words(result), figures=figures.pictures(folder, [_powers(pictures, result)])
+        ),
+        Section(
+            "The acoustic peaks",
+            _PEAKS,
+            figures=figures.pictures(folder, [_peaks(pictures, result)]),
+            table=_peak_table(result),
+        ),
     ]
     if pictures.rivals:
         sections.append(
-            Section("A network instead", _NETWORK, figures=figures.pictures(folder, [_rivals(pictures)]), table=_comparison(result))
+            Section(
+                "A network instead",
+                _NETWORK,
+                figures=figures.pictures(folder, [_rivals(pictures)]),
+                table=_comparison(result),
+            )
         )
     sections.append(figures.provenance(folder))
     data = runs.read_config(folder)["data"]
@@ -70,8 +82,8 @@ _COEFFICIENTS = (
     " m > 0 and sines for m < 0, in Galactic coordinates."
 )
 _PEAKS = (
-    "Around each peak of the best fit a cubic with its maximum at ℓ is fitted to the measured spectrum, multipole by multipole, with the mean"
-    " of the errors below and above. The bias is that of the same fit on the best-fit curve."
+    "Around each peak of the best fit a cubic with its maximum at ℓ is fitted to the measured spectrum, multipole by multipole, with"
+    " the mean of the errors below and above. The bias is that of the same fit on the best-fit curve."
 )
 _NETWORK = (
     "The same pixels fitted twice, and both tested on the same other pixels, which were used for no choice. The harmonics know the"
@@ -106,7 +118,11 @@ def _maps(pictures: Pictures, result: dict[str, Any]) -> Drawing:
         sphere.Globe(_globe(pictures.fitted), f"fitted, ℓ ≤ {result['lmax']}", LIMIT),
         sphere.Globe(_globe(residual), "residual", LIMIT),
     ]
-    return Drawing("maps", "Observed sky, fit and residual; Mollweide projection, Galactic coordinates.", sphere.globes(globes, label=UNIT))
+    return Drawing(
+        "maps",
+        "Observed sky, fit and residual; Mollweide projection, Galactic coordinates.",
+        sphere.globes(globes, label=UNIT),
+    )
 
 
 def _powers(pictures: Pictures, result: dict[str, Any]) -> Drawing:
@@ -116,8 +132,12 @@ def _powers(pictures: Pictures, result: dict[str, Any]) -> Drawing:
     spread = np.sqrt(2 / ((2 * theory[:, 0] + 1) * 2 * half[0] * result["sky_fraction"]))
     band = fit_plots.Curve(theory[:, 0], theory[:, 1], theory[:, 1] * (1 - spread), theory[:, 1] * (1 + spread))
     points = fit_plots.Points(powers.bins.centres, powers.value, powers.error, half, "this sky")
-    figure = sphere.spectrum(points, {"best fit of Planck 2018, cosmic variance of a bin": band})
-    return Drawing("spectrum", "Power spectrum of the masked sky.", figure)
+    figure = sphere.spectrum(points, {"best fit of Planck 2018": band})
+    return Drawing(
+        "spectrum",
+        "Power spectrum of the masked sky; the band is the cosmic variance of a bin of the sky that is seen.",
+        figure,
+    )
 
 
 def _peaks(pictures: Pictures, result: dict[str, Any]) -> Drawing:
@@ -148,23 +168,31 @@ def _peaks(pictures: Pictures, result: dict[str, Any]) -> Drawing:
 def _rivals(pictures: Pictures) -> Drawing:
     titles = {"harmonics": "spherical harmonics", "dense": "dense network"}
     globes = [sphere.Globe(_globe(r.map - r.map.mean()), titles[name], LIMIT) for name, r in pictures.rivals.items()]
-    return Drawing("comparison", "The sky as both models have it, beyond the mask too.", sphere.globes(globes, label=UNIT, columns=2))
+    return Drawing(
+        "comparison",
+        "The sky as both models have it, beyond the mask too.",
+        sphere.globes(globes, label=UNIT, columns=2),
+    )
 
 
 def _coefficients(result: dict[str, Any]) -> Table:
-    rows = [
+    rows: list[list[Any]] = [
         [str(c["l"]), str(c["m"]), Estimate(c["value"], c["value"] - c["error"], c["value"] + c["error"])]
         for c in result["coefficients"]
         if c["l"] <= TABLED
     ]
-    return Table([Column("l"), Column("m"), Column("a_lm [μK]")], rows, f"Coefficients to degree {TABLED} with standard errors.")
+    return Table(
+        [Column("l"), Column("m"), Column("a_lm [μK]")], rows, f"Coefficients to degree {TABLED} with standard errors."
+    )
 
 
 def _peak_table(result: dict[str, Any]) -> Table:
     rows: list[list[Any]] = []
     for number, p in enumerate(result["peaks"], start=1):
         place, height = (Estimate(p[k], p[k] - p[f"{k}_error"], p[k] + p[f"{k}_error"]) for k in ("place", "height"))
-        rows.append([number, place, height, f"{p['chi2']:.0f} / {p['dof']}", f"{p['shape_bias']:+.1f}".replace("-", "−")])
+        rows.append(
+            [number, place, height, f"{p['chi2']:.0f} / {p['dof']}", f"{p['shape_bias']:+.1f}".replace("-", "−")]
+        )
     titles = ("peak", "multipole ℓ", "height [μK²]", "χ² / degrees of freedom", "bias of ℓ")
     return Table([Column(title) for title in titles], rows, "Acoustic peaks of Planck 2018.")
 
@@ -176,7 +204,19 @@ def _comparison(result: dict[str, Any]) -> Table:
     }
     rows: list[list[Any]] = []
     for name, r in result["comparison"].items():
-        error = Estimate(r["test_error"], r["test_error"] - r["test_error_error"], r["test_error"] + r["test_error_error"])
+        error = Estimate(
+            r["test_error"], r["test_error"] - r["test_error_error"], r["test_error"] + r["test_error_error"]
+        )
         rows.append([name, error, r["parameters"], readable[name]])
-    columns = [Column("model"), Column("error on test pixels [μK]", best="smallest"), Column("parameters"), Column("what they mean")]
-    return Table(columns, rows, "Two models of one sky.", ["Root mean squared error; its interval is the standard error over pixels."])
+    columns = [
+        Column("model"),
+        Column("error on test pixels [μK]", best="smallest"),
+        Column("parameters"),
+        Column("what they mean"),
+    ]
+    return Table(
+        columns,
+        rows,
+        "Two models of one sky.",
+        ["Root mean squared error; its interval is the standard error over pixels."],
+    )

@@ -90,7 +90,9 @@ def _check(options: Options) -> None:
     if options.scale_error < 0:
         raise InputError(f"--scale-error: expected a number of at least 0, got {options.scale_error}; 0 leaves it out")
     if options.simulations < 0 or options.simulations == 1:
-        raise InputError(f"--simulations: expected 0, or at least 2 for a width of the pulls, got {options.simulations}")
+        raise InputError(
+            f"--simulations: expected 0, or at least 2 for a width of the pulls, got {options.simulations}"
+        )
 
 
 def config(options: Options, radiation: bool) -> shapes.Config:
@@ -129,7 +131,9 @@ def starting_point(shape: shapes.Config, mass: np.ndarray) -> Params:
     return {**start, "mass": jnp.asarray(np.median(mass), start["mass"].dtype)}
 
 
-def simulate(options: Options, fitted: LikelihoodFit, events: int, report: Report, portion: int = 50) -> dict[str, np.ndarray]:
+def simulate(
+    options: Options, fitted: LikelihoodFit, events: int, report: Report, portion: int = 50
+) -> dict[str, np.ndarray]:
     """Fit simulated samples of the fitted shape, many as one program; the pull (fitted - true) / error of each, by parameter.
 
     A fit that ends at no minimum has NaN.
@@ -142,7 +146,9 @@ def simulate(options: Options, fitted: LikelihoodFit, events: int, report: Repor
             result = minimise(negative_log_likelihood(model, mass), fitted.params)
             error = errors(result.covariance, result.params)
             good = result.distance < 1e-3
-            return jax.tree.map(lambda a, b, e: jnp.where(good, (a - b) / e, jnp.nan), result.params, fitted.params, error)
+            return jax.tree.map(
+                lambda a, b, e: jnp.where(good, (a - b) / e, jnp.nan), result.params, fitted.params, error
+            )
 
         return jax.vmap(one)(masses)
 

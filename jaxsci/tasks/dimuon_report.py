@@ -49,7 +49,9 @@ def write(
     sections = [
         Section("The peak", words, figures=figures.pictures(folder, [main])),
         Section("Mass and width", _physics(result), table=table(result)),
-        Section("Errors", "Shaded: 68.3 % intervals, where twice the rise is 1.", figures=figures.pictures(folder, [scan])),
+        Section(
+            "Errors", "Shaded: 68.3 % intervals, where twice the rise is 1.", figures=figures.pictures(folder, [scan])
+        ),
     ]
     if result["simulations"]:
         count = len(next(iter(pulls.values())))
@@ -58,9 +60,7 @@ def write(
             f"Pulls of {count} simulated samples of {result['events']} events, drawn from the fitted shape and fitted like the data.",
             fit_plots.pull_distributions(pulls),
         )
-        sections.append(
-            Section("Are the errors right?", _PULLS, figures=figures.pictures(folder, [drawing]))
-        )
+        sections.append(Section("Are the errors right?", _PULLS, figures=figures.pictures(folder, [drawing])))
     sections.append(figures.provenance(folder))
     summary = {
         "Z mass": f"{_rounded(values['mass'])} ± {values['mass']['scale_error']:.2f} GeV (statistical, momentum scale)",
@@ -86,7 +86,9 @@ def _peak(
     edges = np.linspace(low, high, bins + 1)
     counts = np.histogram(mass, edges)[0]
     step = (high - low) / bins
-    cumulative = np.concatenate([[0], np.cumsum((curves["fit"][1:] + curves["fit"][:-1]) / 2 * np.diff(curves["mass"]))])
+    cumulative = np.concatenate(
+        [[0], np.cumsum((curves["fit"][1:] + curves["fit"][:-1]) / 2 * np.diff(curves["mass"]))]
+    )
     expected = len(mass) * np.diff(np.interp(edges, curves["mass"], cumulative / cumulative[-1]))
     pulls = (counts - expected) / np.sqrt(expected)
     centres = (edges[1:] + edges[:-1]) / 2
@@ -101,7 +103,9 @@ def _peak(
         words=f"M = {_rounded(values['mass'])} GeV\nΓ = {_rounded(values['width'])} GeV\nσ = {_rounded(values['resolution'])} GeV",
     )
     # In bins so thin of events a chi^2 of counts is no chi^2; the likelihood ratio of Baker and Cousins is nearer to one.
-    ratio = float(2 * np.sum(expected - counts + np.where(counts > 0, counts * np.log(np.maximum(counts, 1) / expected), 0)))
+    ratio = float(
+        2 * np.sum(expected - counts + np.where(counts > 0, counts * np.log(np.maximum(counts, 1) / expected), 0))
+    )
     words = (
         f"An unbinned likelihood fit; the bins are for the eye. Binned, χ² (Baker and Cousins) is {ratio:.0f} in {bins} bins for"
         f" {len(LABELS)} parameters."
@@ -164,6 +168,7 @@ def _rounded(entry: dict[str, float]) -> str:
 
 def _scans(values: dict[str, Any], scans: dict[str, Profile]) -> Any:
     profiles = {
-        LABELS[name]: fit_plots.Scan(scan.values, scan.rise, float(scan.lower), float(scan.upper)) for name, scan in scans.items()
+        LABELS[name]: fit_plots.Scan(scan.values, scan.rise, float(scan.lower), float(scan.upper))
+        for name, scan in scans.items()
     }
     return fit_plots.scans(profiles, {LABELS[name]: (values[name]["value"], values[name]["error"]) for name in scans})

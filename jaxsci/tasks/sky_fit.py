@@ -114,11 +114,9 @@ def bandpowers(
     return Spectrum(bands, np.asarray(value), skies.std(0, ddof=1), expected, skies)
 
 
-def simulated(
-    directions: Array, sky: Sky, theory: Theory, resolved: int, number: int, key: Key
-) -> tuple[Array, Array]:
+def simulated(directions: Array, sky: Sky, theory: Theory, resolved: int, number: int, key: Key) -> tuple[Array, Array]:
     """Gaussian skies of the theory with noise at the pixels used, and the part of degrees above `resolved` with noise: [pixel, sky]."""
-    lmax = theory.power.size - 1
+    lmax = 2 * resolved  # what is finer hardly passes the pixels
     degree = jnp.asarray(harmonics.degrees(lmax))
     sky_key, noise_key = jax.random.split(key)
     deviation = jnp.asarray(np.sqrt(theory.power) * theory.window)[degree]

@@ -63,12 +63,15 @@ def _text(path: Path) -> tuple[np.ndarray, np.ndarray]:
         for line in _open(path).splitlines()
         if line.strip() and line.strip()[0] not in "#l"
     ]
+    short = [number for number, line in enumerate(lines, start=1) if len(line) < 4]
+    if short or not lines:
+        raise InputError(
+            f"{path}: expected rows of four numbers l m C S, got another in row {short[0] if short else 1}; mend it"
+        )
     try:
         table = np.array([line[:4] for line in lines], np.float64)
     except ValueError as error:
-        raise InputError(f"{path}: expected rows of four numbers l m C S, but {error}; mend that line") from error
-    if table.ndim != 2 or table.shape[1] != 4:
-        raise InputError(f"{path}: expected rows of four numbers l m C S, got shape {table.shape}; check the file")
+        raise InputError(f"{path}: expected rows of four numbers l m C S, but {error}; mend that row") from error
     degree, order = table[:, 0].astype(int), table[:, 1].astype(int)
     lmax = int(degree.max())
     if len(table) != (lmax + 1) * (lmax + 2) // 2 or (order > degree).any() or (order < 0).any():

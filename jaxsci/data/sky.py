@@ -87,7 +87,7 @@ def in_microkelvin(sky: SkyMap, source: str | Path, unit: str | None = None) -> 
         name = name.removesuffix(suffix)
     if name not in MICROKELVIN:
         raise InputError(
-            f"{source}: expected a temperature in uK, mK or K, got {name or 'no unit'}; give it with --unit"
+            f"{source}: expected a temperature in uK, mK or K, got {unit or sky.unit or 'no unit'}; give it with --unit"
         )
     return sky.values * MICROKELVIN[name]
 

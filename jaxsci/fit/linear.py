@@ -170,14 +170,15 @@ def root(weight: Array) -> Array:
 def _triangle(matrix: Array, weight: Array, penalty: Array | None) -> tuple[Array, Array, Array]:
     """R and s with F^T W F + P = S R^T R S, S = diag(s), and columns of length 1 in R; and which parameters the data see at all."""
     rows = jnp.sqrt(weight)[:, None] * matrix
-    if penalty is not None:
-        rows = jnp.concatenate([rows, jnp.diag(jnp.sqrt(penalty))])
-    scale = jnp.linalg.norm(rows, axis=0)
+    below = jnp.zeros_like(rows[0]) if penalty is None else jnp.sqrt(penalty)
+    scale = jnp.sqrt(jnp.sum(rows**2, axis=0) + below**2)
     seen = scale > 0
+    # A row for each parameter: of the penalty, or a 1 for one that nothing sees, which makes it 0 and leaves the others alone.
     safe = jnp.where(seen, scale, 1.0)
+    rows = jnp.concatenate([rows, jnp.diag(jnp.where(seen, below, 1.0))])
     triangle = jnp.linalg.qr(rows / safe[None, :], mode="r")
-    # A parameter that nothing sees becomes 0; a singular design gives huge numbers, which can be told, and not NaN, which cannot.
+    # A singular design then gives huge numbers, which can be told, and not NaN, which cannot.
     diagonal = jnp.diagonal(triangle)
-    least = jnp.where(seen, jnp.finfo(rows.dtype).eps, 1.0)
+    least = jnp.finfo(rows.dtype).eps
     lifted = jnp.where(jnp.abs(diagonal) < least, least, diagonal)
     return triangle + jnp.diag(lifted - diagonal), safe, seen

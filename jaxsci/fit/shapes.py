@@ -89,8 +89,8 @@ def _radiator(config: Config) -> tuple[np.ndarray, np.ndarray]:
     beta = 2 * FINE_STRUCTURE / np.pi * (2 * np.log(config.mass / config.lepton_mass) - 1)
     soft = 0.02
     u, soft_weights = quadrature((0.0, soft**beta), 12)
-    most = max(2 * soft, 1 - (config.window[0] / (1.1 * config.mass)) ** 2)
-    hard, hard_weights = quadrature((soft, most), 48)
+    most = max(2 * soft, 1 - (config.window[0] / (1.5 * config.mass)) ** 2)
+    hard, hard_weights = quadrature((soft, most), 64)
     hard_weights = hard_weights * beta * hard ** (beta - 1)
     lost = np.concatenate([u ** (1 / beta), hard])
     correction = 1 + 0.75 * beta - (2 - lost) * lost ** (1 - beta) / 2

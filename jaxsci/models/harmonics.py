@@ -148,4 +148,4 @@ def from_rings(values: Array, z: Array, weights: Array, lmax: int) -> tuple[Arra
 def sine_power(z: Array, lmax: int) -> Array:
     """sin^m theta [m]; 0 where it is below the smallest number."""
     root = jnp.sqrt((1 - z) * (1 + z))
-    return root ** jnp.arange(lmax + 1)
+    return root ** jnp.arange(lmax + 1, dtype=z.dtype)

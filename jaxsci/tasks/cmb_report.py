@@ -102,7 +102,7 @@ def _spectrum_words(result: dict[str, Any]) -> str:
     )
 
 
-def _globe(values: np.ndarray, rows: int = 360) -> np.ndarray:
+def globe_grid(values: np.ndarray, rows: int = 360) -> np.ndarray:
     """Pixels on a grid of latitude and Galactic longitude, which rises to the left from the middle."""
     nside = healpix.nside_of(values.size)
     theta = (np.arange(rows) + 0.5) * np.pi / rows
@@ -114,9 +114,9 @@ def _maps(pictures: Pictures, result: dict[str, Any]) -> Drawing:
     observed = pictures.observed - np.nanmean(pictures.observed)
     residual = observed - pictures.fitted
     globes = [
-        sphere.Globe(_globe(observed), "observed; masked in grey", LIMIT),
-        sphere.Globe(_globe(pictures.fitted), f"fitted, ℓ ≤ {result['lmax']}", LIMIT),
-        sphere.Globe(_globe(residual), "residual", LIMIT),
+        sphere.Globe(globe_grid(observed), "observed; masked in grey", LIMIT),
+        sphere.Globe(globe_grid(pictures.fitted), f"fitted, ℓ ≤ {result['lmax']}", LIMIT),
+        sphere.Globe(globe_grid(residual), "residual", LIMIT),
     ]
     return Drawing(
         "maps",
@@ -167,7 +167,9 @@ def _peaks(pictures: Pictures, result: dict[str, Any]) -> Drawing:
 
 def _rivals(pictures: Pictures) -> Drawing:
     titles = {"harmonics": "spherical harmonics", "dense": "dense network"}
-    globes = [sphere.Globe(_globe(r.map - r.map.mean()), titles[name], LIMIT) for name, r in pictures.rivals.items()]
+    globes = [
+        sphere.Globe(globe_grid(r.map - r.map.mean()), titles[name], LIMIT) for name, r in pictures.rivals.items()
+    ]
     return Drawing(
         "comparison",
         "The sky as both models have it, beyond the mask too.",

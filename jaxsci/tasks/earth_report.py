@@ -74,9 +74,9 @@ def _grid(folder: Path, grid: dict[str, Any], fitted: "GridFit") -> Section:
         sphere.Globe(fitted.observed - fitted.synthesised, "residual", 1500.0),
     ]
     words = (
-        f"The grid of 1° is another survey of the same relief. Fitted by least squares to degree {grid['lmax']}, weighted by area,"
-        f" order by order, {100 * grid['explained']:.1f} % of its variance is explained, and {grid['residual']:,.0f} m are left, which is relief finer"
-        f" than the fit; over all coefficients of degree 1 and more the correlation with the given ones is"
+        f"The grid of 1° is another survey of the same relief. Least squares to degree {grid['lmax']}, weighted by area, order by order,"
+        f" explains {100 * grid['explained']:.1f} % of its variance; what is left, {grid['residual']:,.0f} m, is finer than the fit. Over"
+        " all coefficients of degree 1 and more the correlation with the given ones is"
         f" {grid['correlation_of_coefficients']:.4f}."
     )
     drawing = Drawing(

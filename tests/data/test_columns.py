@@ -1,6 +1,8 @@
 """Tables of columns and what is made of muon pairs and reliefs."""
 
 import gzip
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -50,19 +52,10 @@ def test_masses_from_four_momenta(tmp_path):
     assert read.selection == ()
 
 
-def test_the_real_file_holds_each_collision_four_times_and_more(data_folder):
-    read = dimuons.read(data_folder / "collider" / "uproot-Zmumu.root")
+@pytest.mark.skipif("JAXSCI_DATA" not in os.environ, reason="needs the files that JAXSCI_DATA points to")
+def test_the_real_file_holds_each_collision_four_times_and_more():
+    read = dimuons.read(Path(os.environ["JAXSCI_DATA"]) / "collider" / "uproot-Zmumu.root")
     assert (read.rows, len(read.mass)) == (2304, 500)
-
-
-@pytest.fixture
-def data_folder():
-    import os
-    from pathlib import Path
-
-    if "JAXSCI_DATA" not in os.environ:
-        pytest.skip("JAXSCI_DATA is not set")
-    return Path(os.environ["JAXSCI_DATA"])
 
 
 def test_an_empty_tree_and_several_trees_are_refused(tmp_path):
@@ -94,7 +87,7 @@ def test_damaged_tables_are_refused(tmp_path):
     with pytest.raises(InputError, match="expected numbers in the column M, got text"):
         dimuons.read(path)
     path.write_text("mass_GeV\n91.0\n")
-    with pytest.raises(InputError, match="E1 is missing|E1, px1.* is missing"):
+    with pytest.raises(InputError, match="but E1, px1, py1, pz1, E2, px2, py2, pz2 is missing"):
         dimuons.read(path)
     path.write_text("M\n91.0\nnan\n")
     with pytest.raises(InputError, match="positive masses in GeV, got nan in row 1"):
@@ -119,7 +112,7 @@ def test_coefficients_of_a_relief(tmp_path):
     np.testing.assert_array_equal(relief.read_coefficients(tmp_path / "c.npz").sine, read.sine)
     with pytest.raises(InputError, match="expected coefficients to degree 5, got 1"):
         relief.read_coefficients(path, lmax=5)
-    path.write_text(rows[: rows.rindex("  1")])
+    path.write_text(rows[: rows.rindex("  1  1")])
     with pytest.raises(InputError, match="all degrees and orders"):
         relief.read_coefficients(path)
     (tmp_path / "g.dat.gz").write_bytes(gzip.compress(b"1 2 3 4 5 6"))

@@ -81,7 +81,7 @@ def test_what_cannot_be_used_is_refused(tmp_path):
     with pytest.raises(InputError, match="no unit; give it with --unit"):
         sky.in_microkelvin(sky.SkyMap(VALUES, NSIDE, ""), "m.fits")
     (tmp_path / "m.fits").write_bytes(b"SIMPLE  =    nonsense")
-    with pytest.raises(InputError, match="expected a HEALPix map in .fits or .npz, but it cannot be read"):
+    with pytest.raises(InputError, match=r"expected a HEALPix map in \.fits or \.npz, but it cannot be read"):
         sky.read_map(tmp_path / "m.fits")
 
 

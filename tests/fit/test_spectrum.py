@@ -41,8 +41,8 @@ def test_the_coupling_of_a_mask_against_its_matrix(masked):
 def test_bandpowers_of_simulated_skies_are_unbiased(masked):
     seen, degree, mixing, _ = masked
     ell = np.arange(LMAX + 1)
-    truth = 1000 * (1 + (ell / 20) ** 2)  # D_l
-    power = np.where(ell > 1, truth * 2 * np.pi / np.maximum(ell * (ell + 1), 1), 0)
+    truth = np.where(ell > 1, 1000 * (1 + (ell / 20) ** 2), 0)  # D_l
+    power = truth * 2 * np.pi / np.maximum(ell * (ell + 1), 1)
     rng = np.random.default_rng(0)
     noise = 5.0
     skies = (rng.normal(size=(200, degree.size)) * np.sqrt(power)[degree]) @ np.asarray(seen).T

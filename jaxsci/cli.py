@@ -129,6 +129,92 @@ class Compare:
 
 
 @dataclass(frozen=True)
+class NewRun:
+    """Where a fit goes."""
+
+    runs: Path = Path("runs")
+    """Folder of all runs."""
+    name: str | None = None
+    """Name of the run; without one a free one is chosen."""
+
+
+@dataclass(frozen=True)
+class FitDimuon:
+    """Mass and width of the Z boson from muon pairs; without --data on 500 collisions of CMS (`jaxsci data fetch collider`)."""
+
+    data: Path | None = None
+    """Your muon pairs: .root, .csv or .npz with `M` in GeV, or E1, px1, py1, pz1, E2, ...; `Q1`, `Q2`, `Run`, `Event`, `Type` are used."""
+    tree: str | None = None
+    """Name of the tree in a ROOT file with several."""
+    window: tuple[float, float] = (60.0, 120.0)
+    """Range of masses in GeV."""
+    radiation: bool = True
+    """Let the muons radiate photons, as quantum electrodynamics predicts; the other shape is fitted for comparison."""
+    scale: float = 1.0
+    """Momentum scale of the detector, by which the masses are divided."""
+    scale_error: float = 0.002
+    """Its relative error; the default is that of CMS in 2010 (JINST 7, P10002)."""
+    simulations: int = 200
+    """Simulated samples to fit, which test the errors."""
+    seed: int = 1
+    """Of the simulated samples."""
+    place: NewRun = NewRun()
+
+
+@dataclass(frozen=True)
+class FitCmb:
+    """The microwave sky in spherical harmonics, its spectrum and peaks; without --data that of WMAP (`jaxsci data fetch sphere`)."""
+
+    data: Path | None = None
+    """Your HEALPix map: .fits, or .npz with `map` [pixel]."""
+    mask: Path | None = None
+    """Mask of the same nside, 1 where the map is used; default: that of WMAP for its map, none for yours."""
+    unit: Literal["uK", "mK", "K"] | None = None
+    """Unit of a map that does not say it."""
+    noise: float = 6.0
+    """Noise of a pixel in μK at nside 32 or the map's, if coarser; the default is that of WMAP's W band, from its polarisation."""
+    lmax: int = 48
+    """Highest degree of the coefficients."""
+    free: int = 4
+    """Degrees up to this one have no prior."""
+    simulations: int = 200
+    """Simulated skies, for the errors of the spectrum."""
+    model: Literal["harmonics", "dense"] = "harmonics"
+    """dense: fit a dense network to the same sky as well, and compare."""
+    epochs: int = 300
+    """Of the network."""
+    seed: int = 1
+    """Of the simulated skies, the split of the pixels and the network."""
+    place: NewRun = NewRun()
+
+
+@dataclass(frozen=True)
+class FitEarth:
+    """The relief of the Earth in spherical harmonics; without --data to degree 300 (`jaxsci data fetch sphere`)."""
+
+    data: Path | None = None
+    """Your coefficients, 4 pi normalised without Condon-Shortley phase: rows l m C S (.msl, .txt, .csv), or .npz with C and S [l, m]."""
+    grid: Path | None = None
+    """Heights in km of 180 x 360 cells, north first, from 180 degrees west, to be fitted; default: that of the data set, without --data."""
+    lmax: int = 300
+    """Highest degree to use."""
+    grid_lmax: int = 120
+    """Highest degree of the fit to the grid."""
+    place: NewRun = NewRun()
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Fit explicit bases and shapes, with error bars, and write a run folder with a report."""
+
+    task: (
+        Annotated[FitCmb, subcommand("cmb")]
+        | Annotated[FitEarth, subcommand("earth")]
+        | Annotated[FitDimuon, subcommand("dimuon")]
+    )
+
+
+@dataclass(frozen=True)
 class DataList:
     """Data sets that can be fetched, and those that come with the package."""
 
@@ -176,6 +262,7 @@ class Data:
 
 Command = (
     Annotated[Train, subcommand("train")]
+    | Annotated[Fit, subcommand("fit")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Predict, subcommand("predict")]
     | Annotated[Compare, subcommand("compare")]
@@ -235,6 +322,8 @@ def run(command: Any) -> None:
     match command:
         case Train(task=options):
             _train(options)
+        case Fit(task=options):
+            _fit(options)
         case Evaluate():
             with _progress() as report:
                 print(_task_of(command.run).evaluate(command.run, command.data, report))
@@ -283,6 +372,50 @@ def _train(options: TrainTopTagging | TrainImages) -> None:
     print(folder / "report.html")
 
 
+def _fit(options: FitCmb | FitEarth | FitDimuon) -> None:
+    import dataclasses
+
+    from jaxsci.tasks import cmb, dimuon, earth
+
+    task: Any = {FitCmb: cmb, FitEarth: earth, FitDimuon: dimuon}[type(options)]
+    values = {f.name: getattr(options, f.name) for f in dataclasses.fields(options) if f.name != "place"}
+    with _progress() as report:
+        folder = task.fit(task.Options(**values | _files(options)), options.place.runs, options.place.name, report)
+    print(folder / "report.html")
+
+
+def _files(options: FitCmb | FitEarth | FitDimuon) -> dict[str, Any]:
+    """The files of a fit: the user's own, or those of the data sets."""
+    match options:
+        case FitCmb():
+            planck = "COM_PowerSpect_CMB-{}_R3.01.txt".format
+            theory = _fetched("sphere", planck("base-plikHM-TTTEEE-lowl-lowE-lensing-minimum-theory"))
+            files: dict[str, Any] = {"theory": theory, "planck": _fetched("sphere", planck("TT-full"))}
+            if options.data is None:
+                files["data"] = _fetched("sphere", "wmap_band_iqumap_r9_7yr_W_v4_udgraded32.fits")
+                files["mask"] = options.mask or _fetched(
+                    "sphere", "wmap_temperature_analysis_mask_r9_7yr_v4_udgraded32.fits"
+                )
+                files["unit"] = "mK"  # which the file does not say
+            return files
+        case FitEarth() if options.data is None:
+            grid = options.grid or _fetched("sphere", "earth_topo_180x360.dat.gz")
+            return {"data": _fetched("sphere", "earth_srtmp300.msl"), "grid": grid}
+        case FitDimuon() if options.data is None:
+            return {"data": _fetched("collider", "uproot-Zmumu.root")}
+    return {}
+
+
+def _fetched(name: str, file: str) -> Path:
+    from jaxsci.data import download
+
+    return download.find(name, file, folder=_data_folder())
+
+
+def _data_folder() -> Path | None:
+    return Path(os.environ["JAXSCI_DATA"]) if "JAXSCI_DATA" in os.environ else None
+
+
 def _task_of(folder: Path) -> Any:
     from jaxsci.tasks import images, runs, top_tagging
 
@@ -298,12 +431,11 @@ def _task_of(folder: Path) -> Any:
 def _data(action: DataList | DataFetch | DataGenerate) -> None:
     from jaxsci.data import download
 
-    data_folder = Path(os.environ["JAXSCI_DATA"]) if "JAXSCI_DATA" in os.environ else None
     match action:
         case DataList():
-            download.show(data_folder)
+            download.show(_data_folder())
         case DataFetch():
-            for path in download.fetch(action.name, folder=action.folder or data_folder):
+            for path in download.fetch(action.name, folder=action.folder or _data_folder()):
                 print(path)
         case DataGenerate():
             from jaxsci.data.generate import generate_jets

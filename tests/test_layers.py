@@ -22,9 +22,10 @@ MAY_IMPORT = {
     "metrics": BASE | {"core", "ops"},
     "training": BASE | {"core", "ops", "models", "losses"},
     "gradients": BASE | {"core", "ops", "models", "losses"},
+    "fit": BASE | {"core", "ops", "models", "losses"},
     "data": BASE,
     "plots": BASE,
-    "tasks": BASE | {"core", "ops", "models", "losses", "metrics", "training", "gradients", "data", "plots"},
+    "tasks": BASE | {"core", "ops", "models", "losses", "metrics", "training", "gradients", "fit", "data", "plots"},
     "cli": BASE | {"tasks", "data"},
 }
 

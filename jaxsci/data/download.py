@@ -41,6 +41,21 @@ def _mnist(name: str, size: int, md5: str) -> RemoteFile:
     return RemoteFile(name, f"https://ossci-datasets.s3.amazonaws.com/mnist/{name}", size, f"md5:{md5}")
 
 
+def _github(repository: str, path: str, size: int, sha256: str, name: str = "") -> RemoteFile:
+    """A file of a public repository at a commit: `repository` is owner/name/commit."""
+    return RemoteFile(
+        name or Path(path).name, f"https://raw.githubusercontent.com/{repository}/{path}", size, f"sha256:{sha256}"
+    )
+
+
+def _planck(name: str, size: int, sha256: str) -> RemoteFile:
+    file = f"COM_PowerSpect_CMB-{name}_R3.01.txt"
+    folder = "https://irsa.ipac.caltech.edu/data/Planck/release_3/ancillary-data/cosmoparams"
+    return RemoteFile(file, f"{folder}/{file}", size, f"sha256:{sha256}")
+
+
+_HEALPY = "healpy/healpy/fc67691f1870063c8b9f56abf008c8f2711e8fb0"
+
 CATALOGUE = {
     "top-tagging": DataSet(
         "reference data set of top tagging: 2 million simulated jets at 14 TeV",
@@ -51,6 +66,59 @@ CATALOGUE = {
         ),
         "CC BY 4.0",
         "G. Kasieczka, T. Plehn, J. Thompson, M. Russel, Top Quark Tagging Reference Dataset, doi:10.5281/zenodo.2603256; arXiv:1902.09914",
+    ),
+    "collider": DataSet(
+        "muon pairs of 500 collisions at 7 TeV, recorded by CMS in 2010",
+        (
+            _github(
+                "scikit-hep/scikit-hep-testdata/main",
+                "src/skhep_testdata/data/uproot-Zmumu.root",
+                178_971,
+                "8290ddc1f2b1f866f30df016558936da27107f7f5b87e574c741f2baab1bad64",
+            ),
+        ),
+        "CC0 (CMS open data)",
+        "CMS Collaboration, open data of 2010",
+    ),
+    "sphere": DataSet(
+        "the sky of WMAP, the spectrum of Planck 2018, and the relief of the Earth",
+        (
+            _github(
+                _HEALPY,
+                "test/data/wmap_band_iqumap_r9_7yr_W_v4_udgraded32.fits",
+                155_520,
+                "6a048d351b78064e327a05b4fc73c4cfbab159ad8e39cfd21416bb4094ce2152",
+            ),
+            _github(
+                _HEALPY,
+                "test/data/wmap_temperature_analysis_mask_r9_7yr_v4_udgraded32.fits",
+                155_520,
+                "dc36243f3942cb45f69f8cd5aad2a5015ff4c7170fdf54a253a2f8ec6f1b85a4",
+            ),
+            _planck("TT-full", 170_547, "ccf3113604020536f6f13ccf51680a7316ad0f32da558eee7f625e613bdd5522"),
+            _planck("TT-binned", 7_142, "85ce6899f33994d5acd871c61cd09bc298befed29ccb043cd4f026fdda6b1f09"),
+            _planck(
+                "base-plikHM-TTTEEE-lowl-lowE-lensing-minimum-theory",
+                205_647,
+                "e4d06f6afba86ba7ed3af8b032a470fec4ed01d42c292813605971fff6e6436b",
+            ),
+            _github(
+                "SHTOOLS/SHTOOLS/19eb6a92368b7601be9495f561b01bc2b89e8db5",
+                "examples/ExampleDataFiles/srtmp300.msl",
+                2_243_364,
+                "e67771197c1f8b08087e6023947e0029a8653034c7950524c7f6b55a50016385",
+                name="earth_srtmp300.msl",
+            ),
+            _github(
+                "SHTOOLS/SHTOOLS/d9c5910c341e8f8a92c1288563b2335ee55ecee2",
+                "examples/python/ClassInterface/topo.dat.gz",
+                97_973,
+                "7b31c8215035f379c8bf6c09c56171d007cbc5fa45f87ec41d2163a3ae5deb00",
+                name="earth_topo_180x360.dat.gz",
+            ),
+        ),
+        "public domain (WMAP, NASA/LAMBDA), ESA (Planck), BSD-3-Clause (SHTOOLS)",
+        "N. Jarosik et al., Astrophys. J. Suppl. 192 (2011) 14; Planck Collaboration, Astron. Astrophys. 641 (2020) A5; SHTOOLS",
     ),
     "mnist": DataSet(
         "MNIST: 70,000 images of handwritten digits",
@@ -94,6 +162,25 @@ def fetch(name: str, *, folder: Path | None = None, progress: bool = True) -> li
     place = (folder or cache_folder()) / name
     with _bars(progress) as bar:
         return [download(file, place, bar(file)) for file in CATALOGUE[name].files]
+
+
+def find(name: str, file: str, *, folder: Path | None = None) -> Path:
+    """The path of a file of a data set that was fetched before.
+
+    Args:
+        name: of the data set.
+        file: its name.
+        folder: as given to `fetch`.
+
+    Raises:
+        InputError: it is not there.
+    """
+    path = (folder or cache_folder()) / name / file
+    if not path.exists():
+        raise InputError(
+            f"{path}: expected this file, found none; get it with jaxsci data fetch {name}, or give --data"
+        )
+    return path
 
 
 def show(folder: Path | None = None) -> None:

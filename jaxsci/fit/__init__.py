@@ -1,0 +1,39 @@
+"""Fitting with error bars: linear least squares, and maximum likelihood of parametric shapes. Every fit is a pure function."""
+
+from jaxsci.fit.iterative import IterativeFit, conjugate_gradients, draw_errors, require_converged
+from jaxsci.fit.likelihood import (
+    LikelihoodFit,
+    Profile,
+    gaussian,
+    log_density,
+    minimise,
+    poisson,
+    profiles,
+    require_minimum,
+    total,
+)
+from jaxsci.fit.linear import LinearFit, least_squares, predictions, require_determined
+from jaxsci.fit.parameters import correlation, errors, names
+
+__all__ = [
+    "IterativeFit",
+    "LikelihoodFit",
+    "LinearFit",
+    "Profile",
+    "conjugate_gradients",
+    "correlation",
+    "draw_errors",
+    "errors",
+    "gaussian",
+    "least_squares",
+    "log_density",
+    "minimise",
+    "names",
+    "poisson",
+    "predictions",
+    "profiles",
+    "require_converged",
+    "require_determined",
+    "require_minimum",
+    "total",
+]

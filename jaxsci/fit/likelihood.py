@@ -1,0 +1,159 @@
+"""Maximum likelihood: the terms of one measurement, their sum, its minimum with errors from the Hessian and from profile scans.
+
+loss = objective(shape.apply, log_density)                # or gaussian, poisson: jaxsci.losses
+fit = minimise(total(loss, data), start)                  # parameters, covariance
+scans = profiles(total(loss, data), fit, ["mass"])        # 2 (L - L_min), minimised over all others
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxsci.core import Array, Batch, LossFn, Params
+from jaxsci.errors import InputError
+from jaxsci.fit import minimisers
+from jaxsci.fit.parameters import as_vector, listed, names
+
+Function: TypeAlias = Callable[[Params], Array]  # a negative log-likelihood of the parameters alone
+
+
+class LikelihoodFit(NamedTuple):
+    """The minimum of a negative log-likelihood L."""
+
+    params: Params
+    covariance: Array  # [parameter, parameter], the inverse Hessian of L, in the order of `parameters.names`
+    value: Array  # L at the minimum
+    distance: Array  # expected decrease of L to its minimum, g^T H^(-1) g / 2: far below 1 at a minimum; NaN where H is not positive
+
+
+def gaussian(output: Array, target: Array) -> Array:
+    """(f - y)^2 / 2, all components added: with the weight 1 / sigma^2 in the batch the total is chi^2 / 2."""
+    chex.assert_equal_shape([output, target])
+    return jnp.sum(jnp.square(output - target)) / 2
+
+
+def poisson(output: Array, count: Array) -> Array:
+    """mu - n + n log(n / mu) of an expected number mu > 0 and a count n; twice the total is the chi^2 of Baker and Cousins.
+
+    Source: Baker and Cousins 1984, Nucl. Instrum. Meth. 221, 437. Infinite for mu <= 0.
+    """
+    chex.assert_equal_shape([output, count])
+    n = count.astype(output.dtype)
+    safe = jnp.where(output > 0, output, 1.0)
+    filled = jnp.where(n > 0, n, 1.0)
+    return jnp.sum(jnp.where(output > 0, output - n + n * (jnp.log(filled) - jnp.log(safe)), jnp.inf))
+
+
+def log_density(output: Array, _: Array) -> Array:
+    """-log p of an unbinned fit: the model's output is log p(x | a), normalised where x was measured; the target is not used."""
+    chex.assert_rank(output, 0)
+    return -output
+
+
+def total(loss: LossFn, data: Batch) -> Function:
+    """The weighted sum over the data of a loss that is their weighted mean: a negative log-likelihood of the parameters."""
+    return lambda params: loss(params, data)[0] * jnp.sum(data.weight)
+
+
+def minimise(function: Function, start: Params, *, solver: minimisers.Solver = minimisers.newton) -> LikelihoodFit:
+    """Minimise a negative log-likelihood.
+
+    Pure: jit, vmap (1,000 fits as one program), and derivatives of any order with respect to what `function` closes over, by
+    implicit differentiation of grad L = 0. Inside a compiled program it cannot raise: see `require_minimum`.
+
+    Args:
+        function: of the parameters; infinite or NaN where they are not allowed (a negative width).
+        start: where to begin; its structure is that of the result.
+        solver: `minimisers.newton` for a few parameters, `minimisers.lbfgs` for many.
+    """
+    vector, unravel = as_vector(start)
+
+    def flat(a: Array) -> Array:
+        return function(unravel(a))
+
+    gradient = jax.grad(flat)
+    # The root of the gradient, so that its derivative is the implicit one and not that of the iteration.
+    solution = jax.lax.custom_root(gradient, vector, lambda _, a: solver(flat, a), _solve_tangent)
+    covariance = jnp.linalg.inv(jax.hessian(flat)(solution))
+    slope = jax.lax.stop_gradient(gradient(solution))
+    positive = jnp.all(jnp.linalg.eigvalsh(jax.lax.stop_gradient(covariance)) > 0)
+    distance = jnp.where(positive, slope @ covariance @ slope / 2, jnp.nan)
+    return LikelihoodFit(unravel(solution), covariance, flat(solution), distance)
+
+
+def _solve_tangent(linear: Callable[[Array], Array], b: Array) -> Array:
+    return jnp.linalg.solve(jax.vmap(linear)(jnp.eye(b.size, dtype=b.dtype)).T, b)
+
+
+def require_minimum(fit: LikelihoodFit, tolerance: float = 1e-3) -> None:
+    """Raise InputError unless the fit ended at a minimum; names the parameters that the data do not determine."""
+    distance = float(fit.distance)
+    if distance < tolerance:
+        return
+    variance = np.diagonal(np.asarray(fit.covariance))
+    bad = [name for name, v in zip(names(fit.params), variance, strict=True) if not (np.isfinite(v) and v > 0)]
+    raise InputError(
+        f"likelihood fit: expected a minimum, got a point with expected decrease {distance:.1e}"
+        + (f"; not determined: {listed(bad)}" if bad else "")
+        + "; start nearer to the data, widen the window, or fix a parameter"
+    )
+
+
+class Profile(NamedTuple):
+    """A scan of one parameter with all others at their best."""
+
+    values: Array  # [point]
+    rise: Array  # [point], 2 (L - L_min): 1 at the ends of the 68.3 % interval, 4 at those of the 95.4 % interval
+    lower: Array  # ends of the 68.3 % interval; NaN where the scan does not reach them
+    upper: Array
+
+
+def profiles(
+    function: Function, fit: LikelihoodFit, scanned: Sequence[str], *, points: int = 31, reach: float = 3.0
+) -> dict[str, Profile]:
+    """Scan parameters over +- `reach` standard errors, minimising over the others at each point; all points are one `vmap`.
+
+    Args:
+        function: as given to `minimise`.
+        fit: its result.
+        scanned: names of parameters, among `parameters.names(fit.params)`; one or more.
+        points: of each scan, odd.
+        reach: half of its length in standard errors.
+
+    Raises:
+        InputError: there is no such parameter.
+    """
+    known = names(fit.params)
+    unknown = [name for name in scanned if name not in known]
+    if unknown or not scanned:
+        raise InputError(f"profiles: expected some of the parameters {listed(known)}, got {listed(unknown) or 'none'}")
+    vector, unravel = as_vector(fit.params)
+    steps = jnp.linspace(-reach, reach, points, dtype=vector.dtype)
+
+    def lowest(order: Array, step: Array) -> Array:
+        """The lowest value with parameter `order[0]` moved by `step`."""
+
+        def reduced(rest: Array) -> Array:
+            return function(unravel(vector.at[order].set(jnp.concatenate([vector[order[:1]] + step, rest]))))
+
+        slope = fit.covariance[order[1:], order[0]] / fit.covariance[order[0], order[0]]
+        start = vector[order[1:]] + slope * step
+        return reduced(minimisers.newton(reduced, start) if start.size else start)
+
+    def scan(order: Array) -> Profile:
+        moves = steps * jnp.sqrt(fit.covariance[order[0], order[0]])
+        rise = 2 * (jax.vmap(lambda step: lowest(order, step))(moves) - fit.value)
+        # The signed root of the rise is nearly linear in the parameter, so that its interpolation is accurate.
+        signed = jnp.sign(moves) * jnp.sqrt(jnp.maximum(rise, 0.0))
+        ends = jnp.interp(jnp.asarray([-1.0, 1.0], moves.dtype), signed, moves, left=jnp.nan, right=jnp.nan)
+        best = vector[order[0]]
+        return Profile(best + moves, rise, best + ends[0], best + ends[1])
+
+    indices = [known.index(name) for name in scanned]
+    orders = jnp.asarray([[i, *(j for j in range(len(known)) if j != i)] for i in indices])
+    found = jax.vmap(scan)(orders)
+    return {name: jax.tree.map(lambda leaf, i=i: leaf[i], found) for i, name in enumerate(scanned)}

@@ -352,6 +352,9 @@ def _bench(name: str, *arguments: str) -> None:
             f"{root}: expected the folder benchmarks beside the package, as in a checkout of the source; "
             "install from one with pip install -e ."
         )
+    import jax
+
+    jax.config.update("jax_enable_compilation_cache", False)  # compile times are measured
     sys.path.insert(0, str(root))
     raise SystemExit(importlib.import_module(f"benchmarks.{name}").main(arguments))
 

@@ -81,7 +81,7 @@ print(
 # %% [markdown]
 # ## A line of points, twice
 #
-# Forty simulated points of $\sin 2x$ with noise 0.1. The basis: Legendre polynomials to degree 7. The network: two
+# Forty simulated points of $\sin 4x$ with noise 0.1. The basis: Legendre polynomials to degree 7. The network: two
 # hidden layers of 32.
 
 # %%

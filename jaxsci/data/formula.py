@@ -1,0 +1,197 @@
+"""Chemical formulas as text, read into amounts of the elements."""
+
+import math
+import re
+from typing import Literal, NoReturn, TypeAlias
+
+from jaxsci.errors import InputError
+
+Amounts: TypeAlias = dict[str, float]  # symbol -> amount > 0, in the order of first appearance
+
+SYMBOLS = tuple(
+    (
+        "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb Mo Tc Ru Rh Pd "
+        "Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra "
+        "Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og"
+    ).split()
+)  # IUPAC; the atomic number of SYMBOLS[i] is i + 1
+ATOMIC_NUMBER = {symbol: i + 1 for i, symbol in enumerate(SYMBOLS)}
+
+_ISOTOPES = {"D": "H", "T": "H"}
+_NAME = {symbol: symbol for symbol in SYMBOLS} | _ISOTOPES
+_SYMBOL = "|".join(sorted(_NAME, key=len, reverse=True))
+_NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:/\d+\.?\d*)?"
+# A plain formula is a row of symbols with numbers: most are, and are read by one regular expression.
+_PAIR = re.compile(rf"({_SYMBOL})({_NUMBER})?")
+_PLAIN = re.compile(rf"(?:(?:{_SYMBOL})(?:{_NUMBER})?)+")
+_TOKEN = re.compile(
+    rf"""(?P<symbol>{_SYMBOL})
+    |(?P<number>{_NUMBER})
+    |(?P<open>[(\[{{])
+    |(?P<close>[)\]}}])
+    |(?P<dot>[·•∙⋅*])
+    |(?P<charge>\^\{{?\d*[+-]\}}?|(?<=[A-Za-z)\]}}])[+-](?=\s*(?:$|[·•∙⋅*)\]}}])))
+    |(?P<space>\s+)""",
+    re.VERBOSE,
+)
+_CLOSING = {"(": ")", "[": "]", "{": "}"}
+_SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉−–", "0123456789--")
+_LONGEST = 60  # characters of a formula that a message repeats
+
+
+class FormulaError(InputError):
+    """A formula cannot be read; `position` is the character of the fault, counted from 1."""
+
+    def __init__(self, text: str, position: int, expected: str, came: str, remedy: str) -> None:
+        shown = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+        super().__init__(f"{shown!r}: expected {expected}, came {came} at character {position}; {remedy}")
+        self.position = position
+
+
+def parse(text: str, *, charges: Literal["refuse", "strip"] = "refuse") -> Amounts:
+    """The amounts of the elements in a formula, as written: "MgB2" is {"Mg": 1, "B": 2}, "Mg2B4" is {"Mg": 2, "B": 4}.
+
+    Understood are decimals and fractions ("La1/2", "O6.93", "O.5"), nested brackets of the three kinds with an amount behind them,
+    subscripts ("MgB₂"), adducts and hydrates ("CuSO4·5H2O", also with * or •; a full stop is a decimal point and nothing else), a
+    number before the whole ("2H2O"), and spaces between symbols. D and T, deuterium and tritium, are hydrogen.
+
+    A charge is a caret with it ("SO4^2-", "Fe^{3+}", "Cl^-") or a bare sign behind a symbol or a bracket, where the formula, its
+    bracket or its adduct ends ("Na+"); charges="strip" leaves it out. A sign behind a number ("O7-") is refused always: it may be a
+    charge or an amount that was not measured. So are the amounts x, y, z, δ and +- of SuperCon.
+
+    Args:
+        text: the formula.
+        charges: what to do with a charge.
+
+    Returns:
+        Amount of each element, a finite number > 0.
+
+    Raises:
+        FormulaError: with the position of the fault and what to do about it.
+    """
+    amounts = _read_plain(text) if _PLAIN.fullmatch(text) else None
+    return _Reader(text, charges).read() if amounts is None else amounts
+
+
+def _read_plain(text: str) -> Amounts | None:
+    """The amounts of a row of symbols and numbers; None where one is refused, so that the general reader says why."""
+    amounts: Amounts = {}
+    for symbol, number in _PAIR.findall(text):
+        value = _value(number) if number else 1.0
+        if not 0 < value < math.inf:
+            return None
+        name = _NAME[symbol]
+        amounts[name] = amounts.get(name, 0.0) + value
+    return amounts
+
+
+def _value(number: str) -> float:
+    """The number of a match of _NUMBER; infinite or NaN for a division by zero."""
+    top, slash, bottom = number.partition("/")
+    if not slash:
+        return float(top)
+    return float(top) / float(bottom) if float(bottom) else math.nan
+
+
+class _Reader:
+    """The general grammar, one token after another, without recursion: brackets may nest as deep as they like."""
+
+    def __init__(self, text: str, charges: Literal["refuse", "strip"]) -> None:
+        self.text = text
+        self.plain = text.translate(_SUBSCRIPTS)
+        self.charges = charges
+        self.position = 0
+
+    def read(self) -> Amounts:
+        levels: list[Amounts] = [{}]  # what is in each open bracket so far
+        opened: list[int] = []
+        total: Amounts = {}
+        factor, fresh = self._factor(), True  # `fresh`: nothing of this adduct has come yet
+        while self.position < len(self.plain):
+            token = self._next()
+            kind, content = token.lastgroup, token.group()
+            if kind == "symbol":
+                _add(levels[-1], {_NAME[content]: 1.0}, self._amount())
+            elif kind == "open":
+                opened.append(token.start())
+                levels.append({})
+            elif kind == "close":
+                inside, amount = self._close(content, token.start(), levels, opened)
+                _add(levels[-1], inside, amount)
+            elif kind == "dot":
+                if opened or fresh:
+                    self._fail(token.start(), "an element or a bracket before a dot, outside brackets", repr(content))
+                _add(total, levels.pop(), factor)
+                levels.append({})
+                factor, fresh = self._factor(), True
+                continue
+            elif kind == "number":
+                self._fail(token.start(), "a number behind a symbol or a bracket, without a space", repr(content))
+            elif kind == "charge" and (self.charges == "refuse" or fresh):
+                remedy = 'leave it out, or read the formula with charges="strip"'
+                self._fail(token.start(), "a neutral formula", f"the charge {content!r}", remedy)
+            fresh = fresh and kind == "space"
+        if opened:
+            bracket = self.plain[opened[-1]]
+            self._fail(opened[-1], f"a {_CLOSING[bracket]!r}", f"an open {bracket!r}", "close the bracket")
+        if fresh:
+            self._fail(len(self.plain), "an element", "the end", "write a formula such as MgB2")
+        _add(total, levels[0], factor)
+        if not all(0 < amount < math.inf for amount in total.values()):
+            self._fail(0, "amounts that a number can hold", "amounts beyond it", "write smaller numbers")
+        return total
+
+    def _next(self) -> re.Match[str]:
+        token = _TOKEN.match(self.plain, self.position)
+        if token is None:
+            self._fail_at_character()
+        self.position = token.end()
+        return token
+
+    def _close(self, bracket: str, start: int, levels: list[Amounts], opened: list[int]) -> tuple[Amounts, float]:
+        """What the bracket that ends here holds, and its amount."""
+        if not opened or _CLOSING[self.plain[opened[-1]]] != bracket:
+            wanted = f"{_CLOSING[self.plain[opened[-1]]]!r}" if opened else "no closing bracket"
+            self._fail(start, wanted, repr(bracket), "balance the brackets")
+        inside = levels.pop()
+        if not inside:
+            self._fail(start, "an element in the bracket", repr(bracket), "fill it or leave it out")
+        opened.pop()
+        return inside, self._amount()
+
+    def _factor(self) -> float:
+        """The number before a whole formula or an adduct, 1 if there is none."""
+        while self.position < len(self.plain) and self.plain[self.position].isspace():
+            self.position += 1
+        return self._amount()
+
+    def _amount(self) -> float:
+        """The number that stands here, 1 if there is none."""
+        token = _TOKEN.match(self.plain, self.position)
+        if token is None or token.lastgroup != "number":
+            return 1.0
+        value = _value(token.group())
+        if not 0 < value < math.inf:
+            remedy = "leave out what is not there, and correct the number otherwise"
+            self._fail(token.start(), "a finite amount above 0", repr(token.group()), remedy)
+        self.position = token.end()
+        return value
+
+    def _fail_at_character(self) -> NoReturn:
+        character = self.plain[self.position]
+        unknown = character in "+-=xyzδdXZ" and self.position > 0
+        if unknown or character in "±~":
+            remedy = "give the amount as a number; a charge is written with a caret, SO4^2-"
+            self._fail(self.position, "known amounts", repr(self.text[self.position]), remedy)
+        remedy = "write symbols as in MgB2, in upper and lower case, with plain numbers"
+        self._fail(self.position, "the symbol of an element", repr(self.text[self.position]), remedy)
+
+    def _fail(
+        self, position: int, expected: str, came: str, remedy: str = "write it as CuSO4·5H2O or Ca(OH)2"
+    ) -> NoReturn:
+        raise FormulaError(self.text, position + 1, expected, came, remedy)
+
+
+def _add(total: Amounts, part: Amounts, factor: float) -> None:
+    for symbol, amount in part.items():
+        total[symbol] = total.get(symbol, 0.0) + factor * amount

@@ -54,6 +54,18 @@ def product_gflops(size: int, repeats: int = 7) -> float:
     return 2 * size**3 / statistics.median(seconds[1:]) / 1e9  # the first one compiles
 
 
+def copy_rate(size: int, repeats: int = 7) -> float:
+    """The median rate of a copy of `size` float32 numbers, read and written, in 10^9 bytes a second."""
+    double = jax.jit(lambda a: a * 2)
+    a = jax.random.normal(jax.random.key(0), (size,))
+    seconds = []
+    for _ in range(repeats + 1):
+        began = time.perf_counter()
+        double(a).block_until_ready()
+        seconds.append(time.perf_counter() - began)
+    return 8 * size / statistics.median(seconds[1:]) / 1e9
+
+
 def _processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():

@@ -13,6 +13,8 @@ from jaxsci.training import TrainState, init_state
 from jaxsci.training.epoch import shuffled, train_steps
 from jaxsci.training.step import mean_metrics
 
+Epoch = Callable[[TrainState, Batch], tuple[TrainState, jax.Array]]
+
 
 def epoch(state: TrainState, data: Batch, *, problem: Problem) -> tuple[TrainState, jax.Array]:
     """All steps of an epoch in a new order, and the mean loss: the library's own path, as one function to compile."""
@@ -22,9 +24,7 @@ def epoch(state: TrainState, data: Batch, *, problem: Problem) -> tuple[TrainSta
     return state, mean_metrics(metrics)["loss"]
 
 
-def trained(
-    program: Callable[[TrainState, Batch], tuple[TrainState, jax.Array]], state: TrainState, data: Batch
-) -> Callable[[], float]:
+def trained(program: Epoch, state: TrainState, data: Batch) -> Callable[[], float]:
     """A contestant: `program` applied again and again to the state, which it takes over; the result is the mean loss."""
     held = [state]
 
@@ -35,7 +35,7 @@ def trained(
     return call
 
 
-def program(problem: Problem) -> Callable[[TrainState, Batch], tuple[TrainState, jax.Array]]:
+def program(problem: Problem) -> Epoch:
     """`epoch` of the problem, compiled."""
     return jax.jit(partial(epoch, problem=problem), donate_argnums=0)
 

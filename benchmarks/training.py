@@ -23,18 +23,21 @@ RESULTS = Path(__file__).parent / "results"
 QUICK_BATCHES = 4
 
 
-def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run what the arguments ask for on so many cores, print the tables, and write them."""
     options = parse(arguments)
     machine.limit_cores(options.threads)
-    return run(options)
+    jax.config.update(
+        "jax_num_cpu_devices", options.threads
+    )  # over which an ensemble may be split; one trains the rest
+    run(options)
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measure, print the tables, and write `training.json` and `training.md` where a folder is given."""
     began = time.perf_counter()
     results: dict[str, Any] = {
-        "options": {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()},
+        "options": {name: value for name, value in vars(options).items() if name not in ("out", "compare")},
         "machine": machine.describe(256 if options.quick else 2048),
         "networks": {},
     }

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -90,6 +91,14 @@ class Train:
 
 
 @dataclass(frozen=True)
+class Bench:
+    """Measure how fast the library is on this machine; each benchmark has options of its own, see jaxsci bench convolution --help."""
+
+    what: tyro.conf.Positional[Literal["convolution", "training"]]
+    """Which benchmark; they come with the source, not with the installed package."""
+
+
+@dataclass(frozen=True)
 class Evaluate:
     """Measure a trained run again, on its own test part or on another file."""
 
@@ -171,6 +180,7 @@ Command = (
     | Annotated[Predict, subcommand("predict")]
     | Annotated[Compare, subcommand("compare")]
     | Annotated[Data, subcommand("data")]
+    | Annotated[Bench, subcommand("bench")]
 )
 
 
@@ -182,16 +192,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if arguments == ["--version"]:
         print(f"jaxsci {jaxsci.__version__}")
         return
-    command = tyro.cli(
-        Command,
-        prog="jaxsci",
-        description="Machine learning for the natural sciences in JAX. Add --debug to any command for full tracebacks.",
-        args=arguments or ["--help"],
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
-    )
+    if arguments[:1] == ["bench"] and arguments[1:2] not in ([], ["--help"], ["-h"]):
+        command: Any = partial(_bench, *arguments[1:])
+    else:
+        command = partial(run, _parse(arguments))
     try:
         configure_jax()
-        run(command)
+        command()
     except KeyboardInterrupt:
         _fail(
             "interrupted; what was finished is kept, go on with --resume (training) or the same command (generation)",
@@ -201,6 +208,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if debug:
             raise
         _fail(_one_line(error), 2)
+
+
+def _parse(arguments: list[str]) -> Any:
+    return tyro.cli(
+        Command,
+        prog="jaxsci",
+        description="Machine learning for the natural sciences in JAX. Add --debug to any command for full tracebacks.",
+        args=arguments or ["--help"],
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
+    )
 
 
 def configure_jax() -> None:
@@ -231,6 +248,23 @@ def run(command: Any) -> None:
             comparison.show(command.runs)
         case Data(action=action):
             _data(action)
+
+
+def _bench(name: str, *arguments: str) -> None:
+    """Hand over to a benchmark, which lies beside the package in a checkout."""
+    import importlib
+
+    root = Path(jaxsci.__file__).resolve().parents[1]
+    known = ("convolution", "training")
+    if name not in known:
+        raise InputError(f"bench: expected {' or '.join(known)}, got {name}; see jaxsci bench --help")
+    if not (root / "benchmarks" / f"{name}.py").is_file():
+        raise InputError(
+            f"{root}: expected the folder benchmarks beside the package, as in a checkout of the source; "
+            "install from one with pip install -e ."
+        )
+    sys.path.insert(0, str(root))
+    raise SystemExit(importlib.import_module(f"benchmarks.{name}").main(arguments))
 
 
 def _train(options: TrainTopTagging | TrainImages) -> None:

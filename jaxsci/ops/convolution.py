@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -37,7 +38,9 @@ def conv(
             pairs (before, after), one a dimension.
         dilation: distance between neighbouring elements of the window.
         groups: the channels are divided into so many groups; group g of the outputs sees group g of the inputs alone.
-        precision: of the products on accelerators, as in `jax.lax.dot_general`.
+        precision: of the products on accelerators, as in `jax.lax.dot_general`. On a CPU "highest" asks for direct sums where fewer
+            products would be faster but round a little more (float32: 7e-6 of the result's standard deviation at most, against 2e-6).
+            By default `jax.default_matmul_precision`.
 
     Returns:
         [batch, *space', out] in the dtype of `x`, with o = floor((i + 2p - k - (k-1)(d-1)) / s) + 1 (relation 15 of arXiv:1603.07285; its
@@ -55,7 +58,9 @@ def conv(
     window = kernel.shape[:rank]
     strides, dilation = spatial(strides, rank, "strides"), spatial(dilation, rank, "dilation")
     shape, _ = geometry(x.shape[1:-1], window, strides, padding, dilation)
-    return _merge(contract("output", {"input": _split(x, groups), "kernel": _split(kernel, groups)}, shape, precision))
+    return _merge(
+        contract("output", {"input": _split(x, groups), "kernel": _split(kernel, groups)}, shape, _default(precision))
+    )
 
 
 def conv_transpose(
@@ -101,7 +106,9 @@ def conv_transpose(
     options = {"strides": spatial(strides, rank, "strides"), "dilation": spatial(dilation, rank, "dilation")}
     size = conv_transpose_output_size(output, window, padding=padding, output_size=output_size, **options)
     shape, _ = geometry(size, window, padding=padding, **options)
-    return _merge(contract("input", {"kernel": _split(kernel, groups), "output": _split(y, groups)}, shape, precision))
+    return _merge(
+        contract("input", {"kernel": _split(kernel, groups), "output": _split(y, groups)}, shape, _default(precision))
+    )
 
 
 def conv_patches(
@@ -162,6 +169,11 @@ def _check(name: str, x: Array, kernel: Array, groups: int) -> int:
             f"groups: a divisor of the {kernel.shape[-1]} output channels is expected, got {groups!r}; choose another"
         )
     return rank
+
+
+def _default(precision: Any) -> Any:
+    """JAX's own default where none is given: the rules of the kernels see it then as well."""
+    return jax.config.jax_default_matmul_precision if precision is None else precision  # type: ignore[attr-defined]
 
 
 def _split(x: Array, groups: int) -> Array:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec, Sharding
 
 from jaxsci.core import Array, Batch, Key, Params
 from jaxsci.training import checkpoint
@@ -89,7 +90,7 @@ def fit(
         TrainingDivergedError: a loss became NaN or infinite.
         InputError: `resume` without a usable checkpoint.
     """
-    programs = _compile(lambda hyper: recipe, settings, ensemble=False)
+    programs = _compile(lambda hyper: recipe, settings, None)
     return _run(programs, {}, train, validation, key, settings, checkpoints, resume, report)
 
 
@@ -112,7 +113,8 @@ def fit_ensemble(
         hyper: a value a member: each array is [member]; an empty dict where only the seeds differ.
         train: the training part, shared by all members; each sees it in its own order.
         validation: each member stops early and keeps its best epoch by its own loss on it.
-        keys: [member] random keys.
+        keys: [member] random keys. Where they lie decides where the members train: split over the devices of a mesh (by
+            `jax.device_put(keys, NamedSharding(mesh, PartitionSpec("member")))`), each device trains its share on a copy of the data.
         settings: as for `fit`.
         checkpoints: as for `fit`.
         resume: as for `fit`.
@@ -126,11 +128,13 @@ def fit_ensemble(
     wrong = {name: jnp.shape(value) for name, value in hyper.items() if jnp.shape(value)[:1] != keys.shape}
     if wrong:
         raise ValueError(f"one value a member is expected, {keys.shape[0]} for that many keys, got the shapes {wrong}")
-    programs = _compile(recipe, settings, ensemble=True)
+    programs = _compile(recipe, settings, keys.sharding)
     return _run(programs, hyper, train, validation, keys, settings, checkpoints, resume, report)
 
 
-def _compile(recipe: Callable[[Hyper], Recipe], settings: Settings, *, ensemble: bool) -> _Programs:
+def _compile(recipe: Callable[[Hyper], Recipe], settings: Settings, members: Sharding | None) -> _Programs:
+    """The programs of one training, or of an ensemble whose members lie as `members` says."""
+
     def order(state: FitState, examples: int) -> Order:
         return shuffled(jax.random.fold_in(state.train.key, -1 - state.epoch), examples, settings.batch_size)
 
@@ -144,14 +148,16 @@ def _compile(recipe: Callable[[Hyper], Recipe], settings: Settings, *, ensemble:
         return close_epoch(state, metrics["loss"], running), metrics
 
     def mapped(function: Callable[..., Any], *axes: int | None) -> Callable[..., Any]:
-        return jax.vmap(function, in_axes=axes) if ensemble else function
+        return function if members is None else jax.vmap(function, in_axes=axes)
 
+    # All results have a leading member axis, and stay where their member is.
+    compiled = partial(jax.jit, out_shardings=members) if isinstance(members, NamedSharding) else jax.jit
     return _Programs(
-        start=jax.jit(mapped(lambda key, hyper: start(recipe(hyper), key), 0, 0)),
-        order=jax.jit(lambda state, examples: mapped(partial(order, examples=examples), 0)(state), static_argnums=1),
-        train=jax.jit(mapped(train, 0, 0, 0, 0, None), donate_argnums=0),
-        close=jax.jit(mapped(close, 0, 0, 0, None), donate_argnums=0),
-        running=jax.jit(mapped(lambda state: is_running(state, settings.patience), 0)),
+        start=compiled(mapped(lambda key, hyper: start(recipe(hyper), key), 0, 0)),
+        order=compiled(lambda state, examples: mapped(partial(order, examples=examples), 0)(state), static_argnums=1),
+        train=compiled(mapped(train, 0, 0, 0, 0, None), donate_argnums=0),
+        close=compiled(mapped(close, 0, 0, 0, None), donate_argnums=0),
+        running=compiled(mapped(lambda state: is_running(state, settings.patience), 0)),
     )
 
 
@@ -166,11 +172,12 @@ def _run(
     resume: bool,
     report: Callable[[Progress], None] | None,
 ) -> Fit:
-    train, validation = jax.device_put((train, validation))
+    train, validation = jax.device_put((train, validation), _beside(key))
     state = programs.start(key, hyper)
     history: list[Record] = []
     if resume and checkpoints is not None:
-        state, history = checkpoint.restore(checkpoints, state)
+        restored, history = checkpoint.restore(checkpoints, state)
+        state = jax.device_put(restored, jax.tree.map(lambda leaf: leaf.sharding, state))
     report = report or (lambda progress: None)
     for epoch in range(len(history) + 1, settings.epochs + 1):
         running = programs.running(state)
@@ -189,6 +196,13 @@ def _run(
             checkpoint.save(checkpoints, epoch, state, history)
         report(Progress(epoch, 1.0, record))
     return Fit(state.best_params, state.best_epoch, state.best_loss, history)
+
+
+def _beside(key: Key) -> Sharding | None:
+    """Where the data belong: a copy on every device that the keys of an ensemble are split over; by default JAX's own choice."""
+    if isinstance(key.sharding, NamedSharding):
+        return NamedSharding(key.sharding.mesh, PartitionSpec())
+    return None
 
 
 def _train_epoch(

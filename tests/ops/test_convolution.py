@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from jax import lax
 
 from jaxsci.errors import InputError
-from jaxsci.ops import conv, conv_patches, conv_transpose, convolution_cpu, convolution_lax
+from jaxsci.ops import (
+    conv,
+    conv_patches,
+    conv_transpose,
+    convolution_blocks,
+    convolution_cpu,
+    convolution_cpu_kernel,
+    convolution_cpu_output,
+    convolution_lax,
+)
 from jaxsci.ops.convolution_sizes import geometry
 
 # A case compiles a program of its own, so that a run of thousands is for a release.
@@ -106,8 +115,10 @@ def test_the_three_contractions_equal_loops_and_xla(case, dtype):
 )
 def test_parts_and_blocks_add_up(monkeypatch, dtype, groups, batch, inputs, outputs):
     # Limits so small that small arrays meet what large ones do: parts, blocks, and images left over.
-    for limit, value in {"PART_PRODUCTS": 1, "PARTS": 2, "BLOCK_BYTES": 2**15, "FEW_PRODUCTS": 1}.items():
-        monkeypatch.setattr(convolution_cpu, limit, value)
+    monkeypatch.setattr(convolution_cpu, "FEW_PRODUCTS", 1)
+    monkeypatch.setattr(convolution_cpu_output, "PART_PRODUCTS", 1)
+    monkeypatch.setattr(convolution_cpu_kernel, "PARTS", 2)
+    monkeypatch.setattr(convolution_blocks, "BLOCK_BYTES", 2**15)
     shape, output = geometry((7, 6), (3, 2), (2, 1), "SAME", (1, 2))
     shapes = {
         "input": (groups, batch, 7, 6, inputs),

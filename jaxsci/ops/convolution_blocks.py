@@ -1,0 +1,78 @@
+"""Pieces of the CPU's convolutions: padding, what an offset of the window sees, and blocks of images that stay in the cache."""
+
+import itertools
+from collections.abc import Callable, Iterable
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxsci.core import Array
+from jaxsci.ops.convolution_sizes import Geometry
+
+BLOCK_BYTES = 2**21  # stays in the cache of a core or two
+
+
+def offsets(window: tuple[int, ...]) -> Iterable[tuple[int, ...]]:
+    """All elements of the window, row by row."""
+    return itertools.product(*map(range, window))
+
+
+def output_size(
+    size: tuple[int, ...], window: tuple[int, ...], geometry: Geometry, spread: tuple[int, ...]
+) -> tuple[int, ...]:
+    """Size of the output for an input of `size` with spread - 1 zeros between its elements."""
+    return geometry.output_size(tuple(s * (n - 1) + 1 for n, s in zip(size, spread, strict=True)), window)
+
+
+def pad(x: Array, first: int, geometry: Geometry, spread: tuple[int, ...]) -> Array:
+    """x padded and spread along its spatial axes, which begin at `first`."""
+    space = [(before, after, s - 1) for (before, after), s in zip(geometry.padding, spread, strict=True)]
+    return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0)] * first + [*space, (0, 0, 0)])
+
+
+def seen(
+    x: Array, first: int, offset: tuple[int, ...], size: tuple[int, ...], geometry: Geometry, skip: int = 0
+) -> Array:
+    """What one offset of the window sees along the axes from `first`: the spatial axes from `skip`, as many as the offset has."""
+    steps = zip(offset, size, geometry.strides[skip:], geometry.dilation[skip:], strict=False)
+    for axis, (w, o, s, d) in enumerate(steps, start=first):
+        x = lax.slice_in_dim(x, d * w, d * w + s * (o - 1) + 1, s, axis)
+    return x
+
+
+def images(image_bytes: float, block_bytes: int) -> int:
+    """How many images make a block."""
+    return max(1, int(block_bytes / max(image_bytes, 1)))
+
+
+def map_over(block: Callable[..., Array], *arrays: Array, images: int) -> Array:
+    """block(x, ...), which is independent for each image, over blocks of so many images; the last two may overlap."""
+    batch = arrays[0].shape[0]
+    if batch <= images:
+        return block(*arrays)
+    count = -(-batch // images)
+    images = -(-batch // count)
+
+    def put(index: Array, y: Array) -> Array:
+        start = jnp.minimum(index * images, batch - images)
+        part = block(*(lax.dynamic_slice_in_dim(a, start, images) for a in arrays))
+        return lax.dynamic_update_slice_in_dim(y, part, start, 0)
+
+    part = jax.eval_shape(block, *(a[:images] for a in arrays))
+    return lax.fori_loop(0, count, put, jnp.zeros((batch, *part.shape[1:]), part.dtype))
+
+
+def sum_over(block: Callable[..., Array], *arrays: Array, images: int) -> Array:
+    """The sum of block(x, ...) over blocks of so many images, and what is left."""
+    batch = arrays[0].shape[0]
+    if batch <= images:
+        return block(*arrays)
+    count, rest = divmod(batch, images)
+
+    def add(index: Array, total: Array) -> Array:
+        return total + block(*(lax.dynamic_slice_in_dim(a, index * images, images) for a in arrays))
+
+    part = jax.eval_shape(block, *(a[:images] for a in arrays))
+    first = block(*(a[-rest:] for a in arrays)) if rest else jnp.zeros(part.shape, part.dtype)
+    return lax.fori_loop(0, count, add, first)

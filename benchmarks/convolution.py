@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks import convolution_report, machine, timing
 from benchmarks.convolution_contestants import OPERATIONS, convolutions, jax_call
-from benchmarks.convolution_shapes import LAYERS, SHAPES, Shape, put, smaller
+from benchmarks.convolution_shapes import LAYERS, SHAPES, Shape, smaller
 from jaxsci.files import write_json, write_text
 
 RESULTS = Path(__file__).parent / "results"
@@ -32,8 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure or compare as the arguments ask; 1 where a comparison finds something slower, else 0."""
     options = parse(arguments)
     if options.compare:
-        before, after = (json.loads(path.read_text(encoding="utf-8")) for path in options.compare)
-        text, slower = convolution_report.compare(before, after)
+        text, slower = convolution_report.compare(*options.compare)
         print(text)
         return int(slower)
     machine.limit_cores(options.threads)
@@ -50,10 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """All measurements as a JSON object."""
     began = time.perf_counter()
-    side = 256 if options.quick else 2048
     results: dict[str, Any] = {
         "options": {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()},
-        "machine": machine.describe(side) | {"copy_gb_per_second": round(machine.copy_rate(side**2), 1)},
+        "machine": _describe(options),
         "measurements": [],
     }
     with jax.enable_x64("float64" in options.dtypes):
@@ -65,30 +63,45 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     return results
 
 
+def _describe(options: argparse.Namespace) -> dict[str, Any]:
+    """The machine, with the rates of a copy and of a matrix product in each dtype, large enough to reach the peak."""
+    side = 256 if options.quick else 2048 if jax.default_backend() == "cpu" else 8192
+    copied = 2**16 if options.quick else 2**26
+    with jax.enable_x64("float64" in options.dtypes):
+        others = {t: round(machine.product_gflops(side, t), 1) for t in options.dtypes if t != "float32"}
+    rates = {"copy_gb_per_second": round(machine.copy_rate(copied), 1), "product_gflops": others}
+    return machine.describe(side) | rates
+
+
 def measure_shape(name: str, dtype: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     """One record an operation."""
     shape = smaller(SHAPES[name]) if options.quick else SHAPES[name]
-    wanted = [o for o in options.operations if name in LAYERS or o in EVERYWHERE or options.quick]
+    wanted = operations(name, options)
     records = []
     for copies in sorted({OPERATIONS[o].copies for o in wanted}):
-        arrays = shape.arrays(copies)
-        peers = _torch_calls(shape, arrays, dtype) if options.torch else {}
+        arrays = shape.arrays(copies, dtype)
+        peers = _torch_calls(shape, arrays) if options.torch else {}
         for operation in (o for o in wanted if OPERATIONS[o].copies == copies):
-            record = measure(shape, operation, arrays, dtype, peers.get(operation), options)
+            record = measure(shape, operation, arrays, peers.get(operation), options)
             records.append({"shape": name, "what": str(shape), "operation": operation, "dtype": dtype} | record)
     return records
+
+
+def operations(name: str, options: argparse.Namespace) -> list[str]:
+    """What to do at the shape of that name: what was asked for, or else everything at the LAYERS and less at the others."""
+    return options.operations or list(OPERATIONS if name in LAYERS or options.quick else EVERYWHERE)
 
 
 def measure(
     shape: Shape,
     operation: str,
     arrays: Mapping[str, np.ndarray],
-    dtype: str,
     torch_call: Callable[[], Any] | None,
     options: argparse.Namespace,
 ) -> dict[str, Any]:
     """The contestants of one operation at one shape, in turn."""
-    device = put(dict(arrays), dtype)
+    device = jax.device_put(dict(arrays))
+    exact = _exact(operation, shape, arrays) if operation in CHECKED else None
     contestants: dict[str, Callable[[], Any]] = {}
     record: dict[str, Any] = {"gflop": OPERATIONS[operation].work * shape.flops / 1e9, "contestants": {}}
     for name, f in convolutions(shape).items():
@@ -97,12 +110,14 @@ def measure(
         began = time.perf_counter()
         contestants[name], compiled = jax_call(OPERATIONS[operation], f, device)
         entry = {"compilation_seconds": time.perf_counter() - began, "memory_mib": _memory(compiled)}
-        if operation in CHECKED:
-            entry["error"] = _error(contestants[name](), operation, shape, arrays)
+        if exact is not None:
+            entry["error"] = _error(contestants[name](), exact)
         record["contestants"][name] = entry
     if torch_call is not None:
         contestants["torch"] = torch_call
-        record["contestants"]["torch"] = {}
+        record["contestants"]["torch"] = (
+            {} if exact is None else {"error": _torch_error(operation, torch_call(), exact)}
+        )
     for name, calls in timing.visits(contestants, options.repeats, options.budget).items():
         seconds = timing.quartiles(calls)
         record["contestants"][name] |= {
@@ -126,18 +141,40 @@ def _memory(compiled: Any) -> float | None:
     return round(sum(sizes) / 2**20, 1)
 
 
-def _error(result: Any, operation: str, shape: Shape, arrays: Mapping[str, np.ndarray]) -> float:
-    """The largest difference from our own float64, which the tests hold against plain loops, over its standard deviation."""
+def _exact(operation: str, shape: Shape, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The result for the same numbers by our own float64, which the tests hold against plain loops."""
     with jax.enable_x64(True):
-        call, _ = jax_call(OPERATIONS[operation], convolutions(shape)["jaxsci"], put(dict(arrays), "float64"))
-        exact = np.asarray(call())
+        wide = {name: jax.device_put(a.astype(np.float64)) for name, a in arrays.items()}
+        call, _ = jax_call(OPERATIONS[operation], convolutions(shape)["jaxsci"], wide)
+        return np.asarray(call())
+
+
+def _error(result: Any, exact: np.ndarray) -> float:
+    """The largest difference, in standard deviations of the exact result."""
     return float(np.max(np.abs(np.asarray(result, np.float64) - exact)) / np.std(exact))
 
 
-def _torch_calls(shape: Shape, arrays: Mapping[str, np.ndarray], dtype: str) -> dict[str, Callable[[], Any]]:
+def _torch_error(operation: str, result: Any, exact: np.ndarray) -> float:
     from benchmarks import convolution_torch
 
-    return convolution_torch.calls(shape, arrays, dtype)
+    return _error(convolution_torch.channels_last(operation, result), exact)
+
+
+def _torch_calls(shape: Shape, arrays: Mapping[str, np.ndarray]) -> dict[str, Callable[[], Any]]:
+    from benchmarks import convolution_torch
+
+    return convolution_torch.calls(shape, arrays)
+
+
+def _results(path: str) -> dict[str, Any]:
+    """What an earlier run has written."""
+    try:
+        results = json.loads(Path(path).read_text(encoding="utf-8"))
+        if "measurements" not in results:
+            raise ValueError("it holds no measurements")
+    except (OSError, ValueError, TypeError) as error:
+        raise argparse.ArgumentTypeError(f"expected the JSON file of an earlier run, got {path} ({error})") from error
+    return results
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -146,7 +183,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     torch = importlib.util.find_spec("torch") is not None
     parser.add_argument("--only", nargs="+", choices=SHAPES, default=list(SHAPES), help="shapes (default: all)")
     parser.add_argument(
-        "--operations", nargs="+", choices=OPERATIONS, default=list(OPERATIONS), help="what to do (default: everything)"
+        "--operations",
+        nargs="+",
+        choices=OPERATIONS,
+        help=f"what to do (default: everything at {', '.join(LAYERS)}; {', '.join(EVERYWHERE)} at the other shapes)",
     )
     parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=["float32"], help="(default: float32)")
     parser.add_argument("--torch", action=argparse.BooleanOptionalAction, default=torch, help="compare with PyTorch")
@@ -161,7 +201,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--compare",
         nargs=2,
-        type=Path,
+        type=_results,
         metavar="JSON",
         help="two results: what became slower from the first to the second",
     )

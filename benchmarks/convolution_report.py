@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.convolution_shapes import LAYERS
+from benchmarks.convolution_shapes import LAYERS, SHAPES, smaller
 
 OURS = "jaxsci"
 SLOWER = 1.1  # a ratio of medians that is more than noise, where the middle halves do not overlap either
@@ -37,11 +37,13 @@ def _machine(results: dict[str, Any]) -> str:
     machine, options = results["machine"], results["options"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items() if version)
     name = options["name"]
+    products = [f"{dtype} {_peak(results, dtype):.0f}" for dtype in options["dtypes"]]
     lines = [
         f"# Convolution, measured on {', '.join(machine['devices'])}",
         f"{machine['processor']}, {options['threads']} cores used; {machine['system']}; Python {machine['python']}, {versions}.",
-        f"A float32 matrix product of side {machine['matrix_product']['size']}: {machine['matrix_product']['gflops']:.0f} GFLOP/s; "
-        f"a copy: {machine['copy_gb_per_second']:.0f} GB/s. Up to {options['repeats']} rounds, {results['minutes']} minutes.",
+        f"A matrix product of side {machine['matrix_product']['size']}: {', '.join(products)} GFLOP/s; "
+        f"a copy: {machine['copy_gb_per_second']:.0f} GB/s, read and written. "
+        f"Up to {options['repeats']} rounds, {results['minutes']} minutes.",
         "Padding is SAME, the loss is the sum of squares. Times are medians; in brackets the range of their middle half. Operations "
         "are counted as those of direct sums, so that fewer of them show as a higher rate. Memory is what XLA plans for arguments, "
         "results and intermediate arrays. The error is the largest, in standard deviations of the exact result.",
@@ -49,6 +51,13 @@ def _machine(results: dict[str, Any]) -> str:
         f"![roofline]({name}_roofline.png)",
     ]
     return "\n\n".join(lines)
+
+
+def _peak(results: dict[str, Any], dtype: str) -> float:
+    """The rate of a large matrix product in this dtype, in GFLOP/s."""
+    machine = results["machine"]
+    product = machine["matrix_product"]
+    return product["gflops"] if dtype == product["dtype"] else machine["product_gflops"][dtype]
 
 
 def ratios(results: dict[str, Any], ours: tuple[str, str], theirs: tuple[str, str]) -> dict[str, float]:
@@ -88,7 +97,7 @@ def _everything(results: dict[str, Any], dtype: str) -> str:
         "error",
         "jaxsci takes",
     ]
-    peak = results["machine"]["matrix_product"]["gflops"]
+    peak = _peak(results, dtype)
     rows = []
     for m in (m for m in results["measurements"] if m["dtype"] == dtype):
         ours = m["contestants"][OURS]["seconds"]["median"]
@@ -149,7 +158,7 @@ def _ratio_figure(results: dict[str, Any]) -> Any:
                 for row, m in enumerate(measured.values())
                 if peer in m["contestants"]
             ]
-            axes.plot(*zip(*pairs, strict=True), "os^"[i % 3], color=style.colour(i), label=peer)
+            axes.plot(*zip(*pairs, strict=True), style.marker(i), color=style.colour(i), label=peer)
         axes.axvline(1, color=style.GREY, linewidth=1)
         axes.set_yticks(range(len(measured)), [f"{shape}  {m['what']}" for shape, m in measured.items()])
         axes.invert_yaxis()
@@ -160,40 +169,39 @@ def _ratio_figure(results: dict[str, Any]) -> Any:
 
 
 def _roofline_figure(results: dict[str, Any]) -> Any:
-    """Rate against operations a byte of arguments and results, under the two measured limits."""
+    """Rate against operations a byte, under the two measured limits, for the forward pass and both gradients."""
     import numpy as np
 
     from jaxsci.plots import style
 
-    machine = results["machine"]
-    product, copy = machine["matrix_product"]["gflops"], machine["copy_gb_per_second"]
+    product, copy = _peak(results, "float32"), results["machine"]["copy_gb_per_second"]
     with style.context():
-        figure = style.figure(4.2)
-        axes = figure.subplots()
-        intensity = np.geomspace(0.5, 3000, 200)
-        axes.plot(intensity, np.minimum(product, copy * intensity), color=style.GREY, label="copy and matrix product")
-        for i, name in enumerate((OURS, "lax", "torch")):
-            points = [
-                (1e9 * m["gflop"] / _bytes(m), m["contestants"][name]["gflops"])
-                for _, m in _points(results, "forward+backward")
-                if name in m["contestants"]
-            ]
-            if points:
-                axes.plot(*zip(*points, strict=True), "os^"[i], color=style.colour(i), label=name)
-        axes.set(
-            xscale="log",
-            yscale="log",
-            xlabel="operations of direct sums a byte of arguments, results and intermediate arrays",
-            ylabel="GFLOP/s, forward and backward pass",
-        )
-        axes.grid(True)
-        axes.legend()
+        figure = style.figure(3.4)
+        panels = figure.subplots(1, 3, sharex=True, sharey=True)
+        intensity = np.geomspace(0.5, 1000, 200)
+        for axes, operation in zip(panels, ("forward", "input gradient", "kernel gradient"), strict=True):
+            axes.plot(intensity, np.minimum(product, copy * intensity), color=style.GREY, label="product and copy")
+            for i, name in enumerate((OURS, "lax", "torch")):
+                points = [
+                    (_intensity(results, shape), m["contestants"][name]["gflops"])
+                    for shape, m in _points(results, operation)
+                    if name in m["contestants"]
+                ]
+                if points:
+                    axes.plot(*zip(*points, strict=True), style.marker(i), color=style.colour(i), alpha=0.8, label=name)
+            axes.set(xscale="log", yscale="log", title=operation)
+            axes.grid(True)
+        panels[0].set_ylabel("GFLOP/s")
+        panels[1].set_xlabel("operations a byte that must be read or written")
+        panels[0].legend(loc="lower right")
+        style.footnote(figure, "Operations of direct sums, float32; fewer products can lift a point above the line.")
     return figure
 
 
-def _bytes(measurement: dict[str, Any]) -> float:
-    """Of XLA's plan for lax, which is the same for all contestants of a measurement."""
-    return measurement["contestants"]["lax"]["memory_mib"] * 2**20
+def _intensity(results: dict[str, Any], name: str) -> float:
+    """Operations of direct sums for each byte of the three arrays, which an application reads or writes at least once."""
+    shape = smaller(SHAPES[name]) if results["options"]["quick"] else SHAPES[name]
+    return shape.flops / (4 * shape.numbers)
 
 
 def compare(before: dict[str, Any], after: dict[str, Any]) -> tuple[str, bool]:
@@ -215,4 +223,8 @@ def compare(before: dict[str, Any], after: dict[str, Any]) -> tuple[str, bool]:
         slower |= flagged
         times = [f"{t['median'] * 1e3:.1f}" for t in (a, b)]
         rows.append([m["shape"], m["operation"], m["dtype"], *times, f"{ratio:.2f}", "slower" if flagged else ""])
-    return _table(["shape", "operation", "dtype", "before, ms", "after, ms", "ratio", ""], rows), slower
+    table = _table(["shape", "operation", "dtype", "before, ms", "after, ms", "ratio", ""], rows)
+    machines = [f"{r['machine']['processor']}, {', '.join(r['machine']['devices'])}" for r in (before, after)]
+    if machines[0] != machines[1]:
+        table = f"Two machines: {machines[0]}; {machines[1]}. Times on one say little about the other.\n\n{table}"
+    return table, slower

@@ -2,12 +2,14 @@ import copy
 import importlib.util
 import json
 
+import jax
 import numpy as np
 import pytest
 
+import jaxsci
 from benchmarks import convolution, convolution_report
 from benchmarks.convolution_contestants import OPERATIONS, convolutions, jax_call
-from benchmarks.convolution_shapes import SHAPES, put, smaller
+from benchmarks.convolution_shapes import SHAPES, smaller
 from jaxsci import cli
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
@@ -16,16 +18,16 @@ HAS_TORCH = importlib.util.find_spec("torch") is not None
 @pytest.mark.parametrize("name", ["first", "strided", "signal-strided", "transposed", "depthwise"])
 def test_the_contestants_agree(name):
     shape = smaller(SHAPES[name])
-    arrays = shape.arrays()
+    arrays = shape.arrays(1, "float32")
     results = {}
     for way, f in convolutions(shape).items():
-        call, _ = jax_call(OPERATIONS["kernel gradient"], f, put(arrays, "float32"))
+        call, _ = jax_call(OPERATIONS["kernel gradient"], f, jax.device_put(arrays))
         results[way] = np.asarray(call())
     if HAS_TORCH:
         from benchmarks import convolution_torch
 
-        gradient = convolution_torch.calls(shape, arrays, "float32")["kernel gradient"]()[0].numpy()
-        results["torch"] = np.moveaxis(gradient, (0, 1), (-1, -2))
+        call = convolution_torch.calls(shape, arrays)["kernel gradient"]
+        results["torch"] = convolution_torch.channels_last("kernel gradient", call())
     for result in results.values():
         np.testing.assert_allclose(result, results["jaxsci"], rtol=1e-4, atol=1e-4)  # float32 sums of up to 72 products
 
@@ -54,13 +56,46 @@ def test_a_tiny_configuration_runs_end_to_end(tmp_path, capsys):
     assert "first" in capsys.readouterr().out
 
 
+def test_every_number_format_runs_with_its_own_peak_and_error(tmp_path):
+    arguments = [
+        "--quick",
+        "--only",
+        "thin",
+        "--operations",
+        "kernel gradient",
+        "--repeats",
+        "1",
+        "--out",
+        str(tmp_path),
+    ]
+    assert convolution.main([*arguments, "--dtypes", "bfloat16", "float64"]) == 0
+    results = json.loads((tmp_path / "convolution.json").read_text())
+    assert set(results["machine"]["product_gflops"]) == {"bfloat16", "float64"}
+    half, double = (m["contestants"] for m in results["measurements"])
+    assert set(half) == {"jaxsci", "lax", "im2col"} | ({"torch"} if HAS_TORCH else set())
+    for name, entry in half.items():
+        # One rounding of the result at least, of 2^-9; all contestants are given the same numbers.
+        assert 1e-4 < entry["error"] < 0.1, name
+    for name, entry in double.items():
+        assert entry["error"] < 1e-13, name
+
+
+def test_what_is_asked_for_is_done_at_every_shape():
+    asked = convolution.parse(["--no-torch", "--operations", "ensemble of 8"])
+    assert convolution.operations("depthwise", asked) == ["ensemble of 8"]
+    default = convolution.parse(["--no-torch"])
+    assert convolution.operations("wide", default) == list(OPERATIONS)
+    assert convolution.operations("depthwise", default) == list(convolution.EVERYWHERE)
+
+
 def test_a_comparison_flags_what_became_slower_and_nothing_else(tmp_path):
     def entry(median):
         return {"seconds": {"low": 0.9 * median, "median": median, "high": 1.1 * median}}
 
     def results(ours, lax):
         contestants = {"jaxsci": entry(ours), "lax": entry(lax)}
-        return {"measurements": [{"shape": "s", "operation": "o", "dtype": "float32", "contestants": contestants}]}
+        measurement = {"shape": "s", "operation": "o", "dtype": "float32", "contestants": contestants}
+        return {"machine": {"processor": "p", "devices": ["d"]}, "measurements": [measurement]}
 
     before = results(1.0, 1.0)
     assert not convolution_report.compare(before, copy.deepcopy(before))[1]
@@ -69,6 +104,9 @@ def test_a_comparison_flags_what_became_slower_and_nothing_else(tmp_path):
     text, slower = convolution_report.compare(before, results(2.0, 1.0))
     assert slower
     assert "| slower |" in text
+    assert "Two machines" not in text
+    elsewhere = results(1.0, 1.0) | {"machine": {"processor": "q", "devices": ["d"]}}
+    assert "Two machines: p, d; q, d." in convolution_report.compare(before, elsewhere)[0]
     paths = [tmp_path / "a.json", tmp_path / "b.json"]
     for path, content in zip(paths, (before, results(2.0, 1.0)), strict=True):
         path.write_text(json.dumps(content))
@@ -80,3 +118,22 @@ def test_an_unknown_benchmark_ends_with_one_line(capsys):
         cli.main(["bench", "speed"])
     assert ended.value.code == 2
     assert "expected convolution or training" in capsys.readouterr().err
+
+
+def test_a_comparison_with_something_else_ends_with_one_line(tmp_path, capsys):
+    (tmp_path / "a.json").write_text("{}")
+    for name in ("a.json", "missing.json"):
+        with pytest.raises(SystemExit) as ended:
+            convolution.main(["--compare", str(tmp_path / "a.json"), str(tmp_path / name)])
+        assert ended.value.code == 2
+        assert "expected the JSON file of an earlier run" in capsys.readouterr().err
+
+
+def test_outside_of_a_checkout_the_remedy_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(jaxsci, "__file__", str(tmp_path / "jaxsci" / "__init__.py"))
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["bench", "convolution"])
+    assert ended.value.code == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "as in a checkout" in message

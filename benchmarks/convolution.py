@@ -9,6 +9,7 @@ import importlib.util
 import json
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,14 @@ import jax
 import numpy as np
 
 from benchmarks import convolution_report, machine, timing
-from benchmarks.convolution_contestants import OPERATIONS, convolutions, jax_call
+from benchmarks.convolution_contestants import OPERATIONS, convolutions, jax_call, together
 from benchmarks.convolution_shapes import LAYERS, SHAPES, Shape, smaller
 from jaxsci.files import write_json, write_text
 
 RESULTS = Path(__file__).parent / "results"
 DTYPES = ("float32", "bfloat16", "float64")
 EVERYWHERE = ("forward", "input gradient", "kernel gradient", "forward+backward")  # at the shapes that are no LAYERS
+LONGEST_LOOP = 2e11  # operations of XLA's convolution
 CHECKED = ("forward", "input gradient", "kernel gradient")  # whose error is measured
 IM2COL = (*EVERYWHERE, "8 steps in a scan", "batch gradient", "per-example gradients")
 
@@ -36,18 +38,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(text)
         return int(slower)
     machine.limit_cores(options.threads)
-    results = run(options)
-    text = convolution_report.markdown(results)
-    print("\n" + text)
+
+    def save(results: dict[str, Any]) -> None:
+        if options.out is not None:
+            write_json(options.out / f"{options.name}.json", results)
+            write_text(options.out / f"{options.name}.md", convolution_report.markdown(results))
+
+    results = run(options, save)
+    print("\n" + convolution_report.markdown(results))
     if options.out is not None:
-        write_json(options.out / f"{options.name}.json", results)
-        write_text(options.out / f"{options.name}.md", text)
         convolution_report.draw(results, options.out, options.name)
     return 0
 
 
-def run(options: argparse.Namespace) -> dict[str, Any]:
-    """All measurements as a JSON object."""
+def run(options: argparse.Namespace, save: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """All measurements as a JSON object; `save` gets what there is after every shape, since the whole takes a while."""
     began = time.perf_counter()
     results: dict[str, Any] = {
         "options": {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()},
@@ -59,7 +64,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             for name in options.only:
                 print(f"{name}: {SHAPES[name]}, {dtype}", flush=True)
                 results["measurements"] += measure_shape(name, dtype, options)
-    results["minutes"] = round((time.perf_counter() - began) / 60, 1)
+                results["minutes"] = round((time.perf_counter() - began) / 60, 1)
+                save(results)
     return results
 
 
@@ -81,9 +87,9 @@ def measure_shape(name: str, dtype: str, options: argparse.Namespace) -> list[di
     for copies in sorted({OPERATIONS[o].copies for o in wanted}):
         arrays = shape.arrays(copies, dtype)
         peers = _torch_calls(shape, arrays) if options.torch else {}
-        for operation in (o for o in wanted if OPERATIONS[o].copies == copies):
-            record = measure(shape, operation, arrays, peers.get(operation), options)
-            records.append({"shape": name, "what": str(shape), "operation": operation, "dtype": dtype} | record)
+        for group in together(o for o in wanted if OPERATIONS[o].copies == copies):
+            measured = measure(shape, group, arrays, peers, options)
+            records += [{"shape": name, "what": str(shape), "dtype": dtype} | record for record in measured]
     return records
 
 
@@ -94,42 +100,58 @@ def operations(name: str, options: argparse.Namespace) -> list[str]:
 
 def measure(
     shape: Shape,
-    operation: str,
+    group: Sequence[str],
     arrays: Mapping[str, np.ndarray],
-    torch_call: Callable[[], Any] | None,
+    peers: Mapping[str, Callable[[], Any]],
     options: argparse.Namespace,
-) -> dict[str, Any]:
-    """The contestants of one operation at one shape, in turn."""
+) -> list[dict[str, Any]]:
+    """The contestants of some operations at one shape, all in turn; a contestant's operations follow each other."""
+    records = {}
+    calls: dict[tuple[str, str], Callable[[], Any]] = {}
+    for operation in group:
+        found, entries = contestants(shape, operation, arrays, peers.get(operation))
+        calls |= {(name, operation): call for name, call in found.items()}
+        gflop = OPERATIONS[operation].work * shape.flops / 1e9
+        records[operation] = {"operation": operation, "gflop": gflop, "contestants": entries}
+    names = list(dict.fromkeys(name for name, _ in calls))
+    in_turn = dict(sorted(calls.items(), key=lambda item: names.index(item[0][0])))
+    for (name, operation), visits in timing.visits(in_turn, options.repeats, options.budget).items():
+        seconds = timing.quartiles(visits)
+        rate = records[operation]["gflop"] / seconds["median"]
+        records[operation]["contestants"][name] |= {"seconds": seconds, "calls": len(visits), "gflops": rate}
+    for operation, record in records.items():
+        medians = {name: entry["seconds"]["median"] for name, entry in record["contestants"].items()}
+        line = ", ".join(f"{name} {median * 1e3:.1f} ms" for name, median in medians.items())
+        print(f"  {operation:28s} {line}", flush=True)
+    return list(records.values())
+
+
+def contestants(
+    shape: Shape, operation: str, arrays: Mapping[str, np.ndarray], torch_call: Callable[[], Any] | None
+) -> tuple[dict[str, Callable[[], Any]], dict[str, dict[str, Any]]]:
+    """Who takes part in one operation: the calls to time, and what is known about each before."""
     device = jax.device_put(dict(arrays))
     exact = _exact(operation, shape, arrays) if operation in CHECKED else None
-    contestants: dict[str, Callable[[], Any]] = {}
-    record: dict[str, Any] = {"gflop": OPERATIONS[operation].work * shape.flops / 1e9, "contestants": {}}
+    calls: dict[str, Callable[[], Any]] = {}
+    entries: dict[str, dict[str, Any]] = {}
     for name, f in convolutions(shape).items():
-        if name == "im2col" and operation not in IM2COL:
+        if (name == "im2col" and operation not in IM2COL) or (name == "lax" and _takes_minutes(operation, shape)):
             continue
         began = time.perf_counter()
-        contestants[name], compiled = jax_call(OPERATIONS[operation], f, device)
-        entry = {"compilation_seconds": time.perf_counter() - began, "memory_mib": _memory(compiled)}
+        calls[name], compiled = jax_call(OPERATIONS[operation], f, device)
+        entries[name] = {"compilation_seconds": time.perf_counter() - began, "memory_mib": _memory(compiled)}
         if exact is not None:
-            entry["error"] = _error(contestants[name](), exact)
-        record["contestants"][name] = entry
+            entries[name]["error"] = _error(calls[name](), exact)
     if torch_call is not None:
-        contestants["torch"] = torch_call
-        record["contestants"]["torch"] = (
-            {} if exact is None else {"error": _torch_error(operation, torch_call(), exact)}
-        )
-    for name, calls in timing.visits(contestants, options.repeats, options.budget).items():
-        seconds = timing.quartiles(calls)
-        record["contestants"][name] |= {
-            "seconds": seconds,
-            "calls": len(calls),
-            "gflops": record["gflop"] / seconds["median"],
-        }
-    line = ", ".join(
-        f"{name} {entry['seconds']['median'] * 1e3:.1f} ms" for name, entry in record["contestants"].items()
-    )
-    print(f"  {operation:28s} {line}", flush=True)
-    return record
+        calls["torch"] = torch_call
+        entries["torch"] = {} if exact is None else {"error": _torch_error(operation, torch_call(), exact)}
+    return calls, entries
+
+
+def _takes_minutes(operation: str, shape: Shape) -> bool:
+    """Whether a single call of XLA's convolution would: in a loop on a CPU."""
+    looped = operation == "8 steps in a scan" and jax.default_backend() == "cpu"
+    return looped and OPERATIONS[operation].work * shape.flops > LONGEST_LOOP
 
 
 def _memory(compiled: Any) -> float | None:
@@ -212,6 +234,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         from benchmarks import convolution_torch
 
         convolution_torch.set_threads(options.threads)
+        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)  # of PyTorch itself
     options.repeats = options.repeats or (2 if options.quick else 9)
     if options.out is None and not options.quick:
         options.out = RESULTS

@@ -8,6 +8,7 @@ from typing import Any
 from benchmarks.convolution_shapes import LAYERS, SHAPES, smaller
 
 OURS = "jaxsci"
+CONTESTANTS = (OURS, "lax", "im2col", "torch")
 SLOWER = 1.1  # a ratio of medians that is more than noise, where the middle halves do not overlap either
 
 # What the library is after, over the LAYERS in float32: (label, operation and contestant, against operation and contestant).
@@ -137,6 +138,14 @@ def draw(results: dict[str, Any], folder: Path, name: str) -> None:
     png.save(_roofline_figure(results), folder / f"{name}_roofline.png")
 
 
+def _look(contestant: str) -> dict[str, Any]:
+    """The same colour and marker for a contestant in every figure."""
+    from jaxsci.plots import style
+
+    i = CONTESTANTS.index(contestant)
+    return {"color": style.colour(i), "marker": "o^sD"[i], "linestyle": "", "alpha": 0.8, "label": contestant}
+
+
 def _points(results: dict[str, Any], operation: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for m in results["measurements"]:
         if m["operation"] == operation and m["dtype"] == "float32":
@@ -152,19 +161,25 @@ def _ratio_figure(results: dict[str, Any]) -> Any:
         axes = figure.subplots()
         measured = dict(_points(results, "forward+backward"))
         peers = dict.fromkeys(n for m in measured.values() for n in m["contestants"] if n != OURS)
-        for i, peer in enumerate(peers):
+        for peer in peers:
             pairs = [
                 (m["contestants"][peer]["seconds"]["median"] / m["contestants"][OURS]["seconds"]["median"], row)
                 for row, m in enumerate(measured.values())
                 if peer in m["contestants"]
             ]
-            axes.plot(*zip(*pairs, strict=True), style.marker(i), color=style.colour(i), label=peer)
+            axes.plot(*zip(*pairs, strict=True), **_look(peer))
         axes.axvline(1, color=style.GREY, linewidth=1)
         axes.set_yticks(range(len(measured)), [f"{shape}  {m['what']}" for shape, m in measured.items()])
         axes.invert_yaxis()
-        axes.set(xscale="log", xlabel="time of forward and backward pass, in units of jaxsci's")
-        axes.grid(True, axis="x", which="both")
-        axes.legend()
+        axes.set(
+            xscale="log",
+            xlabel="time of forward and backward pass, in units of jaxsci's (right of 1: jaxsci is faster)",
+        )
+        ticks = [t for t in (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if axes.get_xlim()[0] <= t <= axes.get_xlim()[1]]
+        axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
+        axes.minorticks_off()
+        axes.grid(True)
+        axes.legend(loc="best")
     return figure
 
 
@@ -181,19 +196,19 @@ def _roofline_figure(results: dict[str, Any]) -> Any:
         intensity = np.geomspace(0.5, 1000, 200)
         for axes, operation in zip(panels, ("forward", "input gradient", "kernel gradient"), strict=True):
             axes.plot(intensity, np.minimum(product, copy * intensity), color=style.GREY, label="product and copy")
-            for i, name in enumerate((OURS, "lax", "torch")):
+            for name in (OURS, "lax", "torch"):
                 points = [
                     (_intensity(results, shape), m["contestants"][name]["gflops"])
                     for shape, m in _points(results, operation)
                     if name in m["contestants"]
                 ]
                 if points:
-                    axes.plot(*zip(*points, strict=True), style.marker(i), color=style.colour(i), alpha=0.8, label=name)
+                    axes.plot(*zip(*points, strict=True), **_look(name))
             axes.set(xscale="log", yscale="log", title=operation)
             axes.grid(True)
         panels[0].set_ylabel("GFLOP/s")
         panels[1].set_xlabel("operations a byte that must be read or written")
-        panels[0].legend(loc="lower right")
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
         style.footnote(figure, "Operations of direct sums, float32; fewer products can lift a point above the line.")
     return figure
 

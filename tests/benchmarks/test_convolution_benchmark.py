@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import jaxsci
-from benchmarks import convolution, convolution_report
-from benchmarks.convolution_contestants import OPERATIONS, convolutions, jax_call
+from benchmarks import convolution, convolution_report, timing
+from benchmarks.convolution_contestants import OPERATIONS, convolutions, jax_call, together
 from benchmarks.convolution_shapes import SHAPES, smaller
 from jaxsci import cli
 
@@ -78,6 +78,43 @@ def test_every_number_format_runs_with_its_own_peak_and_error(tmp_path):
         assert 1e-4 < entry["error"] < 0.1, name
     for name, entry in double.items():
         assert entry["error"] < 1e-13, name
+
+
+def test_what_is_compared_takes_turns():
+    assert together(["8 steps", "forward", "8 steps in a scan"]) == [["8 steps", "8 steps in a scan"], ["forward"]]
+    for operation in OPERATIONS.values():
+        if operation.beside:
+            assert OPERATIONS[operation.beside].copies == operation.copies  # and so the same arrays
+
+
+def test_the_slow_do_not_take_hours(monkeypatch):
+    clock, calls = [0.0], []
+
+    def contestant(name, seconds, first=None):
+        def call():
+            clock[0] += first if first is not None and name not in calls else seconds
+            calls.append(name)
+
+        return call
+
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: clock[0])
+    contestants = {
+        "quick": contestant("quick", 0.1),
+        "slow": contestant("slow", 0.4),
+        "late": contestant("late", 0.1, first=4.0),
+        "slower": contestant("slower", 3.0),
+        "slowest": contestant("slowest", 60.0),
+    }
+    times = timing.visits(contestants, repeats=4, budget=1.0)
+    counted = {"quick": [0.1] * 4, "slow": [0.4] * 2, "late": [0.1] * 4, "slower": [3.0], "slowest": [60.0]}
+    assert {name: pytest.approx(found) for name, found in times.items()} == counted
+    assert {name: calls.count(name) for name in contestants} == {
+        "quick": 9,
+        "slow": 5,
+        "late": 9,
+        "slower": 2,
+        "slowest": 1,
+    }
 
 
 def test_what_is_asked_for_is_done_at_every_shape():

@@ -38,14 +38,14 @@ def test_flops_are_counted_by_hand():
 
 
 def test_a_tiny_configuration_runs_end_to_end(tmp_path, capsys):
-    operations = ["forward", "forward+backward", "batch gradient", "per-example gradients"]
-    arguments = ["convolution", "--quick", "--only", "first", "strided", "--operations", *operations]
+    operations = ["forward", "forward+backward"]
+    arguments = ["convolution", "--quick", "--only", "first", "--operations", *operations]
     arguments += ["--repeats", "1", "--no-torch", "--out", str(tmp_path), "--name", "tiny"]
     with pytest.raises(SystemExit) as ended:
         cli.main(["bench", *arguments])
     assert ended.value.code == 0
     results = json.loads((tmp_path / "tiny.json").read_text())
-    assert len(results["measurements"]) == 2 * len(operations)
+    assert [m["operation"] for m in results["measurements"]] == operations
     forward = results["measurements"][0]["contestants"]
     assert {"jaxsci", "lax", "im2col"} == set(forward)
     assert all(entry["error"] < 1e-5 for entry in forward.values())
@@ -56,28 +56,16 @@ def test_a_tiny_configuration_runs_end_to_end(tmp_path, capsys):
     assert "first" in capsys.readouterr().out
 
 
-def test_every_number_format_runs_with_its_own_peak_and_error(tmp_path):
-    arguments = [
-        "--quick",
-        "--only",
-        "thin",
-        "--operations",
-        "kernel gradient",
-        "--repeats",
-        "1",
-        "--out",
-        str(tmp_path),
-    ]
-    assert convolution.main([*arguments, "--dtypes", "bfloat16", "float64"]) == 0
+def test_a_number_format_has_its_own_peak_and_error(tmp_path):
+    arguments = ["--quick", "--only", "thin", "--operations", "forward", "--dtypes", "bfloat16", "--repeats", "1"]
+    assert convolution.main([*arguments, "--out", str(tmp_path)]) == 0
     results = json.loads((tmp_path / "convolution.json").read_text())
-    assert set(results["machine"]["product_gflops"]) == {"bfloat16", "float64"}
-    half, double = (m["contestants"] for m in results["measurements"])
-    assert set(half) == {"jaxsci", "lax", "im2col"} | ({"torch"} if HAS_TORCH else set())
-    for name, entry in half.items():
-        # One rounding of the result at least, of 2^-9; all contestants are given the same numbers.
-        assert 1e-4 < entry["error"] < 0.1, name
-    for name, entry in double.items():
-        assert entry["error"] < 1e-13, name
+    assert set(results["machine"]["product_gflops"]) == {"bfloat16"}
+    (measurement,) = results["measurements"]
+    assert set(measurement["contestants"]) == {"jaxsci", "lax", "im2col"} | ({"torch"} if HAS_TORCH else set())
+    for name, entry in measurement["contestants"].items():
+        # The result is rounded to 2^-9 of itself, 4 standard deviations at most; all are given the same numbers.
+        assert 1e-4 < entry["error"] < 0.02, name
 
 
 def test_what_is_compared_takes_turns():

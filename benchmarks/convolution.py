@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from benchmarks import convolution_report, machine, timing
+from benchmarks import convolution_figures, convolution_report, machine, timing
 from benchmarks.convolution_contestants import OPERATIONS, convolutions, jax_call, together
 from benchmarks.convolution_shapes import LAYERS, SHAPES, Shape, smaller
 from jaxsci.files import write_json, write_text
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = run(options, save)
     print("\n" + convolution_report.markdown(results))
     if options.out is not None:
-        convolution_report.draw(results, options.out, options.name)
+        convolution_figures.draw(results, options.out, options.name)
     return 0
 
 
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace, save: Callable[[dict[str, Any]], None]) -> 
     """All measurements as a JSON object; `save` gets what there is after every shape, since the whole takes a while."""
     began = time.perf_counter()
     results: dict[str, Any] = {
-        "options": {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()},
+        "options": {name: value for name, value in vars(options).items() if name not in ("out", "compare")},
         "machine": _describe(options),
         "measurements": [],
     }

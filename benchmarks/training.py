@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measure, print the tables, and write `training.json` and `training.md` where a folder is given."""
     began = time.perf_counter()
     results: dict[str, Any] = {
-        "options": {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()},
+        "options": {name: value for name, value in vars(options).items() if name not in ("out", "compare")},
         "machine": machine.describe(256 if options.quick else 2048),
         "networks": {},
     }

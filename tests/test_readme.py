@@ -7,7 +7,7 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_example_runs_and_the_sweep_finds_a_good_rate(capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    code = "\n".join(re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL))
     exec(compile(code, "README.md", "exec"), {})
     lines = capsys.readouterr().out.split()
     best_loss, sweep_loss = float(lines[1]), float(lines[3])

@@ -48,7 +48,7 @@ def kernel(x: Array, y: Array, *, geometry: Geometry, precision: Any) -> Array:
     channels = (x.shape[-1], y.shape[-1])
     window = geometry.window(x.shape[2:-1], y.shape[2:-1])
     if max(channels) == 1:
-        result = kernels.by_sums(*wide, geometry)
+        result = kernels.depthwise(*wide, geometry)
     elif _needs_few_products(wide[0], geometry, window, y.shape[2:-1], channels, precision):
         result = winograd.kernel(*wide, geometry)
     else:
@@ -61,6 +61,8 @@ def _convolve(x: Array, kernel: Array, geometry: Geometry, spread: tuple[int, ..
     window, channels = kernel.shape[1:-2], kernel.shape[-2:]
     stride = max(geometry.strides)
     few = channels[0] <= FEW_CHANNELS
+    if max(channels) == 1 and math.prod(window) <= FEW_PRODUCTS:
+        return outputs.depthwise(x, kernel, geometry, spread)
     if few and math.prod(window) * channels[0] <= FEW_PRODUCTS:
         return outputs.sum_of_products(x, kernel, geometry, spread)
     size = blocks.output_size(x.shape[2:-1], window, geometry, spread)

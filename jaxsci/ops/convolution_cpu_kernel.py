@@ -58,10 +58,18 @@ def by_columns(x: Array, y: Array, geometry: Geometry) -> Array:
     return blocks.sum_over(block, x, y, images=images)
 
 
-def by_sums(x: Array, y: Array, geometry: Geometry) -> Array:
-    """One channel each, as in a depthwise convolution: elementwise arithmetic, all groups at once."""
+def depthwise(x: Array, y: Array, geometry: Geometry) -> Array:
+    """One channel a group: elementwise arithmetic with the groups last, in the place of channels."""
     window = geometry.window(x.shape[2:-1], y.shape[2:-1])
-    x = blocks.pad(x, 2, geometry, (1,) * len(window))
-    parts = (blocks.seen(x, 2, offset, y.shape[2:-1], geometry) for offset in blocks.offsets(window))
-    sums = [jnp.sum(part * y, axis=range(1, x.ndim)) for part in parts]
-    return jnp.stack(sums, axis=1).reshape(x.shape[0], *window, 1, 1)
+    x, y = (jnp.moveaxis(a[..., 0], 0, -1) for a in (x, y))  # [b, n, g]
+
+    def block(x: Array, y: Array) -> Array:
+        x = lax.optimization_barrier(blocks.pad(x, 1, geometry, (1,) * len(window)))
+        # A product with ones: XLA adds up the leading axes of an array in a slow order.
+        ones = jnp.ones((1, math.prod(y.shape[:-1])), x.dtype)
+        parts = (blocks.seen(x, 1, offset, y.shape[1:-1], geometry) * y for offset in blocks.offsets(window))
+        return jnp.stack([(ones @ part.reshape(ones.size, -1))[0] for part in parts])  # [window, g]
+
+    images = blocks.images(math.prod(x.shape[1:]) * x.itemsize, blocks.BLOCK_BYTES)
+    sums = blocks.sum_over(block, x, y, images=images)
+    return sums.T.reshape(x.shape[-1], *window, 1, 1)

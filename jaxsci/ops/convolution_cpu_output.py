@@ -33,6 +33,18 @@ def sum_of_products(x: Array, kernel: Array, geometry: Geometry, spread: tuple[i
     )
 
 
+def depthwise(x: Array, kernel: Array, geometry: Geometry, spread: tuple[int, ...]) -> Array:
+    """One channel a group: elementwise arithmetic with the groups last, in the place of channels."""
+    window = kernel.shape[1:-2]
+    size = blocks.output_size(x.shape[2:-1], window, geometry, spread)
+    x = blocks.pad(jnp.moveaxis(x[..., 0], 0, -1), 1, geometry, spread)  # [b, n, g]
+    parts = (
+        blocks.seen(x, 1, offset, size, geometry) * kernel[(slice(None), *offset, 0, 0)][(None,) * (x.ndim - 1)]
+        for offset in blocks.offsets(window)
+    )
+    return jnp.moveaxis(sum(parts, jnp.zeros((), x.dtype)), -1, 0)[..., None]
+
+
 def product_then_sum(x: Array, kernel: Array, geometry: Geometry, spread: tuple[int, ...]) -> Array:
     """For few output channels and strides 1: each pixel times the whole window in one product, the parts shifted and added."""
     window = kernel.shape[:-2]

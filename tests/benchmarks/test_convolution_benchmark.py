@@ -52,6 +52,7 @@ def test_a_tiny_configuration_runs_end_to_end(tmp_path, capsys):
     page = (tmp_path / "tiny.md").read_text()
     assert "| forward+backward, against lax |" in page
     for figure in ("ratio", "roofline"):
+        assert f"(tiny_{figure}.png)" in page
         assert (tmp_path / f"tiny_{figure}.png").stat().st_size > 10_000
     assert "first" in capsys.readouterr().out
 
@@ -62,6 +63,8 @@ def test_a_number_format_has_its_own_peak_and_error(tmp_path):
     results = json.loads((tmp_path / "convolution.json").read_text())
     assert set(results["machine"]["product_gflops"]) == {"bfloat16"}
     (measurement,) = results["measurements"]
+    assert "png" not in (tmp_path / "convolution.md").read_text()  # the figures are those of float32
+    assert not list(tmp_path.glob("*.png"))
     assert set(measurement["contestants"]) == {"jaxsci", "lax", "im2col"} | ({"torch"} if HAS_TORCH else set())
     for name, entry in measurement["contestants"].items():
         # The result is rounded to 2^-9 of itself, 4 standard deviations at most; all are given the same numbers.

@@ -215,7 +215,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--torch", action=argparse.BooleanOptionalAction, default=torch, help="compare with PyTorch")
     parser.add_argument("--repeats", type=int, default=None, help="rounds (default: 9, or 2 with --quick)")
     parser.add_argument(
-        "--budget", type=float, default=2.0, help="seconds a contestant may take at one operation (default: 2)"
+        "--budget", type=float, default=1.0, help="seconds a contestant may take at one operation (default: 1)"
     )
     parser.add_argument("--threads", type=int, default=2, help="cores and threads for every side (default: 2)")
     parser.add_argument("--quick", action="store_true", help="tiny shapes, to see that all runs; writes no results")

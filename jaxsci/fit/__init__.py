@@ -13,7 +13,7 @@ from jaxsci.fit.likelihood import (
     total,
 )
 from jaxsci.fit.linear import LinearFit, least_squares, predictions, require_determined
-from jaxsci.fit.parameters import correlation, errors, names
+from jaxsci.fit.parameters import errors, names
 
 __all__ = [
     "IterativeFit",
@@ -21,7 +21,6 @@ __all__ = [
     "LinearFit",
     "Profile",
     "conjugate_gradients",
-    "correlation",
     "draw_errors",
     "errors",
     "gaussian",

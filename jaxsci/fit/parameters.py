@@ -41,12 +41,6 @@ def errors(covariance: Array, params: Params) -> Params:
     return as_vector(params)[1](jnp.sqrt(jnp.diagonal(covariance)))
 
 
-def correlation(covariance: Array) -> Array:
-    """The covariance scaled to ones on its diagonal."""
-    scale = jnp.sqrt(jnp.diagonal(covariance))
-    return covariance / (scale[:, None] * scale[None, :])
-
-
 def listed(items: Sequence[Any], most: int = 6) -> str:
     """The first few items as text, and how many more there are."""
     shown = ", ".join(map(str, items[:most]))

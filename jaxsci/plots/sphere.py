@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, ScalarFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter, ScalarFormatter
 from numpy.typing import ArrayLike
 
 from jaxsci.errors import InputError
@@ -54,6 +54,8 @@ def globes(maps: Sequence[Globe], *, label: str, colours: str = "RdBu_r", column
         axes.set(title=globe.title, xticks=[], yticks=[])
         bar = figure.colorbar(image, ax=axes, orientation="horizontal", shrink=0.6, pad=0.03, aspect=30)
         bar.set_label(label)
+        bar.locator = MaxNLocator(5 if columns == 1 else 4)
+        bar.update_ticks()
     for axes in panels[len(maps) :]:
         axes.set_visible(False)
     return figure

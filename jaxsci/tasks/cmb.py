@@ -28,13 +28,6 @@ LARGEST_NSIDE = 32  # the design matrix of a finer map does not fit into memory
 FRACTIONS = (0.7, 0.1, 0.2)  # of the pixels, for the comparison with a network: training, validation, test
 
 
-class Files(NamedTuple):
-    """What the task reads besides the map."""
-
-    theory: Path  # best fit of the power spectrum: l, D_l
-    planck: Path  # measured power spectrum: l, D_l, errors below and above
-
-
 @dataclass(frozen=True)
 class Options:
     """What a user chooses."""

@@ -172,7 +172,7 @@ def curves(options: Options, results: dict[bool, LikelihoodFit]) -> dict[str, np
     result = {"mass": grid}
     for radiation, fitted in results.items():
         model = shapes.model(config(options, radiation))
-        log_p = jax.vmap(model.apply, in_axes=(None, 0))(fitted.params, jnp.asarray(grid))
+        log_p = jax.jit(jax.vmap(model.apply, in_axes=(None, 0)))(fitted.params, jnp.asarray(grid))
         result["fit" if radiation == options.radiation else "other"] = np.exp(np.asarray(log_p))
     fitted, shape = results[options.radiation], config(options, options.radiation)
     nodes, weights = shapes.quadrature(options.window, shape.nodes)

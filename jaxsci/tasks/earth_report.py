@@ -48,6 +48,10 @@ def write(
             np.arange(len(grid["spectrum"])),
             np.array(grid["spectrum"]),
         )
+        words += (
+            " The grid is coarser than its cells at the highest degrees, whose power it lacks; the error of the fit is that of a"
+            " residual independent from cell to cell."
+        )
         spectra["error of the fit"] = (np.arange(len(grid["spectrum"])), (2 * fitted.error**2).sum(1))
     spectrum = Drawing(
         "spectrum", "The power of each degree.", sphere.degree_powers(spectra, ylabel="power of a degree [m²]")

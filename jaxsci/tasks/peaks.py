@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsci.core import Array, Batch, Params
-from jaxsci.fit import errors, gaussian, minimise, require_minimum, total
+from jaxsci.errors import InputError
+from jaxsci.fit import LikelihoodFit, errors, gaussian, minimise, require_minimum, total
 from jaxsci.losses import objective
 
 HALF_WINDOW = 0.25  # of the distance between neighbouring peaks
@@ -41,33 +42,48 @@ def fit(degree: np.ndarray, power: np.ndarray, error: np.ndarray, curve: np.ndar
         error: of D_l [l], taken as Gaussian and independent.
         curve: a smooth best fit at the same degrees, which gives the windows; around a peak of it the spectrum is fitted.
         number: of peaks at most.
+
+    Raises:
+        InputError: the best fit has no maximum.
     """
     tops = [i for i in range(50, len(curve) - 50) if curve[i] == curve[i - 50 : i + 51].max()][:number]
-    spacing = np.diff(degree[tops]).mean() if len(tops) > 1 else 300.0
-    return [_one(degree, power, error, curve, top, HALF_WINDOW * spacing) for top in tops]
-
-
-def _one(degree: np.ndarray, power: np.ndarray, error: np.ndarray, curve: np.ndarray, top: int, half: float) -> Peak:
-    inside = np.abs(degree - degree[top]) <= half
-    weight = jnp.asarray(1 / error[inside] ** 2)
-    x = jnp.asarray(degree[inside], weight.dtype)
-    start = {
-        "place": jnp.asarray(degree[top], weight.dtype),
-        "height": jnp.asarray(curve[top], weight.dtype),
-        "curvature": jnp.asarray(curve[top] / 4, weight.dtype),
-        "skew": jnp.zeros((), weight.dtype),
+    if not tops:
+        raise InputError(
+            "acoustic peaks: expected a best fit with a maximum, found none; give a table of D_l that reaches the peaks"
+        )
+    half = HALF_WINDOW * (np.diff(degree[tops]).mean() if len(tops) > 1 else 300.0)
+    inside = np.abs(degree - degree[tops][:, None]) <= half  # [peak, l]
+    heights = jnp.asarray(curve[tops])
+    starts = {
+        "place": jnp.asarray(degree[tops], float),
+        "height": heights,
+        "curvature": heights / 4,
+        "skew": 0 * heights,
     }
-    found = jax.jit(lambda y: minimise(total(objective(shape, gaussian), Batch(x, y, weight)), start))
-    result, smooth = found(jnp.asarray(power[inside])), found(jnp.asarray(curve[inside]))
-    require_minimum(result)
-    error_of = errors(result.covariance, result.params)
-    return Peak(
-        float(result.params["place"]),
-        float(error_of["place"]),
-        float(result.params["height"]),
-        float(error_of["height"]),
-        2 * float(result.value),
-        int(inside.sum()) - len(start),
-        (float(degree[inside][0]), float(degree[inside][-1])),
-        float(smooth.params["place"]) - float(degree[top]),
-    )
+    weights = jnp.asarray(np.where(inside, 1 / error**2, 0))
+    find = jax.jit(jax.vmap(_minimum, in_axes=(None, None, 0, 0)))
+    x = jnp.asarray(degree, float)
+    found, smooth = (find(x, jnp.asarray(y), weights, starts) for y in (power, curve))
+    errors_of = jax.vmap(lambda fit: errors(fit.covariance, fit.params))(found)
+    result = []
+    for i, top in enumerate(tops):
+        require_minimum(jax.tree.map(lambda leaf, i=i: leaf[i], found))
+        place, height = (float(found.params[name][i]) for name in ("place", "height"))
+        window = degree[inside[i]]
+        result.append(
+            Peak(
+                place,
+                float(errors_of["place"][i]),
+                height,
+                float(errors_of["height"][i]),
+                chi2=2 * float(found.value[i]),
+                dof=len(window) - len(starts),
+                window=(float(window[0]), float(window[-1])),
+                shape_bias=float(smooth.params["place"][i]) - float(degree[top]),
+            )
+        )
+    return result
+
+
+def _minimum(degree: Array, power: Array, weight: Array, start: Params) -> LikelihoodFit:
+    return minimise(total(objective(shape, gaussian), Batch(degree, power, weight)), start)

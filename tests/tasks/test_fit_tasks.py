@@ -1,0 +1,100 @@
+"""The command `jaxsci fit` on small data of the user's own."""
+
+import json
+
+import numpy as np
+import pytest
+
+from jaxsci.cli import main
+from jaxsci.data import healpix
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Run in an empty folder, with the data sets and the compilation cache inside it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAXSCI_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "compiled"))
+
+
+def refused(capsys, *arguments):
+    """The one line of a command that must end with exit code 2."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        main(list(arguments))
+    assert stop.value.code == 2
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("error: "))
+    return line
+
+
+def run(folder, *arguments):
+    main(["fit", *arguments])
+    page = (folder / "report.html").read_text()
+    assert page.count("data:image/png;base64") == len(list((folder / "figures").iterdir()))
+    assert "http" not in page.replace("http-equiv", "")
+    return json.loads((folder / "evaluation.json").read_text())
+
+
+def write_spectra(folder):
+    """A best fit with two acoustic peaks, and a measurement of it."""
+    folder.mkdir(parents=True)
+    degree = np.arange(2, 900)
+    curve = 1000 + 4000 * np.exp(-(((degree - 220) / 80) ** 2)) + 1500 * np.exp(-(((degree - 540) / 80) ** 2))
+    names = "COM_PowerSpect_CMB-{}_R3.01.txt".format
+    np.savetxt(folder / names("base-plikHM-TTTEEE-lowl-lowE-lensing-minimum-theory"), np.stack([degree, curve], 1))
+    error = np.full(degree.size, 50.0)
+    noisy = curve + error * np.random.default_rng(0).normal(size=degree.size)
+    np.savetxt(folder / names("TT-full"), np.stack([degree, noisy, error, error], 1))
+
+
+def test_a_sky_of_your_own(tmp_path, capsys):
+    write_spectra(tmp_path / "data" / "sphere")
+    nside = 4
+    theta, phi = healpix.angles(nside)
+    values = 40 * np.sin(theta) ** 2 * np.cos(2 * phi) + 300 + 5 * np.random.default_rng(1).normal(size=theta.size)
+    np.savez("mine.npz", map=np.where(abs(np.cos(theta)) < 0.2, np.nan, values), unit="uK")
+    arguments = ["cmb", "--data", "mine.npz", "--lmax", "6", "--free", "2", "--simulations", "20", "--noise", "5"]
+    result = run(tmp_path / "runs" / "cmb" / "dense-1", *arguments, "--model", "dense", "--epochs", "2")
+    found = {(c["l"], c["m"]): c for c in result["coefficients"]}
+    # sin^2 theta cos 2 phi = 4 sqrt(pi / 15) Y_22; the prior of the degrees that are not fitted is part of the error.
+    assert abs(found[2, 2]["value"] - 40 * 4 * np.sqrt(np.pi / 15)) < 4 * found[2, 2]["error"]
+    assert [peak["place"] for peak in result["peaks"]] == pytest.approx([220, 540], abs=8)
+    assert set(result["comparison"]) == {"harmonics", "dense"}
+
+    assert "at most 2 nside = 8" in refused(capsys, "fit", "cmb", "--data", "mine.npz", "--lmax", "9")
+    np.savez("other.npz", map=values)
+    assert "no unit; give it with --unit" in refused(capsys, "fit", "cmb", "--data", "other.npz")
+    np.savez("mask.npz", map=0 * values)
+    line = refused(capsys, "fit", "cmb", "--data", "mine.npz", "--mask", "mask.npz", "--lmax", "6")
+    assert "it removes everything" in line
+    np.savez("cap.npz", map=np.where(np.cos(theta) > 0.8, values, np.nan), unit="uK")
+    line = refused(capsys, "fit", "cmb", "--data", "cap.npz", "--lmax", "6", "--free", "6")
+    assert "expected at least as many" in line or "are degenerate: a_" in line
+    assert not (tmp_path / "runs" / "cmb" / "harmonics-1").exists()
+
+
+def test_a_relief_of_your_own(tmp_path):
+    rng = np.random.default_rng(2)
+    cosine, sine = (np.tril(rng.normal(size=(9, 9))) for _ in range(2))
+    sine[:, 0] = 0
+    np.savez("mine.npz", C=cosine, S=sine)
+    result = run(tmp_path / "runs" / "earth" / "relief-1", "earth", "--data", "mine.npz", "--lmax", "8")
+    assert result["round_trip"] < 1e-13
+    assert result["spectrum"] == pytest.approx((cosine**2 + sine**2).sum(1))
+
+
+def test_muon_pairs_of_your_own(tmp_path, capsys):
+    rng = np.random.default_rng(3)
+    mass = 91.0 + 1.25 * rng.standard_cauchy(3000) + 1.5 * rng.normal(size=3000)
+    np.savez("mine.npz", M=np.concatenate([mass[(mass > 60) & (mass < 120)], rng.uniform(60, 120, 300)]))
+    folder = tmp_path / "runs" / "dimuon" / "z-1"
+    result = run(folder, "dimuon", "--data", "mine.npz", "--no-radiation", "--simulations", "10")
+    values = result["fits"]["no_radiation"]["parameters"]
+    for name, truth in (("mass", 91.0), ("width", 2.5), ("resolution", 1.5)):
+        assert abs(values[name]["value"] - truth) < 4 * values[name]["error"]
+    assert values["mass"]["lower"] < values["mass"]["value"] < values["mass"]["upper"]
+    assert "expected two rising masses" in refused(
+        capsys, "fit", "dimuon", "--data", "mine.npz", "--window", "90", "80"
+    )
+    assert "at least 50 muon pairs" in refused(capsys, "fit", "dimuon", "--data", "mine.npz", "--window", "10", "20")
+    assert "jaxsci data fetch collider" in refused(capsys, "fit", "dimuon")

@@ -5,7 +5,7 @@ An operation takes a convolution f(x, k) of a batch and gives the function to ti
 """
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
@@ -29,6 +29,7 @@ class Operation(NamedTuple):
     work: float  # applications of the convolution or of a transpose of it
     copies: int = 1
     loops: bool = False  # called for each copy in turn
+    beside: str = ""  # the operation it is compared with, measured in the same rounds
 
 
 def _loss(f: Convolution, x: jax.Array, k: jax.Array) -> jax.Array:
@@ -85,19 +86,36 @@ OPERATIONS = {
     "kernel gradient": Operation(_kernel_gradient, "xyk", 1),
     "forward+backward": Operation(lambda f: _first(jax.value_and_grad(partial(_loss, f), argnums=(0, 1))), "xk", 3),
     "8 steps": Operation(lambda f: _first(lambda x, k: _step(f, k, x)), "xk", 3 * COPIES, COPIES, loops=True),
-    "8 steps in a scan": Operation(_scan, "xk", 3 * COPIES, COPIES),
+    "8 steps in a scan": Operation(_scan, "xk", 3 * COPIES, COPIES, beside="8 steps"),
     "batch gradient": Operation(lambda f: _first(_kernel_grad(f)), "kx", 2),
     "per-example gradients": Operation(
-        lambda f: _first(jax.vmap(lambda k, x: _kernel_grad(f)(k, x[None]), in_axes=(None, 0))), "kx", 2
+        lambda f: _first(jax.vmap(lambda k, x: _kernel_grad(f)(k, x[None]), in_axes=(None, 0))),
+        "kx",
+        2,
+        beside="batch gradient",
     ),
     "8 kernels in a row": Operation(lambda f: _first(_kernel_grad(f)), "kx", 2 * COPIES, COPIES, loops=True),
-    "ensemble of 8": Operation(lambda f: jax.vmap(_kernel_grad(f)), "kx", 2 * COPIES, COPIES),
+    "ensemble of 8": Operation(
+        lambda f: jax.vmap(_kernel_grad(f)), "kx", 2 * COPIES, COPIES, beside="8 kernels in a row"
+    ),
     "ensemble of 8, shared data": Operation(
-        lambda f: lambda k, x: jax.vmap(_kernel_grad(f), in_axes=(0, None))(k, x[0]), "kx", 2 * COPIES, COPIES
+        lambda f: lambda k, x: jax.vmap(_kernel_grad(f), in_axes=(0, None))(k, x[0]),
+        "kx",
+        2 * COPIES,
+        COPIES,
+        beside="8 kernels in a row",
     ),
     "Gauss-Newton product": Operation(_gauss_newton, "xk", 2),
     "Hessian-vector product": Operation(_hessian, "xk", 7),
 }
+
+
+def together(names: Iterable[str]) -> list[list[str]]:
+    """These operations in groups, those that are compared with each other in one."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(OPERATIONS[name].beside or name, []).append(name)
+    return list(groups.values())
 
 
 def convolutions(shape: Shape) -> dict[str, Convolution]:

@@ -1,13 +1,13 @@
-"""The results of the convolution benchmark: tables, figures, and what became slower."""
+"""The results of the convolution benchmark: tables, and what became slower."""
 
 import math
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
+from benchmarks import convolution_figures
 from benchmarks.convolution_shapes import LAYERS
 
-OURS = "jaxsci"
+OURS = convolution_figures.OURS
 SLOWER = 1.1  # a ratio of medians that is more than noise, where the middle halves do not overlap either
 
 # What the library is after, over the LAYERS in float32: (label, operation and contestant, against operation and contestant).
@@ -37,16 +37,17 @@ def _machine(results: dict[str, Any]) -> str:
     machine, options = results["machine"], results["options"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items() if version)
     name = options["name"]
+    products = [f"{dtype} {convolution_figures.peak(results, dtype):.0f}" for dtype in options["dtypes"]]
     lines = [
         f"# Convolution, measured on {', '.join(machine['devices'])}",
         f"{machine['processor']}, {options['threads']} cores used; {machine['system']}; Python {machine['python']}, {versions}.",
-        f"A float32 matrix product of side {machine['matrix_product']['size']}: {machine['matrix_product']['gflops']:.0f} GFLOP/s; "
-        f"a copy: {machine['copy_gb_per_second']:.0f} GB/s. Up to {options['repeats']} rounds, {results['minutes']} minutes.",
+        f"A matrix product of side {machine['matrix_product']['size']}: {', '.join(products)} GFLOP/s; "
+        f"a copy: {machine['copy_gb_per_second']:.0f} GB/s, read and written. "
+        f"Up to {options['repeats']} rounds, {results['minutes']} minutes.",
         "Padding is SAME, the loss is the sum of squares. Times are medians; in brackets the range of their middle half. Operations "
         "are counted as those of direct sums, so that fewer of them show as a higher rate. Memory is what XLA plans for arguments, "
         "results and intermediate arrays. The error is the largest, in standard deviations of the exact result.",
-        f"![ratio for each shape]({name}_ratio.png)",
-        f"![roofline]({name}_roofline.png)",
+        *(f"![{figure}]({name}_{figure}.png)" for figure in convolution_figures.figures(results)),
     ]
     return "\n\n".join(lines)
 
@@ -88,7 +89,7 @@ def _everything(results: dict[str, Any], dtype: str) -> str:
         "error",
         "jaxsci takes",
     ]
-    peak = results["machine"]["matrix_product"]["gflops"]
+    peak = convolution_figures.peak(results, dtype)
     rows = []
     for m in (m for m in results["measurements"] if m["dtype"] == dtype):
         ours = m["contestants"][OURS]["seconds"]["median"]
@@ -120,82 +121,6 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def draw(results: dict[str, Any], folder: Path, name: str) -> None:
-    """The two figures of the page."""
-    from jaxsci.plots import png
-
-    png.save(_ratio_figure(results), folder / f"{name}_ratio.png")
-    png.save(_roofline_figure(results), folder / f"{name}_roofline.png")
-
-
-def _points(results: dict[str, Any], operation: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    for m in results["measurements"]:
-        if m["operation"] == operation and m["dtype"] == "float32":
-            yield m["shape"], m
-
-
-def _ratio_figure(results: dict[str, Any]) -> Any:
-    """Time of forward and backward pass over ours, for each shape."""
-    from jaxsci.plots import style
-
-    with style.context():
-        figure = style.figure(5.5)
-        axes = figure.subplots()
-        measured = dict(_points(results, "forward+backward"))
-        peers = dict.fromkeys(n for m in measured.values() for n in m["contestants"] if n != OURS)
-        for i, peer in enumerate(peers):
-            pairs = [
-                (m["contestants"][peer]["seconds"]["median"] / m["contestants"][OURS]["seconds"]["median"], row)
-                for row, m in enumerate(measured.values())
-                if peer in m["contestants"]
-            ]
-            axes.plot(*zip(*pairs, strict=True), "os^"[i % 3], color=style.colour(i), label=peer)
-        axes.axvline(1, color=style.GREY, linewidth=1)
-        axes.set_yticks(range(len(measured)), [f"{shape}  {m['what']}" for shape, m in measured.items()])
-        axes.invert_yaxis()
-        axes.set(xscale="log", xlabel="time of forward and backward pass, in units of jaxsci's")
-        axes.grid(True, axis="x", which="both")
-        axes.legend()
-    return figure
-
-
-def _roofline_figure(results: dict[str, Any]) -> Any:
-    """Rate against operations a byte of arguments and results, under the two measured limits."""
-    import numpy as np
-
-    from jaxsci.plots import style
-
-    machine = results["machine"]
-    product, copy = machine["matrix_product"]["gflops"], machine["copy_gb_per_second"]
-    with style.context():
-        figure = style.figure(4.2)
-        axes = figure.subplots()
-        intensity = np.geomspace(0.5, 3000, 200)
-        axes.plot(intensity, np.minimum(product, copy * intensity), color=style.GREY, label="copy and matrix product")
-        for i, name in enumerate((OURS, "lax", "torch")):
-            points = [
-                (1e9 * m["gflop"] / _bytes(m), m["contestants"][name]["gflops"])
-                for _, m in _points(results, "forward+backward")
-                if name in m["contestants"]
-            ]
-            if points:
-                axes.plot(*zip(*points, strict=True), "os^"[i], color=style.colour(i), label=name)
-        axes.set(
-            xscale="log",
-            yscale="log",
-            xlabel="operations of direct sums a byte of arguments, results and intermediate arrays",
-            ylabel="GFLOP/s, forward and backward pass",
-        )
-        axes.grid(True)
-        axes.legend()
-    return figure
-
-
-def _bytes(measurement: dict[str, Any]) -> float:
-    """Of XLA's plan for lax, which is the same for all contestants of a measurement."""
-    return measurement["contestants"]["lax"]["memory_mib"] * 2**20
-
-
 def compare(before: dict[str, Any], after: dict[str, Any]) -> tuple[str, bool]:
     """A table of our times in both results, and whether any became slower beyond noise.
 
@@ -215,4 +140,8 @@ def compare(before: dict[str, Any], after: dict[str, Any]) -> tuple[str, bool]:
         slower |= flagged
         times = [f"{t['median'] * 1e3:.1f}" for t in (a, b)]
         rows.append([m["shape"], m["operation"], m["dtype"], *times, f"{ratio:.2f}", "slower" if flagged else ""])
-    return _table(["shape", "operation", "dtype", "before, ms", "after, ms", "ratio", ""], rows), slower
+    table = _table(["shape", "operation", "dtype", "before, ms", "after, ms", "ratio", ""], rows)
+    machines = [f"{r['machine']['processor']}, {', '.join(r['machine']['devices'])}" for r in (before, after)]
+    if machines[0] != machines[1]:
+        table = f"Two machines: {machines[0]}; {machines[1]}. Times on one say little about the other.\n\n{table}"
+    return table, slower

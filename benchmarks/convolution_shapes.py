@@ -3,7 +3,6 @@
 import math
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from jaxsci.ops import conv_output_size
@@ -33,14 +32,21 @@ class Shape(NamedTuple):
         pixels = self.batch * math.prod(self.convolved)
         return 2.0 * pixels * self.window ** len(self.size) * self.inputs * self.outputs / self.groups
 
-    def arrays(self, copies: int = 1) -> dict[str, np.ndarray]:
-        """Random x and y [copy, batch, *space, channel] and kernels k [copy, *window, in / groups, out], float64."""
+    @property
+    def numbers(self) -> int:
+        """Of input, kernel and output together: one application reads two of the three and writes the third."""
+        images = self.batch * (math.prod(self.size) * self.inputs + math.prod(self.convolved) * self.outputs)
+        return images + self.window ** len(self.size) * self.inputs * self.outputs // self.groups
+
+    def arrays(self, copies: int, dtype: str) -> dict[str, np.ndarray]:
+        """Random x and y [copy, batch, *space, channel] and kernels k [copy, *window, in / groups, out] in this dtype."""
         rng = np.random.default_rng(0)
         fan = self.window ** len(self.size) * self.inputs / self.groups
         window = (self.window,) * len(self.size)
         x = rng.normal(size=(copies, self.batch, *self.size, self.inputs))
         y = rng.normal(size=(copies, self.batch, *self.convolved, self.outputs))
         k = rng.normal(size=(copies, *window, self.inputs // self.groups, self.outputs)) / math.sqrt(fan)
+        x, k, y = (a.astype(dtype) for a in (x, k, y))
         return {"x": y, "k": k, "y": x} if self.transposed else {"x": x, "k": k, "y": y}
 
     def __str__(self) -> str:
@@ -82,8 +88,3 @@ SHAPES = LAYERS | OTHERS
 def smaller(shape: Shape) -> Shape:
     """The same with few images and pixels, to see that all runs."""
     return shape._replace(batch=2, size=tuple(min(n, 6) for n in shape.size))
-
-
-def put(arrays: dict[str, np.ndarray], dtype: str) -> dict[str, jax.Array]:
-    """The arrays on JAX's device in this dtype."""
-    return {name: jax.device_put(a.astype(dtype)) for name, a in arrays.items()}

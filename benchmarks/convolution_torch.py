@@ -14,19 +14,23 @@ from benchmarks.convolution_shapes import Shape
 Call = Callable[[], Any]
 
 
-def calls(shape: Shape, arrays: Mapping[str, np.ndarray], dtype: str) -> dict[str, Call]:
+def calls(shape: Shape, arrays: Mapping[str, np.ndarray]) -> dict[str, Call]:
     """A function to time for each operation, on the GPU where there is one. Channels come first here."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
 
     def tensor(array: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(device, getattr(torch, dtype))
+        dtype = getattr(torch, array.dtype.name)
+        wide = array.astype(
+            np.promote_types(array.dtype, np.float32), copy=False
+        )  # PyTorch does not know numpy's bfloat16
+        return torch.from_numpy(np.ascontiguousarray(wide)).to(device, dtype)
 
     x, y = (tensor(np.moveaxis(arrays[name], -1, 2)) for name in ("x", "y"))
     k = tensor(np.moveaxis(arrays["k"], (-1, -2), (1, 2)))
     f = _convolution(shape)
 
     def loss(k: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        return f(x, k).float().square().sum()
+        return f(x, k).to(torch.promote_types(x.dtype, torch.float32)).square().sum()
 
     def backward(x: torch.Tensor, k: torch.Tensor) -> Any:
         x, k = (a.detach().requires_grad_() for a in (x, k))
@@ -68,6 +72,13 @@ def calls(shape: Shape, arrays: Mapping[str, np.ndarray], dtype: str) -> dict[st
             "ensemble of 8, shared data": lambda: vmap(grad(loss), in_dims=(0, None))(k, x[0]),
         }
     return {name: _synchronised(call) for name, call in operations.items()}
+
+
+def channels_last(operation: str, result: Any) -> np.ndarray:
+    """What the call of an operation without derivatives by several arrays returned, in float64 and in our layout."""
+    (tensor,) = result if isinstance(result, tuple) else (result,)
+    array = tensor.double().cpu().numpy()
+    return np.moveaxis(array, (0, 1), (-1, -2)) if operation == "kernel gradient" else np.moveaxis(array, 1, -1)
 
 
 def _gauss_newton(f: Callable[..., torch.Tensor], x: torch.Tensor, k: torch.Tensor) -> torch.Tensor:

@@ -4,6 +4,7 @@ import os
 import platform
 import statistics
 import time
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -42,28 +43,28 @@ def describe(size: int = 2048) -> dict[str, Any]:
     }
 
 
-def product_gflops(size: int, repeats: int = 7) -> float:
-    """The median rate of a float32 matrix product [size, size] x [size, size], 2 size^3 operations, in 10^9 a second."""
-    product = jax.jit(jnp.matmul)
-    a = jax.random.normal(jax.random.key(0), (size, size))
-    seconds = []
-    for _ in range(repeats + 1):
-        began = time.perf_counter()
-        product(a, a).block_until_ready()
-        seconds.append(time.perf_counter() - began)
-    return 2 * size**3 / statistics.median(seconds[1:]) / 1e9  # the first one compiles
+def product_gflops(size: int, dtype: str = "float32") -> float:
+    """The median rate of a matrix product [size, size] x [size, size], 2 size^3 operations, in 10^9 a second."""
+    a = jax.random.normal(jax.random.key(0), (size, size), dtype)
+    return 2e-9 * size**3 / _median_seconds(jax.jit(jnp.matmul), a, a)
 
 
-def copy_rate(size: int, repeats: int = 7) -> float:
-    """The median rate of a copy of `size` float32 numbers, read and written, in 10^9 bytes a second."""
-    double = jax.jit(lambda a: a * 2)
-    a = jax.random.normal(jax.random.key(0), (size,))
+def copy_rate(size: int) -> float:
+    """The median rate at which `size` float32 numbers are read and written, in 10^9 bytes a second.
+
+    The numbers should be many more than a cache holds.
+    """
+    return 8e-9 * size / _median_seconds(jax.jit(jnp.negative), jnp.ones(size, jnp.float32))
+
+
+def _median_seconds(program: Callable[..., jax.Array], *arrays: jax.Array, repeats: int = 7) -> float:
+    program(*arrays).block_until_ready()  # compiles
     seconds = []
-    for _ in range(repeats + 1):
+    for _ in range(repeats):
         began = time.perf_counter()
-        double(a).block_until_ready()
+        program(*arrays).block_until_ready()
         seconds.append(time.perf_counter() - began)
-    return 8 * size / statistics.median(seconds[1:]) / 1e9
+    return statistics.median(seconds)
 
 
 def _processor() -> str:

@@ -279,12 +279,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if arguments == ["--version"]:
         print(f"jaxsci {jaxsci.__version__}")
         return
-    if arguments[:1] == ["bench"] and arguments[1:2] not in ([], ["--help"], ["-h"]):
-        command: Any = partial(_bench, *arguments[1:])
-    else:
-        command = partial(run, _parse(arguments))
+    benchmark = arguments[:1] == ["bench"] and arguments[1:2] not in ([], ["--help"], ["-h"])
+    command: Any = partial(_bench, *arguments[1:]) if benchmark else partial(run, _parse(arguments))
     try:
-        configure_jax()
+        if not benchmark:  # which times compilation
+            configure_jax()
         command()
     except KeyboardInterrupt:
         _fail(

@@ -54,6 +54,7 @@ def _planck(name: str, size: int, sha256: str) -> RemoteFile:
     return RemoteFile(file, f"{folder}/{file}", size, f"sha256:{sha256}")
 
 
+_KONNO = "tomo835g/Deep-Learning-to-find-Superconductors/a35b71c6eddc6a2a5157ba4f499ff5fb247e032b"
 _HEALPY = "healpy/healpy/fc67691f1870063c8b9f56abf008c8f2711e8fb0"
 
 CATALOGUE = {
@@ -130,6 +131,56 @@ CATALOGUE = {
         ),
         "CC BY-SA 3.0",
         "Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, Proc. IEEE 86 (1998) 2278; Y. LeCun and C. Cortes",
+    ),
+    "superconductors": DataSet(
+        "SuperCon as exported and as cleaned by Stanev et al., the tested materials of Hosono's list, formulas of the COD",
+        (
+            _github(
+                "jamesconde/superconductor-vae/046cf0cfcc06cc47454d60a508f5f1f08c931672",
+                "data/raw/raw.tsv",
+                1_968_352,
+                "66cb67af1d1914f8f28e4aae5a0377992755c6cc166bc3f0a160f8c59cc77320",
+                name="supercon_nims_raw.tsv",
+            ),
+            _github(
+                "vstanev1/Supercon/6e56e577b2239ebb6bebdcaeefc9ba470a3d5ce5",
+                "Supercon_data.csv",
+                357_918,
+                "b34a955cc59f7a1556bc92c4b9db559bfd634c03227b7e95337a2e5d69227dd6",
+                name="stanev_Supercon_data.csv",
+            ),
+            _github(
+                _KONNO,
+                "2018/first_data/first_concat_list_dup_over_training_removed.csv",
+                3_353,
+                "3ec25ac4870673021eb6fde12cfc38bb01d197a09d32d247da11d0eafdafae34",
+                name="konno_hosono_2018.csv",
+            ),
+            _github(
+                _KONNO,
+                "2009/cod_data/chemical_formula_sum_overlap_removed_2.csv",
+                2_447_437,
+                "804e8ab6b900a16889ed891ed099f1235ea1b34cf0f3c1609e50cc3f0a49c56c",
+                name="konno_cod_garbage_in_2009.csv",
+            ),
+        ),
+        "SuperCon: by NIMS, CC BY 4.0 as recorded by those who publish it; lists of Konno et al.: MIT",
+        "SuperCon, National Institute for Materials Science, doi:10.48505/nims.3837; V. Stanev et al., npj Comput. Mater. 4 (2018) 29; "
+        "H. Hosono et al., Sci. Technol. Adv. Mater. 16 (2015) 033503; T. Konno et al., Phys. Rev. B 103 (2021) 014509",
+    ),
+    "elements": DataSet(
+        "properties of the chemical elements, the database of mendeleev 0.6.0",
+        (
+            _github(
+                "lmmentel/mendeleev/v0.6.0",
+                "mendeleev/elements.db",
+                460_800,
+                "f81cf939fd750ffd0e82d7049ca685975549c3968e07417a6a941fcd5fa51a67",
+                name="mendeleev_v0.6.0_elements.db",
+            ),
+        ),
+        "MIT",
+        "L. M. Mentel, mendeleev: a Python resource for properties of chemical elements, version 0.6.0 (2014-)",
     ),
 }
 

@@ -2,12 +2,14 @@ import copy
 import importlib.util
 import json
 
+import jax
 import numpy as np
 import pytest
 
-from benchmarks import convolution, convolution_report
-from benchmarks.convolution_contestants import OPERATIONS, convolutions, jax_call
-from benchmarks.convolution_shapes import SHAPES, put, smaller
+import jaxsci
+from benchmarks import convolution, convolution_report, timing
+from benchmarks.convolution_contestants import OPERATIONS, convolutions, jax_call, together
+from benchmarks.convolution_shapes import SHAPES, smaller
 from jaxsci import cli
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
@@ -16,16 +18,16 @@ HAS_TORCH = importlib.util.find_spec("torch") is not None
 @pytest.mark.parametrize("name", ["first", "strided", "signal-strided", "transposed", "depthwise"])
 def test_the_contestants_agree(name):
     shape = smaller(SHAPES[name])
-    arrays = shape.arrays()
+    arrays = shape.arrays(1, "float32")
     results = {}
     for way, f in convolutions(shape).items():
-        call, _ = jax_call(OPERATIONS["kernel gradient"], f, put(arrays, "float32"))
+        call, _ = jax_call(OPERATIONS["kernel gradient"], f, jax.device_put(arrays))
         results[way] = np.asarray(call())
     if HAS_TORCH:
         from benchmarks import convolution_torch
 
-        gradient = convolution_torch.calls(shape, arrays, "float32")["kernel gradient"]()[0].numpy()
-        results["torch"] = np.moveaxis(gradient, (0, 1), (-1, -2))
+        call = convolution_torch.calls(shape, arrays)["kernel gradient"]
+        results["torch"] = convolution_torch.channels_last("kernel gradient", call())
     for result in results.values():
         np.testing.assert_allclose(result, results["jaxsci"], rtol=1e-4, atol=1e-4)  # float32 sums of up to 72 products
 
@@ -36,22 +38,82 @@ def test_flops_are_counted_by_hand():
 
 
 def test_a_tiny_configuration_runs_end_to_end(tmp_path, capsys):
-    operations = ["forward", "forward+backward", "batch gradient", "per-example gradients"]
-    arguments = ["convolution", "--quick", "--only", "first", "strided", "--operations", *operations]
+    operations = ["forward", "forward+backward"]
+    arguments = ["convolution", "--quick", "--only", "first", "--operations", *operations]
     arguments += ["--repeats", "1", "--no-torch", "--out", str(tmp_path), "--name", "tiny"]
     with pytest.raises(SystemExit) as ended:
         cli.main(["bench", *arguments])
     assert ended.value.code == 0
     results = json.loads((tmp_path / "tiny.json").read_text())
-    assert len(results["measurements"]) == 2 * len(operations)
+    assert [m["operation"] for m in results["measurements"]] == operations
     forward = results["measurements"][0]["contestants"]
     assert {"jaxsci", "lax", "im2col"} == set(forward)
     assert all(entry["error"] < 1e-5 for entry in forward.values())
     page = (tmp_path / "tiny.md").read_text()
     assert "| forward+backward, against lax |" in page
     for figure in ("ratio", "roofline"):
+        assert f"(tiny_{figure}.png)" in page
         assert (tmp_path / f"tiny_{figure}.png").stat().st_size > 10_000
     assert "first" in capsys.readouterr().out
+
+
+def test_a_number_format_has_its_own_peak_and_error(tmp_path):
+    arguments = ["--quick", "--only", "thin", "--operations", "forward", "--dtypes", "bfloat16", "--repeats", "1"]
+    assert convolution.main([*arguments, "--out", str(tmp_path)]) == 0
+    results = json.loads((tmp_path / "convolution.json").read_text())
+    assert set(results["machine"]["product_gflops"]) == {"bfloat16"}
+    (measurement,) = results["measurements"]
+    assert "png" not in (tmp_path / "convolution.md").read_text()  # the figures are those of float32
+    assert not list(tmp_path.glob("*.png"))
+    assert set(measurement["contestants"]) == {"jaxsci", "lax", "im2col"} | ({"torch"} if HAS_TORCH else set())
+    for name, entry in measurement["contestants"].items():
+        # The result is rounded to 2^-9 of itself, 4 standard deviations at most; all are given the same numbers.
+        assert 1e-4 < entry["error"] < 0.02, name
+
+
+def test_what_is_compared_takes_turns():
+    assert together(["8 steps", "forward", "8 steps in a scan"]) == [["8 steps", "8 steps in a scan"], ["forward"]]
+    for operation in OPERATIONS.values():
+        if operation.beside:
+            assert OPERATIONS[operation.beside].copies == operation.copies  # and so the same arrays
+
+
+def test_the_slow_do_not_take_hours(monkeypatch):
+    clock, calls = [0.0], []
+
+    def contestant(name, seconds, first=None):
+        def call():
+            clock[0] += first if first is not None and name not in calls else seconds
+            calls.append(name)
+
+        return call
+
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: clock[0])
+    contestants = {
+        "quick": contestant("quick", 0.1),
+        "slow": contestant("slow", 0.4),
+        "late": contestant("late", 0.1, first=4.0),
+        "slower": contestant("slower", 3.0),
+        "slowest": contestant("slowest", 60.0),
+    }
+    times = timing.visits(contestants, repeats=4, budget=1.0)
+    counted = {"quick": [0.1] * 4, "slow": [0.4] * 2, "late": [0.1] * 4, "slower": [3.0], "slowest": [60.0]}
+    assert {name: pytest.approx(found) for name, found in times.items()} == counted
+    assert {name: calls.count(name) for name in contestants} == {
+        "quick": 9,
+        "slow": 5,
+        "late": 9,
+        "slower": 2,
+        "slowest": 1,
+    }
+
+
+def test_what_is_asked_for_is_done_at_every_shape():
+    asked = convolution.parse(["--no-torch", "--operations", "ensemble of 8"])
+    assert convolution.operations("depthwise", asked) == ["ensemble of 8"]
+    default = convolution.parse(["--no-torch"])
+    assert convolution.operations("wide", default) == list(OPERATIONS)
+    assert convolution.operations("depthwise", default) == list(convolution.EVERYWHERE)
 
 
 def test_a_comparison_flags_what_became_slower_and_nothing_else(tmp_path):
@@ -60,7 +122,8 @@ def test_a_comparison_flags_what_became_slower_and_nothing_else(tmp_path):
 
     def results(ours, lax):
         contestants = {"jaxsci": entry(ours), "lax": entry(lax)}
-        return {"measurements": [{"shape": "s", "operation": "o", "dtype": "float32", "contestants": contestants}]}
+        measurement = {"shape": "s", "operation": "o", "dtype": "float32", "contestants": contestants}
+        return {"machine": {"processor": "p", "devices": ["d"]}, "measurements": [measurement]}
 
     before = results(1.0, 1.0)
     assert not convolution_report.compare(before, copy.deepcopy(before))[1]
@@ -69,6 +132,9 @@ def test_a_comparison_flags_what_became_slower_and_nothing_else(tmp_path):
     text, slower = convolution_report.compare(before, results(2.0, 1.0))
     assert slower
     assert "| slower |" in text
+    assert "Two machines" not in text
+    elsewhere = results(1.0, 1.0) | {"machine": {"processor": "q", "devices": ["d"]}}
+    assert "Two machines: p, d; q, d." in convolution_report.compare(before, elsewhere)[0]
     paths = [tmp_path / "a.json", tmp_path / "b.json"]
     for path, content in zip(paths, (before, results(2.0, 1.0)), strict=True):
         path.write_text(json.dumps(content))
@@ -80,3 +146,22 @@ def test_an_unknown_benchmark_ends_with_one_line(capsys):
         cli.main(["bench", "speed"])
     assert ended.value.code == 2
     assert "expected convolution or training" in capsys.readouterr().err
+
+
+def test_a_comparison_with_something_else_ends_with_one_line(tmp_path, capsys):
+    (tmp_path / "a.json").write_text("{}")
+    for name in ("a.json", "missing.json"):
+        with pytest.raises(SystemExit) as ended:
+            convolution.main(["--compare", str(tmp_path / "a.json"), str(tmp_path / name)])
+        assert ended.value.code == 2
+        assert "expected the JSON file of an earlier run" in capsys.readouterr().err
+
+
+def test_outside_of_a_checkout_the_remedy_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(jaxsci, "__file__", str(tmp_path / "jaxsci" / "__init__.py"))
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["bench", "convolution"])
+    assert ended.value.code == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "as in a checkout" in message

@@ -192,7 +192,7 @@ def test_fetch_gives_all_files_of_a_data_set(server, tmp_path, monkeypatch, caps
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(InputError, match="one of top-tagging, collider, sphere, mnist"):
+    with pytest.raises(InputError, match="one of top-tagging, collider, sphere, mnist, superconductors, elements"):
         download.fetch("quarks")
 
 

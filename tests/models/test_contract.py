@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import chex
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxsci.core import Model, WeightedSet
-from jaxsci.models import autoencoder, convolutional, convolutional_autoencoder, deep_sets, dense
+from jaxsci.models import autoencoder, compositional, convolutional, convolutional_autoencoder, deep_sets, dense
 from jaxsci.models.convolutional import Block
 
 IMAGE = (8, 8, 2)
@@ -20,17 +21,38 @@ MODELS = {
         convolutional.Config(IMAGE, outputs=3, blocks=(Block(4, pool=2), Block(5)), dense=(6,)),
     ),
     "deep_sets": (deep_sets, deep_sets.Config(4, outputs=2, phi=(6, 5), rho=(4,))),
+    "compositional": (
+        compositional,
+        compositional.Config(
+            4,
+            7,
+            outputs=2,
+            phi=(6, 4),
+            rho=(5,),
+            pooling=("sum", "mean", "variance", "attention"),
+            heads=2,
+            embedding=3,
+        ),
+    ),
     "autoencoder": (autoencoder, autoencoder.Config((3, 4), latent=2, hidden=(6,))),
     "convolutional_autoencoder": (
         convolutional_autoencoder,
         convolutional_autoencoder.Config(IMAGE, latent=3, blocks=(Block(4, pool=2), Block(3, pool=2)), hidden=(5,)),
     ),
 }
-SHAPES = {"dense": (6,), "convolutional": IMAGE, "autoencoder": (3, 4), "convolutional_autoencoder": IMAGE}
+SHAPES = {
+    "dense": (6,),
+    "compositional": (7,),
+    "convolutional": IMAGE,
+    "autoencoder": (3, 4),
+    "convolutional_autoencoder": IMAGE,
+}
 
 
 def inputs(name, count, dtype=np.float32):
     rng = np.random.default_rng(1)
+    if name == "compositional":
+        return rng.uniform(0.1, 1, (count, 7)).astype(dtype)
     if name == "deep_sets":
         weights = (rng.random((count, 7)) < 0.7).astype(dtype)
         return WeightedSet(rng.normal(size=(count, 7, 4)).astype(dtype), weights)
@@ -46,10 +68,17 @@ def name(request):
     return request.param
 
 
+def pair(name, config):
+    """The model; that of compositions stands on a table, which takes the dtype of the test."""
+    if name == "compositional":
+        table = np.random.default_rng(2).normal(size=(7, 4))
+        return compositional.model(config, jnp.asarray(table, jnp.result_type(float)))
+    return MODELS[name][0].model(config)
+
+
 def build(name, **changes):
     """The model with both functions compiled: op by op each test would take many times longer."""
-    module, config = MODELS[name]
-    model = module.model(replace(config, **changes))
+    model = pair(name, replace(MODELS[name][1], **changes))
     return Model(jax.jit(model.init), jax.jit(model.apply))
 
 
@@ -71,8 +100,7 @@ def test_initial_parameters_follow_the_key(name):
 
 
 def test_jit_traces_once_and_equals_eager(name):
-    module, config = MODELS[name]
-    apply = module.model(config).apply
+    apply = pair(name, MODELS[name][1]).apply
     params = build(name).init(jax.random.key(0))
     chex.clear_trace_counter()
     compiled = jax.jit(chex.assert_max_traces(lambda params, x: apply(params, x), n=1))

@@ -21,9 +21,9 @@ def test_there_are_notebooks():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_text_runs_on_a_small_configuration(name, tmp_path):
-    # A notebook is a script with comments; without a kernel it starts faster and tells its warnings.
+    # A notebook is a script with comments; without a kernel it starts faster. A warning fails here as in every test.
     script = "import runpy, sys, matplotlib; matplotlib.use('agg'); runpy.run_path(sys.argv[1], run_name='__main__')"
-    command = [sys.executable, "-c", script, str(FOLDER / f"{name}.py")]
+    command = [sys.executable, "-W", "error", "-c", script, str(FOLDER / f"{name}.py")]
     environment = os.environ | {"JAXSCI_SMALL": "1", "JAX_PLATFORMS": "cpu"}
     result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
     assert result.returncode == 0, result.stderr[-3000:]

@@ -1,0 +1,129 @@
+"""Deep Sets of chemical compositions over a fixed table of elements.
+
+The elements of every composition are rows of one table, so phi is a function of the table alone: under `vmap` over compositions it is
+evaluated once for all of them, and pooling is one matrix product with the amounts. An element that is absent has amount 0 and adds
+exactly nothing.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, TypeAlias
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from jaxsci.core import Array, Key, Model, Params
+from jaxsci.models import layers
+
+Pooling: TypeAlias = Literal["sum", "mean", "variance", "attention"]
+
+_SCORE_BOUND = 10.0  # an element may count e^20 times as much as another
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes and choices; the last of `phi` is the latent dimension, and rho sees the pooled latents one beside another."""
+
+    features: int  # columns of the table of elements
+    elements: int  # rows of it
+    outputs: int = 1
+    phi: tuple[int, ...] = (128, 64)
+    rho: tuple[int, ...] | None = (128, 128)  # None: the pooled latent itself is the output
+    pooling: tuple[Pooling, ...] = ("mean", "variance", "attention")
+    heads: int = 8  # of the attention; each pools its share of the latent
+    embedding: int = 0  # learned features of each element beside those of the table
+    activation: layers.Activation = "silu"
+    initializer: layers.Initializer = "he_normal"
+    compute_dtype: layers.ComputeDtype = None
+
+    def __post_init__(self) -> None:
+        """Refuse heads that cannot share the latent."""
+        if "attention" in self.pooling and self.phi[-1] % self.heads:
+            raise ValueError(f"heads: expected a divisor of the latent dimension {self.phi[-1]}, got {self.heads}")
+        if self.rho is None and self.outputs != len(self.pooling) * self.phi[-1]:
+            raise ValueError("outputs: without rho there are as many as pooled numbers")
+
+
+def init(key: Key, config: Config) -> Params:
+    """Parameters: `phi` and `rho`, stacks of affine layers; `attention`, the scores of the heads; `embedding` of the elements."""
+    phi_key, rho_key, score_key, embedding_key = jax.random.split(key, 4)
+    latent = config.phi[-1]
+    inputs = config.features + config.embedding
+    params = {"phi": layers.init_stack(phi_key, (inputs, *config.phi), config.initializer)}
+    if config.rho is not None:
+        pooled = len(config.pooling) * latent
+        params["rho"] = layers.init_stack(rho_key, (pooled, *config.rho, config.outputs), config.initializer)
+    if "attention" in config.pooling:
+        params["attention"] = layers.init_affine(score_key, latent, config.heads, "lecun_normal")
+    if config.embedding:
+        params["embedding"] = {"bias": 0.1 * jax.random.normal(embedding_key, (config.elements, config.embedding))}
+    return params
+
+
+def apply(params: Params, amounts: Array, config: Config, table: Array) -> Array:
+    """f(n, a) = rho(pool_i n_i phi(element_i)) of one composition.
+
+    Args:
+        params: as from `init`.
+        amounts: [element], the amount of each element of the table, 0 for those that are absent.
+        config: the network's sizes.
+        table: [element, feature].
+
+    Returns:
+        Linear outputs [outputs].
+    """
+    pooled = embed(params, amounts, config, table)
+    if config.rho is None:
+        return pooled
+    return layers.apply_stack(params["rho"], pooled, layers.activation(config.activation), config.compute_dtype)
+
+
+def embed(params: Params, amounts: Array, config: Config, table: Array) -> Array:
+    """The pooled latents of one composition, one beside another: [number of poolings * phi[-1]].
+
+    With z_i = phi(element_i), amounts n_i and fractions f_i = n_i / sum n: "sum" is sum_i n_i z_i, "mean" m = sum_i f_i z_i, "variance"
+    sum_i f_i z_i^2 - m^2, and "attention" in each head sum_i f_i e^(s_i) z_i / sum_i f_i e^(s_i) with a learned score s_i. All but
+    "sum" are the same for Mg2B4 and MgB2. The composition without elements is pooled to zeros.
+    """
+    chex.assert_shape(amounts, (config.elements,))
+    latent = element_latents(params, config, table)
+    total = jnp.sum(amounts)
+    fractions = amounts / jnp.where(total == 0, jnp.ones_like(total), total)
+    mean = fractions @ latent
+    pooled = []
+    for pooling in config.pooling:
+        match pooling:
+            case "sum":
+                pooled.append(amounts @ latent)
+            case "mean":
+                pooled.append(mean)
+            case "variance":
+                pooled.append(fractions @ jnp.square(latent) - jnp.square(mean))
+            case "attention":
+                pooled.append(_attend(params["attention"], fractions, latent, config))
+    return jnp.concatenate(pooled)
+
+
+def element_latents(params: Params, config: Config, table: Array) -> Array:
+    """phi of every element of the table, [element, phi[-1]]: with a latent of one dimension, its influence."""
+    chex.assert_shape(table, (config.elements, config.features))
+    if config.embedding:
+        table = jnp.concatenate([table, params["embedding"]["bias"].astype(table.dtype)], axis=1)
+    return layers.apply_stack(params["phi"], table, layers.activation(config.activation), config.compute_dtype)
+
+
+def model(config: Config, table: Array) -> Model:
+    """The pair (init, apply) over this table [element, feature]."""
+    return Model(partial(init, config=config), partial(apply, config=config, table=table))
+
+
+def _attend(params: Params, fractions: Array, latent: Array, config: Config) -> Array:
+    """Each head's weighted mean of its share of the latent, [phi[-1]]."""
+    scores = layers.apply_affine(params, latent, config.compute_dtype)
+    # Bounded, so that e^s can neither overflow nor vanish, and no element needs to know the scores of the others.
+    weights = jnp.exp(_SCORE_BOUND * jnp.tanh(scores / _SCORE_BOUND))  # [element, head]
+    shares = latent.reshape(config.elements, config.heads, -1)
+    top = fractions @ (weights[..., None] * shares).reshape(config.elements, -1)
+    bottom = jnp.repeat(fractions @ weights, shares.shape[-1])
+    return top / jnp.where(bottom == 0, jnp.ones_like(bottom), bottom)

@@ -70,7 +70,7 @@ def _convolve(x: Array, kernel: Array, geometry: Geometry, spread: tuple[int, ..
         return _each_group(partial(winograd.convolve, geometry=geometry), x, kernel)
     if channels[1] <= 2 and not few and stride == 1:
         method = outputs.product_then_sum
-    elif x.dtype == jnp.float64 or len(window) == 3 or (stride > 1 and channels[1] >= WIDE_OUTPUT):
+    elif x.dtype == jnp.float64 or len(window) == 3 or (len(window) == 2 and stride > 1 and channels[1] >= WIDE_OUTPUT):
         method = outputs.product_of_rows
     else:
         method = outputs.convolution_in_parts

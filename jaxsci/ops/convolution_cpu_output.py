@@ -64,10 +64,11 @@ def product_then_sum(x: Array, kernel: Array, geometry: Geometry, spread: tuple[
 
 
 def convolution_in_parts(x: Array, kernel: Array, geometry: Geometry, spread: tuple[int, ...]) -> Array:
-    """XLA's convolution of a part of the images each."""
+    """XLA's convolution, in two dimensions of a part of the images each."""
     size = blocks.output_size(x.shape[1:-1], kernel.shape[:-2], geometry, spread)
     products = x.shape[0] * math.prod(size) * kernel.size
-    images = -(-x.shape[0] // max(1, min(PARTS, products // PART_PRODUCTS)))
+    count = max(1, min(PARTS, products // PART_PRODUCTS)) if len(kernel.shape) == 4 else 1
+    images = -(-x.shape[0] // count)
     parts = [
         convolution_lax.convolve(x[i : i + images], kernel, geometry, spread) for i in range(0, x.shape[0], images)
     ]

@@ -54,20 +54,20 @@ def shape_columns(shape):
 
 
 @st.composite
-def cases(draw, ranks=(1, 2, 3)):
+def cases(draw):
     """Options of `conv` and shapes that fit them; channels on both sides of every limit of the CPU kernels."""
-    rank = draw(st.sampled_from(ranks))
+    rank = draw(st.sampled_from([1, 2, 3]))
 
     def each(low, high):
         return tuple(draw(st.integers(low, high)) for _ in range(rank))
 
-    window, strides, dilation = each(1, 3), each(1, 3), each(1, 2)
+    window, strides, dilation = each(1, 5 if rank < 3 else 3), each(1, 3), each(1, 2)
     size = tuple(max(i, d * (k - 1) + 1) for i, k, d in zip(each(2, 7), window, dilation, strict=True))
     pairs = tuple(zip(each(0, 2), each(0, 2), strict=True))
     padding = draw(st.sampled_from(["SAME", "VALID", "FULL", "HALF", 1, pairs]))
     options = {"strides": strides, "padding": padding, "dilation": dilation}
     groups, batch = draw(st.sampled_from([1, 1, 3])), draw(st.sampled_from([1, 2, 8, 17]))
-    inputs, outputs = draw(st.sampled_from([1, 3, 5, 17])), draw(st.sampled_from([1, 2, 3, 9]))
+    inputs, outputs = draw(st.sampled_from([1, 3, 5, 17, 32])), draw(st.sampled_from([1, 2, 3, 9, 32]))
     return options, groups, (batch, *size, inputs), (*window, inputs, outputs)
 
 
@@ -102,7 +102,7 @@ def test_the_three_contractions_equal_loops_and_xla(case, dtype):
 
         for role, (ours, xla) in both(pairs).items():
             expected = loops(role, *(np.asarray(a, np.float64) for a in pairs[role]), shape, shapes[role])
-            # Sums of up to 17 * 49 products of order 1.
+            # Sums of up to some thousand products of order 1.
             tolerance = 1e-12 if dtype == "float64" else 1e-4
             assert ours.dtype == xla.dtype == dtype
             np.testing.assert_allclose(ours, expected, rtol=tolerance, atol=10 * tolerance)
@@ -169,7 +169,7 @@ def derivatives(function, x, kernel, directions):
 
 
 @settings(deadline=None, max_examples=max(8, CASES // 4))
-@given(cases(ranks=(1, 2)))
+@given(cases())
 def test_second_order_equals_xla(case):
     options, groups, (batch, *size, inputs), kernel_shape = case
     options = options | {"groups": groups}
@@ -185,7 +185,7 @@ def test_second_order_equals_xla(case):
 
 @pytest.mark.usefixtures("x64")
 @settings(deadline=None, max_examples=max(8, CASES // 4))
-@given(cases(ranks=(1, 2)))
+@given(cases())
 def test_conv_transpose_is_the_adjoint(case):
     options, groups, (batch, *size, inputs), kernel_shape = case
     options = options | {"groups": groups}

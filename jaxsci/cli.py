@@ -95,6 +95,8 @@ class TrainSuperconductors:
     """published: the Deep Set of npj Comput. Mater. 9, 71, with its training; a member takes a minute an epoch on a slow machine."""
     members: int = 20
     """Trainings with different seeds, whose answers are averaged."""
+    influence: int = 10
+    """Trainings of the small network whose latent numbers paint the periodic table; 0 leaves the map out."""
     table: Literal["stanev", "nims"] = "stanev"
     """SuperCon as cleaned by Stanev et al., or as exported."""
     data: Path | None = None

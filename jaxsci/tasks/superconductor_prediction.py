@@ -27,6 +27,10 @@ _REASONS: dict[Fault, str] = {
     "columns": "columns missing",
     "tc": "Tc not readable",
 }
+_ORDER = (  # of the columns: those of a class run, those of a Tc run
+    *("probability", "probability_spread", "votes", "superconducts", "logit"),
+    *("tc", "tc_lower", "tc_upper", "tc_mean", "noise", "member_spread", "outside"),
+)
 _SHOWN = {  # columns of a table on the terminal: answer -> (title, digits)
     "probability": ("probability", 3),
     "votes": ("votes", 2),
@@ -199,7 +203,7 @@ def _answers(ensembles: Sequence[Predictor], amounts: np.ndarray) -> dict[str, n
         answers = predictors.answer(ensemble, amounts)
         outside = answers["outside"] | together.get("outside", False)
         together = {**together, **answers, "outside": outside}
-    return together
+    return {name: together[name] for name in _ORDER if name in together}
 
 
 def _text(parts: dict[str, float], digits: int = 2) -> str:

@@ -126,18 +126,26 @@ def calibrate(logits: np.ndarray, superconducting: np.ndarray, prior: float | No
         superconducting: bool [material].
         prior: share of superconductors among the materials that will be asked for; None: their share here. Otherwise the materials are
             weighted to this share.
+
+    Raises:
+        InputError: only superconductors, or none.
     """
+    if superconducting.all() or not superconducting.any():
+        raise InputError("expected superconductors and others in the validation part, got one kind; use --split random")
     share = float(superconducting.mean())
     wanted = share if prior is None else prior
     weight = np.where(superconducting, wanted / share, (1 - wanted) / (1 - share)).astype(np.float32)
     z, y, w = (jnp.asarray(array, jnp.float32) for array in (logits, superconducting, weight))
 
-    def loss(line: Array) -> Array:
-        return log_loss(line[0] * z + line[1], y, w)
-
-    slope, offset = (float(value) for value in newton(loss, jnp.array([1.0, 0.0])))
+    slope, offset = (float(value) for value in _line(z, y, w))
     probability = 1 / (1 + np.exp(-(slope * logits.astype(np.float64) + offset)))
     return Calibration(slope, offset, best_threshold(probability, superconducting, weight))
+
+
+@jax.jit
+def _line(logits: Array, superconducting: Array, weight: Array) -> Array:
+    """Slope and offset of the smallest log loss."""
+    return newton(lambda line: log_loss(line[0] * logits + line[1], superconducting, weight), jnp.array([1.0, 0.0]))
 
 
 def best_threshold(probability: np.ndarray, superconducting: np.ndarray, weight: np.ndarray) -> float:

@@ -35,7 +35,7 @@ class Shown(NamedTuple):
     answers: dict[str, np.ndarray]  # on the test part
     on_list: dict[str, np.ndarray] | None  # on Hosono's list
     latent: np.ndarray  # [test material, latent]
-    influence: Influence
+    influence: Influence | None
 
 
 def write(folder: Path, result: dict[str, Any], sample: Sample, shown: Shown, history: list[dict[str, Any]]) -> None:
@@ -54,9 +54,11 @@ def write(folder: Path, result: dict[str, Any], sample: Sample, shown: Shown, hi
         sections.append(Section("Hosono's list", _LIST, table=table))
     sections += [
         Section("How well it predicts", figures=figures.pictures(folder, performance)),
-        Section("Which elements carry it", _INFLUENCE, figures=figures.pictures(folder, [_influence(shown, of_tc)])),
         Section("The latent space", figures=figures.pictures(folder, [_latent(sample, shown)])),
     ]
+    if shown.influence is not None:
+        drawing = _influence(shown.influence, of_tc)
+        sections.append(Section("Which elements carry it", _INFLUENCE, figures=figures.pictures(folder, [drawing])))
     if history:
         curves = Drawing(
             "learning_curves", "Loss an epoch, median and 68 % of the members.", training.learning_curves(history)
@@ -260,9 +262,9 @@ def _roc(probability: np.ndarray, truth: np.ndarray) -> classification.RocCurve:
     )
 
 
-def _influence(shown: Shown, of_tc: bool) -> Drawing:
+def _influence(influence: Influence, of_tc: bool) -> Drawing:
     what = "Tc" if of_tc else "superconductivity"
-    mean, spread = shown.influence
+    mean, spread = influence
     return Drawing(
         "influence",
         f"Influence X of the elements on {what}: mean ± spread over the trainings; grey: not in the training part.",

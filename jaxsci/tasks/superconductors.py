@@ -24,7 +24,6 @@ from jaxsci.tasks.superconductor_data import Sample, Sources, TableName, describ
 from jaxsci.tasks.superconductor_networks import TABLES, Network, NetworkName, Target, make_recipe, network
 
 TASK = "superconductors"
-INFLUENCE_MEMBERS = 10
 INFLUENCE_FILE = "influence.json"
 CALIBRATION_FILE = "calibration.json"
 
@@ -40,6 +39,7 @@ class Options:
     split: SplitName = "random"
     model: NetworkName = "best"
     members: int = 20
+    influence: int = 10
     presumed: Path | None = None
     unreported: Path | None = None
     tested: Path | None = None
@@ -81,6 +81,8 @@ def resume(folder: Path, report: Report) -> Path:
 
 def prepare(options: Options, report: Report) -> Job:
     """Read the tables and build the network."""
+    if options.influence < 0:
+        raise InputError(f"--influence: expected a number of trainings, got {options.influence}; 0 leaves the map out")
     runs.require_positive(options, "members", "epochs", "batch_size", "prior")
     if options.prior is not None and options.prior >= 1:
         raise InputError(
@@ -133,7 +135,8 @@ def _train(folder: Path, job: Job, report: Report, *, resume: bool) -> Path:
     write_json(folder / CALIBRATION_FILE, calibration)
     predictors.save(predictor, folder / predictors.FILE)
     report("calibrating", 1.0, "")
-    write_json(folder / INFLUENCE_FILE, influences.as_record(_influence(job, parts, report)))
+    if job.options.influence:
+        write_json(folder / INFLUENCE_FILE, influences.as_record(_influence(job, parts, report)))
     _evaluate(folder, job, params, result.history, report)
     return folder
 
@@ -168,7 +171,7 @@ def _influence(job: Job, parts: tuple[Batch, Batch], report: Report) -> influenc
     """X of the elements, by networks that see fractions: of the amounts as written, large formulas would count more."""
     report("influence of elements", 0.0, "")
     train, validation = (part._replace(x=part.x / jnp.sum(part.x, axis=1, keepdims=True)) for part in parts)
-    keys = jax.random.split(jax.random.fold_in(jax.random.key(job.options.seed), 2), INFLUENCE_MEMBERS)
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(job.options.seed), 2), job.options.influence)
     table = elements.standardised(elements.table(TABLES["influence"], job.options.elements))
     epochs = None if job.options.epochs is None else min(job.options.epochs, 30)
     found = influences.influence(train, validation, job.options.target, table, keys=over_devices(keys), epochs=epochs)
@@ -227,7 +230,7 @@ def _evaluate(folder: Path, job: Job, params: Params, history: list[dict[str, An
     test = job.sample.parts[2]
     amounts, tc = job.sample.amounts[test], job.sample.tc[test]
     answers = predictors.answer(predictor, amounts)
-    key = jax.random.fold_in(jax.random.key(job.options.seed), 1)
+    seed = job.options.seed
     result: dict[str, Any] = {
         "task": TASK,
         "target": job.options.target,
@@ -239,24 +242,26 @@ def _evaluate(folder: Path, job: Job, params: Params, history: list[dict[str, An
     tested = job.sample.tested
     on_list = None if tested is None else predictors.answer(predictor, dense(tested.compositions, ELEMENTS))
     if job.options.target == "tc":
-        result["metrics"] = superconductor_evaluation.of_tc(answers, _members_tc(job, params, amounts), tc, key)
+        result["metrics"] = superconductor_evaluation.of_tc(answers, _members_tc(job, params, amounts), tc, seed)
         if tested is not None and on_list is not None:
             rows = tested.tc > 0
             listed = dense(tested.compositions, ELEMENTS)[rows]
             found = {name: values[rows] for name, values in on_list.items()}
             result["list"] = superconductor_evaluation.of_tc(
-                found, _members_tc(job, params, listed), tested.tc[rows], key
+                found, _members_tc(job, params, listed), tested.tc[rows], seed
             )
     else:
         threshold = calibration["threshold"]
         truth = job.sample.superconducting[test]
-        result["metrics"] = superconductor_evaluation.of_class(answers, truth, threshold, key)
+        result["metrics"] = superconductor_evaluation.of_class(answers, truth, threshold, seed)
         if tested is not None and on_list is not None:
-            result["list"] = superconductor_evaluation.of_class(on_list, tested.tc > 0, threshold, key)
+            result["list"] = superconductor_evaluation.of_class(on_list, tested.tc > 0, threshold, seed)
     write_json(folder / "evaluation.json", result)
     report("evaluating", 0.5, "figures")
     latent = _latent(job, params, amounts)
-    influence = influences.from_record(runs.read_json(folder / INFLUENCE_FILE, "train the run again"))
+    influence = None
+    if job.options.influence:
+        influence = influences.from_record(runs.read_json(folder / INFLUENCE_FILE, "train the run again"))
     shown = superconductor_report.Shown(answers, on_list, latent, influence)
     superconductor_report.write(folder, result, job.sample, shown, history)
     report("evaluating", 1.0, "")

@@ -99,6 +99,8 @@ class TrainSuperconductors:
     """Trainings of the small network whose latent numbers paint the periodic table; 0 leaves the map out."""
     table: Literal["stanev", "nims"] = "stanev"
     """SuperCon as cleaned by Stanev et al., or as exported."""
+    more: bool = True
+    """Train on the compositions that only the export has, too, where Tc is learned from the cleaned table; they are in no other part."""
     data: Path | None = None
     """Your own table of measured superconductors in place of SuperCon: columns such as `formula` and `Tc` in K."""
     epochs: Annotated[int | None, arg(metavar="N")] = None
@@ -107,7 +109,7 @@ class TrainSuperconductors:
     """Materials a step; default: the model's own."""
     prior: Annotated[float | None, arg(metavar="SHARE")] = None
     """Share of superconductors among the materials you will ask for, which sets probabilities and threshold; default: that of the data."""
-    seed: int = 1
+    seed: int = 42
     """Of the split, the initial weights and the order."""
     place: Place = Place()
 
@@ -449,7 +451,9 @@ def _superconductor_files(options: TrainSuperconductors) -> dict[str, Any]:
     from jaxsci.data.superconductors import FILES
 
     fetched = {name: partial(_fetched, "superconductors", file) for name, file in FILES.items()}
+    with_more = options.more and options.model == "best" and options.target == "tc"
     files: dict[str, Any] = {
+        "more": fetched["nims"]() if with_more and options.data is None and options.table == "stanev" else None,
         "measured": options.data or fetched[options.table](),
         "elements": _fetched("elements", "mendeleev_v0.6.0_elements.db"),
         "tested": fetched["hosono"](),

@@ -21,6 +21,7 @@ class Sources(NamedTuple):
     measured: Path  # with Tc
     table: TableName  # its layout
     presumed: Path | None = None  # formulas of the COD
+    more: Path | None = None  # the export of SuperCon, whose further compositions are added to the training part
     unreported: Path | None = None  # the table of Stanev et al. again, for its entries without Tc
     tested: Path | None = None  # Hosono's list
 
@@ -48,15 +49,36 @@ class Sample(NamedTuple):
 
 
 def read_tc(sources: Sources, split: SplitName, seed: int) -> Sample:
-    """Measured superconductors with Tc > 0, row by row as the table has them; compositions of the list are left out."""
+    """Measured superconductors with Tc > 0, row by row as the table has them; compositions of the list are left out.
+
+    The parts are drawn from the one table. Rows of `sources.more` go to the training part alone, and only those whose composition (with the
+    split by systems: whose chemical system) is nowhere in the table.
+    """
     tested = _tested(sources)
     measured = sc.read_measured(sources.table, sources.measured)
     if tested is not None:
         measured = sc.without(measured, tested.compositions, "in Hosono's list")
-    labels = np.zeros(len(measured.tc), np.int64)
-    parts = sc.parts(measured.compositions, labels, split, seed=seed)
-    cleaning = _cleaning({"superconductors": measured}, tested)
-    return Sample(measured.formulas, measured.compositions, measured.tc, parts, tested, cleaning, _scatter(measured))
+    train, validation, test = sc.parts(measured.compositions, np.zeros(len(measured.tc), np.int64), split, seed=seed)
+    tables = {"superconductors": measured}
+    if sources.more is not None:
+        tables["more for training"] = more = _further(sources.more, measured, split, tested)
+        train = np.concatenate([train, len(measured.tc) + np.arange(len(more.tc))])
+    compositions = concatenated(*(table.compositions for table in tables.values()))
+    formulas, tc = (np.concatenate([getattr(t, field) for t in tables.values()]) for field in ("formulas", "tc"))
+    cleaning = _cleaning(tables, tested)
+    return Sample(formulas, compositions, tc, (train, validation, test), tested, cleaning, _scatter(measured))
+
+
+def _further(path: Path, measured: Materials, split: SplitName, tested: Materials | None) -> Materials:
+    """The materials of the export of SuperCon that have nothing to do with those measured, nor with the list."""
+    more = sc.without(sc.read_measured("nims", path), measured.compositions, "in the other table")
+    if tested is not None:
+        more = sc.without(more, tested.compositions, "in Hosono's list")
+    if split == "system":
+        systems = sc.same_system(concatenated(more.compositions, measured.compositions))
+        apart = ~np.isin(systems[: len(more.tc)], systems[len(more.tc) :])
+        more = _counted(more, np.flatnonzero(apart), "same system as in the other table")
+    return more
 
 
 def read_class(sources: Sources, split: SplitName, seed: int, *, published: bool) -> Sample:

@@ -41,12 +41,13 @@ class Options:
     members: int = 20
     influence: int = 10
     presumed: Path | None = None
+    more: Path | None = None
     unreported: Path | None = None
     tested: Path | None = None
     epochs: int | None = None
     batch_size: int | None = None
     prior: float | None = None
-    seed: int = 1
+    seed: int = 42
 
 
 class Job(NamedTuple):
@@ -194,7 +195,7 @@ def read_options(folder: Path) -> Options:
         options = Options(**values)
     except TypeError as error:
         raise InputError(f"{folder / 'config.json'}: {error}; use the version of jaxsci that wrote it") from error
-    names = ("measured", "elements", "presumed", "unreported", "tested")
+    names = ("measured", "elements", "presumed", "more", "unreported", "tested")
     paths: dict[str, Any] = {name: None if values[name] is None else Path(values[name]) for name in names}
     return replace(options, **paths)
 
@@ -281,7 +282,7 @@ def _latent(job: Job, params: Params, amounts: np.ndarray) -> np.ndarray:
 
 
 def _sources(options: Options) -> Sources:
-    return Sources(options.measured, options.table, options.presumed, options.unreported, options.tested)
+    return Sources(options.measured, options.table, options.presumed, options.more, options.unreported, options.tested)
 
 
 def _here(params: Params) -> Params:

@@ -57,6 +57,11 @@ def write_tables(folder):
     cold = [(text, 9 + rng.normal()) for text in some("Nb", ["Sn", "Ge", "Ti"], 80)]
     rows = [*hot, *cold, *[(text, 0.0) for text in some("Fe", ["Co", "Ni"], 20)]]
     (place / FILES["stanev"]).write_text("name,Tc\n" + "".join(f"{text},{abs(tc):.2f}\n" for text, tc in rows))
+    more = "".join(
+        f"{i}\t\t{text}\t\tK\t{tc}\t\n" for i, (text, tc) in enumerate([*rows[:9], ("Ti2Nb", 7.0), ("NbO7-Z", 5)])
+    )
+    head = "1\t4\t6\t67\t85\t92\t198\n" * 2 + "num\tname\telement\tstr3\tutc\ttc\tjournal\n"
+    (place / FILES["nims"]).write_text(head + more)
     none = [*some("NaCl", ["K", "Rb"], 80), *some("CH4O", ["N", "S"], 10)]
     (place / FILES["cod"]).write_text("matter \n" + "".join(f"{text} \n" for text in none))
     tested = [*((text, 8.5) for text in some("Nb7Sn", ["Ge"], 6)), *((text, 0) for text in some("Na7Cl", ["K"], 14))]
@@ -114,6 +119,9 @@ def test_both_runs_are_complete(tc_run, class_run):
         assert "http" not in page.replace("http-equiv", "")
     tc = json.loads((tc_run / "evaluation.json").read_text())
     assert tc["materials"] == 32  # a fifth of 160
+    data = json.loads((tc_run / "config.json").read_text())["data"]
+    assert data["cleaning"]["more for training"]["in the other table"] == 9
+    assert data["materials"] == 160 + 1
     assert tc["metrics"]["rmse"]["lower"] <= tc["metrics"]["rmse"]["value"] <= tc["metrics"]["rmse"]["upper"]
     assert set(tc["list"]) == set(tc["metrics"])
     found = json.loads((class_run / "evaluation.json").read_text())

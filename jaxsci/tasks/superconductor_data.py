@@ -36,6 +36,7 @@ class Sample(NamedTuple):
     tested: Materials | None
     cleaning: dict[str, dict[str, int]]  # by table: rows that each rule left out
     scatter: float | None  # K, of repeated measurements of one composition; None where there are none
+    studied: np.ndarray  # bool [material], whether it was studied as a superconductor, in vain or not
 
     @property
     def superconducting(self) -> np.ndarray:
@@ -65,8 +66,8 @@ def read_tc(sources: Sources, split: SplitName, seed: int) -> Sample:
         train = np.concatenate([train, len(measured.tc) + np.arange(len(more.tc))])
     compositions = concatenated(*(table.compositions for table in tables.values()))
     formulas, tc = (np.concatenate([getattr(t, field) for t in tables.values()]) for field in ("formulas", "tc"))
-    cleaning = _cleaning(tables, tested)
-    return Sample(formulas, compositions, tc, (train, validation, test), tested, cleaning, _scatter(measured))
+    parts, cleaning = (train, validation, test), _cleaning(tables, tested)
+    return Sample(formulas, compositions, tc, parts, tested, cleaning, _scatter(measured), np.ones(len(tc), bool))
 
 
 def _further(path: Path, measured: Materials, split: SplitName, tested: Materials | None) -> Materials:
@@ -113,7 +114,8 @@ def read_class(sources: Sources, split: SplitName, seed: int, *, published: bool
     compositions = concatenated(*(table.compositions for table in tables.values()))
     formulas, tc = (np.concatenate([getattr(t, field) for t in tables.values()]) for field in ("formulas", "tc"))
     parts = sc.parts(compositions, np.isfinite(tc).astype(np.int64), split, seed=seed)
-    return Sample(formulas, compositions, tc, parts, tested, _cleaning(tables, tested), None)
+    studied = np.concatenate([np.full(len(table.tc), name != "COD") for name, table in tables.items()])
+    return Sample(formulas, compositions, tc, parts, tested, _cleaning(tables, tested), None, studied)
 
 
 def describe(sample: Sample, sources: Sources, split: SplitName, seed: int) -> dict[str, Any]:

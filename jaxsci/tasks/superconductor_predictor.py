@@ -118,28 +118,36 @@ class Calibration(NamedTuple):
     threshold: float
 
 
-def calibrate(logits: np.ndarray, superconducting: np.ndarray, prior: float | None) -> Calibration:
+def calibrate(logits: np.ndarray, superconducting: np.ndarray, studied: np.ndarray, prior: float | None) -> Calibration:
     """Slope and offset of the smallest log loss (Platt 1999), and the threshold of the largest F1, both on these materials.
+
+    The threshold is chosen among those that were studied as superconductors, where some are none: who asks has such materials in mind, and
+    against crystals of any kind a lower threshold would do. Both are weighted to the same share of superconductors.
 
     Args:
         logits: mean over the members [material], on the validation part.
         superconducting: bool [material].
-        prior: share of superconductors among the materials that will be asked for; None: their share here. Otherwise the materials are
-            weighted to this share.
+        studied: bool [material].
+        prior: share of superconductors among the materials that will be asked for; None: their share among all here.
 
     Raises:
         InputError: only superconductors, or none.
     """
     if superconducting.all() or not superconducting.any():
         raise InputError("expected superconductors and others in the validation part, got one kind; use --split random")
-    share = float(superconducting.mean())
-    wanted = share if prior is None else prior
-    weight = np.where(superconducting, wanted / share, (1 - wanted) / (1 - share)).astype(np.float32)
-    z, y, w = (jnp.asarray(array, jnp.float32) for array in (logits, superconducting, weight))
-
+    wanted = float(superconducting.mean()) if prior is None else prior
+    z, y, w = (jnp.asarray(a, jnp.float32) for a in (logits, superconducting, _weights(superconducting, wanted)))
     slope, offset = (float(value) for value in _line(z, y, w))
     probability = 1 / (1 + np.exp(-(slope * logits.astype(np.float64) + offset)))
-    return Calibration(slope, offset, best_threshold(probability, superconducting, weight))
+    rows = studied if (studied & ~superconducting).any() else np.ones(len(studied), bool)
+    chosen = superconducting[rows]
+    return Calibration(slope, offset, best_threshold(probability[rows], chosen, _weights(chosen, wanted)))
+
+
+def _weights(superconducting: np.ndarray, share: float) -> np.ndarray:
+    """Weights under which so many superconduct; their sum is the number of materials."""
+    now = float(superconducting.mean())
+    return np.where(superconducting, share / now, (1 - share) / (1 - now))
 
 
 @jax.jit

@@ -152,8 +152,8 @@ def _calibrated(job: Job, params: Params) -> tuple[predictors.Predictor, dict[st
         target = jnp.asarray(job.network.to_units(job.sample.tc[validation]), jnp.float32)
         widened = predictors.margin(jnp.asarray(outputs), target)
         return predictors.tc_predictor(job.network, params, widened, known), {"margin": widened}
-    truth = job.sample.superconducting[validation]
-    calibration = predictors.calibrate(outputs.mean(0), truth, job.options.prior)
+    truth, studied = job.sample.superconducting[validation], job.sample.studied[validation]
+    calibration = predictors.calibrate(outputs.mean(0), truth, studied, job.options.prior)
     return predictors.class_predictor(job.network, params, calibration, known), calibration._asdict()
 
 

@@ -260,11 +260,17 @@ def test_probabilities_are_calibrated_and_follow_the_prior():
     rng = np.random.default_rng(0)
     truth = rng.random(20_000) < 0.25
     logits = 3 * (rng.normal(size=20_000) + truth) - 2  # of the right order, but three times too steep
-    found = predictors.calibrate(logits, truth, None)
+    everything = np.ones(20_000, bool)
+    found = predictors.calibrate(logits, truth, everything, None)
     # Two normal classes of unit variance: the log odds are linear in the score, d' = 1.
     assert found.slope == pytest.approx(1 / 3, rel=0.05)
     assert found.offset == pytest.approx(np.log(1 / 3) - 0.5 + 2 / 3, abs=0.05)
-    rare = predictors.calibrate(logits, truth, 0.02)
+    rare = predictors.calibrate(logits, truth, everything, 0.02)
+    # Among a fair tenth of the others the threshold is the same, for they are weighted to the same share.
+    studied = truth | (rng.random(20_000) < 0.1)
+    tenth = predictors.calibrate(logits, truth, studied, None)
+    assert tenth[:2] == found[:2]
+    assert tenth.threshold == pytest.approx(found.threshold, abs=0.03)
     assert rare.slope == pytest.approx(found.slope, rel=0.1)
     assert rare.offset - found.offset == pytest.approx(np.log(0.02 / 0.98) - np.log(1 / 3), abs=0.1)
 

@@ -1,5 +1,6 @@
 """The influence of each element: the latent number X of a Deep Set with a latent space of one dimension, over an ensemble."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax
@@ -37,9 +38,12 @@ def influence(
     """
     net = network("influence", target, table)
     if epochs is not None:
-        net = net._replace(settings=net.settings.__class__(epochs, net.settings.batch_size))
+        net = net._replace(settings=replace(net.settings, epochs=epochs))
     recipe = make_recipe(net, target, len(train.weight))
-    result = fit_ensemble(lambda hyper: recipe, {}, train, validation, keys=keys, settings=net.settings)
+    in_turn = jax.default_backend() == "cpu"
+    result = fit_ensemble(
+        lambda hyper: recipe, {}, train, validation, keys=keys, settings=net.settings, in_turn=in_turn
+    )
     each = jnp.eye(len(table), dtype=jnp.float32)  # the latent number of an element alone is its X
     embed = jax.jit(jax.vmap(jax.vmap(net.embed, in_axes=(None, 0)), in_axes=(0, None)))
     raw = np.asarray(embed(result.params, each), np.float64)[..., 0]

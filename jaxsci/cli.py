@@ -100,7 +100,7 @@ class TrainSuperconductors:
     table: Literal["stanev", "nims"] = "stanev"
     """SuperCon as cleaned by Stanev et al., or as exported."""
     more: bool = True
-    """Train on the compositions that only the export has, too, where Tc is learned from the cleaned table; they are in no other part."""
+    """Use the compositions that only the export has, too, beside the cleaned table: for Tc in the training part alone."""
     data: Path | None = None
     """Your own table of measured superconductors in place of SuperCon: columns such as `formula` and `Tc` in K."""
     epochs: Annotated[int | None, arg(metavar="N")] = None
@@ -451,7 +451,7 @@ def _superconductor_files(options: TrainSuperconductors) -> dict[str, Any]:
     from jaxsci.data.superconductors import FILES
 
     fetched = {name: partial(_fetched, "superconductors", file) for name, file in FILES.items()}
-    with_more = options.more and options.model == "best" and options.target == "tc"
+    with_more = options.more and options.model == "best"
     files: dict[str, Any] = {
         "more": fetched["nims"]() if with_more and options.data is None and options.table == "stanev" else None,
         "measured": options.data or fetched[options.table](),

@@ -21,7 +21,7 @@ class Sources(NamedTuple):
     measured: Path  # with Tc
     table: TableName  # its layout
     presumed: Path | None = None  # formulas of the COD
-    more: Path | None = None  # the export of SuperCon, whose further compositions are added to the training part
+    more: Path | None = None  # the export of SuperCon, whose further compositions are added
     unreported: Path | None = None  # the table of Stanev et al. again, for its entries without Tc
     tested: Path | None = None  # Hosono's list
 
@@ -94,7 +94,11 @@ def read_class(sources: Sources, split: SplitName, seed: int, *, published: bool
     """
     assert sources.presumed is not None
     tested = _tested(sources)
-    measured = sc.read_measured(sources.table, sources.measured, merge=True)
+    superconductors = {"superconductors": sc.read_measured(sources.table, sources.measured, merge=True)}
+    if sources.more is not None:
+        more = sc.read_measured("nims", sources.more, merge=True)
+        known = superconductors["superconductors"].compositions
+        superconductors["more superconductors"] = sc.without(more, known, "in the other table")
     presumed = sc.read_presumed(sources.presumed)
     if published:
         drawn = np.random.default_rng(seed).permutation(len(presumed.tc))[:PUBLISHED_NEGATIVES]
@@ -104,11 +108,11 @@ def read_class(sources: Sources, split: SplitName, seed: int, *, published: bool
         tables = {"COD": _counted(presumed, np.flatnonzero(~organic), "carbon with hydrogen")}
         if sources.unreported is not None:
             tables["SuperCon without Tc"] = sc.read_unreported(sources.unreported)
-    known = measured.compositions
+    known = concatenated(*(table.compositions for table in superconductors.values()))
     for name, table in tables.items():
         tables[name] = sc.without(table, known, "among the above")
         known = concatenated(known, tables[name].compositions)
-    tables = {"superconductors": measured, **tables}
+    tables = {**superconductors, **tables}
     if tested is not None:
         tables = {name: sc.without(table, tested.compositions, "in Hosono's list") for name, table in tables.items()}
     compositions = concatenated(*(table.compositions for table in tables.values()))

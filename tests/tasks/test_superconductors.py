@@ -128,6 +128,7 @@ def test_both_runs_are_complete(tc_run, class_run):
     assert np.sum(found["list"]["confusion_matrix"]) == 20
     cleaning = json.loads((class_run / "config.json").read_text())["data"]["cleaning"]
     assert cleaning["superconductors"]["Tc not reported"] == 20
+    assert cleaning["more superconductors"]["left"] == 1
     assert cleaning["COD"]["carbon with hydrogen"] == 10
     assert cleaning["SuperCon without Tc"]["left"] <= 20
 

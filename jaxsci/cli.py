@@ -84,10 +84,45 @@ class TrainImages:
 
 
 @dataclass(frozen=True)
+class TrainSuperconductors:
+    """Critical temperatures of compositions, or whether they superconduct (`jaxsci data fetch superconductors`, `elements`)."""
+
+    target: Literal["tc", "class"] = "tc"
+    """tc: the temperature; class: superconductor or not."""
+    split: Literal["random", "composition", "system"] = "random"
+    """How the test part is drawn: material by material as published; compositions together; all materials of the same elements together."""
+    model: Literal["best", "published"] = "best"
+    """published: the Deep Set of npj Comput. Mater. 9, 71, with its training; a member takes a minute an epoch on a slow machine."""
+    members: int = 20
+    """Trainings with different seeds, whose answers are averaged."""
+    influence: int = 10
+    """Trainings of the small network whose latent numbers paint the periodic table; 0 leaves the map out."""
+    table: Literal["stanev", "nims"] = "stanev"
+    """SuperCon as cleaned by Stanev et al., or as exported."""
+    more: bool = True
+    """Use the compositions that only the export has, too, beside the cleaned table: for Tc in the training part alone."""
+    data: Path | None = None
+    """Your own table of measured superconductors in place of SuperCon: columns such as `formula` and `Tc` in K."""
+    epochs: Annotated[int | None, arg(metavar="N")] = None
+    """Passes over the training materials at most; default: the model's own."""
+    batch_size: Annotated[int | None, arg(metavar="N")] = None
+    """Materials a step; default: the model's own."""
+    prior: Annotated[float | None, arg(metavar="SHARE")] = None
+    """Share of superconductors among the materials you will ask for, which sets probabilities and threshold; default: that of the data."""
+    seed: int = 42
+    """Of the split, the initial weights and the order."""
+    place: Place = Place()
+
+
+@dataclass(frozen=True)
 class Train:
     """Train a model and write its run folder with a report."""
 
-    task: Annotated[TrainTopTagging, subcommand("top-tagging")] | Annotated[TrainImages, subcommand("images")]
+    task: (
+        Annotated[TrainTopTagging, subcommand("top-tagging")]
+        | Annotated[TrainImages, subcommand("images")]
+        | Annotated[TrainSuperconductors, subcommand("superconductors")]
+    )
 
 
 @dataclass(frozen=True)
@@ -118,6 +153,22 @@ class Predict:
     """Examples, as for training; labels are not needed."""
     out: Path
     """.csv, .npz or .h5 to write."""
+
+
+@dataclass(frozen=True)
+class PredictSuperconductors:
+    """Tc or probability of formulas, with interval and the contribution of each element; also written `predict superconductors`."""
+
+    formulas: tyro.conf.Positional[tuple[str, ...]]
+    """Formulas such as MgB2 YBa2Cu3O7, or one table of them (.csv, .tsv, .txt)."""
+    run: tuple[Path, ...]
+    """Run folder; two to have Tc and probability together."""
+    out: Path | None = None
+    """.csv, .npz or .h5 to write, for a table."""
+    skip_bad: bool = False
+    """Go on without formulas that cannot be read, and count them."""
+    contributions: bool = False
+    """Contributions of the elements for a table too, which takes several times as long."""
 
 
 @dataclass(frozen=True)
@@ -265,6 +316,7 @@ Command = (
     | Annotated[Fit, subcommand("fit")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Predict, subcommand("predict")]
+    | Annotated[PredictSuperconductors, subcommand("predict-superconductors")]
     | Annotated[Compare, subcommand("compare")]
     | Annotated[Data, subcommand("data")]
     | Annotated[Bench, subcommand("bench")]
@@ -276,6 +328,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
+    if arguments[:2] == ["predict", "superconductors"]:
+        arguments = ["predict-superconductors", *arguments[2:]]
     if arguments == ["--version"]:
         print(f"jaxsci {jaxsci.__version__}")
         return
@@ -330,6 +384,8 @@ def run(command: Any) -> None:
             with _progress() as report:
                 _task_of(command.run).predict(command.run, command.file, command.out, report)
             print(command.out)
+        case PredictSuperconductors():
+            _predict_superconductors(command)
         case Compare():
             from jaxsci.tasks import comparison
 
@@ -358,20 +414,73 @@ def _bench(name: str, *arguments: str) -> None:
     raise SystemExit(importlib.import_module(f"benchmarks.{name}").main(arguments))
 
 
-def _train(options: TrainTopTagging | TrainImages) -> None:
+def _train(options: TrainTopTagging | TrainImages | TrainSuperconductors) -> None:
     import dataclasses
 
-    from jaxsci.tasks import images, top_tagging
+    from jaxsci.tasks import images, superconductors, top_tagging
 
     place = options.place
-    task: Any = top_tagging if isinstance(options, TrainTopTagging) else images
+    task: Any = {TrainTopTagging: top_tagging, TrainImages: images, TrainSuperconductors: superconductors}[
+        type(options)
+    ]
+    if task is superconductors:
+        _use_all_cores()
     with _progress() as report:
         if place.resume is not None:
             folder = task.resume(place.resume, report)
         else:
             values = {f.name: getattr(options, f.name) for f in dataclasses.fields(options) if f.name != "place"}
+            if isinstance(options, TrainSuperconductors):
+                values |= _superconductor_files(options)
+                del values["data"]
             folder = task.train(task.Options(**values), place.runs, place.name, report)
     print(folder / "report.html")
+
+
+def _use_all_cores() -> None:
+    """A device for each core, over which the members of an ensemble are split; too late where JAX has already started."""
+    import contextlib
+
+    import jax
+
+    with contextlib.suppress(RuntimeError):
+        jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+
+
+def _superconductor_files(options: TrainSuperconductors) -> dict[str, Any]:
+    from jaxsci.data.superconductors import FILES
+
+    fetched = {name: partial(_fetched, "superconductors", file) for name, file in FILES.items()}
+    with_more = options.more and options.model == "best"
+    files: dict[str, Any] = {
+        "more": fetched["nims"]() if with_more and options.data is None and options.table == "stanev" else None,
+        "measured": options.data or fetched[options.table](),
+        "elements": _fetched("elements", "mendeleev_v0.6.0_elements.db"),
+        "tested": fetched["hosono"](),
+    }
+    if options.data is not None:
+        files["table"] = "own"
+    if options.target == "class":
+        files |= {"presumed": fetched["cod"](), "unreported": fetched["stanev"]()}
+    return files
+
+
+def _predict_superconductors(command: PredictSuperconductors) -> None:
+    from jaxsci.tasks import superconductor_prediction as prediction
+
+    tables = [text for text in command.formulas if text.endswith(prediction.TABLES)]
+    if not tables:
+        prediction.show(*prediction.predict(command.formulas, command.run, skip_bad=command.skip_bad))
+        return
+    if len(command.formulas) > 1 or command.out is None:
+        raise InputError(
+            f"{tables[0]}: expected one table and --out, got {len(command.formulas)} names; give --out FILE.csv"
+        )
+    with _progress() as report:
+        bad = prediction.predict_table(
+            Path(tables[0]), command.run, command.out, report, skip_bad=command.skip_bad, explain=command.contributions
+        )
+    print(command.out, prediction.reasons(bad))
 
 
 def _fit(options: FitCmb | FitEarth | FitDimuon) -> None:
@@ -419,10 +528,10 @@ def _data_folder() -> Path | None:
 
 
 def _task_of(folder: Path) -> Any:
-    from jaxsci.tasks import images, runs, top_tagging
+    from jaxsci.tasks import images, runs, superconductors, top_tagging
 
     task = runs.read_config(folder)["task"]
-    known = {top_tagging.TASK: top_tagging, images.TASK: images}
+    known = {top_tagging.TASK: top_tagging, images.TASK: images, superconductors.TASK: superconductors}
     if task not in known:
         raise InputError(
             f"{folder}: expected a run of {' or '.join(known)}, got one of {task}; use the version that made it"

@@ -34,12 +34,20 @@ class Network(NamedTuple):
     model: Model  # amounts [96] -> [quantile], or a scalar: Tc or the log odds of a superconductor
     embed: Callable[[Params, Array], Array]  # amounts [96] -> latent
     loss: ExampleLoss
-    to_units: Callable[[np.ndarray], np.ndarray]  # Tc in K as the network has it
-    to_kelvin: Callable[[Array], Array]
     learning_rate: float
     weight_decay: float
     settings: Settings
     warmup: bool  # whether the learning rate rises and falls; otherwise it stays
+
+
+def to_units(tc: np.ndarray) -> np.ndarray:
+    """Tc in K as the networks have it."""
+    return tc / UNIT
+
+
+def to_kelvin(outputs: Array) -> Array:
+    """What a network answers as Tc in K, which is never negative."""
+    return UNIT * jnp.maximum(outputs, 0)
 
 
 TABLES: dict[NetworkName, TableName] = {"best": "extended", "published": "paper", "influence": "paper"}
@@ -57,22 +65,22 @@ def network(name: NetworkName, target: Target, table: np.ndarray) -> Network:
         case "influence":
             config = compositional.Config(features, ELEMENTS, phi=(64, 1), rho=(64, 64), pooling=("sum",))
             settings = Settings(epochs=30, batch_size=256)
-            return _over_table(config, elements, scalar_loss, _linear, 3e-3, settings)
+            return _over_table(config, elements, scalar_loss, 3e-3, settings)
     if of_tc:
         config = compositional.Config(
             features,
             ELEMENTS,
             outputs=len(LEVELS),
             phi=(128, 32),
-            rho=(384, 192),
+            rho=(384, 384, 192),
             pooling=("mean", "variance", "attention", "waves"),
             embedding=16,
         )
-        settings = Settings(epochs=60, batch_size=128)
-        return _over_table(config, elements, partial(quantile, levels=LEVELS), _root, 4e-3, settings)
+        settings = Settings(epochs=40, batch_size=128)
+        return _over_table(config, elements, partial(quantile, levels=LEVELS), 4e-3, settings)
     # Without waves or learned features of the elements: whether a new chemical system superconducts is no matter of hundredths.
     config = compositional.Config(features, ELEMENTS, phi=(64, 64), rho=(128, 64), pooling=("mean", "attention"))
-    return _over_table(config, elements, binary_cross_entropy, _root, 2e-3, Settings(epochs=10, batch_size=256))
+    return _over_table(config, elements, binary_cross_entropy, 2e-3, Settings(epochs=10, batch_size=256))
 
 
 def make_recipe(network: Network, target: Target, examples: int) -> Recipe:
@@ -89,28 +97,13 @@ def make_recipe(network: Network, target: Target, examples: int) -> Recipe:
     return Recipe(network.model, objective(network.model.apply, network.loss, measures=measures), optimizer)
 
 
-class _Units(NamedTuple):
-    forward: Callable[[np.ndarray], np.ndarray]
-    back: Callable[[Array], Array]
-
-
-# Roots even out the errors: those of a high Tc are larger.
-_root = _Units(lambda tc: np.sqrt(tc / UNIT), lambda u: UNIT * jnp.square(jnp.maximum(u, 0)))
-_linear = _Units(lambda tc: tc / UNIT, lambda u: UNIT * jnp.maximum(u, 0))
-
-
 def _over_table(
-    config: compositional.Config,
-    table: Array,
-    loss: ExampleLoss,
-    units: _Units,
-    learning_rate: float,
-    settings: Settings,
+    config: compositional.Config, table: Array, loss: ExampleLoss, learning_rate: float, settings: Settings
 ) -> Network:
     model = compositional.model(config, table)
     model = heads.scalar(model) if config.outputs == 1 else model
     embed = partial(compositional.embed, config=config, table=table)
-    return Network(model, embed, loss, units.forward, units.back, learning_rate, 0.1, settings, warmup=True)
+    return Network(model, embed, loss, learning_rate, 0.1, settings, warmup=True)
 
 
 def _published(table: Array, loss: ExampleLoss) -> Network:
@@ -132,4 +125,4 @@ def _published(table: Array, loss: ExampleLoss) -> Network:
         return deep_sets.embed(params, as_set(amounts), config)
 
     settings = Settings(epochs=60, batch_size=32, patience=15)
-    return Network(model, embed, loss, _linear.forward, _linear.back, 1e-3, 0.0, settings, warmup=False)
+    return Network(model, embed, loss, 1e-3, 0.0, settings, warmup=False)

@@ -22,11 +22,12 @@ from jaxsci.errors import InputError
 from jaxsci.files import replacing
 from jaxsci.fit.minimisers import newton
 from jaxsci.metrics import log_loss
-from jaxsci.tasks.superconductor_networks import LEVELS, Network
+from jaxsci.tasks.superconductor_networks import LEVELS, Network, to_kelvin
 
 FILE = "ensemble.jaxexport"
 COVERAGE = 0.9  # of the interval of Tc
 _NORMAL_95 = 1.645  # quantile of the normal distribution at 95 %
+_NARROWEST = 1e-3  # of the sides of an interval, in the network's units: one member alone has no spread
 _BATCH = 1024
 _PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -59,25 +60,26 @@ def spread(outputs: Array) -> Spread:
     members = jnp.std(quantiles[..., middle], axis=0)
     noise_below = jnp.maximum(centre - mean[:, 0], 0)
     noise_above = jnp.maximum(mean[:, -1] - centre, 0)
-    between = _NORMAL_95 * members
+    between = jnp.maximum(_NORMAL_95 * members, _NARROWEST)
     return Spread(
         centre, jnp.hypot(noise_below, between), jnp.hypot(noise_above, between), noise_below, noise_above, members
     )
 
 
-def margin(outputs: Array, target: Array) -> float:
-    """By how much intervals must grow at both ends to cover 90 % of these materials (conformalised quantiles).
+def widening(outputs: Array, target: Array) -> float:
+    """The factor on both sides of the interval with which it covers 90 % of these materials (conformalised quantiles).
 
-    The k-th smallest of max(lower - y, y - upper), k = ceil(0.9 (n + 1)): Romano, Patterson and Candes 2019, arXiv:1905.03222. For
-    materials drawn like these the coverage is then 90 %, whatever the network.
+    The k-th smallest of max((centre - y) / below, (y - centre) / above), k = ceil(0.9 (n + 1)): Romano, Patterson and Candes 2019,
+    arXiv:1905.03222, with errors in units of the interval. For materials drawn like these the coverage is then 90 %, whatever the network.
 
     Args:
         outputs: of the members on the validation part.
         target: [material], in the network's units.
     """
     answer = spread(outputs)
-    lower, upper = answer.centre - answer.below, answer.centre + answer.above
-    misses = np.sort(np.asarray(jnp.maximum(lower - target, target - upper)))
+    misses = np.sort(
+        np.asarray(jnp.maximum((answer.centre - target) / answer.below, (target - answer.centre) / answer.above))
+    )
     rank = min(len(misses), int(np.ceil(COVERAGE * (len(misses) + 1))))
     return float(misses[rank - 1])
 
@@ -88,22 +90,22 @@ def tc_predictor(network: Network, params: Params, widened: float, known: np.nda
     Args:
         network: of quantiles or of Tc alone.
         params: [member, ...].
-        widened: as from `margin`.
+        widened: as from `widening`.
         known: as from `known_pairs`.
     """
 
     def predict(amounts: Array) -> Answers:
         outputs = member_outputs(network, params, amounts)
         answer = spread(outputs)
-        kelvin = network.to_kelvin
-        mean = jnp.mean(kelvin(outputs), axis=0)
+        mean = jnp.mean(to_kelvin(outputs), axis=0)
         return {
-            "tc": kelvin(answer.centre),
-            "tc_lower": kelvin(answer.centre - jnp.maximum(answer.below + widened, 0)),
-            "tc_upper": kelvin(answer.centre + jnp.maximum(answer.above + widened, 0)),
+            "tc": to_kelvin(answer.centre),
+            "tc_lower": to_kelvin(answer.centre - widened * answer.below),
+            "tc_upper": to_kelvin(answer.centre + widened * answer.above),
             "tc_mean": jnp.mean(mean, axis=-1) if mean.ndim == 2 else mean,
-            "noise": (kelvin(answer.centre + answer.noise_above) - kelvin(answer.centre - answer.noise_below)) / 2,
-            "member_spread": jnp.std(kelvin(_middle(outputs)), axis=0),
+            "noise": (to_kelvin(answer.centre + answer.noise_above) - to_kelvin(answer.centre - answer.noise_below))
+            / 2,
+            "member_spread": jnp.std(to_kelvin(_middle(outputs)), axis=0),
             "outside": _outside(amounts, known),
         }
 

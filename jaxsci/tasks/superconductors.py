@@ -21,7 +21,16 @@ from jaxsci.tasks import superconductor_influence as influences
 from jaxsci.tasks import superconductor_predictor as predictors
 from jaxsci.tasks.runs import Report
 from jaxsci.tasks.superconductor_data import Sample, Sources, TableName, describe, read_class, read_tc
-from jaxsci.tasks.superconductor_networks import TABLES, Network, NetworkName, Target, make_recipe, network
+from jaxsci.tasks.superconductor_networks import (
+    TABLES,
+    Network,
+    NetworkName,
+    Target,
+    make_recipe,
+    network,
+    to_kelvin,
+    to_units,
+)
 
 TASK = "superconductors"
 INFLUENCE_FILE = "influence.json"
@@ -119,7 +128,7 @@ def over_devices(keys: Key) -> Key:
 def batch(job: Job, rows: np.ndarray) -> Batch:
     """These materials with their targets: Tc in the network's units, or 1 for a superconductor."""
     sample = job.sample
-    target = job.network.to_units(sample.tc) if job.options.target == "tc" else sample.superconducting
+    target = to_units(sample.tc) if job.options.target == "tc" else sample.superconducting
     return Batch(
         jnp.asarray(sample.amounts[rows]), jnp.asarray(target[rows], jnp.float32), jnp.ones(len(rows), jnp.float32)
     )
@@ -149,9 +158,9 @@ def _calibrated(job: Job, params: Params) -> tuple[predictors.Predictor, dict[st
     known = predictors.known_pairs(amounts[train])
     outputs = outputs_of(job.network, params, amounts[validation])
     if job.options.target == "tc":
-        target = jnp.asarray(job.network.to_units(job.sample.tc[validation]), jnp.float32)
-        widened = predictors.margin(jnp.asarray(outputs), target)
-        return predictors.tc_predictor(job.network, params, widened, known), {"margin": widened}
+        target = jnp.asarray(to_units(job.sample.tc[validation]), jnp.float32)
+        widened = predictors.widening(jnp.asarray(outputs), target)
+        return predictors.tc_predictor(job.network, params, widened, known), {"widening": widened}
     truth, studied = job.sample.superconducting[validation], job.sample.studied[validation]
     calibration = predictors.calibrate(outputs.mean(0), truth, studied, job.options.prior)
     return predictors.class_predictor(job.network, params, calibration, known), calibration._asdict()
@@ -272,7 +281,7 @@ def _members_tc(job: Job, params: Params, amounts: np.ndarray) -> np.ndarray:
     """Tc in K of each member alone, [member, material]."""
     outputs = outputs_of(job.network, params, amounts)
     middle = outputs if outputs.ndim == 2 else outputs[..., outputs.shape[-1] // 2]
-    return np.asarray(job.network.to_kelvin(jnp.asarray(middle)))
+    return np.asarray(to_kelvin(jnp.asarray(middle)))
 
 
 def _latent(job: Job, params: Params, amounts: np.ndarray) -> np.ndarray:

@@ -1,0 +1,38 @@
+"""Spherical harmonics at arbitrary points, their conventions, and the grids of rings on which maps are kept."""
+
+from jaxsci.ops.sphere.conventions import (
+    GEODESY,
+    GEOMAGNETISM,
+    HEALPIX,
+    Convention,
+    convert,
+    from_alm,
+    power_spectrum,
+    to_alm,
+)
+from jaxsci.ops.sphere.grids import GaussLegendre, Healpix
+from jaxsci.ops.sphere.harmonics import complex_harmonics, evaluate, harmonic_gradients, real_harmonics
+from jaxsci.ops.sphere.pixels import nested_to_ring, nside_of, pixel_angles, ring_to_nested, to_nested, to_ring
+
+__all__ = [
+    "GEODESY",
+    "GEOMAGNETISM",
+    "HEALPIX",
+    "Convention",
+    "GaussLegendre",
+    "Healpix",
+    "complex_harmonics",
+    "convert",
+    "evaluate",
+    "from_alm",
+    "harmonic_gradients",
+    "nested_to_ring",
+    "nside_of",
+    "pixel_angles",
+    "power_spectrum",
+    "real_harmonics",
+    "ring_to_nested",
+    "to_alm",
+    "to_nested",
+    "to_ring",
+]

@@ -1,87 +1,128 @@
-"""The transform along the rings: Fourier coefficients of every ring to its pixels, and the transpose.
+"""The transform along the rings of a band: Fourier coefficients of every pair of rings to its pixels, and back.
 
-A ring of n pixels cannot tell the orders m and m + n apart: the coefficients are wrapped to n of them, and one FFT of
-length n does the rest. HEALPix has nside different lengths; each is one FFT of both rings, north and south, and of all maps.
+A northern ring f and its mirror image g are one complex sequence f + i g, with two-sided coefficients Z_m. A ring of n pixels cannot tell
+the orders m and m + n apart: where all rings of a band are equal, they are added and one FFT does the rest. In the polar caps of
+HEALPix every ring has its own n; there
+
+    sum_m Z_m exp(2 pi i m k / n) = c_k sum_m (Z_m c_m) conj(c_{k - m}),     c_j = exp(i pi j^2 / n),
+
+is a convolution, of one length for all of them (chirp z-transform: Rabiner, Schafer and Rader 1969, Bell Syst. Tech. J. 48, 1249).
 """
 
-from typing import NamedTuple
+import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxsci.core import Array
-from jaxsci.ops.sphere.grids import Grid, rings
+from jaxsci.ops.sphere.bands import Band
 
 
-class Group(NamedTuple):
-    """Rings of the same length."""
+def to_pixels(north: Array, south: Array, band: Band) -> Array:
+    """f(phi_k) = Re(F_0) + 2 sum_{m > 0} Re(F_m exp(i m phi_k)): complex [map, pair, order] each -> f + i g, [map, pair, longitude].
 
-    length: int
-    index: np.ndarray
-
-
-def groups(grid: Grid) -> list[Group]:
-    """The rings by length, in the order of the first of each."""
-    length = rings(grid).length
-    _, first = np.unique(length, return_index=True)
-    return [Group(int(length[i]), np.flatnonzero(length == length[i])) for i in np.sort(first)]
-
-
-def phases(grid: Grid, orders: int, dtype: jnp.dtype) -> Array:
-    """exp(i m phi0) of each ring, [ring, order], computed once for rings that begin at the same longitude."""
-    phi0, which = np.unique(rings(grid).phi0, return_inverse=True)
-    angle = jnp.asarray(phi0, dtype)[:, None] * jnp.arange(orders, dtype=dtype)[None, :]
-    return jax.lax.complex(jnp.cos(angle), jnp.sin(angle))[which]
+    Where rings are shorter than the last one, what follows their pixels is meaningless.
+    """
+    turn = _phases(band, north.real.dtype)
+    positive = (north + 1j * south) * turn
+    negative = (jnp.conj(north) + 1j * jnp.conj(south)) * jnp.conj(turn)
+    if band.regular:
+        return jnp.fft.ifft(_wrap(positive, negative, int(band.length[0])), norm="forward")
+    orders, longest = north.shape[-1], int(band.length[-1])
+    chirp = _chirps(band, orders + longest - 1, turn.real.dtype)[None]
+    kernel = jnp.conj(_mirrored(chirp, orders))
+    return _convolved(_two_sided(positive, negative) * _mirrored(chirp[..., :orders], orders), kernel) * chirp[..., :longest]
 
 
-def to_pixels(fourier: Array, grid: Grid) -> Array:
-    """f(phi_k) = sum_m Re(F_m exp(i m phi_k)) on every ring: complex [map, ring, order] -> real [map, pixel]."""
-    half = 0.5 * fourier * phases(grid, fourier.shape[-1], fourier.real.dtype)[None]
-    parts = {}
-    for length, index in groups(grid):
-        values = jnp.fft.irfft(_wrap(half[:, index], length), n=length, norm="forward")
-        if _adjacent(index):
-            parts[index[0]] = values.reshape(len(values), -1)
-        else:
-            parts |= {ring: values[:, k] for k, ring in enumerate(index)}
-    return jnp.concatenate([parts[ring] for ring in sorted(parts)], axis=1)
+def from_pixels(pixels: Array, band: Band) -> tuple[Array, Array]:
+    """G_m = sum_k f(phi_k) exp(-i m phi_k) of both rings, the transpose: complex [map, pair, longitude] -> [map, pair, order] twice.
+
+    Where rings are shorter than the last one, what follows their pixels must be 0.
+    """
+    turn = jnp.conj(_phases(band, pixels.real.dtype))
+    orders, longest = turn.shape[-1], pixels.shape[-1]
+    if band.regular:
+        positive, negative = _unwrap(jnp.fft.fft(pixels), orders)
+    else:
+        chirp = _chirps(band, orders + longest - 1, turn.real.dtype)[None]
+        kernel = jnp.flip(_mirrored(chirp, orders), -1)
+        found = _convolved(pixels * jnp.conj(chirp[..., :longest]), kernel)
+        found = found * jnp.conj(_mirrored(chirp[..., :orders], orders))
+        positive, negative = found[..., orders - 1 :], jnp.flip(found[..., :orders], -1)
+    positive, negative = positive * turn, jnp.conj(negative * jnp.conj(turn))
+    return (positive + negative) / 2, (positive - negative) / 2j
 
 
-def from_pixels(maps: Array, grid: Grid, orders: int) -> Array:
-    """F_m = sum_k f(phi_k) exp(-i m phi_k) on every ring: real [map, pixel] -> complex [map, ring, order]."""
-    start = rings(grid).start
-    parts = {}
-    for length, index in groups(grid):
-        if _adjacent(index):
-            values = maps[:, start[index[0]] : start[index[-1]] + length].reshape(len(maps), len(index), length)
-        else:
-            values = jnp.stack([maps[:, start[ring] : start[ring] + length] for ring in index], axis=1)
-        fourier = _unwrap(jnp.fft.rfft(values), length, orders)
-        if _adjacent(index):
-            parts[index[0]] = fourier
-        else:
-            parts |= {ring: fourier[:, k : k + 1] for k, ring in enumerate(index)}
-    together = jnp.concatenate([parts[ring] for ring in sorted(parts)], axis=1)
-    return together * jnp.conj(phases(grid, orders, maps.dtype))[None]
+def _phases(band: Band, dtype: Any) -> Array:
+    """exp(i m phi0), [map = 1, pair, order]; computed once for rings that begin at the same longitude."""
+    phi0, which = np.unique(band.phi0, return_inverse=True)
+    angle = jnp.asarray(phi0 / (2 * np.pi), dtype)[:, None] * jnp.arange(band.mmax + 1, dtype=dtype)[None, :]
+    return _unit(angle)[which][None]
 
 
-def _adjacent(index: np.ndarray) -> bool:
-    return bool(np.all(np.diff(index) == 1))
+def _chirps(band: Band, count: int, dtype: Any) -> Array:
+    """exp(i pi j^2 / n) of each ring for j = 0 ... count - 1, [pair, j]: of n different values, reduced as integers."""
+    j = jnp.arange(count, dtype=jnp.int32)[None, :]
+    twice = jnp.asarray(2 * band.length, jnp.int32)[:, None]
+    part = (j * j) % twice
+    return _unit(part.astype(dtype) / twice.astype(dtype))
 
 
-def _wrap(half: Array, length: int) -> Array:
-    """Halved coefficients of m = 0, 1, ... to the half spectrum of a real ring: [..., order] -> [..., length // 2 + 1]."""
-    orders = half.shape[-1]
+def _unit(turns: Array) -> Array:
+    """exp(2 pi i t), by the series of sine and cosine of half the angle: several times as fast as XLA's on a CPU."""
+    half = np.pi * (turns - jnp.round(turns))  # from -pi / 2 to pi / 2
+    square = half * half
+
+    def series(first: int) -> Array:
+        total = jnp.zeros_like(half)
+        for n in range(first + 22, first - 1, -2):
+            total = total * square + (-1) ** (n // 2) / math.factorial(n)
+        return total
+
+    sine, cosine = half * series(1), series(0)
+    return jax.lax.complex(1 - 2 * sine * sine, 2 * sine * cosine)
+
+
+def _mirrored(values: Array, orders: int) -> Array:
+    """An even function from -(orders - 1) on, from its values at 0, 1, ..."""
+    return jnp.concatenate([jnp.flip(values[..., 1:orders], -1), values], axis=-1)
+
+
+def _two_sided(positive: Array, negative: Array) -> Array:
+    return jnp.concatenate([jnp.flip(negative[..., 1:], -1), positive], axis=-1)
+
+
+def _convolved(values: Array, kernel: Array) -> Array:
+    """sum_a values[a] kernel[b - a] for all b where the whole of `values` lies within the kernel."""
+    needed, size = kernel.shape[-1], values.shape[-1]
+    length = fast_length(needed)
+    product = jnp.fft.fft(values, length) * jnp.fft.fft(kernel, length)
+    return jnp.fft.ifft(product)[..., size - 1 : needed]
+
+
+def fast_length(size: int) -> int:
+    """The smallest product of powers of 2, 3 and 5 that is not below `size`."""
+    odd = (3**i * 5**j for i in range(4) for j in range(4))
+    return min(factor * 2 ** max(0, math.ceil(math.log2(size / factor))) for factor in odd)
+
+
+def _wrap(positive: Array, negative: Array, length: int) -> Array:
+    """Coefficients of m = 0, 1, ... and of m = 0, -1, ... (without m = 0) to those of a ring: [..., order] -> [..., length]."""
+    orders = positive.shape[-1]
     turns = -(-orders // length)
-    padded = jnp.pad(half, [(0, 0)] * (half.ndim - 1) + [(0, turns * length - orders)])
-    positive = jnp.sum(padded.reshape(*half.shape[:-1], turns, length), axis=-2)
-    negative = jnp.conj(jnp.roll(jnp.flip(positive, -1), 1, -1))
-    return (positive + negative)[..., : length // 2 + 1]
+
+    def folded(x: Array) -> Array:
+        padded = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, turns * length - orders)])
+        return jnp.sum(padded.reshape(*x.shape[:-1], turns, length), axis=-2)
+
+    return folded(positive) + jnp.roll(jnp.flip(folded(negative.at[..., 0].set(0)), -1), 1, -1)
 
 
-def _unwrap(spectrum: Array, length: int, orders: int) -> Array:
-    """The half spectrum of a real ring to the coefficients of m = 0, 1, ...: [..., length // 2 + 1] -> [..., order]."""
-    negative = jnp.conj(jnp.flip(spectrum[..., 1 : (length + 1) // 2], -1))
-    whole = jnp.concatenate([spectrum, negative], axis=-1)
-    return jnp.tile(whole, -(-orders // length))[..., :orders]
+def _unwrap(spectrum: Array, orders: int) -> tuple[Array, Array]:
+    """The coefficients of m = 0, 1, ... and of m = 0, -1, ... on a ring: [..., length] -> [..., order] twice."""
+    turns = -(-orders // spectrum.shape[-1])
+    reverse = jnp.roll(jnp.flip(spectrum, -1), 1, -1)
+    positive, negative = (jnp.tile(x, turns)[..., :orders] for x in (spectrum, reverse))
+    return positive, negative

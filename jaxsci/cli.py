@@ -94,7 +94,7 @@ class Train:
 class Bench:
     """Measure how fast the library is on this machine; each benchmark has options of its own, see jaxsci bench convolution --help."""
 
-    what: tyro.conf.Positional[Literal["convolution", "training"]]
+    what: tyro.conf.Positional[Literal["convolution", "training", "sphere"]]
     """Which benchmark; they come with the source, not with the installed package."""
 
 
@@ -260,6 +260,8 @@ class Data:
     )
 
 
+FITS = ("cmb", "earth", "dimuon")  # tasks of `jaxsci fit`
+
 Command = (
     Annotated[Train, subcommand("train")]
     | Annotated[Fit, subcommand("fit")]
@@ -343,9 +345,9 @@ def _bench(name: str, *arguments: str) -> None:
     import importlib
 
     root = Path(jaxsci.__file__).resolve().parents[1]
-    known = ("convolution", "training")
+    known = ("convolution", "training", "sphere")
     if name not in known:
-        raise InputError(f"bench: expected {' or '.join(known)}, got {name}; see jaxsci bench --help")
+        raise InputError(f"bench: expected one of {', '.join(known)}, got {name}; see jaxsci bench --help")
     if not (root / "benchmarks" / f"{name}.py").is_file():
         raise InputError(
             f"{root}: expected the folder benchmarks beside the package, as in a checkout of the source; "
@@ -423,6 +425,11 @@ def _task_of(folder: Path) -> Any:
 
     task = runs.read_config(folder)["task"]
     known = {top_tagging.TASK: top_tagging, images.TASK: images}
+    if task in FITS:
+        raise InputError(
+            f"{folder}: expected a trained run, got a fit of {task}, which has no test part; its results are in "
+            f"{folder / 'report.html'}, and jaxsci fit {task} --data FILE fits other data"
+        )
     if task not in known:
         raise InputError(
             f"{folder}: expected a run of {' or '.join(known)}, got one of {task}; use the version that made it"

@@ -13,25 +13,31 @@ from jaxsci.ops.sphere.conventions import (
 from jaxsci.ops.sphere.grids import GaussLegendre, Healpix
 from jaxsci.ops.sphere.harmonics import complex_harmonics, evaluate, harmonic_gradients, real_harmonics
 from jaxsci.ops.sphere.pixels import nested_to_ring, nside_of, pixel_angles, ring_to_nested, to_nested, to_ring
+from jaxsci.ops.sphere.transforms import UNSEEN, analysis, healpix_ring_weights, masked, synthesis
 
 __all__ = [
     "GEODESY",
     "GEOMAGNETISM",
     "HEALPIX",
+    "UNSEEN",
     "Convention",
     "GaussLegendre",
     "Healpix",
+    "analysis",
     "complex_harmonics",
     "convert",
     "evaluate",
     "from_alm",
     "harmonic_gradients",
+    "healpix_ring_weights",
+    "masked",
     "nested_to_ring",
     "nside_of",
     "pixel_angles",
     "power_spectrum",
     "real_harmonics",
     "ring_to_nested",
+    "synthesis",
     "to_alm",
     "to_nested",
     "to_ring",

@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxsci.core import Array
 from jaxsci.ops.sphere.conventions import HEALPIX, Convention, factor, real_degrees, real_index, real_lmax
-from jaxsci.ops.sphere.legendre import check_degree, legendre, scan_degrees
+from jaxsci.ops.sphere.legendre import check_degree, legendre, scan_degrees, start
 
 STATE = 2**15  # numbers in one array of the recursion's state that stay in a core's cache
 
@@ -103,7 +103,7 @@ def evaluate(coefficients: Array, theta: Array, phi: Array, convention: Conventi
             return (cosine, sine), None
 
         zeros = jnp.zeros((lmax + 1, *theta.shape), table[0].dtype)
-        (cosine, sine), _ = scan_degrees(theta, lmax, add, (zeros, zeros), table)
+        (cosine, sine), _ = scan_degrees(start(theta, lmax), lmax, add, (zeros, zeros), table)
         angle = _orders_times(phi, lmax)
         return jnp.sum(cosine * jnp.cos(angle) + sine * jnp.sin(angle), axis=0)
 

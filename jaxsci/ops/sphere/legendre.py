@@ -9,7 +9,7 @@ smallest number long before P_lm has grown to a size that matters, so everything
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -57,47 +57,53 @@ def scaled_power(base: Array, exponent: np.ndarray, scale: int) -> Array:
     return power(half) * jnp.asarray(2.0**scale, base.dtype) * power(exponent - half)
 
 
+class Start(NamedTuple):
+    """Where the recursion begins, each [order, ...] or [...]."""
+
+    cos: Array
+    sectoral: Array  # 2^scale P_mm, or what else each order begins with
+    scale: int
+
+
+def start(theta: Array, lmax: int, *, over_sine: bool = False) -> Start:
+    """P_mm scaled, [order, ...]. With `over_sine` P_mm / sin(theta) for m > 0, finite at the poles, and 0 for m = 0."""
+    scale = SCALE[theta.dtype]
+    orders, first = np.arange(lmax + 1), sectoral(lmax)
+    if over_sine:
+        first[0] = 0
+        orders = np.maximum(orders - 1, 0)
+    powers = scaled_power(jnp.sin(theta), orders, scale)
+    return Start(jnp.cos(theta), powers * _wide(jnp.asarray(first, theta.dtype), powers), scale)
+
+
 def scan_degrees(
-    theta: Array,
-    lmax: int,
-    body: Callable[[Any, Array, Any], tuple[Any, Any]],
-    init: Any,
-    xs: Any,
-    *,
-    over_sine: bool = False,
+    start: Start, lmax: int, body: Callable[[Any, Array, Any], tuple[Any, Any]], init: Any, xs: Any
 ) -> tuple[Any, Any]:
     """`lax.scan` over l = 0 ... lmax of `body(carry, P_lm, xs[l])`.
 
-    P_lm [order, ...], orthonormal and without the Condon-Shortley phase, is 0 for m > l. With `over_sine` it is P_lm / sin(theta) for
-    m > 0, finite at the poles, and 0 for m = 0.
+    P_lm [order, ...], orthonormal and without the Condon-Shortley phase, is 0 for m > l; or P_lm times whatever the sectoral functions of
+    `start` were multiplied by.
     """
-    dtype = theta.dtype
-    scale = SCALE[dtype]
-    orders = np.arange(lmax + 1)
-    shape = (lmax + 1, *theta.shape)
-
-    def wide(per_order: Array) -> Array:
-        return jnp.broadcast_to(per_order.reshape(-1, *(1,) * theta.ndim), shape)
-
-    start = sectoral(lmax)
-    if over_sine:
-        start[0] = 0
-    powers = np.maximum(orders - 1, 0) if over_sine else orders
-    seeds = scaled_power(jnp.sin(theta), powers, scale) * wide(jnp.asarray(start, dtype))
-    x = jnp.broadcast_to(jnp.cos(theta), shape)
-    unscale = jnp.asarray(2.0**-scale, dtype)
+    seeds = start.sectoral
+    orders = jnp.arange(lmax + 1, dtype=jnp.int32)
+    x = jnp.broadcast_to(start.cos, seeds.shape)
+    unscale = jnp.asarray(2.0**-start.scale, seeds.dtype)
 
     def step(carry: Any, this: Any) -> tuple[Any, Any]:
         (last, before, state), (degree, a, b, inputs) = carry, this
-        p = wide(a) * (x * last - wide(b) * before)
-        p = jnp.where(wide(jnp.asarray(orders, jnp.int32) == degree), seeds, p)
+        p = _wide(a, seeds) * (x * last - _wide(b, seeds) * before)
+        p = jnp.where(_wide(orders == degree, seeds), seeds, p)
         state, output = body(state, p * unscale, inputs)
         return (p, last, state), output
 
-    a, b = coefficients(lmax, dtype)
+    a, b = coefficients(lmax, seeds.dtype)
     zeros = jnp.zeros_like(seeds)
     (_, _, state), outputs = jax.lax.scan(step, (zeros, zeros, init), (jnp.arange(lmax + 1, dtype=jnp.int32), a, b, xs))
     return state, outputs
+
+
+def _wide(per_order: Array, like: Array) -> Array:
+    return jnp.broadcast_to(per_order.reshape(-1, *(1,) * (like.ndim - 1)), like.shape)
 
 
 def coefficients(lmax: int, dtype: Any) -> tuple[Array, Array]:
@@ -124,4 +130,11 @@ def legendre(theta: Array, lmax: int, *, over_sine: bool = False) -> Array:
     With `over_sine`, P_lm / sin(theta) for m > 0 and 0 for m = 0.
     """
     check_degree(lmax, theta.dtype)
-    return scan_degrees(theta, lmax, lambda carry, p, _: (carry, p), None, None, over_sine=over_sine)[1]
+    return scan_degrees(start(theta, lmax, over_sine=over_sine), lmax, lambda carry, p, _: (carry, p), None, None)[1]
+
+
+def legendre_over_powers(cos: Array, lmax: int) -> Array:
+    """P_lm / sin(theta)^m, polynomials in cos(theta), as `legendre`; they grow with m, so that a few hundred degrees are the limit."""
+    shape = (lmax + 1, *cos.shape)
+    seeds = jnp.broadcast_to(jnp.asarray(sectoral(lmax), cos.dtype).reshape(-1, *(1,) * cos.ndim), shape)
+    return scan_degrees(Start(cos, seeds, 0), lmax, lambda carry, p, _: (carry, p), None, None)[1]

@@ -14,6 +14,8 @@ The functions are never kept: a few degrees of a few orders on all rings, and at
 """
 
 import math
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -23,8 +25,11 @@ from jaxsci.core import Array
 from jaxsci.ops.sphere.bands import Band
 from jaxsci.ops.sphere.legendre import SCALE
 
+Functions: TypeAlias = tuple[Array, ...]  # P_lm of DEGREES even degrees, each [order, ring]
+
 DEGREES = 8  # even degrees a step: fewer and the loop costs, more and the functions leave the cache
-POINTS = 4096  # order times ring of a step
+POINTS = 2**12  # order times ring of a step
+SUMS = 2**17  # times columns
 
 
 def columns(lmax: int) -> int:
@@ -44,7 +49,7 @@ def over_degrees(table: Array, band: Band, lmax: int) -> Array:
     orders, width, _ = table.shape
 
     def block(first: Array, rows: Array) -> Array:
-        def add(i: Array, carry: tuple[tuple[Array, ...], Array]) -> tuple[tuple[Array, ...], Array]:
+        def add(i: Array, carry: tuple[Functions, Array]) -> tuple[Functions, Array]:
             p, total = carry
             some = jax.lax.dynamic_slice_in_dim(rows, i * DEGREES, DEGREES, 2)
             return following(i + 1, p), total + some @ jnp.stack(p, axis=1)
@@ -63,7 +68,7 @@ def over_rings(values: Array, band: Band, lmax: int) -> Array:
     def block(first: Array, rows: Array) -> Array:
         turned = jnp.swapaxes(rows, 1, 2)
 
-        def add(i: Array, carry: tuple[tuple[Array, ...], Array]) -> tuple[tuple[Array, ...], Array]:
+        def add(i: Array, carry: tuple[Functions, Array]) -> tuple[Functions, Array]:
             p, total = carry
             some = jnp.stack(p, axis=1) @ turned  # [order, j, column]
             return following(i + 1, p), jax.lax.dynamic_update_slice_in_dim(total, some, i * DEGREES, 1)
@@ -79,9 +84,10 @@ def _steps(first: Array, lmax: int) -> Array:
     return (lmax - first) // (2 * DEGREES) + 1
 
 
-def _blocks(block, data: Array, band: Band) -> Array:
+def _blocks(block: Callable[[Array, Array], Array], data: Array, band: Band) -> Array:
     """`block(first order, rows)` for a few orders at a time."""
-    size = max(1, min(16, POINTS // len(band.cos)))
+    rings = len(band.cos)
+    size = max(1, min(16, POINTS // rings, SUMS // (rings * data.shape[1])))
     count = -(-data.shape[0] // size)
     padded = jnp.pad(data, ((0, count * size - data.shape[0]), (0, 0), (0, 0)))
     firsts = size * jnp.arange(count, dtype=jnp.int32)
@@ -93,7 +99,9 @@ def _unscaled(padded: Array, orders: int) -> Array:
     return padded[:orders] * jnp.asarray(2.0 ** -SCALE[padded.dtype], padded.dtype)
 
 
-def _recursion(first: Array, count: int, band: Band, lmax: int, dtype):
+def _recursion(
+    first: Array, count: int, band: Band, lmax: int, dtype: Any
+) -> tuple[Functions, Callable[[Array, Functions], Functions]]:
     """The functions of `count` orders from `first` on, at the first DEGREES even degrees, and how to get the next ones.
 
     Scaled by 2^SCALE: sin(theta)^m falls below the smallest number long before P_lm has grown to a size that matters.
@@ -103,15 +111,17 @@ def _recursion(first: Array, count: int, band: Band, lmax: int, dtype):
     square = jnp.broadcast_to(jnp.asarray(band.cos**2, dtype), shape)
     a, b, c = _coefficients(order, columns(lmax) + DEGREES)
     logarithm = jnp.asarray(np.log(band.sin), dtype)[None, :]
-    p = jnp.exp(jnp.broadcast_to(order, shape) * logarithm + jnp.broadcast_to(_log_sectoral(first, count, lmax, dtype), shape))
+    p = jnp.exp(
+        jnp.broadcast_to(order, shape) * logarithm + jnp.broadcast_to(_log_sectoral(first, count, lmax, dtype), shape)
+    )
 
-    def further(p: list[Array], rows: list[Array], wanted: range) -> tuple[Array, ...]:
+    def further(p: list[Array], rows: list[Array], wanted: range) -> Functions:
         for j in wanted:
             a, b, c = (jnp.broadcast_to(row[:, j : j + 1], shape) for row in rows)
             p = [*p, (a * square - b) * p[-1] - c * p[-2]]
         return tuple(p[-DEGREES:])
 
-    def following(step: Array, p: tuple[Array, ...]) -> tuple[Array, ...]:
+    def following(step: Array, p: Functions) -> Functions:
         rows = [jax.lax.dynamic_slice_in_dim(x, step * DEGREES, DEGREES, 1) for x in (a, b, c)]
         return further(list(p[-2:]), rows, range(DEGREES))
 
@@ -129,9 +139,9 @@ def _coefficients(order: Array, count: int) -> tuple[Array, Array, Array]:
     return a, (e1 + e2) * a, jnp.sqrt(e2 * e3) * a
 
 
-def _log_sectoral(first: Array, count: int, lmax: int, dtype) -> Array:
+def _log_sectoral(first: Array, count: int, lmax: int, dtype: Any) -> Array:
     """log(2^SCALE P_mm / sin(theta)^m), [order, 1]."""
     m = np.arange(1, lmax + count + 1)
     table = np.concatenate([[0.0], np.cumsum(np.log1p(0.5 / m)) / 2]) - 0.5 * math.log(4 * math.pi)
-    table = jnp.asarray(table + SCALE[jnp.dtype(dtype)] * math.log(2), dtype)
-    return jax.lax.dynamic_slice_in_dim(table, first, count)[:, None]
+    scaled = jnp.asarray(table + SCALE[jnp.dtype(dtype)] * math.log(2), dtype)
+    return jax.lax.dynamic_slice_in_dim(scaled, first, count)[:, None]

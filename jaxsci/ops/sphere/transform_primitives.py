@@ -36,28 +36,30 @@ def synthesis(alm: Array, grid: Grid, lmax: int) -> Array:
     """[map, 2, a_lm] -> [map, pixel], written out."""
     maps = alm.shape[0]
     table = _even_functions(_unpack(_with_signs(alm, lmax), lmax), lmax)
-    north, south = [], []
+    north: list[Array] = []
+    south: list[Array] = []
     for band in bands(grid, lmax):
         sums = legendre_sums.over_degrees(table[: band.mmax + 1], band, lmax)
-        sums = jnp.transpose(sums.reshape(band.mmax + 1, 2, maps, 2, -1), (1, 3, 2, 4, 0))  # parity, re/im, map, pair, m
+        sums = jnp.transpose(
+            sums.reshape(band.mmax + 1, 2, maps, 2, -1), (1, 3, 2, 4, 0)
+        )  # parity, re/im, map, pair, m
         even, odd = (jax.lax.complex(s[0], s[1]) for s in sums)
         odd = odd * _cosines(band, odd)
         pixels = azimuth.to_pixels(even + odd, even - odd, band)
-        north.append(_flattened(pixels.real, band))
-        south.insert(0, _flattened(jnp.flip(pixels.imag, 1)[:, int(band.equator) :], band, mirrored=True))
+        north.append(pixels.real)
+        south.insert(0, azimuth.mirrored(pixels.imag, band))
     return jnp.concatenate(north + south, axis=1)
 
 
 def projection(pixels: Array, grid: Grid, lmax: int) -> Array:
     """[map, pixel] -> [map, 2, a_lm], written out."""
     maps, total = pixels.shape
-    table = 0
+    table = jnp.zeros((lmax + 1, 4 * maps, legendre_sums.columns(lmax)), pixels.dtype)
     begin, end = 0, total
     for band in bands(grid, lmax):
-        north = _rows(pixels[:, begin : begin + band.pixels], band)
-        south = _rows(pixels[:, end - band.mirrored : end], band, mirrored=True)
-        south = jnp.pad(jnp.flip(south, 1), ((0, 0), (0, int(band.equator)), (0, 0)))
-        begin, end = begin + band.pixels, end - band.mirrored
+        north = pixels[:, begin : begin + band.pixels]
+        south = azimuth.unmirrored(pixels[:, end - band.mirrored_pixels : end], band)
+        begin, end = begin + band.pixels, end - band.mirrored_pixels
         north, south = azimuth.from_pixels(jax.lax.complex(north, south), band)
         both = [north + south, (north - south) * _cosines(band, north)]
         sums = jnp.stack([jnp.stack([x.real, x.imag]) for x in both])
@@ -104,7 +106,10 @@ def _odd_recursion(table: Array, lmax: int) -> tuple[Array, Array, Array]:
     j = jnp.arange(table.shape[-1], dtype=table.dtype)[:, None]
     order = jnp.arange(lmax + 1, dtype=table.dtype)[None, :]
     shape = (table.shape[-1], lmax + 1)
-    e = [jnp.sqrt(legendre_sums.epsilon(*map(partial(jnp.broadcast_to, shape=shape), (order, 2 * j + i)))) for i in range(3)]
+    e = [
+        jnp.sqrt(legendre_sums.epsilon(*map(partial(jnp.broadcast_to, shape=shape), (order, 2 * j + i))))
+        for i in range(3)
+    ]
     return e[0], 1 / e[1], e[2]
 
 
@@ -135,37 +140,6 @@ def _odd_degrees(table: Array, lmax: int) -> Array:
     odd = jnp.moveaxis(odd, 0, -1).swapaxes(0, 1)
     _, found = jax.lax.scan(step, jnp.zeros_like(odd[0]), (odd, before, inverse))
     return jnp.stack([even, jnp.moveaxis(found, 0, -1).swapaxes(0, 1)], axis=1)
-
-
-def _ring_starts(band: Band, mirrored: bool) -> np.ndarray:
-    """Where each ring begins among the pixels of the band, southern rings being in the reverse order."""
-    length = band.length[: len(band.length) - int(band.equator)][::-1] if mirrored else band.length
-    return np.cumsum(length) - length
-
-
-def _flattened(values: Array, band: Band, *, mirrored: bool = False) -> Array:
-    """[map, ring, longitude] -> [map, pixel], without what follows the pixels of shorter rings."""
-    if band.regular:
-        return values.reshape(len(values), -1)
-    length = band.length[::-1] if mirrored else band.length
-    longest = values.shape[-1]
-    start = longest * np.arange(len(length))
-    inside = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
-    index = jnp.asarray(np.repeat(start, length) + inside, jnp.int32)
-    return jnp.take(values.reshape(len(values), -1), index, axis=1, mode="clip")
-
-
-def _rows(pixels: Array, band: Band, *, mirrored: bool = False) -> Array:
-    """The transpose: [map, pixel] -> [map, ring, longitude] with 0 behind shorter rings."""
-    length = band.length[: len(band.length) - int(band.equator and mirrored)]
-    length = length[::-1] if mirrored else length
-    if band.regular:
-        return pixels.reshape(len(pixels), len(length), -1)
-    place = np.arange(band.length.max())
-    start = np.cumsum(length) - length
-    index = np.where(place < length[:, None], start[:, None] + place, pixels.shape[1])
-    padded = jnp.pad(pixels, ((0, 0), (0, 1)))
-    return jnp.take(padded, jnp.asarray(index, jnp.int32), axis=1, mode="clip")
 
 
 OTHER: dict[Role, Role] = {"synthesis": "projection", "projection": "synthesis"}

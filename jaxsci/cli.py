@@ -33,6 +33,8 @@ from jaxsci.cli_arguments import (
 )
 from jaxsci.errors import InputError
 
+FITS = ("cmb", "earth", "dimuon")  # tasks of `jaxsci fit`
+
 # Tasks import jax and a plotting library: only once the arguments are known to be good, so that --help is quick.
 
 
@@ -112,9 +114,9 @@ def _bench(name: str, *arguments: str) -> None:
     import importlib
 
     root = Path(jaxsci.__file__).resolve().parents[1]
-    known = ("convolution", "training")
+    known = ("convolution", "training", "sphere")
     if name not in known:
-        raise InputError(f"bench: expected {' or '.join(known)}, got {name}; see jaxsci bench --help")
+        raise InputError(f"bench: expected one of {', '.join(known)}, got {name}; see jaxsci bench --help")
     if not (root / "benchmarks" / f"{name}.py").is_file():
         raise InputError(
             f"{root}: expected the folder benchmarks beside the package, as in a checkout of the source; "
@@ -245,6 +247,11 @@ def _task_of(folder: Path) -> Any:
 
     task = runs.read_config(folder)["task"]
     known = {top_tagging.TASK: top_tagging, images.TASK: images, superconductors.TASK: superconductors}
+    if task in FITS:
+        raise InputError(
+            f"{folder}: expected a trained run, got a fit of {task}, which has no test part; its results are in "
+            f"{folder / 'report.html'}, and jaxsci fit {task} --data FILE fits other data"
+        )
     if task not in known:
         raise InputError(
             f"{folder}: expected a run of {' or '.join(known)}, got one of {task}; use the version that made it"

@@ -118,7 +118,7 @@ class Train:
 class Bench:
     """Measure how fast the library is on this machine; each benchmark has options of its own, see jaxsci bench convolution --help."""
 
-    what: tyro.conf.Positional[Literal["convolution", "training"]]
+    what: tyro.conf.Positional[Literal["convolution", "training", "sphere"]]
     """Which benchmark; they come with the source, not with the installed package."""
 
 

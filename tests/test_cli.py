@@ -260,3 +260,13 @@ def test_version_and_help(capsys):
         main(["--help"])
     assert stop.value.code == 0
     assert "compare" in capsys.readouterr().out
+
+
+def test_fits_are_no_trained_runs(tmp_path, capsys):
+    folder = tmp_path / "runs" / "cmb" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"task": "cmb", "options": {}, "data": {}}')
+    (folder / "evaluation.json").write_text('{"task": "cmb"}')
+    for arguments in (["evaluate", str(folder)], ["predict", str(folder), "x.npz", "--out", "y.csv"]):
+        assert "got a fit of cmb, which has no test part; its results are in" in refused(capsys, *arguments)
+    assert "got a fit of cmb; its results are in" in refused(capsys, "compare", str(folder))

@@ -1,6 +1,6 @@
 """Fitting with error bars: linear least squares, and maximum likelihood of parametric shapes. Every fit is a pure function."""
 
-from jaxsci.fit.iterative import IterativeFit, conjugate_gradients, draw_errors, require_converged
+from jaxsci.fit.iterative import Effort, IterativeFit, conjugate_gradients, draw_errors, require_converged
 from jaxsci.fit.likelihood import (
     LikelihoodFit,
     Profile,
@@ -16,6 +16,7 @@ from jaxsci.fit.linear import LinearFit, least_squares, predictions, require_det
 from jaxsci.fit.parameters import errors, names
 
 __all__ = [
+    "Effort",
     "IterativeFit",
     "LikelihoodFit",
     "LinearFit",

@@ -22,6 +22,17 @@ class IterativeFit(NamedTuple):
     residual: Array  # |A a - b| / |b| of the normal equations: how far the iteration came
 
 
+class Effort(NamedTuple):
+    """How much work conjugate gradients take."""
+
+    draws: int = 32  # from the covariance, for the error bars
+    tolerance: float = 1e-8  # of the relative residual
+    iterations: int = 1000  # at most; then `require_converged` complains
+
+
+USUAL = Effort()
+
+
 def conjugate_gradients(
     forward: Forward,
     y: Array,
@@ -31,9 +42,7 @@ def conjugate_gradients(
     precision: Params | Array | float | None = None,
     curvature: Params | Array | float = 1.0,
     key: Key,
-    draws: int = 32,
-    tolerance: float = 1e-8,
-    iterations: int = 1000,
+    effort: Effort = USUAL,
 ) -> IterativeFit:
     """Minimise sum_i w_i (y_i - (F a)_i)^2 + sum_j P_j a_j^2 with F as a function only, transposed by JAX.
 
@@ -48,9 +57,7 @@ def conjugate_gradients(
         precision: P_j >= 0, a number or in the structure of `like`; None: no penalty.
         curvature: estimate of the diagonal of F^T W F, for the preconditioner, a number or in the structure of `like`.
         key: of the draws.
-        draws: number of them.
-        tolerance: of the relative residual.
-        iterations: at most; then `require_converged` complains.
+        effort: number of draws and iterations.
 
     Raises:
         InputError: `forward` is not linear.
@@ -66,19 +73,16 @@ def conjugate_gradients(
 
     def solve(b: Params) -> Params:
         precondition = lambda a: jax.tree.map(jnp.divide, a, diagonal)  # noqa: E731
-        return jax.scipy.sparse.linalg.cg(normal, b, tol=tolerance, maxiter=iterations, M=precondition)[0]
+        return jax.scipy.sparse.linalg.cg(normal, b, tol=effort.tolerance, maxiter=effort.iterations, M=precondition)[0]
 
     def draw(key: Key) -> Params:
         data_key, prior_key = jax.random.split(key)
         noise = transposed(root(weight) * jax.random.normal(data_key, y.shape, y.dtype))[0]
-        leaves, structure = jax.tree.flatten(penalty)
-        keys = jax.random.split(prior_key, len(leaves))
-        prior = [root(p) * jax.random.normal(k, p.shape, p.dtype) for k, p in zip(keys, leaves, strict=True)]
-        return solve(jax.tree.map(jnp.add, noise, jax.tree.unflatten(structure, prior)))
+        return solve(jax.tree.map(jnp.add, noise, _from_prior(prior_key, penalty)))
 
     right = transposed(weight * y)[0]
     solution = solve(right)
-    samples = jax.vmap(draw)(jax.random.split(key, draws))
+    samples = jax.vmap(draw)(jax.random.split(key, effort.draws))
     effective = jnp.mean(jax.vmap(lambda a: jnp.sum(weight * forward(a) ** 2))(samples))
     difference = jnp.where(present, y - forward(solution), jnp.zeros_like(y))
     return IterativeFit(
@@ -104,6 +108,14 @@ def require_converged(fit: IterativeFit, tolerance: float = 1e-5) -> None:
             f"conjugate gradients: expected a relative residual below {tolerance:.0e}, got {residual:.1e}; allow more iterations, "
             "or give a penalty: the data may not determine every coefficient"
         )
+
+
+def _from_prior(key: Key, penalty: Params) -> Params:
+    """P^(1/2) eta with eta normal."""
+    leaves, structure = jax.tree.flatten(penalty)
+    keys = jax.random.split(key, len(leaves))
+    drawn = [root(p) * jax.random.normal(k, p.shape, p.dtype) for k, p in zip(keys, leaves, strict=True)]
+    return jax.tree.unflatten(structure, drawn)
 
 
 def _norm(tree: Params) -> Array:

@@ -65,13 +65,7 @@ def least_squares(
         InputError: the design is not linear, or there are fewer measurements than parameters and no penalty.
     """
     vector, unravel = as_vector(like)
-    if callable(design):
-        forward, present, y, weight = prepared(design, y, weight, like)
-        columns = jax.vmap(lambda e: forward(unravel(e)).reshape(-1), out_axes=1)
-        matrix = columns(jnp.eye(vector.size, dtype=vector.dtype))
-    else:
-        chex.assert_shape(design, (y.size, vector.size))
-        matrix, present, y, weight = design, *masked(y, weight)
+    matrix, present, y, weight = _matrix(design, y, weight, like)
     penalty = None if precision is None else as_vector(spread(precision, like))[0]
     if penalty is None and matrix.shape[0] < matrix.shape[1]:
         raise InputError(
@@ -110,6 +104,17 @@ def least_squares(
         pulls=root(weight) * residual,
         inflation=jnp.where(seen, jnp.diagonal(covariance) * scale**2, jnp.inf),
     )
+
+
+def _matrix(design: Forward | Array, y: Array, weight: Array, like: Params) -> tuple[Array, Array, Array, Array]:
+    """The design [measurement, parameter], which measurements count, what is left for them to explain, and their weights."""
+    vector, unravel = as_vector(like)
+    if not callable(design):
+        chex.assert_shape(design, (y.size, vector.size))
+        return design, *masked(y, weight)
+    forward, present, y, weight = prepared(design, y, weight, like)
+    columns = jax.vmap(lambda e: forward(unravel(e)).reshape(-1), out_axes=1)
+    return columns(jnp.eye(vector.size, dtype=vector.dtype)), present, y, weight
 
 
 def require_determined(fit: LinearFit, names: list[str]) -> None:

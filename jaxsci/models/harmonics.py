@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsci.core import Array, Key, Model, Params
+from jaxsci.ops.sphere.legendre import legendre_over_powers
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def orders(lmax: int) -> np.ndarray:
 
 def values(x: Array, lmax: int) -> Array:
     """All Y_lm at one unit vector x [3]: [(lmax + 1)^2]. Smooth everywhere, the poles included: a polynomial in x."""
-    p = legendre(x[2], lmax)  # without the factor sin^m theta
+    p = legendre_over_powers(x[2], lmax)
     multiple = jnp.arange(lmax + 1)
 
     def turn(carry: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
@@ -69,38 +70,13 @@ def values(x: Array, lmax: int) -> Array:
     return p[degree, abs(order)] * angular
 
 
-def legendre(z: Array, lmax: int) -> Array:
-    """P_lm(z) / sin^m theta, orthonormal on the sphere with exp(i m phi), at one z = cos theta: [l, m], 0 for m > l.
-
-    By the recursion in l, P_lm = a (z P_(l-1)m - b P_(l-2)m), vectorised over m; in float64 for degrees up to a few hundred.
-    """
-    m = np.arange(lmax + 1)
-    diagonal = np.sqrt(np.cumprod(np.concatenate([[1 / (4 * np.pi)], 1 + 1 / (2 * m[1:])])))
-    degree = m[:, None]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        a = np.sqrt((4 * degree**2 - 1) / (degree**2 - m**2))
-        b = np.sqrt(((degree - 1) ** 2 - m**2) / (4 * (degree - 1) ** 2 - 1))
-    above = m < degree
-    a, b = np.where(above, a, 0), np.where(m < degree - 1, b, 0)
-    on = np.where(m == degree, diagonal, 0)
-
-    def rise(carry: tuple[Array, Array], row: tuple[Array, Array, Array]) -> tuple[tuple[Array, Array], Array]:
-        last, before = carry
-        new = row[0] * (z * last - row[1] * before) + row[2]
-        return (new, last), new
-
-    zero = jnp.zeros(lmax + 1, z.dtype)
-    first, second, start = (jnp.asarray(np.nan_to_num(c), z.dtype) for c in (a, b, on))
-    return jax.lax.scan(rise, (zero, zero), (first, second, start))[1]
-
-
 def vectors(theta: np.ndarray, phi: np.ndarray) -> np.ndarray:
     """Unit vectors [..., 3] of colatitudes and longitudes in radians."""
     return np.stack([np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)], axis=-1)
 
 
 def on_rings(cosine: Array, sine: Array, z: Array, longitudes: int) -> Array:
-    """Sum of harmonics on circles of latitude: sum_lm P_lm(z) (C_lm cos m phi + S_lm sin m phi), the P_lm of `legendre`.
+    """Sum of harmonics on circles of latitude: sum_lm P_lm(z) (C_lm cos m phi + S_lm sin m phi), the orthonormal P_lm without phase.
 
     Args:
         cosine: C [l, m].
@@ -116,7 +92,7 @@ def on_rings(cosine: Array, sine: Array, z: Array, longitudes: int) -> Array:
 
     def waves(z: Array) -> Array:
         """The amplitude of each exp(i m phi) on one circle, halved for m > 0 as `irfft` has it."""
-        p = legendre(z, lmax) * sine_power(z, lmax)[None, :]
+        p = legendre_over_powers(z, lmax) * sine_power(z, lmax)[None, :]
         half = jnp.where(jnp.arange(lmax + 1) > 0, 0.5, 1.0).astype(z.dtype)
         return jax.lax.complex(half * jnp.sum(p * cosine, axis=0), -half * jnp.sum(p * sine, axis=0))
 
@@ -137,7 +113,7 @@ def from_rings(values: Array, z: Array, weights: Array, lmax: int) -> tuple[Arra
 
     def add(total: Array, row: tuple[Array, Array, Array]) -> tuple[Array, None]:
         z, weight, wave = row
-        p = legendre(z, lmax) * (weight * sine_power(z, lmax))[None, :]
+        p = legendre_over_powers(z, lmax) * (weight * sine_power(z, lmax))[None, :]
         return total + jnp.stack([p * jnp.real(wave)[None, :], -p * jnp.imag(wave)[None, :]]), None
 
     twice = jnp.where(jnp.arange(lmax + 1) > 0, 2.0, 1.0).astype(z.dtype)[None, :]

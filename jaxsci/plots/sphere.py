@@ -112,19 +112,7 @@ def spectrum(
         panels[1].set(xlim=(break_at, 1.01 * x.max()))
         panels[1].spines["left"].set_color("#c0c0c0")
         panels[1].tick_params(axis="y", length=0)
-    for number, mark in enumerate(marks, start=1):
-        axes = panels[-1]
-        axes.errorbar(
-            mark.degree, mark.height * 1.07, xerr=mark.error, fmt="v", color=style.colour(1), markersize=5, zorder=6
-        )
-        axes.annotate(
-            f"{number}",
-            (mark.degree, mark.height * 1.07),
-            (0, 6),
-            textcoords="offset points",
-            ha="center",
-            color=style.colour(1),
-        )
+    _draw_marks(panels[-1], marks)
     top = float(np.nanmax([np.nanmax(np.asarray(points.y)), *(np.nanmax(np.asarray(c.y)) for c in curves.values())]))
     panels[0].set(ylabel=ylabel, ylim=(0, 1.25 * top))
     figure.supxlabel(r"multipole $\ell$", fontsize=9.5)
@@ -132,6 +120,15 @@ def spectrum(
     if words:
         panels[-1].text(0.985, 0.97, words, transform=panels[-1].transAxes, ha="right", va="top")
     return figure
+
+
+def _draw_marks(axes: Axes, marks: Sequence[Mark]) -> None:
+    """Numbered triangles with their errors, above the places that they mark."""
+    colour = style.colour(1)
+    for number, mark in enumerate(marks, start=1):
+        place = (mark.degree, mark.height * 1.07)
+        axes.errorbar(*place, xerr=mark.error, fmt="v", color=colour, markersize=5, zorder=6)
+        axes.annotate(f"{number}", place, (0, 6), textcoords="offset points", ha="center", color=colour)
 
 
 @style.context()

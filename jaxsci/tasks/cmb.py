@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -44,15 +44,6 @@ class Options:
     model: Literal["harmonics", "dense"] = "harmonics"
     epochs: int = 300
     seed: int = 1
-
-
-class Rival(NamedTuple):
-    """A model on pixels that it was not fitted to."""
-
-    parameters: int
-    test_error: float  # root of the mean squared error on the test pixels, microkelvin
-    test_error_error: float
-    map: np.ndarray  # on all pixels of the sphere
 
 
 def fit(options: Options, root: Path, name: str | None, report: Report) -> Path:
@@ -158,7 +149,7 @@ def whole(seen: sky_fit.Sky, values: np.ndarray) -> np.ndarray:
     return result
 
 
-def compare(options: Options, seen: sky_fit.Sky, theory: sky_fit.Theory, report: Report) -> dict[str, Rival]:
+def compare(options: Options, seen: sky_fit.Sky, theory: sky_fit.Theory, report: Report) -> dict[str, cmb_report.Rival]:
     """Harmonics and a dense network, fitted to the same pixels and tested on the same others."""
     order = np.random.default_rng(options.seed).permutation(len(seen.values))
     ends = np.round(np.cumsum(FRACTIONS) * len(order)).astype(int)
@@ -177,7 +168,8 @@ def compare(options: Options, seen: sky_fit.Sky, theory: sky_fit.Theory, report:
     with jax.enable_x64(False):
         maps["dense"], parameters["dense"] = train_dense(options, seen, (training, validation), everywhere, report)
     return {
-        name: Rival(parameters[name], *error_on(maps[name][used[test]], seen.values[test]), maps[name]) for name in maps
+        name: cmb_report.Rival(parameters[name], *error_on(maps[name][used[test]], seen.values[test]), maps[name])
+        for name in maps
     }
 
 
@@ -220,7 +212,7 @@ def evaluation(
     fitted: LinearFit,
     powers: sky_fit.Spectrum,
     found: list[peaks.Peak],
-    rivals: dict[str, Rival],
+    rivals: dict[str, cmb_report.Rival],
 ) -> dict[str, Any]:
     """What was measured, as JSON."""
     values = np.asarray(fitted.params["coefficients"])

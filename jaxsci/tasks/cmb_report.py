@@ -1,7 +1,7 @@
 """The report of a fit of the cosmic microwave background: figures and page from what was measured."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,12 +14,18 @@ from jaxsci.plots.table import Column, Table
 from jaxsci.tasks import figures, runs, sky_fit
 from jaxsci.tasks.figures import Drawing
 
-if TYPE_CHECKING:
-    from jaxsci.tasks.cmb import Rival
-
 UNIT = "temperature [μK]"
 LIMIT = 200.0  # μK, of the colours
 TABLED = 3  # the highest degree in the table of coefficients
+
+
+class Rival(NamedTuple):
+    """A model on pixels that it was not fitted to."""
+
+    parameters: int
+    test_error: float  # root of the mean squared error on the test pixels, microkelvin
+    test_error_error: float
+    map: np.ndarray  # on all pixels of the sphere
 
 
 class Pictures(NamedTuple):
@@ -31,7 +37,7 @@ class Pictures(NamedTuple):
     powers: sky_fit.Spectrum
     planck: np.ndarray  # rows l, D_l, errors
     theory: np.ndarray  # rows l, D_l
-    rivals: "dict[str, Rival]"
+    rivals: dict[str, Rival]
 
 
 def write(folder: Path, result: dict[str, Any], pictures: Pictures) -> None:

@@ -25,6 +25,11 @@ def rows(folders: Sequence[Path]) -> tuple[list[str], list[tuple[str, dict[str, 
         config = runs.read_config(folder)
         remedy = f"evaluate the run first: jaxsci evaluate {folder}"
         evaluations[folder] = (config, runs.read_json(folder / "evaluation.json", remedy))
+        if "metrics" not in evaluations[folder][1]:
+            raise InputError(
+                f"{folder}: expected a trained run with metrics, got a fit of {config['task']}; its results are in "
+                f"{folder / 'report.html'}"
+            )
     for what, of in (
         ("task", lambda c: c["task"]),
         ("data and split", lambda c: (c["data"]["digest"], c["data"]["split"])),

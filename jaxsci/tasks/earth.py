@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from jaxsci.errors import InputError
 from jaxsci.files import write_json
 from jaxsci.fit import least_squares
 from jaxsci.models import harmonics
+from jaxsci.ops.sphere.legendre import legendre_over_powers
 from jaxsci.tasks import earth_report, runs
 from jaxsci.tasks.runs import Report
 
@@ -32,17 +33,6 @@ class Options:
     grid: Path | None
     lmax: int = 300
     grid_lmax: int = 120
-
-
-class GridFit(NamedTuple):
-    """Coefficients fitted to a grid."""
-
-    cosine: np.ndarray  # C [l, m], the convention of the data
-    sine: np.ndarray  # S [l, m]
-    error: np.ndarray  # standard error of both, [l, m]
-    residual: float  # root of the mean squared residual, weighted by area, m
-    synthesised: np.ndarray  # [row, column]
-    observed: np.ndarray  # [row, column], m
 
 
 def fit(options: Options, root: Path, name: str | None, report: Report) -> Path:
@@ -89,7 +79,7 @@ def _fit(options: Options, root: Path, name: str | None, report: Report) -> Path
 
 
 def orthonormal(given: relief.Coefficients) -> tuple[Array, Array]:
-    """The coefficients of P_lm cos m phi and P_lm sin m phi with the P_lm of `harmonics.legendre`, from the geodesist's."""
+    """The coefficients of P_lm cos m phi and P_lm sin m phi with the orthonormal P_lm without phase, from the geodesist's."""
     order = np.arange(given.cosine.shape[1])
     factor = np.sqrt(4 * np.pi) * np.where(order > 0, np.sqrt(2), 1)
     return jnp.asarray(given.cosine * factor), jnp.asarray(given.sine * factor)
@@ -127,7 +117,7 @@ def round_trip(given: relief.Coefficients) -> float:
     return float(change / max(np.abs(given.cosine).max(), np.abs(given.sine).max()))
 
 
-def fit_grid(grid: np.ndarray, lmax: int, report: Report) -> GridFit:
+def fit_grid(grid: np.ndarray, lmax: int, report: Report) -> earth_report.GridFit:
     """Coefficients of a grid of cells by least squares over the latitudes, for each order m on its own, all m as one program.
 
     Weights are the areas of the cells. The errors are those of a residual that is independent from cell to cell, which the relief
@@ -143,7 +133,7 @@ def fit_grid(grid: np.ndarray, lmax: int, report: Report) -> GridFit:
 
     @jax.jit
     def solve(real: Array, imaginary: Array, weight: Array) -> tuple[Array, Array, Array]:
-        p = jax.vmap(lambda z: harmonics.legendre(z, lmax) * harmonics.sine_power(z, lmax)[None, :])(z)
+        p = jax.vmap(lambda z: legendre_over_powers(z, lmax) * harmonics.sine_power(z, lmax)[None, :])(z)
 
         def one(design: Array, c: Array, s: Array) -> tuple[Array, Array, Array]:
             # Columns of degrees below m are 0: their coefficients are 0, whatever the data.
@@ -164,7 +154,7 @@ def fit_grid(grid: np.ndarray, lmax: int, report: Report) -> GridFit:
     error = np.where(order[None, :] <= order[:, None], error, 0)
     east = turn(found, -start)
     report("fitting the grid", 1.0, f"residual {np.sqrt(squares):.0f} m")
-    return GridFit(east.cosine, east.sine, error, float(np.sqrt(squares)), shown, grid)
+    return earth_report.GridFit(east.cosine, east.sine, error, float(np.sqrt(squares)), shown, grid)
 
 
 def degree_variance(cosine: np.ndarray, sine: np.ndarray) -> np.ndarray:
@@ -173,7 +163,7 @@ def degree_variance(cosine: np.ndarray, sine: np.ndarray) -> np.ndarray:
 
 
 def evaluation(
-    options: Options, given: relief.Coefficients, difference: float, fitted: GridFit | None
+    options: Options, given: relief.Coefficients, difference: float, fitted: earth_report.GridFit | None
 ) -> dict[str, Any]:
     """What was measured, as JSON."""
     result: dict[str, Any] = {

@@ -1,7 +1,7 @@
 """The report of the Earth's relief: figures and page from what was measured."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,16 +11,24 @@ from jaxsci.plots.report import Section
 from jaxsci.tasks import figures, runs
 from jaxsci.tasks.figures import Drawing
 
-if TYPE_CHECKING:
-    from jaxsci.tasks.earth import GridFit
-
 UNIT = "height [m]"
 LIMIT = 6000.0  # m, of the colours
 COLOURS = "BrBG_r"  # seas green, land brown
 
 
+class GridFit(NamedTuple):
+    """Coefficients fitted to a grid."""
+
+    cosine: np.ndarray  # C [l, m], the convention of the data
+    sine: np.ndarray  # S [l, m]
+    error: np.ndarray  # standard error of both, [l, m]
+    residual: float  # root of the mean squared residual, weighted by area, m
+    synthesised: np.ndarray  # [row, column]
+    observed: np.ndarray  # [row, column], m
+
+
 def write(
-    folder: Path, result: dict[str, Any], given: Coefficients, maps: dict[int, np.ndarray], fitted: "GridFit | None"
+    folder: Path, result: dict[str, Any], given: Coefficients, maps: dict[int, np.ndarray], fitted: GridFit | None
 ) -> None:
     """Draw all figures into `folder/figures` and write `folder/report.html`.
 
@@ -71,7 +79,7 @@ def write(
     figures.write_page(folder, "The relief of the Earth in spherical harmonics", summary, sections)
 
 
-def _grid(folder: Path, grid: dict[str, Any], fitted: "GridFit") -> Section:
+def _grid(folder: Path, grid: dict[str, Any], fitted: GridFit) -> Section:
     globes = [
         sphere.Globe(fitted.observed, "grid of 1°", LIMIT),
         sphere.Globe(fitted.synthesised, f"fitted, ℓ ≤ {grid['lmax']}", LIMIT),

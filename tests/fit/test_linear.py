@@ -10,6 +10,7 @@ from jax.test_util import check_grads
 
 from jaxsci.errors import InputError
 from jaxsci.fit import (
+    Effort,
     conjugate_gradients,
     draw_errors,
     errors,
@@ -116,7 +117,14 @@ def test_conjugate_gradients_and_their_draws():
     exact = least_squares(predictions(line, x), y, weight, like=like, precision=0.5)
     found = jax.jit(
         lambda v: conjugate_gradients(
-            predictions(line, x), v, weight, like=like, precision=0.5, curvature=20.0, key=jax.random.key(0), draws=2000
+            predictions(line, x),
+            v,
+            weight,
+            like=like,
+            precision=0.5,
+            curvature=20.0,
+            key=jax.random.key(0),
+            effort=Effort(draws=2000),
         )
     )(y)
     require_converged(found)
@@ -130,7 +138,11 @@ def test_conjugate_gradients_and_their_draws():
 def test_pulls_of_conjugate_gradients():
     x, weight, like, truth = problem()
     solve = jax.vmap(
-        lambda y: conjugate_gradients(predictions(line, x), y, weight, like=like, key=jax.random.key(0), draws=1).params
+        lambda y: (
+            conjugate_gradients(
+                predictions(line, x), y, weight, like=like, key=jax.random.key(0), effort=Effort(draws=1)
+            ).params
+        )
     )
     fits = jax.jit(solve)(measured(5, x, weight, truth))
     exact = least_squares(predictions(line, x), jnp.zeros(N), weight, like=like)

@@ -1,0 +1,103 @@
+"""Grids of rings of equal latitude, on which spherical harmonic transforms are fast: HEALPix, and Gauss-Legendre, which is exact."""
+
+import functools
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from jaxsci.errors import InputError
+
+
+@dataclass(frozen=True)
+class Healpix:
+    """12 nside^2 pixels of equal area in ring order (Gorski et al. 2005, ApJ 622, 759)."""
+
+    nside: int
+
+    def __post_init__(self) -> None:
+        if self.nside < 1:
+            raise InputError(f"nside must be at least 1, not {self.nside}")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a map."""
+        return (12 * self.nside**2,)
+
+    @property
+    def lmax(self) -> int:
+        """The largest degree that is worth an analysis, 3 nside - 1."""
+        return 3 * self.nside - 1
+
+
+@dataclass(frozen=True)
+class GaussLegendre:
+    """`rings` at the zeros of the Legendre polynomial of this degree, each of `longitudes` points beginning at 0.
+
+    A field of degree l < rings, 2 l < longitudes, is recovered exactly.
+    """
+
+    rings: int
+    longitudes: int
+
+    def __post_init__(self) -> None:
+        if min(self.rings, self.longitudes) < 1:
+            raise InputError(f"a grid needs rings and longitudes, not {self.rings} and {self.longitudes}")
+
+    @classmethod
+    def of_degree(cls, lmax: int) -> "GaussLegendre":
+        """The smallest grid for degree `lmax` with an even number of longitudes."""
+        return cls(lmax + 1, 2 * lmax + 2)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a map."""
+        return (self.rings, self.longitudes)
+
+    @property
+    def lmax(self) -> int:
+        """The largest degree that an analysis recovers."""
+        return min(self.rings - 1, (self.longitudes - 1) // 2)
+
+
+Grid: TypeAlias = Healpix | GaussLegendre
+
+
+class Rings(NamedTuple):
+    """The rings from north to south, each [ring]; the southern ones mirror the northern ones."""
+
+    cos: np.ndarray  # of the colatitude
+    sin: np.ndarray
+    phi0: np.ndarray  # longitude of the first pixel
+    length: np.ndarray  # number of pixels
+    start: np.ndarray  # index of the first pixel
+    weight: np.ndarray  # solid angle that a pixel stands for: of the quadrature
+
+
+@functools.lru_cache(maxsize=32)
+def rings(grid: Grid) -> Rings:
+    """The geometry of a grid."""
+    cos, sin, phi0, length, weight = _healpix(grid.nside) if isinstance(grid, Healpix) else _gauss_legendre(grid)
+    result = Rings(cos, sin, phi0, length, np.cumsum(length) - length, weight)
+    for array in result:
+        array.setflags(write=False)  # cached: every caller gets the same
+    return result
+
+
+def _healpix(nside: int) -> tuple[np.ndarray, ...]:
+    ring = np.arange(1, 4 * nside)
+    quarter = np.minimum(np.minimum(ring, 4 * nside - ring), nside)
+    polar = (quarter / nside) ** 2 / 3  # 1 - |cos| in the polar caps
+    cap = quarter < nside
+    cos = np.where(cap, np.sign(2 * nside - ring) * (1 - polar), (4 * nside - 2 * ring) / (3 * nside))
+    sin = np.sqrt(np.where(cap, polar * (2 - polar), (1 - cos) * (1 + cos)))  # without 1 - cos^2 near the poles
+    shifted = cap | ((ring - nside) % 2 == 0)
+    phi0 = np.where(shifted, np.pi / (4 * quarter), 0.0)
+    return cos, sin, phi0, 4 * quarter, np.full(len(ring), 4 * np.pi / (12 * nside**2))
+
+
+def _gauss_legendre(grid: GaussLegendre) -> tuple[np.ndarray, ...]:
+    x, weight = np.polynomial.legendre.leggauss(grid.rings)
+    x, weight = (x - x[::-1])[::-1] / 2, (weight + weight[::-1]) / 2
+    count = np.full(grid.rings, grid.longitudes)
+    return x, np.sqrt((1 - x) * (1 + x)), np.zeros(grid.rings), count, weight * 2 * np.pi / grid.longitudes

@@ -1,0 +1,182 @@
+"""`synthesis` and `analysis` against healpy, against exact quadrature, and under JAX's transformations."""
+
+import os
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from jaxsci.errors import InputError
+from jaxsci.ops.sphere import (
+    UNSEEN,
+    GaussLegendre,
+    Healpix,
+    analysis,
+    healpix_ring_weights,
+    masked,
+    power_spectrum,
+    synthesis,
+    to_alm,
+)
+from jaxsci.ops.sphere.bands import bands, largest_orders
+from jaxsci.ops.sphere.conventions import alm_size
+from jaxsci.ops.sphere.legendre import legendre
+
+healpy = pytest.importorskip("healpy")
+NSIDE, LMAX = 16, 40
+GRID = Healpix(NSIDE)
+
+to_coefficients = jax.jit(analysis, static_argnames=("grid", "lmax", "iterations"))
+
+
+def random_alm(lmax, seed=0, count=None):
+    size = (lmax + 1) ** 2 if count is None else (count, (lmax + 1) ** 2)
+    return to_alm(jnp.asarray(np.random.default_rng(seed).normal(size=size)))
+
+
+@pytest.mark.usefixtures("x64")
+class TestAgainstHealpy:
+    def test_synthesis(self):
+        alm = random_alm(LMAX)
+        expected = healpy.alm2map(np.asarray(alm), NSIDE, lmax=LMAX)
+        # Rounding of some 100 operations a term, on a field of deviation 7.
+        np.testing.assert_allclose(synthesis(alm, GRID), expected, atol=1e-11)
+
+    @pytest.mark.parametrize("weighted", [False, True])
+    def test_analysis_with_three_iterations(self, weighted):
+        pixels = np.random.default_rng(1).normal(size=GRID.shape)
+        expected = healpy.map2alm(pixels, lmax=LMAX, iter=3, use_weights=weighted)
+        weights = jnp.asarray(healpix_ring_weights(NSIDE, 48) if weighted else np.ones(4 * NSIDE - 1))
+        ours = to_coefficients(jnp.asarray(pixels), GRID, LMAX, ring_weights=weights)
+        np.testing.assert_allclose(ours, expected, atol=1e-13)
+
+    @pytest.mark.parametrize(("nside", "degree"), [(4, 8), (16, 48), (32, 100)])
+    def test_ring_weights_are_those_of_healpix(self, nside, degree):
+        fits = pytest.importorskip("astropy.io.fits")
+        path = Path(healpy.__file__).parent / "data" / f"weight_ring_n{nside:05d}.fits"
+        with fits.open(path) as file:
+            expected = 1 + np.asarray(file[1].data.field(0)).ravel()
+        np.testing.assert_allclose(healpix_ring_weights(nside, degree)[: 2 * nside], expected, rtol=1e-11)
+
+    @pytest.mark.skipif("JAXSCI_DATA" not in os.environ, reason="needs the WMAP maps in JAXSCI_DATA")
+    @pytest.mark.parametrize("cut", [False, True])
+    def test_spectrum_of_the_microwave_sky(self, cut):
+        from jaxsci.data.sky import read_map
+
+        folder = Path(os.environ["JAXSCI_DATA"]) / "sphere"
+        pixels = np.asarray(read_map(folder / "wmap_band_iqumap_r9_7yr_W_v4_udgraded32.fits").values)
+        mask = np.asarray(read_map(folder / "wmap_temperature_analysis_mask_r9_7yr_v4_udgraded32.fits").values)
+        pixels = masked(jnp.asarray(pixels, float), jnp.asarray(mask if cut else np.ones_like(mask), float))
+        ours = power_spectrum(to_coefficients(pixels, Healpix(32), 64))
+        expected = healpy.anafast(np.asarray(pixels), lmax=64, iter=3)
+        np.testing.assert_allclose(ours[2:], expected[2:], rtol=1e-6)
+
+
+@pytest.mark.usefixtures("x64")
+class TestTheory:
+    def test_gauss_legendre_round_trip(self):
+        lmax = 256
+        alm = random_alm(lmax)
+        grid = GaussLegendre.of_degree(lmax)
+        back = analysis(synthesis(alm, grid), grid, lmax, iterations=0)
+        np.testing.assert_allclose(back, alm, atol=1e-12 * float(jnp.max(jnp.abs(alm))))
+
+    def test_adjoint_of_synthesis_is_analysis(self):
+        """Without weights and iterations <S a, f> = sum_lm w_m Re(conj(a) S* f)."""
+        alm, pixels = random_alm(LMAX), jnp.asarray(np.random.default_rng(2).normal(size=GRID.shape))
+        ours = analysis(pixels, GRID, LMAX, iterations=0) * (12 * NSIDE**2 / (4 * np.pi))
+        weight = np.where(healpy.Alm.getlm(LMAX)[1] > 0, 2.0, 1.0)
+        left = jnp.vdot(synthesis(alm, GRID), pixels)
+        np.testing.assert_allclose(left, np.sum(weight * (np.conj(alm) * ours).real), rtol=1e-12)
+
+    def test_negligible_orders_are_negligible(self):
+        for lmax, sin in [(300, 0.01), (300, 0.2), (300, 0.6)]:
+            functions = legendre(jnp.arcsin(jnp.asarray([sin])), lmax)
+            beyond = int(largest_orders(lmax, np.asarray([sin]))[0]) + 1
+            assert beyond <= lmax
+            assert jnp.max(jnp.abs(functions[:, beyond - 10])) > 1e-25  # but they are not far
+            assert jnp.max(jnp.abs(functions[:, beyond:])) < 1e-20
+
+    def test_bands_hold_every_ring_once(self):
+        for grid in (GRID, Healpix(256), Healpix(1), GaussLegendre(7, 12), GaussLegendre(8, 12)):
+            parts = bands(grid, 4)
+            assert sum(b.pixels + b.mirrored_pixels for b in parts) == np.prod(grid.shape)
+
+
+@pytest.mark.usefixtures("x64")
+class TestTransformations:
+    """Without jit: each transform is compiled once for every number of maps."""
+
+    def test_vmap_equals_a_loop(self):
+        alm = random_alm(LMAX, count=3)
+        together = jax.vmap(lambda a: synthesis(a, GRID))(alm)
+        np.testing.assert_allclose(together, jnp.stack([synthesis(a, GRID) for a in alm]), atol=1e-12)
+
+    def test_derivatives_to_second_order(self):
+        """Through both transforms: their jvp, vjp, and the derivatives of these."""
+        grid, lmax = GaussLegendre.of_degree(4), 4
+
+        def function(coefficients):
+            alm = analysis(jnp.tanh(synthesis(to_alm(coefficients), grid)), grid, lmax, iterations=0)
+            return jnp.sum(alm.real**2 + alm.imag**2)
+
+        coefficients = 0.3 * jnp.asarray(np.random.default_rng(3).normal(size=(lmax + 1) ** 2))
+        check_grads(function, (coefficients,), order=2, rtol=1e-5)
+
+    def test_gradient_of_the_iteration(self):
+        """The derivative of a linear map is the map itself."""
+        maps = jnp.asarray(np.random.default_rng(4).normal(size=(2, *GRID.shape)))
+        improved = jax.jit(lambda f: analysis(f, GRID, LMAX, iterations=1))
+        np.testing.assert_allclose(jax.jvp(improved, (maps[0],), (maps[1],))[1], improved(maps[1]), atol=1e-13)
+
+    def test_per_example_gradients(self):
+        """The gradient under vmap is the gradients one by one: the batching rule of the transpose."""
+        maps = jnp.asarray(np.random.default_rng(4).normal(size=(3, *GRID.shape)))
+        gradient = jax.grad(lambda f: jnp.sum(jnp.abs(analysis(f, GRID, LMAX, iterations=0)) ** 4))
+        np.testing.assert_allclose(jax.vmap(gradient)(maps), jnp.stack([gradient(f) for f in maps]), atol=1e-12)
+
+    def test_a_gradient_keeps_no_history(self):
+        """Nothing is kept for the backward pass of a linear map."""
+        kept = jax.tree.leaves(jax.vjp(lambda a: synthesis(a, GRID), random_alm(LMAX))[1])
+        assert sum(x.size for x in kept) == 0
+
+
+def test_float32():
+    alm = random_alm(LMAX).astype(jnp.complex64)
+    pixels = synthesis(alm, GRID)
+    assert pixels.dtype == jnp.float32
+    expected = healpy.alm2map(np.asarray(alm, complex), NSIDE, lmax=LMAX)
+    # Seeds are powers of the sine up to the 23rd, taken as exponentials of some 60: 60 roundings.
+    np.testing.assert_allclose(pixels, expected, atol=2e-4)
+
+
+class TestBadInput:
+    def test_degree_beyond_the_grid(self):
+        with pytest.raises(InputError, match="degrees up to 47, got lmax = 48; a finer map"):
+            analysis(jnp.zeros(GRID.shape), GRID, 48)
+
+    def test_wrong_number_of_pixels(self):
+        with pytest.raises(InputError, match=r"expected one map of shape \(3072,\)"):
+            analysis(jnp.zeros(100), GRID, 4)
+
+    def test_wrong_number_of_coefficients(self):
+        with pytest.raises(InputError, match="got 7: fill the missing ones"):
+            synthesis(jnp.zeros(7, jnp.complex64), GRID)
+
+    def test_real_coefficients(self):
+        with pytest.raises(InputError, match="to_alm"):
+            synthesis(jnp.zeros(alm_size(4)), GRID)
+
+    @pytest.mark.parametrize("value", [np.nan, UNSEEN])
+    def test_unmeasured_pixels(self, value):
+        pixels = jnp.zeros(GRID.shape).at[3].set(value)
+        with pytest.raises(InputError, match=r"NaN or UNSEEN in 1 of 3,072; remove them with masked"):
+            analysis(pixels, GRID, 4)
+        assert jnp.all(masked(pixels, jnp.ones(GRID.shape).at[3].set(0)) == 0)
+
+    def test_mask_that_removes_everything(self):
+        with pytest.raises(InputError, match="removes everything"):
+            masked(jnp.ones(GRID.shape), jnp.zeros(GRID.shape))

@@ -97,7 +97,7 @@ class TestTheory:
             functions = legendre(jnp.arcsin(jnp.asarray([sin])), lmax)
             beyond = int(largest_orders(lmax, np.asarray([sin]))[0]) + 1
             assert beyond <= lmax
-            assert jnp.max(jnp.abs(functions[:, beyond - 10])) > 1e-25  # but they are not far
+            assert jnp.max(jnp.abs(functions[:, beyond - 15])) > 1e-25  # but they are not far
             assert jnp.max(jnp.abs(functions[:, beyond:])) < 1e-20
 
     def test_bands_hold_every_ring_once(self):
@@ -108,39 +108,41 @@ class TestTheory:
 
 @pytest.mark.usefixtures("x64")
 class TestTransformations:
-    """Without jit: each transform is compiled once for every number of maps."""
+    """On a small exact grid and without jit: each transform is compiled once for every number of maps."""
+
+    GRID, LMAX = GaussLegendre.of_degree(4), 4
 
     def test_vmap_equals_a_loop(self):
-        alm = random_alm(LMAX, count=3)
-        together = jax.vmap(lambda a: synthesis(a, GRID))(alm)
-        np.testing.assert_allclose(together, jnp.stack([synthesis(a, GRID) for a in alm]), atol=1e-12)
+        alm = random_alm(self.LMAX, count=3)
+        together = jax.vmap(lambda a: synthesis(a, self.GRID))(alm)
+        np.testing.assert_allclose(together, jnp.stack([synthesis(a, self.GRID) for a in alm]), atol=1e-13)
 
     def test_derivatives_to_second_order(self):
         """Through both transforms: their jvp, vjp, and the derivatives of these."""
-        grid, lmax = GaussLegendre.of_degree(4), 4
 
         def function(coefficients):
-            alm = analysis(jnp.tanh(synthesis(to_alm(coefficients), grid)), grid, lmax, iterations=0)
+            pixels = jnp.tanh(synthesis(to_alm(coefficients), self.GRID))
+            alm = analysis(pixels, self.GRID, self.LMAX, iterations=0)
             return jnp.sum(alm.real**2 + alm.imag**2)
 
-        coefficients = 0.3 * jnp.asarray(np.random.default_rng(3).normal(size=(lmax + 1) ** 2))
+        coefficients = 0.3 * jnp.asarray(np.random.default_rng(3).normal(size=(self.LMAX + 1) ** 2))
         check_grads(function, (coefficients,), order=2, rtol=1e-5)
 
     def test_gradient_of_the_iteration(self):
         """The derivative of a linear map is the map itself."""
-        maps = jnp.asarray(np.random.default_rng(4).normal(size=(2, *GRID.shape)))
-        improved = jax.jit(lambda f: analysis(f, GRID, LMAX, iterations=1))
+        maps = jnp.asarray(np.random.default_rng(4).normal(size=(2, *self.GRID.shape)))
+        improved = jax.jit(lambda f: analysis(f, self.GRID, self.LMAX, iterations=1))
         np.testing.assert_allclose(jax.jvp(improved, (maps[0],), (maps[1],))[1], improved(maps[1]), atol=1e-13)
 
     def test_per_example_gradients(self):
         """The gradient under vmap is the gradients one by one: the batching rule of the transpose."""
-        maps = jnp.asarray(np.random.default_rng(4).normal(size=(3, *GRID.shape)))
-        gradient = jax.grad(lambda f: jnp.sum(jnp.abs(analysis(f, GRID, LMAX, iterations=0)) ** 4))
-        np.testing.assert_allclose(jax.vmap(gradient)(maps), jnp.stack([gradient(f) for f in maps]), atol=1e-12)
+        maps = jnp.asarray(np.random.default_rng(4).normal(size=(3, *self.GRID.shape)))
+        gradient = jax.grad(lambda f: jnp.sum(jnp.abs(analysis(f, self.GRID, self.LMAX, iterations=0)) ** 4))
+        np.testing.assert_allclose(jax.vmap(gradient)(maps), jnp.stack([gradient(f) for f in maps]), atol=1e-13)
 
     def test_a_gradient_keeps_no_history(self):
         """Nothing is kept for the backward pass of a linear map."""
-        kept = jax.tree.leaves(jax.vjp(lambda a: synthesis(a, GRID), random_alm(LMAX))[1])
+        kept = jax.tree.leaves(jax.vjp(lambda a: synthesis(a, self.GRID), random_alm(self.LMAX))[1])
         assert sum(x.size for x in kept) == 0
 
 

@@ -24,9 +24,9 @@ def to_pixels(north: Array, south: Array, band: Band) -> Array:
     turn = _phases(band, north.real.dtype)
     positive = (north + 1j * south) * turn
     negative = (jnp.conj(north) + 1j * jnp.conj(south)) * jnp.conj(turn)
-    both = jnp.concatenate([jnp.flip(negative[..., 1:], -1), positive], axis=-1)  # m = -mmax ... mmax
     if band.regular:
-        return _fft(_wrapped(both, int(band.length[0]))).reshape(len(both), -1)
+        return _fft(_wrapped(positive, negative, int(band.length[0]))).reshape(len(north), -1)
+    both = jnp.concatenate([jnp.flip(negative[..., 1:], -1), positive], axis=-1)  # m = -mmax ... mmax
     short = _shortest(band)
     within = slice(band.mmax - short.mmax, band.mmax + short.mmax + 1)
     dense = jnp.einsum("arm,rmk->ark", both[:, : len(short.cos), within], _waves(short, both.dtype))
@@ -42,10 +42,9 @@ def to_pixels(north: Array, south: Array, band: Band) -> Array:
 def from_pixels(pixels: Array, band: Band) -> tuple[Array, Array]:
     """G_m = sum_k f(phi_k) exp(-i m phi_k) of both rings, the transpose: f + i g [map, pixel] -> complex [map, pair, order] twice."""
     turn = jnp.conj(_phases(band, pixels.real.dtype))
-    orders = np.arange(-band.mmax, band.mmax + 1)
     if band.regular:
         spectrum = _fft(pixels.reshape(len(pixels), len(band.length), -1))
-        both = jnp.take(spectrum, jnp.asarray(orders % band.length[0], jnp.int32), axis=-1, mode="clip")
+        positive, negative = (_unfolded(x, band.mmax + 1) for x in (spectrum, _reversed(spectrum)))
     else:
         short = _shortest(band)
         waves = jnp.conj(_waves(short, pixels.dtype))
@@ -55,12 +54,13 @@ def from_pixels(pixels: Array, band: Band) -> tuple[Array, Array]:
         if len(short.cos) < len(band.cos):
             length = band.length[len(short.cos) :]
             spectrum = jnp.concatenate(_ffts(pixels[:, short.pixels :], length), axis=1)
+            orders = np.arange(-band.mmax, band.mmax + 1)
             index = (np.cumsum(length) - length)[:, None] + orders % length[:, None]
             long = jnp.take(spectrum, jnp.asarray(index, jnp.int32), axis=1, mode="clip")
             both = jnp.concatenate([both, long], axis=1)
-    positive, negative = both[..., band.mmax :], jnp.flip(both[..., : band.mmax + 1], -1)
+        positive, negative = both[..., band.mmax :], jnp.flip(both[..., : band.mmax + 1], -1)
     positive, negative = positive * turn, jnp.conj(negative * jnp.conj(turn))
-    return (positive + negative) / 2, (positive - negative) / 2j
+    return (positive + negative) * 0.5, (positive - negative) * -0.5j  # a complex division takes five times as long
 
 
 def mirrored(pixels: Array, band: Band) -> Array:
@@ -143,13 +143,29 @@ def _folded_orders(band: Band, first: int) -> np.ndarray:
     return ring * width + np.where(order <= mmax, order + band.mmax, width - 1)
 
 
-def _wrapped(both: Array, length: int) -> Array:
-    """Two-sided orders added up at the pixels -m mod n: [..., 2 mmax + 1] -> [..., n]."""
-    mmax = (both.shape[-1] - 1) // 2
-    turns = -(-both.shape[-1] // length)
-    padded = jnp.pad(jnp.flip(both, -1), [(0, 0)] * (both.ndim - 1) + [(0, turns * length - both.shape[-1])])
-    added = jnp.sum(padded.reshape(*both.shape[:-1], turns, length), axis=-2)
-    return jnp.roll(added, -mmax, -1)
+def _wrapped(positive: Array, negative: Array, length: int) -> Array:
+    """Orders m and -m added up at the pixels -m and m modulo n, for m = 0, 1, ... each: [..., order] -> [..., n]."""
+    return _reversed(_folded(positive, length)) + _folded(negative.at[..., 0].set(0), length)
+
+
+def _reversed(values: Array) -> Array:
+    """The value at k moved to -k modulo n."""
+    return jnp.concatenate([values[..., :1], jnp.flip(values[..., 1:], -1)], axis=-1)
+
+
+def _folded(values: Array, length: int) -> Array:
+    """Added up modulo `length`."""
+    turns = -(-values.shape[-1] // length)
+    padded = jnp.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, turns * length - values.shape[-1])])
+    if turns == 1:
+        return padded
+    return jnp.sum(padded.reshape(*values.shape[:-1], turns, length), axis=-2)
+
+
+def _unfolded(values: Array, orders: int) -> Array:
+    """The values at m modulo n, the transpose: [..., n] -> [..., order]."""
+    length = values.shape[-1]
+    return values[..., :orders] if orders <= length else jnp.tile(values, -(-orders // length))[..., :orders]
 
 
 def _ranges(start: np.ndarray, length: np.ndarray) -> np.ndarray:

@@ -43,8 +43,8 @@ def complex_harmonics(theta: Array, phi: Array, lmax: int, convention: Conventio
     chex.assert_equal_shape([theta, phi])
     degree, m = real_degrees(lmax)
     p = _columns(legendre(theta, lmax), degree, m)
-    sign = np.where((m > 0) & (m % 2 != 0), -1.0, 1.0)  # (-1)^m belongs to m > 0 alone, and for m < 0 cancels
-    ratio = _wide(sign * factor(degree, np.where(m > 0, m, 0), convention), p)
+    sign = np.where((m > 0) & (m % 2 != 0), -1.0, 1.0)  # the Condon-Shortley phase, which for m < 0 cancels
+    ratio = _wide(sign * factor(degree, m, convention), p)
     angle = phi[..., None] * _wide(m, jnp.broadcast_to(phi[..., None], p.shape))
     real, imag = p * ratio * jnp.cos(angle), p * ratio * jnp.sin(angle)
     return jax.lax.complex(real, imag)

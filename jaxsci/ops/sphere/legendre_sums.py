@@ -32,9 +32,15 @@ POINTS = 2**12  # order times ring of a step
 SUMS = 2**17  # times columns
 
 
-def columns(lmax: int) -> int:
+def columns(lmax: int, maps: int) -> int:
     """How many even degrees l = m + 2j are computed for every order: all of m = 0 and what fills up the last step."""
-    return -(-(lmax // 2 + 1) // DEGREES) * DEGREES
+    together = DEGREES * _batch(maps)
+    return -(-(lmax // 2 + 1) // together) * together
+
+
+def _batch(maps: int) -> int:
+    """How many steps of the recursion are gathered for one matrix product: several where it has many columns to work on."""
+    return 1 if maps <= 4 else 3
 
 
 def epsilon(order: Array, k: Array) -> Array:
@@ -45,74 +51,93 @@ def epsilon(order: Array, k: Array) -> Array:
 
 
 def over_degrees(table: Array, band: Band, lmax: int) -> Array:
-    """sum_j table[m, c, j] P_{m+2j,m}(x_r): [order, column, j] -> [order, column, ring]."""
-    orders, width, _ = table.shape
+    """sum_j table[m, c, j] P_{m+2j,m}(x_r): [order, 4 map, j] -> [order, 4 map, ring]."""
+    orders, width, count = table.shape
+    batch = _batch(width // 4)
 
     def block(first: Array, rows: Array) -> Array:
+        start, following = _recursion(first, rows.shape[0], band, count, rows.dtype)
+
         def add(i: Array, carry: tuple[Functions, Array]) -> tuple[Functions, Array]:
-            p, total = carry
-            some = jax.lax.dynamic_slice_in_dim(rows, i * DEGREES, DEGREES, 2)
-            return following(i + 1, p), total + some @ jnp.stack(p, axis=1)
+            p, functions = _several(i, batch, carry[0], following)
+            some = jax.lax.dynamic_slice_in_dim(rows, i * batch * DEGREES, batch * DEGREES, 2)
+            return p, carry[1] + some @ functions
 
-        start, following = _recursion(first, rows.shape[0], band, lmax, rows.dtype)
         zero = jnp.zeros((rows.shape[0], width, len(band.cos)), rows.dtype)
-        return jax.lax.fori_loop(0, _steps(first, lmax), add, (start, zero))[1]
+        return jax.lax.fori_loop(0, _steps(first, lmax, batch), add, (start, zero))[1]
 
-    return _unscaled(_blocks(block, table, band), orders)
+    return _blocks(block, table, band, (orders, width, len(band.cos)))
 
 
 def over_rings(values: Array, band: Band, lmax: int) -> Array:
-    """sum_r values[m, c, r] P_{m+2j,m}(x_r), the transpose: [order, column, ring] -> [order, column, j]."""
+    """sum_r values[m, c, r] P_{m+2j,m}(x_r), the transpose: [order, 4 map, ring] -> [order, 4 map, j]."""
     orders, width, _ = values.shape
+    batch, count = _batch(width // 4), columns(lmax, width // 4)
 
     def block(first: Array, rows: Array) -> Array:
+        start, following = _recursion(first, rows.shape[0], band, count, rows.dtype)
         turned = jnp.swapaxes(rows, 1, 2)
 
         def add(i: Array, carry: tuple[Functions, Array]) -> tuple[Functions, Array]:
-            p, total = carry
-            some = jnp.stack(p, axis=1) @ turned  # [order, j, column]
-            return following(i + 1, p), jax.lax.dynamic_update_slice_in_dim(total, some, i * DEGREES, 1)
+            p, functions = _several(i, batch, carry[0], following)
+            some = functions @ turned  # [order, j, column]
+            return p, jax.lax.dynamic_update_slice_in_dim(carry[1], some, i * batch * DEGREES, 1)
 
-        start, following = _recursion(first, rows.shape[0], band, lmax, rows.dtype)
-        zero = jnp.zeros((rows.shape[0], columns(lmax), width), rows.dtype)
-        return jnp.swapaxes(jax.lax.fori_loop(0, _steps(first, lmax), add, (start, zero))[1], 1, 2)
+        zero = jnp.zeros((rows.shape[0], count, width), rows.dtype)
+        return jnp.swapaxes(jax.lax.fori_loop(0, _steps(first, lmax, batch), add, (start, zero))[1], 1, 2)
 
-    return _unscaled(_blocks(block, values, band), orders)
-
-
-def _steps(first: Array, lmax: int) -> Array:
-    return (lmax - first) // (2 * DEGREES) + 1
+    return _blocks(block, values, band, (orders, width, count))
 
 
-def _blocks(block: Callable[[Array, Array], Array], data: Array, band: Band) -> Array:
-    """`block(first order, rows)` for a few orders at a time."""
-    rings = len(band.cos)
-    size = max(1, min(16, POINTS // rings, SUMS // (rings * data.shape[1])))
-    count = -(-data.shape[0] // size)
-    padded = jnp.pad(data, ((0, count * size - data.shape[0]), (0, 0), (0, 0)))
-    firsts = size * jnp.arange(count, dtype=jnp.int32)
-    found = jax.lax.map(lambda both: block(*both), (firsts, padded.reshape(count, size, *data.shape[1:])))
-    return found.reshape(count * size, *found.shape[2:])
+def _several(
+    i: Array, batch: int, p: Functions, following: Callable[[Array, Functions], Functions]
+) -> tuple[Functions, Array]:
+    """The functions of the next batch, [order, j, ring] from step `i * batch` on, and what the recursion goes on with."""
+    if batch == 1:
+        return following(i + 1, p), jnp.stack(p, axis=1)
+
+    def fill(k: Array, carry: tuple[Functions, Array]) -> tuple[Functions, Array]:
+        p, functions = carry
+        functions = jax.lax.dynamic_update_slice_in_dim(functions, jnp.stack(p, axis=1), k * DEGREES, 1)
+        return following(i * batch + k + 1, p), functions
+
+    orders, rings = p[0].shape
+    return jax.lax.fori_loop(0, batch, fill, (p, jnp.zeros((orders, batch * DEGREES, rings), p[0].dtype)))
 
 
-def _unscaled(padded: Array, orders: int) -> Array:
-    return padded[:orders] * jnp.asarray(2.0 ** -SCALE[padded.dtype], padded.dtype)
+def _steps(first: Array, lmax: int, batch: int) -> Array:
+    return (lmax - first) // (2 * DEGREES * batch) + 1
+
+
+def _blocks(block: Callable[[Array, Array], Array], data: Array, band: Band, shape: tuple[int, ...]) -> Array:
+    """`block(first order, rows)` for a few orders at a time, without the scale of the recursion; the last few may overlap."""
+    orders, rings = len(data), len(band.cos)
+    size = max(1, min(16, orders, POINTS // rings, SUMS // (rings * data.shape[1])))
+    unscale = jnp.asarray(2.0 ** -SCALE[data.dtype], data.dtype)
+
+    def one(i: Array, result: Array) -> Array:
+        first = jnp.minimum(i * size, orders - size).astype(jnp.int32)
+        some = block(first, jax.lax.dynamic_slice_in_dim(data, first, size, 0)) * unscale
+        return jax.lax.dynamic_update_slice_in_dim(result, some, first, 0)
+
+    return jax.lax.fori_loop(0, -(-orders // size), one, jnp.zeros(shape, data.dtype))
 
 
 def _recursion(
-    first: Array, count: int, band: Band, lmax: int, dtype: Any
+    first: Array, count: int, band: Band, degrees: int, dtype: Any
 ) -> tuple[Functions, Callable[[Array, Functions], Functions]]:
-    """The functions of `count` orders from `first` on, at the first DEGREES even degrees, and how to get the next ones.
+    """The functions of `count` orders from `first` on at the first DEGREES even degrees, and how to get the next ones.
 
     Scaled by 2^SCALE: sin(theta)^m falls below the smallest number long before P_lm has grown to a size that matters.
     """
     shape = (count, len(band.cos))
     order = (first + jnp.arange(count, dtype=jnp.int32)).astype(dtype)[:, None]
     square = jnp.broadcast_to(jnp.asarray(band.cos**2, dtype), shape)
-    a, b, c = _coefficients(order, columns(lmax) + DEGREES)
+    a, b, c = _coefficients(order, degrees + DEGREES)
     logarithm = jnp.asarray(np.log(band.sin), dtype)[None, :]
     p = jnp.exp(
-        jnp.broadcast_to(order, shape) * logarithm + jnp.broadcast_to(_log_sectoral(first, count, lmax, dtype), shape)
+        jnp.broadcast_to(order, shape) * logarithm
+        + jnp.broadcast_to(_log_sectoral(first, count, band.mmax, dtype), shape)
     )
 
     def further(p: list[Array], rows: list[Array], wanted: range) -> Functions:
@@ -139,9 +164,9 @@ def _coefficients(order: Array, count: int) -> tuple[Array, Array, Array]:
     return a, (e1 + e2) * a, jnp.sqrt(e2 * e3) * a
 
 
-def _log_sectoral(first: Array, count: int, lmax: int, dtype: Any) -> Array:
+def _log_sectoral(first: Array, count: int, mmax: int, dtype: Any) -> Array:
     """log(2^SCALE P_mm / sin(theta)^m), [order, 1]."""
-    m = np.arange(1, lmax + count + 1)
+    m = np.arange(1, mmax + count + 1)
     table = np.concatenate([[0.0], np.cumsum(np.log1p(0.5 / m)) / 2]) - 0.5 * math.log(4 * math.pi)
     scaled = jnp.asarray(table + SCALE[jnp.dtype(dtype)] * math.log(2), dtype)
     return jax.lax.dynamic_slice_in_dim(scaled, first, count)[:, None]

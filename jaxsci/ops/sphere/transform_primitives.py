@@ -54,7 +54,7 @@ def synthesis(alm: Array, grid: Grid, lmax: int) -> Array:
 def projection(pixels: Array, grid: Grid, lmax: int) -> Array:
     """[map, pixel] -> [map, 2, a_lm], written out."""
     maps, total = pixels.shape
-    table = jnp.zeros((lmax + 1, 4 * maps, legendre_sums.columns(lmax)), pixels.dtype)
+    table = jnp.zeros((lmax + 1, 4 * maps, legendre_sums.columns(lmax, maps)), pixels.dtype)
     begin, end = 0, total
     for band in bands(grid, lmax):
         north = pixels[:, begin : begin + band.pixels]
@@ -84,7 +84,7 @@ def _with_signs(alm: Array, lmax: int) -> Array:
 
 def _unpack(alm: Array, lmax: int) -> Array:
     """[map, 2, a_lm] -> [order, parity of l - m, 2 map, j] with l = m + 2 j + parity, 0 beyond lmax."""
-    m, parity, j = np.ogrid[: lmax + 1, :2, : legendre_sums.columns(lmax)]
+    m, parity, j = np.ogrid[: lmax + 1, :2, : legendre_sums.columns(lmax, len(alm))]
     degree = m + 2 * j + parity
     index = np.where(degree <= lmax, m * (2 * lmax + 1 - m) // 2 + degree, alm_size(lmax))
     flat = jnp.pad(alm.reshape(-1, alm.shape[-1]), ((0, 0), (0, 1)))

@@ -38,7 +38,7 @@ MODELS = {
     "autoencoder": (autoencoder, autoencoder.Config((3, 4), latent=2, hidden=(6,))),
     "convolutional_autoencoder": (
         convolutional_autoencoder,
-        convolutional_autoencoder.Config(IMAGE, latent=3, blocks=(Block(4, pool=2), Block(3, pool=2)), hidden=(5,)),
+        convolutional_autoencoder.Config(IMAGE, latent=3, blocks=(Block(4, pool=2),), hidden=(5,)),
     ),
 }
 SHAPES = {

@@ -43,6 +43,23 @@ def huber(output: Array, target: Array, *, delta: ArrayLike = 1.0) -> Array:
     return jnp.mean(optax.losses.huber_loss(output, target.astype(output.dtype), delta=delta))
 
 
+def quantile(output: Array, target: Array, *, levels: ArrayLike) -> Array:
+    """Mean over the levels t of max(t d, (t - 1) d) with d = target - output_t: smallest where output_t is the t-quantile of the target.
+
+    Args:
+        output: [level], a quantile a level.
+        target: scalar.
+        levels: [level], in (0, 1).
+
+    Source: Koenker and Bassett 1978, Econometrica 46, 33.
+    """
+    chex.assert_rank([output, target], [1, 0])
+    levels = jnp.asarray(levels, output.dtype)
+    chex.assert_equal_shape([output, levels])
+    difference = target.astype(output.dtype) - output
+    return jnp.mean(jnp.maximum(levels * difference, (levels - 1) * difference))
+
+
 def binary_cross_entropy(
     logit: Array, label: Array, *, class_weights: ArrayLike | None = None, label_smoothing: ArrayLike = 0.0
 ) -> Array:

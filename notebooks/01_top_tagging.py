@@ -246,7 +246,7 @@ def recipe_of(model, settings, augment):
 
 
 blocks = tuple(Block(channels, pool=2) for channels in CHANNELS)
-cnn = heads.scalar(convolutional.model(convolutional.Config((40, 40, 1), blocks, dense=(64,))))
+cnn = heads.scalar(convolutional.model(convolutional.Config((40, 40, 1), blocks=blocks, dense=(64,))))
 cnn_inputs = taggers.images_as_inputs(images)
 cnn_settings = Settings(epochs=CNN_EPOCHS, batch_size=128)
 cnn_fit = fit(

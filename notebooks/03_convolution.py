@@ -59,11 +59,11 @@ from jaxsci.ops import (
 from jaxsci.plots import style
 
 
-def show(figure):
+def show(figure, dpi=100):
     """Display a figure as a PNG of moderate size."""
     png = io.BytesIO()
     with style.context():
-        figure.savefig(png, dpi=100)
+        figure.savefig(png, dpi=dpi)
     display(Image(png.getvalue()))
 
 
@@ -96,70 +96,81 @@ print(np.asarray(y))
 assert np.array_equal(y, [[12, 12, 17], [10, 17, 19], [9, 6, 14]])
 
 
-def grid(axes, values, corner=(0, 0), form="{:.0f}", face="white"):
+def grid(axes, values, corner=(0, 0), form="{:.3g}", faces="white"):
     """A matrix as a table of squares; `corner` is the row and column of its first element."""
-    for (i, j), value in np.ndenumerate(np.asarray(values)):
+    values = np.asarray(values)
+    faces = np.broadcast_to(faces, values.shape)
+    for (i, j), value in np.ndenumerate(values):
         axes.add_patch(
-            Rectangle((corner[1] + j, corner[0] + i), 1, 1, facecolor=face, edgecolor=style.GREY, linewidth=0.6)
+            Rectangle((corner[1] + j, corner[0] + i), 1, 1, facecolor=faces[i, j], edgecolor=style.GREY, linewidth=0.6)
         )
-        axes.text(corner[1] + j + 0.5, corner[0] + i + 0.5, form.format(value), ha="center", va="center", fontsize=8)
-
-
-def frame(axes, corner, size, colour):
-    """An outline of `size` rows and columns."""
-    axes.add_patch(Rectangle(corner[::-1], *size[::-1], fill=False, edgecolor=colour, linewidth=2))
+        text = "" if np.isnan(value) else form.format(value)
+        axes.text(corner[1] + j + 0.45, corner[0] + i + 0.48, text, ha="center", va="center", fontsize=7)
 
 
 def canvas(axes, rows, columns, title=""):
     """Axes whose unit is a square, row 0 on top."""
     axes.set(xlim=(-0.1, columns + 0.1), ylim=(rows + 0.1, -0.1), aspect="equal")
-    axes.set_title(title, fontsize=9)
+    axes.set_title(title, fontsize=8)
     axes.axis("off")
 
 
-def slide(image, output, window, stride=1, title=""):
-    """The first steps of a window over an image (padding included), and the output it leaves."""
-    rows, columns = image.shape
+PADDING, WINDOW, RESULT = "#dddddd", "#cfe4f5", "#fdd0a2"
+
+
+def slide(image, weights, output, *, inserted=None, stride=1, dilation=1, places=9):
+    """A window of weights (small numbers) at the first places on an image, and the output found so far.
+
+    `inserted` marks the elements of the image that are zeros put in.
+    """
+    (rows, columns), (height, width) = image.shape, output.shape
+    background = np.where(np.zeros(image.shape, bool) if inserted is None else inserted, PADDING, "white")
     with style.context():
-        figure = style.figure(2.3)
-        panels = figure.subplots(1, 4, width_ratios=(1, 1, 1, 0.8))
-        for number, axes in enumerate(panels[:3]):
-            i, j = divmod(number, output.shape[1])
-            canvas(axes, rows, columns, f"y[{i}, {j}] = {float(output[i, j]):.3g}")
-            grid(axes, image)
-            frame(axes, (i * stride, j * stride), window, style.colour(1))
-        canvas(panels[3], rows, columns * 0.8, title)
-        grid(panels[3], output, form="{:.3g}", face="#eaf3fa")
+        figure = style.figure(0.42 + 7 / 3 * rows / (columns + 1 + width) * (places // 3))
+        for place, axes in enumerate(figure.subplots(places // 3, 3).flat):
+            i, j = divmod(place, width)
+            canvas(axes, rows, columns + 1 + width)
+            faces = background.copy()
+            covered = [i * stride + dilation * np.arange(len(weights)), j * stride + dilation * np.arange(len(weights))]
+            faces[np.ix_(*covered)] = WINDOW
+            grid(axes, image, faces=faces)
+            for (a, b), weight in np.ndenumerate(weights):
+                corner = (covered[1][b] + 0.96, covered[0][a] + 0.97)
+                axes.text(*corner, f"{weight:.0f}", ha="right", va="bottom", fontsize=5, color="#a03000")
+            found = np.where(np.arange(output.size).reshape(output.shape) <= place, output, np.nan)
+            faces = np.full(output.shape, "white", dtype=object)
+            faces[i, j] = RESULT
+            grid(axes, found, corner=((rows - height) / 2, columns + 1), faces=faces)
     return figure
 
 
-show(slide(x, y, (3, 3), title="y"))
+show(slide(x, k, y), dpi=160)
 
 # %% [markdown]
-# **Padding** puts zeros around the image, a **stride** $s$ skips places, a **dilation** $d$ spreads the window. For an
-# input of size $i$, a window $k$ and padding $p$ on either side the output has
+# Large numbers: the image, and to its right the output as far as it is known; small numbers: the weights of the window
+# where it lies. The first output is $3 \cdot 0 + 3 \cdot 1 + 2 \cdot 2 + 0 \cdot 2 + \dots = 12$.
 #
-# $$o = \left\lfloor \frac{i + 2p - k - (k-1)(d-1)}{s} \right\rfloor + 1$$
-#
-# (relation 15; the relations 1 to 6 are its cases).
+# **Padding** puts zeros around the image (grey), a **stride** $s$ skips places:
 
 # %%
 strided = plane(conv, x, kernel, strides=2, padding=1)
 assert np.array_equal(strided, [[6, 17, 3], [8, 17, 13], [6, 4, 4]])
-show(slide(np.pad(x, 1), strided, (3, 3), stride=2, title="stride 2, padding 1"))
+border = np.pad(np.zeros((5, 5), bool), 1, constant_values=True)
+show(slide(np.pad(x, 1), k, strided, inserted=border, stride=2), dpi=160)
 
-cases = {
-    "no padding": {"padding": 0},
-    "half (SAME)": {"padding": "HALF"},
-    "full": {"padding": "FULL"},
-    "stride 2": {"strides": 2, "padding": 0},
-    "stride 2, padding 1": {"strides": 2, "padding": 1},
-    "dilation 2": {"dilation": 2, "padding": 0},
-}
-for name, options in cases.items():
-    size = conv_output_size(5, 3, **options)
-    assert plane(conv, x, kernel, **options).shape == (size, size)
-    print(f"{name:20} 5 -> {size}")
+# %% [markdown]
+# A **dilation** $d$ spreads the window over a larger part of the image, without more weights:
+
+# %%
+dilated = plane(conv, x, kernel, dilation=2, padding=1)
+show(slide(np.pad(x, 1), k, dilated, inserted=border, dilation=2, places=3), dpi=160)
+
+# %% [markdown]
+# For an input of size $i$, a window $k$ and padding $p$ on either side the output has
+#
+# $$o = \left\lfloor \frac{i + 2p - k - (k-1)(d-1)}{s} \right\rfloor + 1$$
+#
+# (relation 15 of the paper).
 
 # %% [markdown]
 # **Pooling** slides a window without weights: the maximum or the mean of what it sees (relation 7).
@@ -173,7 +184,7 @@ with style.context():
     pooled = [("x", x, "{:.0f}"), ("maximum, 3x3", largest, "{:.0f}"), ("mean, 3x3", mean, "{:.1f}")]
     for axes, (title, values, form) in zip(figure.subplots(1, 3), pooled, strict=True):
         canvas(axes, 5, 5, title)
-        grid(axes, values, form=form)
+        grid(axes, values, corner=[(5 - len(values)) / 2] * 2, form=form)
 show(figure)
 
 # %% [markdown]
@@ -197,9 +208,6 @@ with jax.enable_x64(True):
     up = conv_transpose(other, weights, strides=2, padding=1, output_size=6)
     print(f"<k*x, y> = {jnp.vdot(down, other):.12f}, <x, k*^T y> = {jnp.vdot(wide, up):.12f}")
     columns = jax.jacobian(lambda image: conv(image, weights, strides=2, padding=1))(wide).reshape(9, 36)
-sizes = [conv_transpose_output_size(3, 3, strides=2, padding=1, output_size=size) for size in (5, 6)]
-print(f"inputs whose stride-2 output has size 3: {sizes}")
-
 with style.context():
     figure = style.figure(2.4)
     axes = figure.subplots()
@@ -209,6 +217,51 @@ with style.context():
     )
     figure.colorbar(shown, label="weight")
 show(figure)
+
+# %% [markdown]
+# The transpose is itself a sliding window: over its input, spread by $s - 1$ zeros between the elements and padded by
+# $k - 1 - p$, slides the mirrored window. The 3 x 3 output from above goes back to 5 x 5 (not to the same numbers: a
+# transpose is no inverse):
+
+# %%
+back = plane(conv_transpose, strided, kernel, strides=2, padding=1)
+spread = np.zeros((7, 7), np.float32)
+spread[1:6:2, 1:6:2] = strided
+inserted = np.ones((7, 7), bool)
+inserted[1:6:2, 1:6:2] = False
+mirrored = k[::-1, ::-1]
+assert np.array_equal(back, plane(conv, spread, jnp.asarray(mirrored)[:, :, None, None], padding="VALID"))
+show(slide(spread, mirrored, np.asarray(back), inserted=inserted, places=3), dpi=160)
+
+# %% [markdown]
+# All relations of the paper, each on an example, by formula and by the library:
+
+# %%
+i, c, s = 5, 3, 2  # input, window, stride
+relations = [
+    ("no padding: i - k + 1", i - c + 1, conv_output_size(i, c, padding=0)),
+    ("padding: i - k + 2p + 1", i - 4 + 2 * 2 + 1, conv_output_size(i, 4, padding=2)),
+    ("half: i", i, conv_output_size(i, c, padding="HALF")),
+    ("full: i + k - 1", i + c - 1, conv_output_size(i, c, padding="FULL")),
+    ("stride: (i - k) // s + 1", (i - c) // s + 1, conv_output_size(i, c, strides=s, padding=0)),
+    ("stride, padding: (i + 2p - k) // s + 1", (6 + 2 - c) // s + 1, conv_output_size(6, c, strides=s, padding=1)),
+    ("pooling: (i - k) // s + 1", (i - 2) // 2 + 1, len(plane(partial(max_pool, window=2), x))),
+    ("transpose of 1: i' + k - 1", i + c - 1, conv_transpose_output_size(i, c, padding=0)),
+    ("transpose of 2: i' + k - 1 - 2p", i + 4 - 1 - 4, conv_transpose_output_size(i, 4, padding=2)),
+    ("transpose of 3: i'", i, conv_transpose_output_size(i, c, padding="HALF")),
+    ("transpose of 4: i' - (k - 1)", i - (c - 1), conv_transpose_output_size(i, c, padding="FULL")),
+    ("transpose of 5: s (i' - 1) + k", s * (i - 1) + c, conv_transpose_output_size(i, c, strides=s, padding=0)),
+    ("transpose of 6: s (i' - 1) + k - 2p", s * 4 + c - 2, conv_transpose_output_size(i, c, strides=s, padding=1)),
+    (
+        "any: s (i' - 1) + a + k - 2p, here a = 1",
+        s * (i - 1) + 1 + c - 2,
+        conv_transpose_output_size(i, c, strides=s, padding=1, output_size=10),
+    ),
+    ("dilation: (i + 2p - k - (k - 1)(d - 1)) // s + 1", 7 - c - 2 + 1, conv_output_size(7, c, dilation=2, padding=0)),
+]
+for number, (name, by_formula, by_library) in enumerate(relations, start=1):
+    print(f"{number:2} {name:50} {by_formula:2} {by_library:2}")
+    assert by_formula == by_library
 
 # %% [markdown]
 # ## Filters on a jet
@@ -334,18 +387,15 @@ with style.context():
     axes = figure.subplots()
     kinds = list(dict.fromkeys(kind for _, kind in medians))
     for i, name in enumerate(("lax", "jaxsci")):
-        axes.barh(
-            np.arange(len(kinds)) + 0.4 * i,
-            [medians[name, kind] for kind in kinds],
-            0.38,
-            color=style.colour(i),
-            label=name,
-        )
+        widths = [medians[name, kind] for kind in kinds]
+        bars = axes.barh(np.arange(len(kinds)) + 0.4 * i, widths, 0.38, color=style.colour(i), label=name)
+        axes.bar_label(bars, fmt=" {:.1f}", fontsize=7.5)
     axes.set_yticks(np.arange(len(kinds)) + 0.2, kinds)
     axes.invert_yaxis()
     axes.set(xscale="log", xlabel=f"time (ms), median of {ROUNDS}")
-    axes.legend()
-    axes.grid(True, axis="x", which="both")
+    axes.margins(x=0.1)
+    axes.legend(loc="upper right")
+    axes.grid(True, axis="x")
 show(figure)
 for name in ("lax", "jaxsci"):
     ratio = medians[name, "step in a scan"] / medians[name, "step"]

@@ -26,7 +26,8 @@ MAY_IMPORT = {
     "data": BASE,
     "plots": BASE,
     "tasks": BASE | {"core", "ops", "models", "losses", "metrics", "training", "gradients", "fit", "data", "plots"},
-    "cli": BASE | {"tasks", "data"},
+    "cli": BASE | {"cli_arguments", "tasks", "data"},
+    "cli_arguments": set(),
 }
 
 

@@ -340,3 +340,13 @@ def test_strict_dtypes_under_x64(x64):
     loss = losses.regularised(TRAINING, losses.elastic_net, jnp.asarray(0.1, jnp.float32))
     assert jax.jit(loss)(params, batch)[0].dtype == jnp.float64
     assert losses.l1(PARAMS).dtype == jnp.float32
+
+
+def test_the_quantile_loss_is_smallest_at_the_quantiles():
+    rng = np.random.default_rng(0)
+    sample = jnp.asarray(np.sort(rng.gamma(2, 3, 999)), jnp.float32)
+    levels = jnp.asarray([0.1, 0.5, 0.9], jnp.float32)
+    slope = jax.jit(jax.grad(lambda q: jnp.mean(jax.vmap(lambda y: losses.quantile(q, y, levels=levels))(sample))))
+    below, above = (slope(jnp.quantile(sample, jnp.clip(levels + shift, 0, 1))) for shift in (-0.01, 0.01))
+    assert bool(jnp.all(below < 0))
+    assert bool(jnp.all(above > 0))

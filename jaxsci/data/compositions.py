@@ -53,6 +53,16 @@ def fractions(compositions: Compositions) -> np.ndarray:
     return (amounts / amounts.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
+def dense(compositions: Compositions, elements: int) -> np.ndarray:
+    """The amounts as written, float32 [composition, element]: column i is the element of atomic number i + 1.
+
+    Every composition has its elements among the first so many.
+    """
+    table = np.zeros((len(compositions.elements), elements + 1), np.float32)
+    np.put_along_axis(table, compositions.elements, compositions.amounts, axis=1)  # padding goes to column 0
+    return table[:, 1:]
+
+
 def contains(compositions: Compositions, *symbols: str) -> np.ndarray:
     """Whether a composition has any of these elements, bool [composition]."""
     found = np.isin(compositions.elements, [ATOMIC_NUMBER[symbol] for symbol in symbols])

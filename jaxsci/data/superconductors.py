@@ -43,17 +43,28 @@ class Materials(NamedTuple):
     cleaning: dict[str, int]
 
 
-def read_measured(name: Literal["stanev", "nims"], path: str | Path, *, merge: bool = False) -> Materials:
+def read_measured(name: Literal["stanev", "nims", "own"], path: str | Path, *, merge: bool = False) -> Materials:
     """Measured superconductors, cleaned by the rules of `clean`.
 
     Args:
-        name: "stanev": the table of Stanev et al.: name, Tc in K. "nims": the export of SuperCon, tab-separated, two lines of codes and
-            titles before the header; a fifth of its formulas, all cuprates, have an amount that was not measured ("O7-Z") and are left
-            out.
+        name: "stanev": the table of Stanev et al.: name, Tc in K. "own": any table with such columns. "nims": the export of SuperCon,
+            tab-separated, two lines of codes and titles before the header; a fifth of its formulas, all cuprates, have an amount that
+            was not measured ("O7-Z") and are left out.
         path: the file.
         merge: whether rows of one composition become one material.
     """
     return clean(_read(path, **_LAYOUTS[name]), merge=merge)
+
+
+def read_unreported(path: str | Path) -> Materials:
+    """The compositions of the table of Stanev et al. for which SuperCon has no Tc at all, each once; Tc is NaN.
+
+    They were studied among superconductors, and most of them are none: negatives that look like superconductors, though not proven.
+    """
+    rows = _read(path, **_LAYOUTS["stanev"])
+    missing = _first_of_each(select(rows, rows.tc == 0))
+    missing = without(missing, select(rows, rows.tc > 0).compositions, "Tc reported elsewhere")
+    return missing._replace(tc=np.full(len(missing.tc), np.nan, np.float32))
 
 
 def read_tested(path: str | Path) -> Materials:
@@ -155,6 +166,7 @@ def parts(
 
 _LAYOUTS: dict[str, dict[str, Any]] = {
     "stanev": {"with_tc": True},
+    "own": {"with_tc": True},
     "nims": {"with_tc": True, "columns": ("element", "tc"), "header_row": 3},
 }
 _REASONS: dict[Fault, str] = {

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxsci.core import Array, Key, Model, Params
 from jaxsci.models import layers
 
-Pooling: TypeAlias = Literal["sum", "mean", "variance", "attention"]
+Pooling: TypeAlias = Literal["sum", "mean", "variance", "attention", "waves"]
 
 _SCORE_BOUND = 10.0  # an element may count e^20 times as much as another
 
@@ -32,6 +32,7 @@ class Config:
     rho: tuple[int, ...] | None = (128, 128)  # None: the pooled latent itself is the output
     pooling: tuple[Pooling, ...] = ("mean", "variance", "attention")
     heads: int = 8  # of the attention; each pools its share of the latent
+    frequencies: int = 6  # of the waves, each twice the one before
     embedding: int = 0  # learned features of each element beside those of the table
     activation: layers.Activation = "silu"
     initializer: layers.Initializer = "he_normal"
@@ -41,8 +42,14 @@ class Config:
         """Refuse heads that cannot share the latent."""
         if "attention" in self.pooling and self.phi[-1] % self.heads:
             raise ValueError(f"heads: expected a divisor of the latent dimension {self.phi[-1]}, got {self.heads}")
-        if self.rho is None and self.outputs != len(self.pooling) * self.phi[-1]:
+        if self.rho is None and self.outputs != self.pooled:
             raise ValueError("outputs: without rho there are as many as pooled numbers")
+
+    @property
+    def pooled(self) -> int:
+        """Numbers that `embed` gives."""
+        waves = 2 * self.frequencies if "waves" in self.pooling else 1
+        return (len(self.pooling) - 1 + waves) * self.phi[-1]
 
 
 def init(key: Key, config: Config) -> Params:
@@ -52,8 +59,7 @@ def init(key: Key, config: Config) -> Params:
     inputs = config.features + config.embedding
     params = {"phi": layers.init_stack(phi_key, (inputs, *config.phi), config.initializer)}
     if config.rho is not None:
-        pooled = len(config.pooling) * latent
-        params["rho"] = layers.init_stack(rho_key, (pooled, *config.rho, config.outputs), config.initializer)
+        params["rho"] = layers.init_stack(rho_key, (config.pooled, *config.rho, config.outputs), config.initializer)
     if "attention" in config.pooling:
         params["attention"] = layers.init_affine(score_key, latent, config.heads, "lecun_normal")
     if config.embedding:
@@ -80,10 +86,12 @@ def apply(params: Params, amounts: Array, config: Config, table: Array) -> Array
 
 
 def embed(params: Params, amounts: Array, config: Config, table: Array) -> Array:
-    """The pooled latents of one composition, one beside another: [number of poolings * phi[-1]].
+    """The pooled latents of one composition, one beside another: [config.pooled].
 
     With z_i = phi(element_i), amounts n_i and fractions f_i = n_i / sum n: "sum" is sum_i n_i z_i, "mean" m = sum_i f_i z_i, "variance"
-    sum_i f_i z_i^2 - m^2, and "attention" in each head sum_i f_i e^(s_i) z_i / sum_i f_i e^(s_i) with a learned score s_i. All but
+    sum_i f_i z_i^2 - m^2, "attention" in each head sum_i f_i e^(s_i) z_i / sum_i f_i e^(s_i) with a learned score s_i, and "waves"
+    sum_i sin(2^k pi f_i) z_i and sum_i (1 - cos(2^k pi f_i)) z_i for k = 0, ..., frequencies - 1. The waves resolve what doping by a few
+    hundredths changes, which a network learns slowly from the fractions themselves (Tancik et al. 2020, arXiv:2006.10739). All but
     "sum" are the same for Mg2B4 and MgB2. The composition without elements is pooled to zeros.
     """
     chex.assert_shape(amounts, (config.elements,))
@@ -102,6 +110,8 @@ def embed(params: Params, amounts: Array, config: Config, table: Array) -> Array
                 pooled.append(fractions @ jnp.square(latent) - jnp.square(mean))
             case "attention":
                 pooled.append(_attend(params["attention"], fractions, latent, config))
+            case "waves":
+                pooled.append((_waves(fractions, config.frequencies) @ latent).ravel())
     return jnp.concatenate(pooled)
 
 
@@ -127,3 +137,9 @@ def _attend(params: Params, fractions: Array, latent: Array, config: Config) -> 
     top = fractions @ (weights[..., None] * shares).reshape(config.elements, -1)
     bottom = jnp.repeat(fractions @ weights, shares.shape[-1])
     return top / jnp.where(bottom == 0, jnp.ones_like(bottom), bottom)
+
+
+def _waves(fractions: Array, frequencies: int) -> Array:
+    """Functions of the fraction that are 0 where an element is absent, [2 * frequencies, element]."""
+    angles = jnp.pi * 2.0 ** jnp.arange(frequencies, dtype=fractions.dtype)[:, None] * fractions[None, :]
+    return jnp.concatenate([jnp.sin(angles), 1 - jnp.cos(angles)])

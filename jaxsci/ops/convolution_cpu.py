@@ -38,8 +38,8 @@ def output(x: Array, kernel: Array, *, geometry: Geometry, precision: Any) -> Ar
 def input(kernel: Array, y: Array, *, geometry: Geometry, precision: Any) -> Array:
     """x[g, b, n, i] from k[g, w, i, o] and y[g, b, t, o]: y, spread by the strides, convolved with the mirrored kernel."""
     mirrored = lax.optimization_barrier(_mirror(kernel, first=1))
-    transposed = _transposed(geometry, kernel.shape[1:-2])
-    return _convolve(*_widen(y, mirrored), transposed, geometry.strides, precision).astype(y.dtype)
+    back = transposed(geometry, kernel.shape[1:-2])
+    return _convolve(*_widen(y, mirrored), back, geometry.strides, precision).astype(y.dtype)
 
 
 def kernel(x: Array, y: Array, *, geometry: Geometry, precision: Any) -> Array:
@@ -70,7 +70,7 @@ def _convolve(x: Array, kernel: Array, geometry: Geometry, spread: tuple[int, ..
         return _each_group(partial(winograd.convolve, geometry=geometry), x, kernel)
     if channels[1] <= 2 and not few and stride == 1:
         method = outputs.product_then_sum
-    elif x.dtype == jnp.float64 or len(window) == 3 or (stride > 1 and channels[1] >= WIDE_OUTPUT):
+    elif x.dtype == jnp.float64 or len(window) == 3 or (len(window) == 2 and stride > 1 and channels[1] >= WIDE_OUTPUT):
         method = outputs.product_of_rows
     else:
         method = outputs.convolution_in_parts
@@ -82,7 +82,7 @@ def _kernel(x: Array, y: Array, geometry: Geometry) -> Array:
     window, stride = geometry.window(x.shape[1:-1], y.shape[1:-1]), max(geometry.strides)
     if y.shape[-1] <= FEW_CHANNELS < x.shape[-1] and stride == 1:
         # The roles exchanged, so that the array with few channels is the one that is unrolled.
-        return _mirror(_kernel(y, x, _transposed(geometry, window)), first=0)
+        return _mirror(_kernel(y, x, transposed(geometry, window)), first=0)
     if x.dtype == jnp.float32 and x.shape[0] >= FEW_IMAGES and stride == 1 and len(window) < 3:
         return kernels.by_convolution(x, y, geometry)
     return kernels.by_columns(x, y, geometry)
@@ -122,7 +122,7 @@ def _mirror(kernel: Array, first: int) -> Array:
     return jnp.flip(kernel, range(first, kernel.ndim - 2)).swapaxes(-1, -2)
 
 
-def _transposed(geometry: Geometry, window: tuple[int, ...]) -> Geometry:
+def transposed(geometry: Geometry, window: tuple[int, ...]) -> Geometry:
     """The geometry by which the output, spread by the strides, meets the mirrored kernel."""
     padding = tuple(
         (d * (k - 1) - before, d * (k - 1) - after)

@@ -1,6 +1,8 @@
 """The CPU's ways to the kernel k[w, i, o]: sums over images and pixels."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
@@ -59,17 +61,30 @@ def by_columns(x: Array, y: Array, geometry: Geometry) -> Array:
 
 
 def depthwise(x: Array, y: Array, geometry: Geometry) -> Array:
-    """One channel a group: elementwise arithmetic with the groups last, in the place of channels."""
+    """One channel a group: elementwise arithmetic with the groups last, row by row into sums that stay in the cache.
+
+    XLA adds up the leading axes of an array in a slow order, so the loop over them is written out.
+    """
     window = geometry.window(x.shape[2:-1], y.shape[2:-1])
     x, y = (jnp.moveaxis(a[..., 0], 0, -1) for a in (x, y))  # [b, n, g]
+    x = lax.optimization_barrier(blocks.pad(x, 1, geometry, (1,) * len(window)))
+    *rows, length, groups = y.shape
+    split = len(rows) - 1  # spatial axes outside of a row
 
-    def block(x: Array, y: Array) -> Array:
-        x = lax.optimization_barrier(blocks.pad(x, 1, geometry, (1,) * len(window)))
-        # A product with ones: XLA adds up the leading axes of an array in a slow order.
-        ones = jnp.ones((1, math.prod(y.shape[:-1])), x.dtype)
-        parts = (blocks.seen(x, 1, offset, y.shape[1:-1], geometry) * y for offset in blocks.offsets(window))
-        return jnp.stack([(ones @ part.reshape(ones.size, -1))[0] for part in parts])  # [window, g]
+    def row(a: Array, place: Sequence[Any]) -> Array:
+        return lax.dynamic_slice(a, (*place, 0, 0), (1,) * len(rows) + a.shape[-2:]).reshape(a.shape[-2:])
 
-    images = blocks.images(math.prod(x.shape[1:]) * x.itemsize, blocks.BLOCK_BYTES)
-    sums = blocks.sum_over(block, x, y, images=images)
-    return sums.T.reshape(x.shape[-1], *window, 1, 1)
+    def add(index: Array, sums: list[Array]) -> list[Array]:
+        image, *place = jnp.unravel_index(index, rows)
+        at_y = row(y, (image, *place))
+        parts = []
+        for offset in blocks.offsets(window[:split]):
+            steps = zip(place, offset, geometry.strides, geometry.dilation, strict=False)
+            at_x = row(x, (image, *(s * t + d * w for t, w, s, d in steps)))
+            seen = (blocks.seen(at_x, 0, (w,), (length,), geometry, split) for w in range(window[-1]))
+            parts += [part * at_y for part in seen]
+        return [total + part for total, part in zip(sums, parts, strict=True)]
+
+    zeros = [jnp.zeros((length, groups), x.dtype)] * math.prod(window)
+    sums = lax.fori_loop(0, math.prod(rows), add, zeros)
+    return jnp.stack(sums).sum(1).T.reshape(groups, *window, 1, 1)

@@ -9,7 +9,7 @@ from jaxsci.plots.estimate import rounded
 from jaxsci.tasks import runs
 from jaxsci.tasks.figures import estimate
 
-LOWER_IS_BETTER = ("log_loss", "calibration_error", "reconstruction_error")
+LOWER_IS_BETTER = ("log_loss", "calibration_error", "reconstruction_error", "rmse", "mae", "interval_width")
 
 
 def rows(folders: Sequence[Path]) -> tuple[list[str], list[tuple[str, dict[str, Any]]]]:

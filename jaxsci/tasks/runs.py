@@ -13,17 +13,19 @@ import json
 import platform
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 import jaxsci
 from jaxsci.core import Batch, Key
 from jaxsci.errors import InputError
 from jaxsci.files import write_json, write_text
-from jaxsci.training import Fit, Progress, Recipe, Settings, checkpoint, early_stopping, fit
+from jaxsci.training import Fit, Progress, Recipe, Settings, checkpoint, early_stopping, fit, fit_ensemble
 
 Report = Callable[[str, float, str], None]  # (stage, fraction of it done, a few words on its state)
 
@@ -116,7 +118,10 @@ def train(
     resume: bool,
     report: Report,
 ) -> Fit:
-    """Train in a run folder: checkpoints and metrics.jsonl after every epoch. `parts` are (training, validation)."""
+    """Train in a run folder: checkpoints and metrics.jsonl after every epoch. `parts` are (training, validation).
+
+    With keys [member] it is an ensemble.
+    """
 
     def on_progress(progress: Progress) -> None:
         stage = f"epoch {progress.epoch} of {settings.epochs}"
@@ -125,7 +130,7 @@ def train(
             return
         history.append(progress.record)
         write_metrics(folder, history)
-        loss = progress.record["validation_loss"]
+        loss = np.median(np.array(progress.record["validation_loss"], np.float64))  # over the members
         report("training", progress.epoch / settings.epochs, f"{stage}, validation loss {loss:.4f}")
 
     checkpoints = folder / "checkpoints"
@@ -134,9 +139,12 @@ def train(
         resume = False  # killed before its first epoch was complete: the same run from its beginning
     if resume:
         history = checkpoint.restore(checkpoints, abstract_state(recipe, key))[1]
-    result = fit(recipe, *parts, key=key, settings=settings, checkpoints=checkpoints, resume=resume, report=on_progress)
+    in_turn = jax.default_backend() == "cpu"
+    ensemble = partial(fit_ensemble, lambda hyper: recipe, {}, keys=key, in_turn=in_turn)
+    run = ensemble if key.ndim else partial(fit, recipe, key=key)
+    result = run(*parts, settings=settings, checkpoints=checkpoints, resume=resume, report=on_progress)
     write_metrics(folder, result.history)
-    report("training", 1.0, f"best epoch {int(result.best_epoch)} of {len(result.history)}")
+    report("training", 1.0, f"best epoch {int(np.median(result.best_epoch))} of {len(result.history)}")
     return result
 
 
@@ -147,7 +155,8 @@ def write_metrics(folder: Path, history: list[dict[str, Any]]) -> None:
 
 def abstract_state(recipe: Recipe, key: Key) -> early_stopping.FitState:
     """Shapes and dtypes of the state that a run's checkpoints hold; nothing is computed."""
-    return jax.eval_shape(lambda k: early_stopping.start(recipe, k), key)
+    start = partial(early_stopping.start, recipe)
+    return jax.eval_shape(jax.vmap(start) if key.ndim else start, key)
 
 
 def trained(folder: Path, recipe: Recipe, key: Key) -> tuple[Any, list[dict[str, Any]]]:

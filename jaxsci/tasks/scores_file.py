@@ -54,14 +54,15 @@ def _write_hdf5(path: Path, chunks: Iterator[Columns]) -> None:
     first = _first(chunks)
     with h5py.File(path, "w") as file:
         for name, column in first.items():
+            dtype = h5py.string_dtype() if column.dtype.kind == "U" else column.dtype
             file.create_dataset(
-                name, shape=(0, *column.shape[1:]), maxshape=(None, *column.shape[1:]), dtype=column.dtype, chunks=True
+                name, shape=(0, *column.shape[1:]), maxshape=(None, *column.shape[1:]), dtype=dtype, chunks=True
             )
         for chunk in _chain(first, chunks):
             for name, column in chunk.items():
                 dataset = file[name]
                 dataset.resize(len(dataset) + len(column), axis=0)
-                dataset[-len(column) :] = column
+                dataset[-len(column) :] = column.astype(object) if column.dtype.kind == "U" else column
 
 
 def _write_npz(path: Path, chunks: Iterator[Columns]) -> None:

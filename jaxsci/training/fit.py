@@ -102,6 +102,7 @@ def fit_ensemble(
     *,
     keys: Key,
     settings: Settings,
+    in_turn: bool = False,
     checkpoints: Path | None = None,
     resume: bool = False,
     report: Callable[[Progress], None] | None = None,
@@ -116,6 +117,8 @@ def fit_ensemble(
         keys: [member] random keys. Where they lie decides where the members train: split over the devices of a mesh (by
             `jax.device_put(keys, NamedSharding(mesh, PartitionSpec("member")))`), each device trains its share on a copy of the data.
         settings: as for `fit`.
+        in_turn: whether a device takes its members one after another in the one program, in place of all at once: faster on a processor,
+            whose caches hold the state of one, and a member that has stopped then costs nothing.
         checkpoints: as for `fit`.
         resume: as for `fit`.
         report: as for `fit`.
@@ -128,11 +131,13 @@ def fit_ensemble(
     wrong = {name: jnp.shape(value) for name, value in hyper.items() if jnp.shape(value)[:1] != keys.shape}
     if wrong:
         raise ValueError(f"one value a member is expected, {keys.shape[0]} for that many keys, got the shapes {wrong}")
-    programs = _compile(recipe, settings, keys.sharding)
+    programs = _compile(recipe, settings, keys.sharding, in_turn)
     return _run(programs, hyper, train, validation, keys, settings, checkpoints, resume, report)
 
 
-def _compile(recipe: Callable[[Hyper], Recipe], settings: Settings, members: Sharding | None) -> _Programs:
+def _compile(
+    recipe: Callable[[Hyper], Recipe], settings: Settings, members: Sharding | None, in_turn: bool = False
+) -> _Programs:
     """The programs of one training, or of an ensemble whose members lie as `members` says."""
 
     def order(state: FitState, examples: int) -> Order:
@@ -148,7 +153,9 @@ def _compile(recipe: Callable[[Hyper], Recipe], settings: Settings, members: Sha
         return close_epoch(state, metrics["loss"], running), metrics
 
     def mapped(function: Callable[..., Any], *axes: int | None) -> Callable[..., Any]:
-        return function if members is None else jax.vmap(function, in_axes=axes)
+        if members is None:
+            return function
+        return _in_turn(function, axes, members) if in_turn else jax.vmap(function, in_axes=axes)
 
     # All results have a leading member axis, and stay where their member is.
     compiled = partial(jax.jit, out_shardings=members) if isinstance(members, NamedSharding) else jax.jit
@@ -159,6 +166,24 @@ def _compile(recipe: Callable[[Hyper], Recipe], settings: Settings, members: Sha
         close=compiled(mapped(close, 0, 0, 0, None), donate_argnums=0),
         running=compiled(mapped(lambda state: is_running(state, settings.patience), 0)),
     )
+
+
+def _in_turn(function: Callable[..., Any], axes: tuple[int | None, ...], members: Sharding) -> Callable[..., Any]:
+    """What `jax.vmap` gives, as a loop over the members of each device."""
+
+    def loop(*arguments: Any) -> Any:
+        each = [argument for argument, axis in zip(arguments, axes, strict=True) if axis == 0]
+
+        def once(each: list[Any]) -> Any:
+            rest = iter(each)
+            return function(*(next(rest) if axis == 0 else a for a, axis in zip(arguments, axes, strict=True)))
+
+        return jax.lax.map(once, each)
+
+    if not isinstance(members, NamedSharding):
+        return loop
+    specs = tuple(members.spec if axis == 0 else PartitionSpec() for axis in axes)
+    return jax.shard_map(loop, mesh=members.mesh, in_specs=specs, out_specs=members.spec, check_vma=False)
 
 
 def _run(

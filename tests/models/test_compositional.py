@@ -12,11 +12,11 @@ from jaxsci.models import compositional, deep_sets
 
 ELEMENTS = 9
 TABLE = jnp.asarray(np.random.default_rng(5).normal(size=(ELEMENTS, 4)), jnp.float32)
-ALL = ("sum", "mean", "variance", "attention")
+ALL = ("sum", "mean", "variance", "attention", "waves")
 
 
 def network(*pooling, **sizes):
-    options = {"phi": (8, 6), "rho": (5,), "heads": 3, "embedding": 2} | sizes
+    options = {"phi": (8, 6), "rho": (5,), "heads": 3, "embedding": 2, "frequencies": 2} | sizes
     config = compositional.Config(4, ELEMENTS, pooling=pooling, **options)
     model = compositional.model(config, TABLE)
     return config, model, model.init(jax.random.key(0))
@@ -24,7 +24,7 @@ def network(*pooling, **sizes):
 
 @pytest.fixture(scope="module")
 def scale_free():
-    config, model, params = network("mean", "variance", "attention")
+    config, model, params = network("mean", "variance", "attention", "waves")
     return config, jax.jit(model.apply), params
 
 
@@ -84,7 +84,8 @@ def test_pooling_matches_its_formula():
     scores = z @ np.asarray(params["attention"]["kernel"], np.float64) + np.asarray(params["attention"]["bias"])
     weights = f[:, None] * np.exp(10 * np.tanh(scores / 10))
     weights = np.repeat(weights / weights.sum(0), 2, axis=1)
-    expected = [n @ z, f @ z, f @ (z - f @ z) ** 2, (weights * z).sum(0)]
+    waves = [function(2**k * np.pi * f) @ z for function in (np.sin, lambda a: 1 - np.cos(a)) for k in (0, 1)]
+    expected = [n @ z, f @ z, f @ (z - f @ z) ** 2, (weights * z).sum(0), *waves]
     # The variance is a difference of float32 numbers of order 1.
     np.testing.assert_allclose(
         compositional.embed(params, x, config, TABLE), np.concatenate(expected), rtol=1e-4, atol=1e-5
@@ -112,7 +113,7 @@ def test_one_linear_dimension_is_the_sum_of_the_influences():
 
 def test_the_empty_composition_is_finite():
     config, model, params = network(*ALL)
-    np.testing.assert_array_equal(compositional.embed(params, jnp.zeros(ELEMENTS), config, TABLE), np.zeros(24))
+    np.testing.assert_array_equal(compositional.embed(params, jnp.zeros(ELEMENTS), config, TABLE), np.zeros(48))
     gradient = jax.grad(lambda p: model.apply(p, jnp.zeros(ELEMENTS))[0])(params)
     assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(gradient))
 

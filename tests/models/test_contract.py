@@ -29,15 +29,16 @@ MODELS = {
             outputs=2,
             phi=(6, 4),
             rho=(5,),
-            pooling=("sum", "mean", "variance", "attention"),
+            pooling=("sum", "mean", "variance", "attention", "waves"),
             heads=2,
+            frequencies=2,
             embedding=3,
         ),
     ),
     "autoencoder": (autoencoder, autoencoder.Config((3, 4), latent=2, hidden=(6,))),
     "convolutional_autoencoder": (
         convolutional_autoencoder,
-        convolutional_autoencoder.Config(IMAGE, latent=3, blocks=(Block(4, pool=2), Block(3, pool=2)), hidden=(5,)),
+        convolutional_autoencoder.Config(IMAGE, latent=3, blocks=(Block(4, pool=2),), hidden=(5,)),
     ),
 }
 SHAPES = {

@@ -21,6 +21,8 @@ def test_there_are_notebooks():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_text_runs_on_a_small_configuration(name, tmp_path):
+    if "JAXSCI_DATA" in (FOLDER / f"{name}.py").read_text() and "JAXSCI_DATA" not in os.environ:
+        pytest.skip("JAXSCI_DATA: no folder of published data sets")
     # A notebook is a script with comments; without a kernel it starts faster. A warning fails here as in every test.
     script = "import runpy, sys, matplotlib; matplotlib.use('agg'); runpy.run_path(sys.argv[1], run_name='__main__')"
     command = [sys.executable, "-W", "error", "-c", script, str(FOLDER / f"{name}.py")]

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from jax import lax
 
@@ -54,26 +54,31 @@ def shape_columns(shape):
 
 
 @st.composite
-def cases(draw, ranks=(1, 2, 3)):
+def cases(draw):
     """Options of `conv` and shapes that fit them; channels on both sides of every limit of the CPU kernels."""
-    rank = draw(st.sampled_from(ranks))
+    rank = draw(st.sampled_from([1, 2, 3]))
 
     def each(low, high):
         return tuple(draw(st.integers(low, high)) for _ in range(rank))
 
-    window, strides, dilation = each(1, 3), each(1, 3), each(1, 2)
+    window, strides, dilation = each(1, 5 if rank < 3 else 3), each(1, 3), each(1, 2)
     size = tuple(max(i, d * (k - 1) + 1) for i, k, d in zip(each(2, 7), window, dilation, strict=True))
     pairs = tuple(zip(each(0, 2), each(0, 2), strict=True))
     padding = draw(st.sampled_from(["SAME", "VALID", "FULL", "HALF", 1, pairs]))
     options = {"strides": strides, "padding": padding, "dilation": dilation}
     groups, batch = draw(st.sampled_from([1, 1, 3])), draw(st.sampled_from([1, 2, 8, 17]))
-    inputs, outputs = draw(st.sampled_from([1, 3, 5, 17])), draw(st.sampled_from([1, 2, 3, 9]))
+    inputs, outputs = draw(st.sampled_from([1, 3, 5, 17, 32])), draw(st.sampled_from([1, 2, 3, 9, 32]))
     return options, groups, (batch, *size, inputs), (*window, inputs, outputs)
 
 
 def draws(*shapes, dtype=jnp.float64, seed=0):
     rng = np.random.default_rng(seed)
     return tuple(jnp.asarray(rng.normal(size=shape), dtype) for shape in shapes)
+
+
+def input_aborts_xla(shape, window, output):
+    back = convolution_cpu.transposed(shape, window)
+    return convolution_cpu_output.aborts_compiler(output, window, back, shape.strides)
 
 
 @CASE
@@ -90,23 +95,35 @@ def test_the_three_contractions_equal_loops_and_xla(case, dtype):
         arrays = dict(zip(shapes, draws(*shapes.values(), dtype=dtype), strict=True))
         pairs = {role: [arrays[r] for r in shapes if r != role] for role in shapes}
 
+        # XLA aborts the process at some of the shapes.
+        peers = {role: [convolution_cpu, convolution_lax] for role in shapes}
+        if input_aborts_xla(shape, kernel_shape[:-2], output):
+            peers["input"].pop()
+
         @jax.jit
-        def both(pairs):
+        def compute(pairs):
             return {
-                role: [
-                    getattr(module, role)(*pair, geometry=shape, precision=None)
-                    for module in (convolution_cpu, convolution_lax)
-                ]
+                role: [getattr(module, role)(*pair, geometry=shape, precision=None) for module in peers[role]]
                 for role, pair in pairs.items()
             }
 
-        for role, (ours, xla) in both(pairs).items():
+        for role, results in compute(pairs).items():
             expected = loops(role, *(np.asarray(a, np.float64) for a in pairs[role]), shape, shapes[role])
-            # Sums of up to 17 * 49 products of order 1.
+            # Sums of up to some thousand products of order 1.
             tolerance = 1e-12 if dtype == "float64" else 1e-4
-            assert ours.dtype == xla.dtype == dtype
-            np.testing.assert_allclose(ours, expected, rtol=tolerance, atol=10 * tolerance)
-            np.testing.assert_allclose(xla, expected, rtol=tolerance, atol=10 * tolerance)
+            for result in results:
+                assert result.dtype == dtype
+                np.testing.assert_allclose(result, expected, rtol=tolerance, atol=10 * tolerance)
+
+
+def test_a_transpose_at_which_xla_aborts_the_process():
+    window, strides, output = (3, 2), (3, 2), (2, 3)
+    shape, _ = geometry((7, 4), window, strides, 1, (2, 1))
+    assert input_aborts_xla(shape, window, output)
+    kernel, y = draws((1, *window, 17, 9), (1, 2, *output, 9), dtype=jnp.float32)
+    ours = jax.jit(partial(convolution_cpu.input, geometry=shape, precision=None))(kernel, y)
+    expected = loops("input", np.asarray(kernel, np.float64), np.asarray(y, np.float64), shape, ours.shape)
+    np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -169,9 +186,11 @@ def derivatives(function, x, kernel, directions):
 
 
 @settings(deadline=None, max_examples=max(8, CASES // 4))
-@given(cases(ranks=(1, 2)))
+@given(cases())
 def test_second_order_equals_xla(case):
     options, groups, (batch, *size, inputs), kernel_shape = case
+    shape, output = geometry(tuple(size), kernel_shape[:-2], **options)
+    assume(not input_aborts_xla(shape, kernel_shape[:-2], output))
     options = options | {"groups": groups}
     with jax.enable_x64(True):
         shapes = (batch, *size, groups * inputs), (*kernel_shape[:-1], groups * kernel_shape[-1])
@@ -185,7 +204,7 @@ def test_second_order_equals_xla(case):
 
 @pytest.mark.usefixtures("x64")
 @settings(deadline=None, max_examples=max(8, CASES // 4))
-@given(cases(ranks=(1, 2)))
+@given(cases())
 def test_conv_transpose_is_the_adjoint(case):
     options, groups, (batch, *size, inputs), kernel_shape = case
     options = options | {"groups": groups}

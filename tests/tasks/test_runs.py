@@ -15,7 +15,7 @@ import pytest
 from jaxsci.errors import InputError
 from jaxsci.tasks import runs, top_tagging
 
-KILLS = int(os.environ.get("JAXSCI_KILLS", "3"))
+KILLS = int(os.environ.get("JAXSCI_KILLS", "2"))
 SMALL = ("--tagger", "topodnn", "--max-jets", "1500", "--epochs", "40", "--batch-size", "64")
 
 

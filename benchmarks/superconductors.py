@@ -1,0 +1,110 @@
+"""An ensemble of Deep Sets of the published size (npj Comput. Mater. 9, 71) against its members one after another.
+
+`python -m benchmarks.superconductors --help` from the root of the repository. The data are simulated compositions of the size of SuperCon:
+times depend on shapes alone.
+"""
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from benchmarks import machine
+from jaxsci.core import Batch
+from jaxsci.data.elements import ELEMENTS
+from jaxsci.files import write_json
+from jaxsci.tasks.superconductor_networks import make_recipe, network
+from jaxsci.tasks.superconductors import over_devices
+from jaxsci.training import Settings, fit, fit_ensemble
+
+FEATURES = 32  # of the published table
+MATERIALS = 7960  # of the training part of SuperCon as cleaned by Stanev et al.
+EPOCHS = 60  # of a whole training
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print, and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--members", type=int, default=60)
+    parser.add_argument(
+        "--alone", type=int, default=3, help="members that are trained one after another; the rest is computed"
+    )
+    parser.add_argument("--steps", type=int, default=16, help="steps of the epochs that are measured")
+    parser.add_argument("--epochs", type=int, default=4, help="epochs that are measured, the first with compilation")
+    parser.add_argument(
+        "--vmap", action="store_true", help="all members of a device at once, in place of one after another"
+    )
+    parser.add_argument("--model", choices=("published", "best"), default="published")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args(arguments)
+    machine.limit_cores(options.threads)
+    jax.config.update("jax_num_cpu_devices", options.threads)
+    result = measure(options)
+    for name, value in result["seconds"].items():
+        print(f"{name:60} {value:10.2f} s")
+    print(f"together / one after another: {result['ratio']:.2f}")
+    if options.out is not None:
+        write_json(options.out, {"machine": machine.describe(), **result})
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Seconds of compilation and of an epoch, of one member alone and of all together; and of whole trainings, computed from them."""
+    rng = np.random.default_rng(0)
+    net = network(options.model, "tc", rng.normal(size=(ELEMENTS, FEATURES)).astype(np.float32))
+    size = net.settings.batch_size
+    rows = size * options.steps
+    train, validation = _simulated(rng, rows), _simulated(rng, size)
+    settings = Settings(options.epochs, size)
+    recipe = make_recipe(net, "tc", rows)
+    keys = jax.random.split(jax.random.key(0), options.members)
+    scale = MATERIALS / rows
+    alone = [
+        _timed(lambda key=key: fit(recipe, train, validation, key=key, settings=settings))
+        for key in keys[: options.alone]
+    ]
+    first, epoch = (float(np.median(values)) for values in zip(*alone, strict=True))
+    spread = over_devices(keys)
+    first_all, epoch_all = _timed(
+        lambda: fit_ensemble(
+            lambda hyper: recipe, {}, train, validation, keys=spread, settings=settings, in_turn=not options.vmap
+        )
+    )
+    in_turn = options.members * (first + EPOCHS * scale * epoch)
+    together = first_all + EPOCHS * scale * epoch_all
+    return {
+        "options": {name: str(value) for name, value in vars(options).items()},
+        "seconds": {
+            "one member: compilation": first,
+            "one member: epoch": scale * epoch,
+            f"{options.members} members: compilation": first_all,
+            f"{options.members} members: epoch": scale * epoch_all,
+            f"{options.members} trainings of {EPOCHS} epochs one after another": in_turn,
+            f"{options.members} members of {EPOCHS} epochs together": together,
+        },
+        "ratio": together / in_turn,
+    }
+
+
+def _simulated(rng: np.random.Generator, rows: int) -> Batch:
+    """Compositions of one to seven elements."""
+    amounts = rng.uniform(0.1, 4, (rows, ELEMENTS)) * (rng.random((rows, ELEMENTS)) < 4 / ELEMENTS)
+    amounts[:, 7] = 1
+    return Batch(amounts.astype(np.float32), rng.uniform(0, 5, rows).astype(np.float32), np.ones(rows, np.float32))
+
+
+def _timed(train: Any) -> tuple[float, float]:
+    """Seconds of what is done once, and of an epoch, the fastest after the first."""
+    began = time.perf_counter()
+    history = train().history
+    whole = time.perf_counter() - began
+    epoch = min(record["seconds"] for record in history[1:])
+    return whole - epoch * len(history), epoch
+
+
+if __name__ == "__main__":
+    main()

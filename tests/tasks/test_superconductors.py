@@ -1,0 +1,287 @@
+"""Superconductors from the command: training, report, evaluation, prediction and bad input, on a small simulated set of tables."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxsci.cli import main
+from jaxsci.data.formula import SYMBOLS
+from jaxsci.data.superconductors import FILES
+from jaxsci.tasks import superconductor_predictor as predictors
+from jaxsci.tasks.superconductor_networks import LEVELS
+from jaxsci.tasks.superconductor_prediction import predict
+
+QUICK = ["--members", "2", "--epochs", "2", "--batch-size", "64"]
+
+
+def write_elements(path):
+    """A database in the form of mendeleev's, with numbers that mean nothing."""
+    from jaxsci.data import elements
+
+    names = [f.name for f in (*elements._STORED, *elements._STORED_EXTENDED)]
+    rng = np.random.default_rng(0)
+    with sqlite3.connect(path) as db:
+        columns = ", ".join(f"{name} REAL" for name in names if name != "atomic_number")
+        db.execute(
+            "CREATE TABLE elements (atomic_number INTEGER, symbol TEXT, block TEXT, lattice_structure TEXT, "
+            f"electronic_configuration TEXT, {columns})"
+        )
+        db.execute("CREATE TABLE ionizationenergies (atomic_number INTEGER, degree INTEGER, energy REAL)")
+        db.execute("CREATE TABLE oxidationstates (atomic_number INTEGER, oxidation_state INTEGER)")
+        for i, symbol in enumerate(SYMBOLS[:96]):
+            row = (i + 1, symbol, "p", "FCC", "1s2 2s2 2p3", *rng.normal(size=len(names) - 1).tolist())
+            db.execute(f"INSERT INTO elements VALUES ({', '.join('?' * len(row))})", row)
+            db.executemany("INSERT INTO ionizationenergies VALUES (?, ?, ?)", [(i + 1, k, 5.0 * k) for k in (1, 2, 3)])
+            db.executemany("INSERT INTO oxidationstates VALUES (?, ?)", [(i + 1, -1), (i + 1, i % 4)])
+
+
+def write_tables(folder):
+    """Superconductors of copper and oxygen and of niobium; what is presumed to be none has chlorine."""
+    place = folder / "superconductors"
+    place.mkdir(parents=True)
+    rng = np.random.default_rng(1)
+
+    def some(stem, others, number):
+        x = rng.uniform(0.1, 1.9, number).round(3)
+        return [f"{stem}{value}{other}" for value, other in zip(x, rng.choice(others, number), strict=True)]
+
+    hot = [(text, 60 + 20 * rng.normal()) for text in some("Cu3Ba2O", ["Y", "La", "Bi"], 80)]
+    cold = [(text, 9 + rng.normal()) for text in some("Nb", ["Sn", "Ge", "Ti"], 80)]
+    rows = [*hot, *cold, *[(text, 0.0) for text in some("Fe", ["Co", "Ni"], 20)]]
+    (place / FILES["stanev"]).write_text("name,Tc\n" + "".join(f"{text},{abs(tc):.2f}\n" for text, tc in rows))
+    more = "".join(
+        f"{i}\t\t{text}\t\tK\t{tc}\t\n" for i, (text, tc) in enumerate([*rows[:9], ("Ti2Nb", 7.0), ("NbO7-Z", 5)])
+    )
+    head = "1\t4\t6\t67\t85\t92\t198\n" * 2 + "num\tname\telement\tstr3\tutc\ttc\tjournal\n"
+    (place / FILES["nims"]).write_text(head + more)
+    none = [*some("NaCl", ["K", "Rb"], 80), *some("CH4O", ["N", "S"], 10)]
+    (place / FILES["cod"]).write_text("matter \n" + "".join(f"{text} \n" for text in none))
+    tested = [*((text, 8.5) for text in some("Nb7Sn", ["Ge"], 6)), *((text, 0) for text in some("Na7Cl", ["K"], 14))]
+    (place / FILES["hosono"]).write_text("matter, Tc \n" + "".join(f"{text}, {tc} \n" for text, tc in tested))
+    (folder / "elements").mkdir()
+    write_elements(folder / "elements" / "mendeleev_v0.6.0_elements.db")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Data and two trained runs, shared by the tests that only read them."""
+    jax.devices()  # the command would otherwise choose their number for all later tests
+    folder = tmp_path_factory.mktemp("superconductors")
+    write_tables(folder / "data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAXSCI_DATA", str(folder / "data"))
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(folder / "compiled"))
+        for target, split, influence in (("tc", "random", "2"), ("class", "composition", "0")):
+            options = ["--target", target, "--split", split, "--influence", influence]
+            main(["train", "superconductors", *options, *QUICK, "--runs", str(folder)])
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAXSCI_DATA", str(root / "data"))
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(root / "compiled"))
+
+
+@pytest.fixture
+def tc_run(root):
+    return root / "superconductors" / "tc-random-1"
+
+
+@pytest.fixture
+def class_run(root):
+    return root / "superconductors" / "class-composition-1"
+
+
+def refused(capsys, *arguments):
+    """The one line of a command that must end with exit code 2."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        main([str(argument) for argument in arguments])
+    assert stop.value.code == 2
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("error: "))
+    return line
+
+
+def test_both_runs_are_complete(tc_run, class_run):
+    for folder in (tc_run, class_run):
+        page = (folder / "report.html").read_text()
+        assert page.count("data:image/png;base64") == len(list((folder / "figures").iterdir())) == 6
+        assert "http" not in page.replace("http-equiv", "")
+    tc = json.loads((tc_run / "evaluation.json").read_text())
+    assert tc["materials"] == 32  # a fifth of 160
+    data = json.loads((tc_run / "config.json").read_text())["data"]
+    assert data["cleaning"]["more for training"]["in the other table"] == 9
+    assert data["materials"] == 160 + 1
+    assert tc["metrics"]["rmse"]["lower"] <= tc["metrics"]["rmse"]["value"] <= tc["metrics"]["rmse"]["upper"]
+    assert set(tc["list"]) == set(tc["metrics"])
+    found = json.loads((class_run / "evaluation.json").read_text())
+    assert np.sum(found["list"]["confusion_matrix"]) == 20
+    cleaning = json.loads((class_run / "config.json").read_text())["data"]["cleaning"]
+    assert cleaning["superconductors"]["Tc not reported"] == 20
+    assert cleaning["more superconductors"]["left"] == 1
+    assert cleaning["COD"]["carbon with hydrogen"] == 10
+    assert cleaning["SuperCon without Tc"]["left"] <= 20
+
+
+def test_evaluating_again_gives_the_same_numbers(tc_run, capsys):
+    before = (tc_run / "evaluation.json").read_text()
+    main(["evaluate", str(tc_run)])
+    assert (tc_run / "evaluation.json").read_text() == before
+    main(["compare", str(tc_run)])
+    assert "rmse" in capsys.readouterr().out
+    assert "jaxsci predict superconductors" in refused(capsys, "evaluate", tc_run, "--data", "more.csv")
+
+
+def test_formulas_on_the_command_line(tc_run, class_run, capsys):
+    main(["predict", "superconductors", "Nb3Sn", "HeNa", "--run", str(tc_run), str(class_run)])
+    printed = capsys.readouterr().out
+    assert "Nb3Sn" in printed
+    assert "probability" in printed
+    assert "warning: HeNa" in printed
+    assert "warning: Nb3Sn" not in printed
+
+
+def test_an_answer_depends_on_the_composition_alone(tc_run):
+    found, _ = predict(["Nb3Sn", "SnNb3", "Sn2Nb6", "(Nb3Sn)4"], [tc_run])
+    for values in found.answers.values():
+        # Amounts become fractions in float32: one rounding.
+        np.testing.assert_allclose(values.astype(float), float(values[0]), rtol=1e-5)
+    (whole, *_), first = found.answers["tc"], found.contributions[0]
+    alone, _ = predict(["Nb", "Sn"], [tc_run])
+    assert first["Nb"] == pytest.approx(whole - alone.answers["tc"][1], rel=1e-4, abs=1e-4)
+    assert first["Sn"] == pytest.approx(whole - alone.answers["tc"][0], rel=1e-4, abs=1e-4)
+
+
+def test_a_table_is_predicted_as_its_formulas_are(tc_run):
+    Path("some.csv").write_text("formula\nNb3Sn\nCu3Ba2O7Y\n")
+    main(["predict", "superconductors", "some.csv", "--run", str(tc_run), "--out", "a.csv", "--contributions"])
+    main(["predict", str(tc_run), "some.csv", "--out", "b.h5"])
+    lines = Path("a.csv").read_text().splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith("row,formula,tc,tc_lower,tc_upper")
+    found, _ = predict(["Nb3Sn", "Cu3Ba2O7Y"], [tc_run])
+    np.testing.assert_allclose([float(line.split(",")[2]) for line in lines[1:]], found.answers["tc"], rtol=1e-5)
+    import h5py
+
+    with h5py.File("b.h5") as file:
+        assert file["formula"].asstr()[:].tolist() == ["Nb3Sn", "Cu3Ba2O7Y"]
+        np.testing.assert_allclose(file["tc"], found.answers["tc"], rtol=1e-5)
+
+
+BAD = {  # content of a table, and words of the line that must follow
+    "not readable": ("formula\nNb3Sn\nNbx\n", ("row 3", "character 3")),
+    "beyond the table": ("formula\nFmO2\n", ("row 2", "up to Cm")),
+    "negative": ("formula\nNb-3Sn\n", ("row 2", "character 3")),
+    "zero": ("formula\nNb0Sn\n", ("row 2", "above 0")),
+    "empty": ("", ("the file is empty",)),
+    "no rows": ("formula\n", ("at least one formula",)),
+    "mixed encodings": (b"formula\nNb3Sn\nNb\xb3\n", ("row 3", "UTF-8")),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_tables_are_refused_with_row_and_reason_and_leave_nothing(name, tc_run, capsys):
+    content, words = BAD[name]
+    Path("bad.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    line = refused(capsys, "predict", "superconductors", "bad.csv", "--run", tc_run, "--out", "out.csv")
+    assert all(word in line for word in ("bad.csv", *words)), line
+    assert not Path("out.csv").exists()
+
+
+def test_bad_rows_can_be_skipped_and_are_counted(tc_run, capsys):
+    Path("bad.csv").write_bytes(b"formula\nNb3Sn\nNbx\nFmO2\nNb\xb3\nNbx2\nNbTi\n")
+    main(["predict", "superconductors", "bad.csv", "--run", str(tc_run), "--out", "out.csv", "--skip-bad"])
+    assert [line.split(",")[:2] for line in Path("out.csv").read_text().splitlines()[1:]] == [
+        ["2", "Nb3Sn"],
+        ["7", "NbTi"],
+    ]
+    printed = capsys.readouterr().out
+    assert "2 left out: formula not readable" in printed
+    assert "1 left out: element beyond the table" in printed
+    assert "1 left out: not UTF-8" in printed
+
+
+def test_what_else_cannot_be_used(tc_run, capsys):
+    assert "character 3" in refused(capsys, "predict", "superconductors", "Nbx", "--run", tc_run)
+    assert "at most one run of each target" in refused(
+        capsys, "predict", "superconductors", "Nb", "--run", tc_run, tc_run
+    )
+    assert "nothing" in refused(capsys, "predict", "superconductors", "Nb", "--run", "nothing")
+    Path("own.csv").write_text("formula,Tc\nNb3Sn,18 K\n")
+    arguments = ("train", "superconductors", "--data", "own.csv", *QUICK)
+    assert "none can be used" in refused(capsys, *arguments)
+    assert "--members" in refused(capsys, *arguments[:4], "--members", "0")
+    assert not Path("runs").exists()
+
+
+def test_the_file_predicts_without_this_library(tc_run):
+    """In a process that cannot import jaxsci; for one material and for several."""
+    code = (
+        "import sys, jax, numpy as np\nsys.modules['jaxsci'] = None\n"
+        "call = jax.export.deserialize(bytearray(open(sys.argv[1], 'rb').read())).call\n"
+        "x = np.zeros((3, 96), np.float32); x[:, 40] = 3; x[:, 49] = 1\n"
+        "print(*(float(call(x[:n])['tc'][0]) for n in (1, 3)))"
+    )
+    command = [sys.executable, "-c", "from jax import export\n" + code, str(tc_run / predictors.FILE)]
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert result.returncode == 0, result.stderr
+    found, _ = predict(["Nb3Sn"], [tc_run])
+    np.testing.assert_allclose(np.array(result.stdout.split(), float), found.answers["tc"][0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_intervals_cover_what_they_promise_whatever_the_network(seed):
+    """Members that know the answer badly, and claim to know it far too well or far too badly."""
+    rng = np.random.default_rng(seed)
+    y = rng.gamma(2, 1, 4000)
+    claimed = (0.05, 1.0, 5.0)[seed]
+    levels = claimed * (LEVELS - 0.5)
+    members = y[None, :, None] + 0.5 * rng.standard_t(4, (3, 4000, 1)) + levels
+    outputs = jnp.asarray(members, jnp.float32)
+    widened = predictors.widening(outputs[:, :2000], jnp.asarray(y[:2000], jnp.float32))
+    answer = predictors.spread(outputs[:, 2000:])
+    lower, upper = answer.centre - widened * answer.below, answer.centre + widened * answer.above
+    inside = np.mean((y[2000:] >= lower) & (y[2000:] <= upper))
+    # Two samples of 2000 each: a standard error of sqrt(2 * 0.09 / 2000), 0.0095; four of them.
+    assert abs(inside - 0.9) < 0.04
+
+
+def test_probabilities_are_calibrated_and_follow_the_prior():
+    rng = np.random.default_rng(0)
+    truth = rng.random(20_000) < 0.25
+    logits = 3 * (rng.normal(size=20_000) + truth) - 2  # of the right order, but three times too steep
+    everything = np.ones(20_000, bool)
+    found = predictors.calibrate(logits, truth, everything, None)
+    # Two normal classes of unit variance: the log odds are linear in the score, d' = 1.
+    assert found.slope == pytest.approx(1 / 3, rel=0.05)
+    assert found.offset == pytest.approx(np.log(1 / 3) - 0.5 + 2 / 3, abs=0.05)
+    rare = predictors.calibrate(logits, truth, everything, 0.02)
+    # Among a fair tenth of the others the threshold is the same, for they are weighted to the same share.
+    studied = truth | (rng.random(20_000) < 0.1)
+    tenth = predictors.calibrate(logits, truth, studied, None)
+    assert tenth[:2] == found[:2]
+    assert tenth.threshold == pytest.approx(found.threshold, abs=0.03)
+    assert rare.slope == pytest.approx(found.slope, rel=0.1)
+    assert rare.offset - found.offset == pytest.approx(np.log(0.02 / 0.98) - np.log(1 / 3), abs=0.1)
+
+
+def test_the_threshold_has_the_largest_f1_there_is():
+    from sklearn.metrics import f1_score
+
+    rng = np.random.default_rng(3)
+    truth = rng.random(60) < 0.4
+    probability = np.round(np.clip(0.3 * truth + rng.random(60) * 0.7, 0, 1), 3)
+    threshold = predictors.best_threshold(probability, truth, np.ones(60))
+    every = [f1_score(truth, probability >= cut) for cut in probability]
+    assert f1_score(truth, probability > threshold) == pytest.approx(max(every))

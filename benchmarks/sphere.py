@@ -134,7 +134,7 @@ def markdown(results: dict[str, Any]) -> str:
     about, options = results["machine"], results["options"]
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items() if version)
     lines = [
-        f"# Spherical harmonic transforms, measured on {options['threads']} cores",
+        f"# Spherical harmonic transforms, measured on {options['threads']} core{'s' * (options['threads'] > 1)}",
         f"{about['processor']}, {about['cores']} cores, {about['memory_gib']} GiB; {about['system']}; "
         f"Python {about['python']}, {versions}.",
         f"float64, lmax = 2 nside, no iterations. Load average at the start: {(about['load_average'] or ['unknown'])[0]}. "

@@ -163,7 +163,7 @@ def test_derivatives_of_second_order_through_the_solution():
 
     direct = jax.jit(partial(along_a_line, least_squares))
     check_grads(direct, (jnp.asarray(0.1),), order=2, modes=["rev"], rtol=1e-5)
-    options = {"key": jax.random.key(0), "draws": 1, "tolerance": 1e-13}
+    options = {"key": jax.random.key(0), "effort": Effort(draws=1, tolerance=1e-13)}
     iterative = partial(along_a_line, partial(conjugate_gradients, **options))
     for derivative in (jax.grad, jax.hessian):
         np.testing.assert_allclose(jax.jit(derivative(iterative))(0.1), jax.jit(derivative(direct))(0.1), rtol=1e-8)

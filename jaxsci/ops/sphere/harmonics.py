@@ -1,7 +1,7 @@
 """Spherical harmonics at arbitrary points: the functions, their gradients, and sums of them that never hold them all.
 
 Angles are the colatitude theta in [0, pi] and the longitude phi, in radians. In float64 the functions are good to 1e-11 of the largest to
-degree 2000; in float32 to about 1e-4 to degree 300.
+degree 2000.
 """
 
 import math

@@ -51,8 +51,7 @@ def synthesis(alm: Array, grid: Grid) -> Array:
 def analysis(pixels: Array, grid: Grid, lmax: int, *, iterations: int = 3, ring_weights: Array | None = None) -> Array:
     """a_lm = sum_p w_p f(p) conj(Y_lm(p)), and its improvement by Jacobi iteration, a <- a + analysis(f - synthesis(a)).
 
-    On a Gauss-Legendre grid the sum is exact and no iteration is needed. HEALPix's is good to some 1e-3, and every iteration gains an order
-    of magnitude or more, up to degrees of about 2 nside.
+    On a Gauss-Legendre grid the sum is exact and no iteration is needed. HEALPix's is approximate, and iterations improve it.
 
     Args:
         pixels: real, of `grid.shape`; multiply by a mask with `masked`.

@@ -145,7 +145,7 @@ def test_an_unknown_benchmark_ends_with_one_line(capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main(["bench", "speed"])
     assert ended.value.code == 2
-    assert "expected convolution or training" in capsys.readouterr().err
+    assert "expected one of convolution, training, sphere" in capsys.readouterr().err
 
 
 def test_a_comparison_with_something_else_ends_with_one_line(tmp_path, capsys):

@@ -29,6 +29,12 @@ CASES = int(os.environ.get("JAXSCI_CONVOLUTION_CASES", "20"))
 CASE = settings(deadline=None, max_examples=CASES)
 
 
+def forget():
+    """Drop compiled programs: thousands of them use up the memory mappings a process may have."""
+    if CASES > 100:
+        jax.clear_caches()
+
+
 def loops(role, first, second, shape, size):
     """The trilinear form of `convolution_primitives`, one product of channels at a time. float64."""
     x, k, y = {"output": (first, second, None), "input": (None, first, second), "kernel": (first, None, second)}[role]
@@ -114,6 +120,7 @@ def test_the_three_contractions_equal_loops_and_xla(case, dtype):
             for result in results:
                 assert result.dtype == dtype
                 np.testing.assert_allclose(result, expected, rtol=tolerance, atol=10 * tolerance)
+    forget()
 
 
 def test_a_transpose_at_which_xla_aborts_the_process():
@@ -200,6 +207,7 @@ def test_second_order_equals_xla(case):
         )
     scale = max(jax.tree.leaves(jax.tree.map(lambda a: np.abs(a).max(initial=1), xla)))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12 * scale), ours, xla)
+    forget()
 
 
 @pytest.mark.usefixtures("x64")
@@ -219,6 +227,7 @@ def test_conv_transpose_is_the_adjoint(case):
 
     left, right, scale = both_sides(x, kernel)
     np.testing.assert_allclose(left, right, rtol=0, atol=1e-13 * scale)
+    forget()
 
 
 @pytest.mark.usefixtures("x64")

@@ -3,8 +3,8 @@
 Both are pure functions of one map, linear, closed under every transformation of JAX; `vmap` gives many maps, which share the recursion of
 the Legendre functions. Memory is that of the map, the coefficients and a few Legendre functions, in derivatives too.
 
-Why not a library: on a CPU jht and s2fft, which are written in JAX, take tens of times as long as healpy, and ducc0 and healpy have
-neither derivatives nor batching. How these transforms compare with them: benchmarks/results/sphere.md.
+Why not a library: on a CPU jht, which is written in JAX, took 38 to 62 times as long as healpy, and ducc0 and healpy have neither
+derivatives nor batching. How these transforms compare with them: benchmarks/results/sphere.md.
 """
 
 import functools

@@ -9,13 +9,19 @@ from tyro.conf import arg, subcommand
 
 
 @dataclass(frozen=True)
-class Place:
+class NewRun:
     """Where a run goes."""
 
     runs: Path = Path("runs")
     """Folder of all runs."""
     name: str | None = None
-    """Name of the run; without one a free one is chosen, such as cnn-1."""
+    """Name of the run; without one a free one is chosen."""
+
+
+@dataclass(frozen=True)
+class Place(NewRun):
+    """Where a run goes, or which one goes on."""
+
     resume: Path | None = None
     """Go on with this run folder where it was stopped; all other options are those it was started with."""
 
@@ -89,7 +95,7 @@ class TrainSuperconductors:
     table: Literal["stanev", "nims"] = "stanev"
     """SuperCon as cleaned by Stanev et al., or as exported."""
     more: bool = True
-    """Use the compositions that only the export has, too, beside the cleaned table: for Tc in the training part alone."""
+    """Use the compositions that only the export has, too: for Tc in the training part alone, and not with --model published."""
     data: Path | None = None
     """Your own table of measured superconductors in place of SuperCon: columns such as `formula` and `Tc` in K."""
     epochs: Annotated[int | None, arg(metavar="N")] = None
@@ -166,16 +172,6 @@ class Compare:
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
     """Run folders."""
-
-
-@dataclass(frozen=True)
-class NewRun:
-    """Where a fit goes."""
-
-    runs: Path = Path("runs")
-    """Folder of all runs."""
-    name: str | None = None
-    """Name of the run; without one a free one is chosen."""
 
 
 @dataclass(frozen=True)

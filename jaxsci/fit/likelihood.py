@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxsci.core import Array, Batch, LossFn, Params
 from jaxsci.errors import InputError
-from jaxsci.fit import minimisers
+from jaxsci.fit.minimisers import Solver, newton
 from jaxsci.fit.parameters import as_vector, listed, names
 
 Function: TypeAlias = Callable[[Params], Array]  # a negative log-likelihood of the parameters alone
@@ -59,7 +59,7 @@ def total(loss: LossFn, data: Batch) -> Function:
     return lambda params: loss(params, data)[0] * jnp.sum(data.weight)
 
 
-def minimise(function: Function, start: Params, *, solver: minimisers.Solver = minimisers.newton) -> LikelihoodFit:
+def minimise(function: Function, start: Params, *, solver: Solver = newton) -> LikelihoodFit:
     """Minimise a negative log-likelihood.
 
     Pure: jit, vmap (1,000 fits as one program), and derivatives of any order with respect to what `function` closes over, by
@@ -142,7 +142,7 @@ def profiles(
 
         slope = fit.covariance[order[1:], order[0]] / fit.covariance[order[0], order[0]]
         start = vector[order[1:]] + slope * step
-        return reduced(minimisers.newton(reduced, start) if start.size else start)
+        return reduced(newton(reduced, start) if start.size else start)
 
     def scan(order: Array) -> Profile:
         moves = steps * jnp.sqrt(fit.covariance[order[0], order[0]])

@@ -51,8 +51,8 @@ def model(basis: Basis) -> Model:
 
 
 @dataclass(frozen=True)
-class Chebyshev:
-    """T_k(t) = cos(k arccos t), k = 0 ... degree, with the window mapped to -1 <= t <= 1: T_k+1 = 2 t T_k - T_k-1."""
+class _Polynomials:
+    """Of every degree up to the highest, on a window mapped to -1 <= t <= 1."""
 
     degree: int
     window: tuple[float, float] = (-1.0, 1.0)
@@ -64,30 +64,24 @@ class Chebyshev:
     def size(self) -> int:
         """The number of polynomials."""
         return self.degree + 1
-
-    def values(self, x: Array) -> Array:
-        """T_k at one x [], polynomials outside the window too: [k]."""
-        return _polynomials(_mapped(x, self.window), self.degree, lambda k: (2.0, 1.0))
 
 
 @dataclass(frozen=True)
-class Legendre:
+class Chebyshev(_Polynomials):
+    """T_k(t) = cos(k arccos t), k = 0 ... degree, with the window mapped to -1 <= t <= 1: T_k+1 = 2 t T_k - T_k-1."""
+
+    def values(self, x: Array) -> Array:
+        """T_k at one x [], polynomials outside the window too: [k]."""
+        return _by_recursion(_mapped(x, self.window), self.degree, lambda k: (2.0, 1.0))
+
+
+@dataclass(frozen=True)
+class Legendre(_Polynomials):
     """P_k(t), k = 0 ... degree, orthogonal on -1 <= t <= 1: (k + 1) P_k+1 = (2k + 1) t P_k - k P_k-1."""
-
-    degree: int
-    window: tuple[float, float] = (-1.0, 1.0)
-
-    def __post_init__(self) -> None:
-        _check(self.degree, self.window)
-
-    @property
-    def size(self) -> int:
-        """The number of polynomials."""
-        return self.degree + 1
 
     def values(self, x: Array) -> Array:
         """P_k at one x []: [k]."""
-        return _polynomials(_mapped(x, self.window), self.degree, lambda k: ((2 * k + 1) / (k + 1), k / (k + 1)))
+        return _by_recursion(_mapped(x, self.window), self.degree, lambda k: ((2 * k + 1) / (k + 1), k / (k + 1)))
 
 
 @dataclass(frozen=True)
@@ -202,7 +196,7 @@ def _mapped(x: Array, window: tuple[float, float]) -> Array:
     return (2 * x - (window[0] + window[1])) / (window[1] - window[0])
 
 
-def _polynomials(t: Array, degree: int, step: Callable[[int], tuple[float, float]]) -> Array:
+def _by_recursion(t: Array, degree: int, step: Callable[[int], tuple[float, float]]) -> Array:
     """p_k+1 = a_k t p_k - b_k p_k-1 from p_0 = 1 and p_1 = t, with (a_k, b_k) = step(k): [degree + 1]."""
     factors = jnp.asarray([step(k) for k in range(1, degree)], t.dtype).reshape(-1, 2)
 

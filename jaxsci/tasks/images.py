@@ -152,13 +152,7 @@ def as_batch(options: Options, sample: images.LabelledImages, rows: np.ndarray) 
 
 def read_options(folder: Path) -> Options:
     """The options a run was started with."""
-    values = runs.read_config(folder, TASK)["options"]
-    try:
-        options = Options(**values)
-    except TypeError as error:
-        raise InputError(f"{folder / 'config.json'}: {error}; use the version of jaxsci that wrote it") from error
-    labels = None if options.labels is None else Path(options.labels)
-    return Options(**{**values, "data": Path(str(options.data)), "labels": labels})
+    return runs.read_options(folder, TASK, Options, ("data", "labels"))
 
 
 def trained(folder: Path, options: Options) -> tuple[Network, Params, list[dict[str, Any]]]:

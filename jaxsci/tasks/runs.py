@@ -11,12 +11,12 @@ runs/<task>/<name>/
 
 import json
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -26,6 +26,8 @@ from jaxsci.core import Batch, Key
 from jaxsci.errors import InputError
 from jaxsci.files import write_json, write_text
 from jaxsci.training import Fit, Progress, Recipe, Settings, checkpoint, early_stopping, fit, fit_ensemble
+
+Options = TypeVar("Options")  # of a task
 
 Report = Callable[[str, float, str], None]  # (stage, fraction of it done, a few words on its state)
 
@@ -64,6 +66,20 @@ def versions() -> dict[str, str]:
     """Versions of what a result depends on."""
     packages = {name: metadata.version(name) for name in ("jax", "jaxlib", "numpy", "optax")}
     return {"jaxsci": jaxsci.__version__, "python": platform.python_version(), **packages}
+
+
+def read_options(folder: Path, task: str, options: type[Options], paths: Sequence[str]) -> Options:
+    """The options that a run of `task` was started with; `paths` names those that are files.
+
+    Raises:
+        InputError: no such run, or options that this version does not have.
+    """
+    values = read_config(folder, task)["options"]
+    files = {name: None if values.get(name) is None else Path(values[name]) for name in paths}
+    try:
+        return options(**{**values, **files})
+    except TypeError as error:
+        raise InputError(f"{folder / 'config.json'}: {error}; use the version of jaxsci that wrote it") from error
 
 
 def write_config(folder: Path, task: str, options: Any, data: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsci.core import Batch, Key
+from jaxsci.data.elements import ELEMENTS
 from jaxsci.data.formula import SYMBOLS
 from jaxsci.tasks.superconductor_networks import Target, make_recipe, network
 from jaxsci.training import fit_ensemble
@@ -68,5 +69,5 @@ def as_record(found: Influence) -> dict[str, dict[str, float]]:
 def from_record(record: dict[str, dict[str, float]]) -> Influence:
     """What `as_record` wrote."""
     missing = {"mean": np.nan, "spread": np.nan}
-    rows = [record.get(symbol, missing) for symbol in SYMBOLS[:96]]
+    rows = [record.get(symbol, missing) for symbol in SYMBOLS[:ELEMENTS]]
     return Influence(*(np.array([row[name] for row in rows]) for name in ("mean", "spread")))

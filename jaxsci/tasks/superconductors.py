@@ -31,8 +31,8 @@ from jaxsci.tasks.superconductor_networks import (
     to_kelvin,
     to_units,
 )
+from jaxsci.tasks.superconductor_prediction import TASK
 
-TASK = "superconductors"
 INFLUENCE_FILE = "influence.json"
 CALIBRATION_FILE = "calibration.json"
 
@@ -199,14 +199,9 @@ def trained(folder: Path) -> tuple[Job, Params, list[dict[str, Any]]]:
 
 def read_options(folder: Path) -> Options:
     """The options a run was started with."""
-    values = runs.read_config(folder, TASK)["options"]
-    try:
-        options = Options(**values)
-    except TypeError as error:
-        raise InputError(f"{folder / 'config.json'}: {error}; use the version of jaxsci that wrote it") from error
-    names = ("measured", "elements", "presumed", "more", "unreported", "tested")
-    paths: dict[str, Any] = {name: None if values[name] is None else Path(values[name]) for name in names}
-    return replace(options, **paths)
+    return runs.read_options(
+        folder, TASK, Options, ("measured", "elements", "presumed", "more", "unreported", "tested")
+    )
 
 
 def predict(folder: Path, source: Path, out: Path, report: Report) -> None:

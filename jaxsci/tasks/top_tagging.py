@@ -184,12 +184,7 @@ def describe(options: Options, sample: jets.JetSample) -> dict[str, Any]:
 
 def read_options(folder: Path) -> Options:
     """The options a run was started with."""
-    values = runs.read_config(folder, TASK)["options"]
-    try:
-        options = Options(**values)
-    except TypeError as error:
-        raise InputError(f"{folder / 'config.json'}: {error}; use the version of jaxsci that wrote it") from error
-    return Options(**{**values, "data": None if options.data is None else Path(options.data)})
+    return runs.read_options(folder, TASK, Options, ("data",))
 
 
 def evaluate(folder: Path, data: Path | None, report: Report) -> str:

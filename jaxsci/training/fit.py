@@ -14,7 +14,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec, Sharding
 
 from jaxsci.core import Array, Batch, Key, Params
-from jaxsci.training import checkpoint
+from jaxsci.training.checkpoint import latest, restore, save
 from jaxsci.training.early_stopping import FitState, close_epoch, is_running, start
 from jaxsci.training.epoch import Order, evaluate, shuffled, train_steps
 from jaxsci.training.step import Recipe, mean_metrics
@@ -201,7 +201,7 @@ def _run(
     state = programs.start(key, hyper)
     history: list[Record] = []
     if resume and checkpoints is not None:
-        restored, history = checkpoint.restore(checkpoints, state)
+        restored, history = restore(checkpoints, state)
         state = jax.device_put(restored, jax.tree.map(lambda leaf: leaf.sharding, state))
     report = report or (lambda progress: None)
     for epoch in range(len(history) + 1, settings.epochs + 1):
@@ -218,7 +218,7 @@ def _run(
         record |= {f"validation_{name}": _plain(value) for name, value in validation_metrics.items()}
         history.append(record)
         if checkpoints is not None:
-            checkpoint.save(checkpoints, epoch, state, history)
+            save(checkpoints, epoch, state, history)
         report(Progress(epoch, 1.0, record))
     return Fit(state.best_params, state.best_epoch, state.best_loss, history)
 
@@ -274,7 +274,7 @@ def _check_finite(metrics: Any, finite: Array, epoch: int, first_step: int, chec
     bad = ~np.isfinite(values).reshape(-1, values.shape[-1])
     step = int(np.argmax(bad.any(axis=0)))
     value = values.reshape(bad.shape)[np.argmax(bad[:, step]), step]
-    saved = None if checkpoints is None else checkpoint.latest(checkpoints)
+    saved = None if checkpoints is None else latest(checkpoints)
     good = "no checkpoint was written" if saved is None else f"the last good checkpoint is {checkpoints}/{saved}"
     raise TrainingDivergedError(
         f"{name} became {value} in epoch {epoch}, step {first_step + step}; {good}; "

@@ -1,5 +1,6 @@
 """The influence of each element: the latent number X of a Deep Set with a latent space of one dimension, over an ensemble."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -10,8 +11,9 @@ import numpy as np
 from jaxsci.core import Batch, Key
 from jaxsci.data.elements import ELEMENTS
 from jaxsci.data.formula import SYMBOLS
+from jaxsci.tasks.superconductor_networks import INFLUENCE_EPOCHS as EPOCHS
 from jaxsci.tasks.superconductor_networks import Target, make_recipe, network
-from jaxsci.training import fit_ensemble
+from jaxsci.training import Progress, fit_ensemble
 
 
 class Influence(NamedTuple):
@@ -22,7 +24,14 @@ class Influence(NamedTuple):
 
 
 def influence(
-    train: Batch, validation: Batch, target: Target, table: np.ndarray, *, keys: Key, epochs: int | None = None
+    train: Batch,
+    validation: Batch,
+    target: Target,
+    table: np.ndarray,
+    *,
+    keys: Key,
+    epochs: int = EPOCHS,
+    report: Callable[[Progress], None] | None = None,
 ) -> Influence:
     """Train x = sum_i n_i X_i, f = rho(x), once for each key, and read X off the elements.
 
@@ -35,15 +44,22 @@ def influence(
         target: what the targets are.
         table: standardised features of the elements [96, feature].
         keys: [member].
-        epochs: None: the network's own.
+        epochs: passes over the training part.
+        report: of the progress, as for `fit_ensemble`.
     """
     net = network("influence", target, table)
-    if epochs is not None:
-        net = net._replace(settings=replace(net.settings, epochs=epochs))
+    net = net._replace(settings=replace(net.settings, epochs=epochs))
     recipe = make_recipe(net, target, len(train.weight))
     in_turn = jax.default_backend() == "cpu"
     result = fit_ensemble(
-        lambda hyper: recipe, {}, train, validation, keys=keys, settings=net.settings, in_turn=in_turn
+        lambda hyper: recipe,
+        {},
+        train,
+        validation,
+        keys=keys,
+        settings=net.settings,
+        in_turn=in_turn,
+        report=report,
     )
     each = jnp.eye(len(table), dtype=jnp.float32)  # the latent number of an element alone is its X
     embed = jax.jit(jax.vmap(jax.vmap(net.embed, in_axes=(None, 0)), in_axes=(0, None)))

@@ -25,6 +25,7 @@ from jaxsci.training.optimizers import adamw, warmup_cosine
 Target: TypeAlias = Literal["tc", "class"]
 NetworkName: TypeAlias = Literal["best", "published", "influence"]
 LEVELS = np.arange(1, 20) / 20  # of the quantiles: 5 % to 95 %
+INFLUENCE_EPOCHS = 30  # of the network of the influence map
 UNIT = 10.0  # K; Tc in the units of the networks is of order 1
 
 
@@ -64,7 +65,7 @@ def network(name: NetworkName, target: Target, table: np.ndarray) -> Network:
             return _published(elements, scalar_loss)
         case "influence":
             config = compositional.Config(features, ELEMENTS, phi=(64, 1), rho=(64, 64), pooling=("sum",))
-            settings = Settings(epochs=30, batch_size=256)
+            settings = Settings(epochs=INFLUENCE_EPOCHS, batch_size=256)
             return _over_table(config, elements, scalar_loss, 3e-3, settings)
     if of_tc:
         config = compositional.Config(

@@ -32,6 +32,7 @@ from jaxsci.tasks.superconductor_networks import (
     to_units,
 )
 from jaxsci.tasks.superconductor_prediction import TASK
+from jaxsci.training import Progress
 
 INFLUENCE_FILE = "influence.json"
 CALIBRATION_FILE = "calibration.json"
@@ -97,6 +98,10 @@ def prepare(options: Options, report: Report) -> Job:
     if options.prior is not None and options.prior >= 1:
         raise InputError(
             f"--prior: expected a share between 0 and 1, got {options.prior}; leave it out for the default"
+        )
+    if options.prior is not None and options.target == "tc":
+        raise InputError(
+            "--prior: expected with --target class, got --target tc, which has no probability; leave it out"
         )
     report("reading materials", 0.0, "")
     sources = _sources(options)
@@ -179,12 +184,18 @@ def outputs_of(net: Network, params: Params, amounts: np.ndarray, size: int = 10
 
 def _influence(job: Job, parts: tuple[Batch, Batch], report: Report) -> influences.Influence:
     """X of the elements, by networks that see fractions: of the amounts as written, large formulas would count more."""
-    report("influence of elements", 0.0, "")
+
+    def on_progress(progress: Progress) -> None:
+        done = (progress.epoch - 1 + progress.fraction) / last
+        report("influence of elements", 0.99 * min(done, 1), f"epoch {progress.epoch} of {last}")
+
     train, validation = (part._replace(x=part.x / jnp.sum(part.x, axis=1, keepdims=True)) for part in parts)
     keys = jax.random.split(jax.random.fold_in(jax.random.key(job.options.seed), 2), job.options.influence)
     table = elements.standardised(elements.table(TABLES["influence"], job.options.elements))
-    epochs = None if job.options.epochs is None else min(job.options.epochs, 30)
-    found = influences.influence(train, validation, job.options.target, table, keys=over_devices(keys), epochs=epochs)
+    last = min(job.options.epochs or influences.EPOCHS, influences.EPOCHS)
+    found = influences.influence(
+        train, validation, job.options.target, table, keys=over_devices(keys), epochs=last, report=on_progress
+    )
     report("influence of elements", 1.0, "")
     return found
 

@@ -221,6 +221,7 @@ def test_what_else_cannot_be_used(tc_run, capsys):
     arguments = ("train", "superconductors", "--data", "own.csv", *QUICK)
     assert "none can be used" in refused(capsys, *arguments)
     assert "--members" in refused(capsys, *arguments[:4], "--members", "0")
+    assert "has no probability" in refused(capsys, *arguments, "--prior", "0.2")
     assert not Path("runs").exists()
 
 

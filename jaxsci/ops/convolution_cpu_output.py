@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import operator
 
 import jax.numpy as jnp
 from jax import lax
@@ -67,9 +66,6 @@ def product_then_sum(x: Array, kernel: Array, geometry: Geometry, spread: tuple[
 def convolution_in_parts(x: Array, kernel: Array, geometry: Geometry, spread: tuple[int, ...]) -> Array:
     """XLA's convolution, in two dimensions of a part of the images each."""
     window = kernel.shape[:-2]
-    if aborts_compiler(x.shape[1:-1], window, geometry, spread):
-        x = lax.optimization_barrier(blocks.pad(x, 1, geometry, spread))
-        geometry, spread = geometry._replace(padding=((0, 0),) * len(window)), (1,) * len(window)
     size = blocks.output_size(x.shape[1:-1], window, geometry, spread)
     products = x.shape[0] * math.prod(size) * kernel.size
     count = max(1, min(PARTS, products // PART_PRODUCTS)) if len(kernel.shape) == 4 else 1
@@ -78,19 +74,6 @@ def convolution_in_parts(x: Array, kernel: Array, geometry: Geometry, spread: tu
         convolution_lax.convolve(x[i : i + images], kernel, geometry, spread) for i in range(0, x.shape[0], images)
     ]
     return parts[0] if len(parts) == 1 else jnp.concatenate(parts)
-
-
-def aborts_compiler(
-    size: tuple[int, ...], window: tuple[int, ...], geometry: Geometry, spread: tuple[int, ...]
-) -> bool:
-    """Whether XLA's CPU compiler, up to jaxlib 0.12 at least, would abort the process.
-
-    It exchanges the operands where the window is larger than the input, but not along an axis without padding whose window equals its
-    spread, and then checks the half-exchanged shapes.
-    """
-    extents = (d * (k - 1) + 1 for k, d in zip(window, geometry.dilation, strict=True))
-    left_out = zip(window, spread, geometry.padding, strict=True)
-    return any(map(operator.gt, extents, size)) and any(k == s > 1 and not any(pair) for k, s, pair in left_out)
 
 
 def product_of_rows(x: Array, kernel: Array, geometry: Geometry, spread: tuple[int, ...]) -> Array:

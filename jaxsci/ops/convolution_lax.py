@@ -1,5 +1,6 @@
 """The contractions of `convolution_primitives` as XLA's own convolution and its transposes: cuDNN on a GPU."""
 
+import operator
 from functools import partial
 from typing import Any
 
@@ -7,6 +8,7 @@ import jax
 from jax import lax
 
 from jaxsci.core import Array
+from jaxsci.ops import convolution_blocks as blocks
 from jaxsci.ops.convolution_sizes import Geometry
 
 
@@ -15,6 +17,9 @@ def convolve(
 ) -> Array:
     """y[b, t, o] from x[b, n, i], with `spread` - 1 zeros between its elements, and k[w, i, o]."""
     space = "HWD"[: len(geometry.strides)]
+    if fails_on_cpu(x.shape[1:-1], kernel.shape[:-2], geometry, spread or (1,) * len(space)):
+        x = lax.optimization_barrier(blocks.pad(x, 1, geometry, spread or (1,) * len(space)))
+        geometry, spread = geometry._replace(padding=((0, 0),) * len(space)), None
     return lax.conv_general_dilated(
         x,
         kernel,
@@ -25,6 +30,20 @@ def convolve(
         dimension_numbers=(f"N{space}C", f"{space}IO", f"N{space}C"),
         precision=precision,
     )
+
+
+def fails_on_cpu(size: tuple[int, ...], window: tuple[int, ...], geometry: Geometry, spread: tuple[int, ...]) -> bool:
+    """Where XLA's convolution cannot be trusted with the padding: it is written out then, which is never needed at common shapes.
+
+    With negative padding before the input jaxlib 0.10.2 reads what lies before the array, a wrong result without a word. And up to 0.12 at
+    least the compiler aborts the process where it exchanges the operands, which it does for a window larger than the input, but leaves
+    an axis out whose window equals its spread, unpadded.
+    """
+    if min(before for before, _ in geometry.padding) < 0:
+        return True
+    extents = (d * (k - 1) + 1 for k, d in zip(window, geometry.dilation, strict=True))
+    left_out = zip(window, spread, geometry.padding, strict=True)
+    return any(map(operator.gt, extents, size)) and any(k == s > 1 and not any(pair) for k, s, pair in left_out)
 
 
 def output(x: Array, kernel: Array, *, geometry: Geometry, precision: Any) -> Array:

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,8 @@ from jax import lax
 
 from jaxsci.core import Array
 from jaxsci.ops.convolution_sizes import Geometry
+
+T = TypeVar("T")
 
 BLOCK_BYTES = 2**21  # stays in the cache of a core or two
 
@@ -63,16 +66,18 @@ def map_over(block: Callable[..., Array], *arrays: Array, images: int) -> Array:
     return lax.fori_loop(0, count, put, jnp.zeros((batch, *part.shape[1:]), part.dtype))
 
 
-def sum_over(block: Callable[..., Array], *arrays: Array, images: int) -> Array:
-    """The sum of block(x, ...) over blocks of so many images, and what is left."""
+def sum_over(block: Callable[..., T], *arrays: Array, images: int) -> T:
+    """The sum of block(x, ...), arrays in lists or one, over blocks of so many images, and what is left."""
     batch = arrays[0].shape[0]
     if batch <= images:
         return block(*arrays)
     count, rest = divmod(batch, images)
 
-    def add(index: Array, total: Array) -> Array:
-        return total + block(*(lax.dynamic_slice_in_dim(a, index * images, images) for a in arrays))
+    def add(index: Array, total: T) -> T:
+        part = block(*(lax.dynamic_slice_in_dim(a, index * images, images) for a in arrays))
+        return jax.tree.map(jnp.add, total, part)
 
     part = jax.eval_shape(block, *(a[:images] for a in arrays))
-    first = block(*(a[-rest:] for a in arrays)) if rest else jnp.zeros(part.shape, part.dtype)
+    zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), part)
+    first = block(*(a[-rest:] for a in arrays)) if rest else zeros
     return lax.fori_loop(0, count, add, first)

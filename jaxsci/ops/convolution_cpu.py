@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -24,9 +25,10 @@ from jaxsci.ops import convolution_winograd as winograd
 from jaxsci.ops.convolution_sizes import Geometry
 
 FEW_PRODUCTS = 36  # a sum of so few products is faster as elementwise arithmetic
-FEW_CHANNELS = 4  # too narrow for a product of columns
 WIDE_OUTPUT = 32  # output channels from which a strided convolution is faster as a product of columns
 FEW_IMAGES = 4  # too few to take the place of channels
+PARTS = 8  # independent products, which XLA computes at the same time; batched ones take one core each
+SMALL_PRODUCTS = 2 * 10**7  # work that does not fill all cores
 HIGHEST = ("highest", "float32", lax.Precision.HIGHEST, (lax.Precision.HIGHEST, lax.Precision.HIGHEST))
 
 
@@ -47,12 +49,14 @@ def kernel(x: Array, y: Array, *, geometry: Geometry, precision: Any) -> Array:
     wide = _widen(x, y)
     channels = (x.shape[-1], y.shape[-1])
     window = geometry.window(x.shape[2:-1], y.shape[2:-1])
+    # Many small products, as for the gradient of each example.
+    small = x.shape[0] >= 2 * PARTS and y.size // x.shape[0] * math.prod(window) * channels[0] <= SMALL_PRODUCTS
     if max(channels) == 1:
         result = kernels.depthwise(*wide, geometry)
     elif _needs_few_products(wide[0], geometry, window, y.shape[2:-1], channels, precision):
         result = winograd.kernel(*wide, geometry)
     else:
-        result = _each_group(partial(_kernel, geometry=geometry), *wide)
+        result = (_small_groups if small else _each_group)(partial(_kernel, geometry=geometry), *wide)
     return result.astype(x.dtype)
 
 
@@ -60,7 +64,7 @@ def _convolve(x: Array, kernel: Array, geometry: Geometry, spread: tuple[int, ..
     """y[g, b, t, o] from x[g, b, n, i], with spread - 1 zeros between its elements, and k[g, w, i, o]."""
     window, channels = kernel.shape[1:-2], kernel.shape[-2:]
     stride = max(geometry.strides)
-    few = channels[0] <= FEW_CHANNELS
+    few = channels[0] <= kernels.FEW_CHANNELS
     if max(channels) == 1 and math.prod(window) <= FEW_PRODUCTS:
         return outputs.depthwise(x, kernel, geometry, spread)
     if few and math.prod(window) * channels[0] <= FEW_PRODUCTS:
@@ -80,7 +84,7 @@ def _convolve(x: Array, kernel: Array, geometry: Geometry, spread: tuple[int, ..
 def _kernel(x: Array, y: Array, geometry: Geometry) -> Array:
     """k[w, i, o] from x[b, n, i] and y[b, t, o]."""
     window, stride = geometry.window(x.shape[1:-1], y.shape[1:-1]), max(geometry.strides)
-    if y.shape[-1] <= FEW_CHANNELS < x.shape[-1] and stride == 1:
+    if y.shape[-1] <= kernels.FEW_CHANNELS < x.shape[-1] and stride == 1:
         # The roles exchanged, so that the array with few channels is the one that is unrolled.
         return _mirror(_kernel(y, x, transposed(geometry, window)), first=0)
     if x.dtype == jnp.float32 and x.shape[0] >= FEW_IMAGES and stride == 1 and len(window) < 3:
@@ -115,6 +119,16 @@ def _widen(a: Array, b: Array) -> tuple[Array, Array]:
 
 def _each_group(function: Callable[[Array, Array], Array], a: Array, b: Array) -> Array:
     return function(a[0], b[0])[None] if a.shape[0] == 1 else lax.map(lambda pair: function(*pair), (a, b))
+
+
+def _small_groups(function: Callable[[Array, Array], Array], a: Array, b: Array) -> Array:
+    """Pairs of groups, a few of them at the same time."""
+
+    def block(a: Array, b: Array) -> Array:
+        pairs = (slice(i, i + 2) for i in range(0, a.shape[0], 2))
+        return jnp.concatenate([jax.vmap(function)(a[pair], b[pair]) for pair in pairs])
+
+    return blocks.map_over(block, a, b, images=2 * PARTS)
 
 
 def _mirror(kernel: Array, first: int) -> Array:

@@ -12,6 +12,7 @@ from jaxsci.ops import convolution_blocks as blocks
 from jaxsci.ops import convolution_lax
 from jaxsci.ops.convolution_sizes import Geometry
 
+FEW_CHANNELS = 4  # too narrow for a product of columns
 COLUMN_WIDTH = 64  # wide enough for a product of columns
 BLOCK_IMAGES = 8  # images as the channels of a convolution: a vector register of float32
 PARTS = 8  # of them in a block of by_convolution
@@ -38,7 +39,9 @@ def by_columns(x: Array, y: Array, geometry: Geometry) -> Array:
     window, size = geometry.window(x.shape[1:-1], y.shape[1:-1]), y.shape[1:-1]
     widths = [math.prod(window[-n:]) * x.shape[-1] for n in range(1, len(window) + 1)]
     unrolled = next((n for n, width in enumerate(widths, start=1) if width >= COLUMN_WIDTH), len(window))
-    split = len(window) - unrolled
+    # Single numbers are slow to lay side by side.
+    few = x.shape[-1] <= FEW_CHANNELS
+    split = len(window) - (1 if few else unrolled)
     outer, inner = window[:split], window[split:]
 
     def block(x: Array, y: Array) -> Array:
@@ -48,11 +51,14 @@ def by_columns(x: Array, y: Array, geometry: Geometry) -> Array:
         y = y.reshape(math.prod(y.shape[:-1]), y.shape[-1])
 
         def product(offset: tuple[int, ...]) -> Array:
-            part = blocks.seen(columns, 1, offset, size[:split], geometry)
+            part = blocks.seen(columns, 1, offset, size[:split], geometry).reshape(y.shape[0], columns.shape[-1])
             # The narrow operand first: its transposition, which the product needs, is the cheaper one.
-            return lax.dot_general(y, part.reshape(y.shape[0], part.shape[-1]), (((0,), (0,)), ((), ())))
+            narrow, wide = (part, y) if few else (y, part)
+            return lax.dot_general(narrow, wide, (((0,), (0,)), ((), ())))
 
         products = jnp.stack([product(offset) for offset in blocks.offsets(outer)])
+        if few:
+            return products.reshape(*window, x.shape[-1], y.shape[-1])
         return jnp.moveaxis(products.reshape(*outer, y.shape[-1], *inner, x.shape[-1]), split, -1)
 
     width = math.prod(inner) * x.shape[-1]

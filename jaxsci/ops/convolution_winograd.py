@@ -16,10 +16,10 @@ a NaN reaches all outputs of its tile.
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax.numpy as jnp
 import numpy as np
@@ -31,9 +31,14 @@ from jaxsci.ops.convolution_sizes import Geometry
 
 POINTS = (Fraction(0), Fraction(3, 4), Fraction(-3, 4), Fraction(3, 2), Fraction(-3, 2))
 ELEMENTS = len(POINTS) + 1  # n
-OUTPUT_BYTES = 4 * 2**20  # of transformed input, so that a block stays in the cache
+PARTS = 3  # of the elements along the first axis
+OUTPUT_BYTES = 16 * 2**20  # of transformed input, so that a block stays in the cache
 KERNEL_BYTES = 12 * 2**20  # of both operands; longer sums are faster
-EXAMPLES_BYTES = 4 * 2**20  # of both operands and the result, where each example has its own
+EXAMPLES_BYTES = 8 * 2**20  # of both operands and the result, where each example has its own
+
+# XLA's CPU code computes a batched product on one core, but a dozen of them at the same time. So the elements of the first axis come in
+# parts, and those of the last axis apart: [part][element of the last axis], each an array [elements of the other axes, ...].
+Elements: TypeAlias = list[list[Array]]
 
 
 class Matrices(NamedTuple):
@@ -96,10 +101,10 @@ def convolve(x: Array, kernel: Array, geometry: Geometry) -> Array:
 
     def block(x: Array) -> Array:
         elements = transform_input(_fill_tiles(x, geometry, size, window), window)
-        products = lax.dot_general(elements, matrices, (((2,), (1,)), ((0,), (0,))))
+        products = _each(partial(lax.dot_general, dimension_numbers=(((2,), (1,)), ((0,), (0,)))), elements, matrices)
         return output_from_elements(products, counts, window)[(slice(None), *map(slice, size))]
 
-    image = math.prod(counts) * len(matrices) * x.shape[-1] * x.itemsize
+    image = math.prod(counts) * ELEMENTS ** len(window) * x.shape[-1] * x.itemsize
     return blocks.map_over(block, x, images=blocks.images(image, OUTPUT_BYTES))
 
 
@@ -110,14 +115,20 @@ def kernel(x: Array, y: Array, geometry: Geometry) -> Array:
     counts = tiles(size, window)
     missing = [(0, t * tile(k) - o, 0) for t, k, o in zip(counts, window, size, strict=True)]
 
-    def elements(x: Array, y: Array) -> Array:
+    def elements(x: Array, y: Array) -> Elements:
         groups, batch = x.shape[:2]
         x, y = (a.reshape(groups * batch, *a.shape[2:]) for a in (x, y))
-        x = transform_input(_fill_tiles(x, geometry, size, window), window)
         y = lax.optimization_barrier(lax.pad(y, _as(0, y), ((0, 0, 0), *missing, (0, 0, 0))))
-        y = transform_output(y, window)
-        x, y = (a.reshape(len(a), groups, -1, a.shape[-1]) for a in (x, y))
-        return lax.dot_general(x, y, (((2,), (2,)), ((0, 1), (0, 1))))
+
+        def product(x: Array, y: Array) -> Array:
+            x, y = (a.reshape(len(a), groups, -1, a.shape[-1]) for a in (x, y))
+            return lax.dot_general(x, y, (((2,), (2,)), ((0, 1), (0, 1))))
+
+        return _each(
+            product,
+            transform_input(_fill_tiles(x, geometry, size, window), window),
+            transform_output(y, window),
+        )
 
     image = math.prod(counts) * ELEMENTS ** len(window) * (x.shape[-1] + y.shape[-1]) * x.itemsize
     if x.shape[0] == 1:
@@ -155,50 +166,73 @@ def products(output: tuple[int, ...], window: tuple[int, ...]) -> int:
     return math.prod(t * ELEMENTS for t in tiles(output, window))
 
 
-def transform_kernel(kernel: Array) -> Array:
-    """G along every axis of the window: k[w, i, o] -> [element, i, o]."""
+def transform_kernel(kernel: Array) -> Elements:
+    """G along every axis of the window, of k[w, i, o]."""
     rank = kernel.ndim - 2
     for axis in range(rank):  # an axis of elements comes first, in place of the one of the window
         kernel = jnp.tensordot(_as(matrices(kernel.shape[axis]).kernel, kernel), kernel, (1, axis))
-    return kernel.reshape(-1, *kernel.shape[rank:])
+    parts = jnp.split(kernel, PARTS, axis=rank - 1)
+    return [[e.reshape(-1, *e.shape[-2:]) for e in part] for part in parts]
 
 
-def kernel_from_elements(elements: Array, window: tuple[int, ...]) -> Array:
+def kernel_from_elements(elements: Elements, window: tuple[int, ...]) -> Array:
     """G^T along every axis of elements: [element, g, i, o] -> k[g, w, i, o]; the transpose of `transform_kernel`."""
-    rank = len(window)
-    kernel = elements.reshape(*[ELEMENTS] * rank, *elements.shape[1:])
-    for d in reversed(range(rank)):  # d axes of elements, the groups, and the axes of the window that are done
-        kernel = jnp.stack(_combine(matrices(window[d]).kernel.T, list(kernel)), axis=d + 1)
-    return kernel
+    return _from_elements([matrices(k).kernel.T for k in window], elements, lambda d: d + 1)
 
 
-def transform_input(x: Array, window: tuple[int, ...]) -> Array:
+def transform_input(x: Array, window: tuple[int, ...]) -> Elements:
     """B^T along every axis: x[b, n, i], padded to whole tiles, -> [element, (b, tile), i]."""
-    for d, k in enumerate(window):
-        axis, step = 2 * d + 1, tile(k)  # d axes of elements, the batch, d axes of tiles
-        last = x.shape[axis] - ELEMENTS
-        parts = [lax.slice_in_dim(x, e, e + last + 1, step, axis) for e in range(ELEMENTS)]
-        x = jnp.stack(_combine(matrices(k).input, parts))
-    return x.reshape(ELEMENTS ** len(window), -1, x.shape[-1])
+    return _to_elements([matrices(k).input for k in window], x, [(ELEMENTS, tile(k)) for k in window])
 
 
-def transform_output(y: Array, window: tuple[int, ...]) -> Array:
+def transform_output(y: Array, window: tuple[int, ...]) -> Elements:
     """A along every axis: y[b, t, o], of whole tiles, -> [element, (b, tile), o]; the transpose of `output_from_elements`."""
-    for d, k in enumerate(window):
-        axis, step = 2 * d + 1, tile(k)
-        parts = [lax.slice_in_dim(y, j, y.shape[axis], step, axis) for j in range(step)]
-        y = jnp.stack(_combine(matrices(k).output.T, parts))
-    return y.reshape(ELEMENTS ** len(window), -1, y.shape[-1])
+    return _to_elements([matrices(k).output.T for k in window], y, [(tile(k), tile(k)) for k in window])
 
 
-def output_from_elements(elements: Array, counts: tuple[int, ...], window: tuple[int, ...]) -> Array:
+def output_from_elements(elements: Elements, counts: tuple[int, ...], window: tuple[int, ...]) -> Array:
     """A^T along every axis: [element, (b, tile), o] -> y[b, t, o] of `counts` whole tiles along each axis."""
-    rank = len(window)
-    y = elements.reshape(*[ELEMENTS] * rank, -1, *counts, elements.shape[-1])
-    for d in reversed(range(rank)):  # the outputs of a tile come right after its number
-        y = jnp.stack(_combine(matrices(window[d]).output, list(y)), axis=2 * d + 2)
+    split = [[e.reshape(len(e), -1, *counts, e.shape[-1]) for e in part] for part in elements]
+    # The outputs of a tile come right after its number.
+    y = _from_elements([matrices(k).output for k in window], split, lambda d: 2 * d + 2)
     sizes = (count * tile(k) for count, k in zip(counts, window, strict=True))
     return y.reshape(-1, *sizes, y.shape[-1])
+
+
+def _to_elements(transformations: Sequence[np.ndarray], x: Array, views: Sequence[tuple[int, int]]) -> Elements:
+    """The transformation of each axis applied to x[b, n, i], of which a tile sees so many in steps of so many."""
+
+    def along(d: int, x: Array) -> list[Array]:
+        axis = 2 * d + 1  # after d axes of elements, the batch, and d axes of tiles
+        seen, step = views[d]
+        end = x.shape[axis] - seen + 1
+        return _combine(transformations[d], [lax.slice_in_dim(x, e, e + end, step, axis) for e in range(seen)])
+
+    def rest(x: Array) -> list[Array]:
+        for d in range(1, len(views) - 1):
+            x = jnp.stack(along(d, x))
+        rank = len(views)
+        return [e.reshape(math.prod(e.shape[: rank - 1]), -1, e.shape[-1]) for e in along(rank - 1, x)]
+
+    rows = along(0, x)
+    size = ELEMENTS // PARTS
+    return [rest(jnp.stack(rows[i : i + size])) for i in range(0, ELEMENTS, size)]
+
+
+def _from_elements(transformations: Sequence[np.ndarray], elements: Elements, place: Callable[[int], int]) -> Array:
+    """The transformation of each axis applied to the elements, its results put at `place(axis)`."""
+    rank = len(transformations)
+    rows: list[Array] = []
+    for part in elements:
+        parts = [e.reshape(*[ELEMENTS] * (rank - 2), -1, *e.shape[1:]) for e in part]
+        for d in reversed(range(1, rank)):  # d axes of elements, and the axes that are done
+            parts = list(jnp.stack(_combine(transformations[d], parts), axis=place(d)))
+        rows += parts
+    return jnp.stack(_combine(transformations[0], rows), axis=place(0))
+
+
+def _each(function: Callable[..., Array], *elements: Elements) -> Elements:
+    return [list(map(function, *parts)) for parts in zip(*elements, strict=True)]
 
 
 def _combine(matrix: np.ndarray, parts: Sequence[Array]) -> list[Array]:

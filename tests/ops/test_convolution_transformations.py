@@ -97,6 +97,20 @@ def kernel_gradients(function, *args):
     return [e.outvars[0].aval.size for e in found if e.primitive.name == "convolution_kernel"]
 
 
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("channels", [1, 5])
+@pytest.mark.parametrize("examples", [16, 35])  # one block of the loop over examples, and blocks that overlap
+def test_the_gradients_of_single_examples_are_theirs(examples, channels):
+    x, k = draws((examples, 5, 6, channels), (3, 2, channels, 2))
+
+    def gradient(k, x):
+        return jax.grad(lambda k: jnp.sum(jnp.square(conv(x[None], k, strides=(2, 1)))))(k)
+
+    each = jax.jit(jax.vmap(gradient, (None, 0)))(k, x)
+    alone = jnp.stack([jax.jit(gradient)(k, example) for example in x])
+    np.testing.assert_allclose(each, alone, rtol=1e-12, atol=1e-11)  # sums of 60 products in another order
+
+
 def test_the_gradient_of_mapped_examples_makes_one_kernel_gradient():
     x, kernel = jnp.ones(X), jnp.ones(K[1:])
     mean = jax.grad(lambda kernel: jnp.mean(jax.vmap(loss, (0, None))(x, kernel)))

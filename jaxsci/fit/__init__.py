@@ -3,17 +3,16 @@
 from jaxsci.fit.iterative import Effort, IterativeFit, conjugate_gradients, draw_errors, require_converged
 from jaxsci.fit.likelihood import (
     LikelihoodFit,
-    Profile,
     gaussian,
     log_density,
     minimise,
     poisson,
-    profiles,
     require_minimum,
     total,
 )
 from jaxsci.fit.linear import LinearFit, least_squares, predictions, require_determined
 from jaxsci.fit.parameters import errors, names
+from jaxsci.fit.profile import Profile, intervals, profiles, signed_roots
 
 __all__ = [
     "Effort",
@@ -25,6 +24,7 @@ __all__ = [
     "draw_errors",
     "errors",
     "gaussian",
+    "intervals",
     "least_squares",
     "log_density",
     "minimise",
@@ -35,5 +35,6 @@ __all__ = [
     "require_converged",
     "require_determined",
     "require_minimum",
+    "signed_roots",
     "total",
 ]

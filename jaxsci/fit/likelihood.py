@@ -1,11 +1,11 @@
-"""Maximum likelihood: the terms of one measurement, their sum, its minimum with errors from the Hessian and from profile scans.
+"""Maximum likelihood: the terms of one measurement, their sum, and its minimum with errors from the Hessian.
 
 loss = objective(shape.apply, log_density)                # or gaussian, poisson: jaxsci.losses
 fit = minimise(total(loss, data), start)                  # parameters, covariance
-scans = profiles(total(loss, data), fit, ["mass"])        # 2 (L - L_min), minimised over all others
+lower, upper = intervals(total(loss, data), fit)          # 68.3 % of a likelihood that is not quadratic: jaxsci.fit.profile
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 import chex
@@ -101,59 +101,3 @@ def require_minimum(fit: LikelihoodFit, tolerance: float = 1e-3) -> None:
         + (f"; not determined: {listed(bad)}" if bad else "")
         + "; start nearer to the data, widen the window, or fix a parameter"
     )
-
-
-class Profile(NamedTuple):
-    """A scan of one parameter with all others at their best."""
-
-    values: Array  # [point]
-    rise: Array  # [point], 2 (L - L_min): 1 at the ends of the 68.3 % interval, 4 at those of the 95.4 % interval
-    lower: Array  # ends of the 68.3 % interval; NaN where the scan does not reach them
-    upper: Array
-
-
-def profiles(
-    function: Function, fit: LikelihoodFit, scanned: Sequence[str], *, points: int = 31, reach: float = 3.0
-) -> dict[str, Profile]:
-    """Scan parameters over +- `reach` standard errors, minimising over the others at each point; all points are one `vmap`.
-
-    Args:
-        function: as given to `minimise`.
-        fit: its result.
-        scanned: names of parameters, among `parameters.names(fit.params)`; one or more.
-        points: of each scan, odd.
-        reach: half of its length in standard errors.
-
-    Raises:
-        InputError: there is no such parameter.
-    """
-    known = names(fit.params)
-    unknown = [name for name in scanned if name not in known]
-    if unknown or not scanned:
-        raise InputError(f"profiles: expected some of the parameters {listed(known)}, got {listed(unknown) or 'none'}")
-    vector, unravel = as_vector(fit.params)
-    steps = jnp.linspace(-reach, reach, points, dtype=vector.dtype)
-
-    def lowest(order: Array, step: Array) -> Array:
-        """The lowest value with parameter `order[0]` moved by `step`."""
-
-        def reduced(rest: Array) -> Array:
-            return function(unravel(vector.at[order].set(jnp.concatenate([vector[order[:1]] + step, rest]))))
-
-        slope = fit.covariance[order[1:], order[0]] / fit.covariance[order[0], order[0]]
-        start = vector[order[1:]] + slope * step
-        return reduced(newton(reduced, start) if start.size else start)
-
-    def scan(order: Array) -> Profile:
-        moves = steps * jnp.sqrt(fit.covariance[order[0], order[0]])
-        rise = 2 * (jax.vmap(lambda step: lowest(order, step))(moves) - fit.value)
-        # The signed root of the rise is nearly linear in the parameter, so that its interpolation is accurate.
-        signed = jnp.sign(moves) * jnp.sqrt(jnp.maximum(rise, 0.0))
-        ends = jnp.interp(jnp.asarray([-1.0, 1.0], moves.dtype), signed, moves, left=jnp.nan, right=jnp.nan)
-        best = vector[order[0]]
-        return Profile(best + moves, rise, best + ends[0], best + ends[1])
-
-    indices = [known.index(name) for name in scanned]
-    orders = jnp.asarray([[i, *(j for j in range(len(known)) if j != i)] for i in indices])
-    found = jax.vmap(scan)(orders)
-    return {name: jax.tree.map(lambda leaf, i=i: leaf[i], found) for i, name in enumerate(scanned)}

@@ -47,7 +47,7 @@ def write(folder: Path, result: dict[str, Any], pictures: Pictures) -> None:
         f"{(result['lmax'] + 1) ** 2:,} coefficients a_lm to degree {result['lmax']} by least squares on {result['pixels']:,} pixels;"
         " the monopole and the dipole are fitted without a prior and left out of the pictures, which removes them. Degrees to"
         f" {result['free']} are free; those above have the variance C_l of the best fit of Planck as their prior (the Wiener filter),"
-        " which is what fills the mask. Signal finer than the fit counts as noise."
+        " which is what fills the mask. Signal finer than the fit counts as noise that neighbouring pixels share."
         f" χ² is {result['chi2']:.0f} for {result['dof']:.0f} degrees of freedom."
     )
     sections = [

@@ -14,7 +14,18 @@ from jaxsci.core import Array, Batch, Model, Params
 from jaxsci.data import dimuons
 from jaxsci.errors import InputError
 from jaxsci.files import write_json
-from jaxsci.fit import LikelihoodFit, Profile, errors, log_density, minimise, profiles, require_minimum, shapes, total
+from jaxsci.fit import (
+    LikelihoodFit,
+    Profile,
+    errors,
+    intervals,
+    log_density,
+    minimise,
+    profiles,
+    require_minimum,
+    shapes,
+    total,
+)
 from jaxsci.fit.likelihood import Function
 from jaxsci.losses import objective
 from jaxsci.tasks import dimuon_report, runs
@@ -70,11 +81,11 @@ def _fit(options: Options, root: Path, name: str | None, report: Report) -> Path
     shapes_tried = (options.radiation, not options.radiation)
     results = {radiation: fit_shape(config(options, radiation), mass, report) for radiation in shapes_tried}
     fitted = results[options.radiation]
-    scans = scan(config(options, options.radiation), fitted, mass, report)
+    scans, ends = scan(config(options, options.radiation), fitted, mass, report)
     pulls = simulate(options, fitted, len(mass), report)
     folder = runs.new_folder(root, TASK, "z", name)
     runs.write_config(folder, TASK, options, describe(options, sample, mass))
-    result = evaluation(options, sample, mass, results, scans, pulls)
+    result = evaluation(options, sample, mass, results, ends, pulls)
     write_json(folder / "evaluation.json", result)
     report("writing the report", 0.0, "")
     dimuon_report.write(folder, result, mass, curves(options, results), scans, pulls)
@@ -116,13 +127,17 @@ def fit_shape(shape: shapes.Config, mass: np.ndarray, report: Report) -> Likelih
     return result
 
 
-def scan(shape: shapes.Config, fitted: LikelihoodFit, mass: np.ndarray, report: Report) -> dict[str, Profile]:
-    """The profile scans of mass and width."""
+def scan(
+    shape: shapes.Config, fitted: LikelihoodFit, mass: np.ndarray, report: Report
+) -> tuple[dict[str, Profile], tuple[Params, Params]]:
+    """The profile scans of mass and width, and the ends of the intervals of all parameters."""
     report("scanning", 0.0, "")
     function = negative_log_likelihood(shapes.model(shape), jnp.asarray(mass))
-    result = jax.jit(partial(profiles, function, scanned=SCANNED))(fitted)
+    scans = jax.jit(partial(profiles, function, scanned=SCANNED))(fitted)
+    report("scanning", 0.5, "")
+    ends = jax.jit(partial(intervals, function))(fitted)
     report("scanning", 1.0, "")
-    return result
+    return scans, ends
 
 
 def starting_point(shape: shapes.Config, mass: np.ndarray) -> Params:
@@ -197,15 +212,16 @@ def evaluation(
     sample: dimuons.Dimuons,
     mass: np.ndarray,
     results: dict[bool, LikelihoodFit],
-    scans: dict[str, Profile],
+    ends: tuple[Params, Params],
     pulls: dict[str, np.ndarray],
 ) -> dict[str, Any]:
     """What was measured, as JSON: the parameters of both shapes, and the pulls of simulated fits."""
     fits = {SHAPE_NAMES[radiation]: _numbers(options, fitted) for radiation, fitted in results.items()}
     chosen = SHAPE_NAMES[options.radiation]
-    for name, found in scans.items():
-        ends = {"lower": float(found.lower), "upper": float(found.upper)}
-        fits[chosen]["parameters"][name] |= {key: value for key, value in ends.items() if np.isfinite(value)}
+    for key, end in zip(("lower", "upper"), ends, strict=True):
+        for name in SHAPE_PARAMETERS:
+            found = float(end[name])
+            fits[chosen]["parameters"][name][key] = found if np.isfinite(found) else None  # open
     simulations = {
         name: {"mean": float(np.nanmean(p)), "width": float(np.nanstd(p, ddof=1)), "failed": int(np.isnan(p).sum())}
         for name, p in pulls.items()

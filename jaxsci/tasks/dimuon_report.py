@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxsci.fit import Profile
 from jaxsci.plots import fit as fit_plots
-from jaxsci.plots.estimate import Estimate
+from jaxsci.plots.estimate import Estimate, rounded
 from jaxsci.plots.report import Section
 from jaxsci.plots.table import Column, Table
 from jaxsci.tasks import figures
@@ -73,7 +73,8 @@ def write(
 
 _PULLS = (
     "Then a pull, (fitted − true) / error, has mean 0 and width 1. A parameter that so few events hardly determine has a skewed"
-    " distribution instead: the resolution against the width, and the slope of a background of a few events."
+    " distribution with the errors of the Hessian: the fraction of signal and the slope of a background of a few events above all, and"
+    " the width against the resolution. The table therefore gives intervals of the profile likelihood, which hold the truth in 68 %."
 )
 
 
@@ -143,7 +144,8 @@ def table(result: dict[str, Any]) -> Table:
         rows,
         "The fitted parameters with statistical errors.",
         [
-            "Errors from the Hessian; of mass and width in the first column from profile scans."
+            "First column: 68.3 % intervals of the profile likelihood, which need not be symmetric,"
+            " none where one is open; second: errors from the Hessian."
             " The standard error in the third row has both parts. Reference: Particle Data Group (Phys. Rept. 427, 257)."
         ],
     )
@@ -163,7 +165,7 @@ def _estimate(entry: dict[str, float]) -> Estimate:
 
 
 def _rounded(entry: dict[str, float]) -> str:
-    return f"{entry['value']:.2f} ± {entry['error']:.2f}"
+    return str(rounded(_estimate(entry)))
 
 
 def _scans(values: dict[str, Any], scans: dict[str, Profile]) -> Any:

@@ -120,8 +120,8 @@ def round_trip(given: relief.Coefficients) -> float:
 def fit_grid(grid: np.ndarray, lmax: int, report: Report) -> earth_report.GridFit:
     """Coefficients of a grid of cells by least squares over the latitudes, for each order m on its own, all m as one program.
 
-    Weights are the areas of the cells. The errors are those of a residual that is independent from cell to cell, which the relief
-    that is finer than `lmax` is not.
+    Weights are the areas of the cells. The errors are those of a residual that is independent from cell to cell, with a variance in
+    inverse proportion to the area, which the relief that is finer than `lmax` is not.
     """
     report("fitting the grid", 0.0, "")
     rows, columns = grid.shape
@@ -129,32 +129,35 @@ def fit_grid(grid: np.ndarray, lmax: int, report: Report) -> earth_report.GridFi
     waves = np.fft.rfft(grid, axis=1)[:, : lmax + 1] / columns
     waves *= np.where(np.arange(lmax + 1) > 0, 2, 1)
     area = np.sqrt(1 - np.asarray(z) ** 2)
-    like = {"amplitudes": jnp.zeros(lmax + 1)}
-
-    @jax.jit
-    def solve(real: Array, imaginary: Array, weight: Array) -> tuple[Array, Array, Array]:
-        p = jax.vmap(lambda z: legendre_over_powers(z, lmax) * harmonics.sine_power(z, lmax)[None, :])(z)
-
-        def one(design: Array, c: Array, s: Array) -> tuple[Array, Array, Array]:
-            # Columns of degrees below m are 0: their coefficients are 0, whatever the data.
-            first, second = (least_squares(design, y, weight, like=like) for y in (c, s))
-            return first.params["amplitudes"], second.params["amplitudes"], jnp.diagonal(first.covariance)
-
-        return jax.vmap(one, in_axes=(2, 1, 1), out_axes=1)(p, real, imaginary)
-
-    cosine, sine, variance = solve(jnp.asarray(waves.real), jnp.asarray(-waves.imag), jnp.asarray(area))
+    cosine, sine, variance = _waves(z, jnp.asarray(waves.real), jnp.asarray(-waves.imag), jnp.asarray(area))
     start = np.pi * (1 / columns - 1)
     found = geodetic(cosine, sine)
     shown = np.asarray(jax.jit(harmonics.on_rings, static_argnums=3)(cosine, sine, z, columns))
     squares = np.average(((grid - shown) ** 2).mean(1), weights=area)
     # A wave's amplitude has the variance 2 / columns of a cell's (1 / columns for m = 0); weights had no unit.
     order = np.arange(lmax + 1)
-    noise = squares * np.where(order > 0, 2, 1) / columns * area.mean()
+    free = 1 - (lmax + 1) ** 2 / grid.size  # the part of the cells that the fit does not follow
+    noise = squares / free * np.where(order > 0, 2, 1) / columns * area.mean()
     error = geodetic(jnp.sqrt(variance * jnp.asarray(noise)[None, :]), jnp.zeros_like(variance)).cosine
     error = np.where(order[None, :] <= order[:, None], error, 0)
     east = turn(found, -start)
     report("fitting the grid", 1.0, f"residual {np.sqrt(squares):.0f} m")
     return earth_report.GridFit(east.cosine, east.sine, error, float(np.sqrt(squares)), shown, grid)
+
+
+@jax.jit
+def _waves(z: Array, cosine: Array, sine: Array, weight: Array) -> tuple[Array, Array, Array]:
+    """Coefficients [l, m] of the waves [latitude, m] over z = cos theta, and their variances for these weights."""
+    lmax = cosine.shape[1] - 1
+    p = jax.vmap(lambda z: legendre_over_powers(z, lmax) * harmonics.sine_power(z, lmax)[None, :])(z)
+    like = {"amplitudes": jnp.zeros(lmax + 1)}
+
+    def one(design: Array, c: Array, s: Array) -> tuple[Array, Array, Array]:
+        # Columns of degrees below m are 0: their coefficients are 0, whatever the data.
+        first, second = (least_squares(design, y, weight, like=like) for y in (c, s))
+        return first.params["amplitudes"], second.params["amplitudes"], jnp.diagonal(first.covariance)
+
+    return jax.vmap(one, in_axes=(2, 1, 1), out_axes=1)(p, cosine, sine)
 
 
 def degree_variance(cosine: np.ndarray, sine: np.ndarray) -> np.ndarray:

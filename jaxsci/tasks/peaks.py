@@ -1,5 +1,6 @@
 """The acoustic peaks of a power spectrum: where they are and how high, by a fit with errors."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -61,10 +62,9 @@ def fit(degree: np.ndarray, power: np.ndarray, error: np.ndarray, curve: np.ndar
         "skew": 0 * heights,
     }
     weights = jnp.asarray(np.where(inside, 1 / error**2, 0))
-    find = jax.jit(jax.vmap(_minimum, in_axes=(None, None, 0, 0)))
     x = jnp.asarray(degree, float)
-    found, smooth = (find(x, jnp.asarray(y), weights, starts) for y in (power, curve))
-    errors_of = jax.vmap(lambda fit: errors(fit.covariance, fit.params))(found)
+    found, smooth = (_minima(x, jnp.asarray(y), weights, starts) for y in (power, curve))
+    errors_of = jax.vmap(errors)(found.covariance, found.params)
     result = []
     for i, top in enumerate(tops):
         require_minimum(jax.tree.map(lambda leaf, i=i: leaf[i], found))
@@ -85,5 +85,7 @@ def fit(degree: np.ndarray, power: np.ndarray, error: np.ndarray, curve: np.ndar
     return result
 
 
-def _minimum(degree: Array, power: Array, weight: Array, start: Params) -> LikelihoodFit:
+@jax.jit
+@partial(jax.vmap, in_axes=(None, None, 0, 0))
+def _minima(degree: Array, power: Array, weight: Array, start: Params) -> LikelihoodFit:
     return minimise(total(objective(shape, gaussian), Batch(degree, power, weight)), start)

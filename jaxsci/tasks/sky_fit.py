@@ -41,10 +41,12 @@ class Theory(NamedTuple):
     power: np.ndarray  # C_l [l], microkelvin^2
     window: np.ndarray  # w_l [l], what the pixels leave of a harmonic
 
-    def variance(self, first: int) -> float:
-        """Of a pixel, by all degrees from `first` on."""
+    def correlation(self, first: int, cosine: np.ndarray) -> np.ndarray:
+        """Covariance of pixels at these cosines of their distance, by all degrees from `first` on."""
         degree = np.arange(self.power.size)
-        return float(np.sum(((2 * degree + 1) / (4 * np.pi) * self.power * self.window**2)[first:]))
+        terms = (2 * degree + 1) / (4 * np.pi) * self.power * self.window**2
+        z = np.cos(np.linspace(np.pi, 0, 40 * self.power.size))  # forty points a wave: interpolation to one in 1,000
+        return np.interp(cosine, z, np.polynomial.legendre.legval(z, np.where(degree >= first, terms, 0)))
 
 
 class Spectrum(NamedTuple):
@@ -63,19 +65,45 @@ def design(directions: Array, lmax: int) -> Array:
     return jax.vmap(lambda x: harmonics.values(x, lmax))(directions)
 
 
+class Equations(NamedTuple):
+    """The least-squares problem of the coefficients, whatever the values of the pixels."""
+
+    lower: Array  # [pixel used, pixel used], the Cholesky factor of the covariance of what is not fitted
+    matrix: Array  # [pixel used, coefficient], divided by it
+    precision: Array  # [coefficient]
+
+    def solve(self, values: Array) -> LinearFit:
+        """The fit of the values [pixel used]; vmap for many skies behind one mask."""
+        white = jax.scipy.linalg.solve_triangular(self.lower, values, lower=True)
+        like = {"coefficients": jnp.zeros_like(self.precision)}
+        return least_squares(
+            self.matrix, white, jnp.ones_like(white), like=like, precision={"coefficients": self.precision}
+        )
+
+
+def equations(sky: Sky, theory: Theory, lmax: int, free: int) -> Equations:
+    """What `coefficients` solves; see there."""
+    degree = harmonics.degrees(lmax)
+    precision = np.where(degree > max(free, 1), 1 / np.where(degree > 1, theory.power[degree], 1), 0)
+    finer = jnp.asarray(theory.correlation(lmax + 1, sky.directions @ sky.directions.T))
+
+    @jax.jit
+    def whitened(finer: Array, directions: Array, window: Array) -> tuple[Array, Array]:
+        lower = jnp.linalg.cholesky(finer + sky.noise**2 * jnp.eye(len(finer), dtype=finer.dtype))
+        return lower, jax.scipy.linalg.solve_triangular(lower, design(directions, lmax) * window[None, :], lower=True)
+
+    lower, matrix = whitened(finer, jnp.asarray(sky.directions), jnp.asarray(theory.window[degree]))
+    return Equations(lower, matrix, jnp.asarray(precision))
+
+
 def coefficients(sky: Sky, theory: Theory, lmax: int, free: int) -> LinearFit:
     """a_lm for l <= lmax of the sky before its pixels smoothed it, in microkelvin, by least squares on the pixels used.
 
     Degrees up to `free` are fitted without a prior, 0 and 1 always: that removes monopole and dipole. Those above have the prior
-    variance C_l. What is finer than lmax counts as noise.
+    variance C_l. What is finer than lmax counts as noise, with the correlation from pixel to pixel that its C_l give it: behind a mask
+    it is not white.
     """
-    degree = harmonics.degrees(lmax)
-    matrix = design(jnp.asarray(sky.directions), lmax) * jnp.asarray(theory.window[degree])[None, :]
-    precision = np.where(degree > max(free, 1), 1 / np.where(degree > 1, theory.power[degree], 1), 0)
-    weight = np.full(sky.values.shape, 1 / (sky.noise**2 + theory.variance(lmax + 1)))
-    like = harmonics.init(jax.random.key(0), harmonics.Config(lmax))
-    solve = jax.jit(lambda f, y, w, p: least_squares(f, y, w, like=like, precision={"coefficients": p}))
-    return solve(matrix, *(jnp.asarray(a) for a in (sky.values, weight, precision)))
+    return jax.jit(Equations.solve)(equations(sky, theory, lmax, free), jnp.asarray(sky.values))
 
 
 def bandpowers(

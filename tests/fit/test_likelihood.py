@@ -5,11 +5,24 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.test_util import check_grads
+from scipy.optimize import brentq
 from scipy.special import xlogy
 
 from jaxsci.core import Batch
 from jaxsci.errors import InputError
-from jaxsci.fit import errors, gaussian, log_density, minimise, minimisers, poisson, profiles, require_minimum, total
+from jaxsci.fit import (
+    errors,
+    gaussian,
+    intervals,
+    log_density,
+    minimise,
+    minimisers,
+    poisson,
+    profiles,
+    require_minimum,
+    signed_roots,
+    total,
+)
 from jaxsci.losses import objective
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -136,3 +149,38 @@ def test_what_has_no_minimum_is_refused():
     flat = minimise(lambda p: p["a"] ** 2 + 0 * p["b"], as_params({"a": 1.0, "b": 2.0}))
     with pytest.raises(InputError, match=r"expected a minimum.*not determined: .*b"):
         require_minimum(flat)
+
+
+def test_intervals_and_signed_roots_of_a_skewed_likelihood():
+    """A rate from 9 counts over a background of 4 in 8 times the time, against the closed form of the profile and a root finder."""
+
+    def function(params):
+        signal, rest = params["signal"], params["background"]
+        return poisson(signal + rest, jnp.asarray(9.0)) + poisson(8 * rest, jnp.asarray(32.0))
+
+    def rise(s):
+        """2 (L - L_min) with the background at its best: the positive root of a quadratic equation."""
+        p = 9 * s - 9 - 32
+        b = (-p + np.sqrt(p**2 + 4 * 9 * 32 * s)) / 18
+        return 2 * (s + b - 9 + 9 * np.log(9 / (s + b)) + 8 * b - 32 + 32 * np.log(32 / (8 * b)))
+
+    fit = jax.jit(lambda s: minimise(function, s))(as_params({"signal": 3.0, "background": 3.0}))
+    ends = [jax.tree.map(float, end)["signal"] for end in jax.jit(lambda f: intervals(function, f))(fit)]
+    exact = [brentq(lambda s: rise(s) - 1, *bracket) for bracket in ((0.5, 5), (5, 20))]
+    np.testing.assert_allclose(ends, exact, atol=1e-3)  # the search ends at 1e-4 of the root
+    assert ends[1] - 5 > 1.15 * (5 - ends[0])
+    roots = jax.jit(lambda f, v: signed_roots(function, f, v))(fit, as_params({"signal": 8.0, "background": 4.0}))
+    np.testing.assert_allclose(roots["signal"], -np.sqrt(rise(8.0)), rtol=1e-6)
+    np.testing.assert_allclose(roots["background"], 0, atol=1e-4)
+
+
+def test_intervals_end_at_a_boundary_or_are_open():
+    def function(params):
+        allowed = (params["inside"] < 0.25) & (params["saturated"] > -1)
+        return jnp.where(allowed, params["inside"] ** 2 / 2 + 0.2 * jnp.tanh(params["saturated"]) ** 2, jnp.nan)
+
+    fit = jax.jit(lambda s: minimise(function, s))(as_params({"inside": 0.1, "saturated": 0.1}))
+    lower, upper = jax.jit(lambda f: intervals(function, f))(fit)
+    np.testing.assert_allclose([lower["inside"], upper["inside"]], [-1, 0.25], atol=1e-3)
+    np.testing.assert_allclose(lower["saturated"], -1, atol=1e-3)
+    assert np.isposinf(upper["saturated"])

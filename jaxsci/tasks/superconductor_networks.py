@@ -1,8 +1,8 @@
 """Networks on compositions, and how each is trained: amounts of the elements [96] of ONE material in, linear outputs out.
 
 "published" is the Deep Set of npj Comput. Mater. 9, 71 (2023). "best" pools fractions over the table of elements, with waves that resolve
-the doping, and answers with quantiles of Tc. "influence" is the linear Deep Set with a latent space of one dimension, whose latent
-numbers are painted on the periodic table.
+the doping, and answers with quantiles of Tc; a Gaussian process stands beside its ensemble. "influence" is the linear Deep Set with a
+latent space of one dimension, whose latent numbers are painted on the periodic table.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from jaxsci.core import Array, ExampleLoss, Model, Params, WeightedSet
 from jaxsci.data.compositions import SLOTS
 from jaxsci.data.elements import ELEMENTS, TableName
 from jaxsci.losses import binary_cross_entropy, correct, objective, quantile, squared_error
-from jaxsci.models import compositional, deep_sets, heads
+from jaxsci.models import compositional, deep_sets, gaussian_process, heads
 from jaxsci.training import Recipe, Settings
 from jaxsci.training.epoch import steps_per_epoch
 from jaxsci.training.optimizers import adamw, warmup_cosine
@@ -39,6 +39,7 @@ class Network(NamedTuple):
     weight_decay: float
     settings: Settings
     warmup: bool  # whether the learning rate rises and falls; otherwise it stays
+    process: gaussian_process.Config | None = None  # beside the ensemble
 
 
 def to_units(tc: np.ndarray) -> np.ndarray:
@@ -78,7 +79,8 @@ def network(name: NetworkName, target: Target, table: np.ndarray) -> Network:
             embedding=16,
         )
         settings = Settings(epochs=40, batch_size=128)
-        return _over_table(config, elements, partial(quantile, levels=LEVELS), 4e-3, settings)
+        quantiles = _over_table(config, elements, partial(quantile, levels=LEVELS), 4e-3, settings)
+        return quantiles._replace(process=gaussian_process.Config())
     # Without waves or learned features of the elements: whether a new chemical system superconducts is no matter of hundredths.
     config = compositional.Config(features, ELEMENTS, phi=(64, 64), rho=(128, 64), pooling=("mean", "attention"))
     return _over_table(config, elements, binary_cross_entropy, 2e-3, Settings(epochs=10, batch_size=256))

@@ -250,7 +250,7 @@ def test_intervals_cover_what_they_promise_whatever_the_network(seed):
     levels = claimed * (LEVELS - 0.5)
     members = y[None, :, None] + 0.5 * rng.standard_t(4, (3, 4000, 1)) + levels
     outputs = jnp.asarray(members, jnp.float32)
-    widened = predictors.widening(outputs[:, :2000], jnp.asarray(y[:2000], jnp.float32))
+    widened = predictors.widening(predictors.spread(outputs[:, :2000]), jnp.asarray(y[:2000], jnp.float32))
     answer = predictors.spread(outputs[:, 2000:])
     lower, upper = answer.centre - widened * answer.below, answer.centre + widened * answer.above
     inside = np.mean((y[2000:] >= lower) & (y[2000:] <= upper))

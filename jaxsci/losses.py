@@ -11,7 +11,6 @@ batch) that training minimises:
 import functools
 import operator
 from collections.abc import Callable, Mapping
-from functools import partial
 
 import chex
 import jax
@@ -189,7 +188,7 @@ def objective(
             return {name: measure(output, y) for name, measure in measures.items()}
 
         x, y = _fill_padding((batch.x, batch.y), present)
-        outputs = apply(params, x) if together else jax.vmap(partial(apply, params))(x)
+        outputs = apply(params, x) if together else jax.vmap(functools.partial(apply, params))(x)
         values = jax.vmap(of_example)(outputs, y)
         weight = batch.weight.astype(values["loss"].dtype)
         total = jnp.sum(weight)

@@ -34,7 +34,7 @@ class Config:
 
 
 def condition(amounts: Array, y: Array, config: Config, table: Array) -> Params:
-    """The process given measured materials. Takes about 8 n^2 bytes and n^3 / 3 operations.
+    """The process given measured materials. Takes about 12 n^2 bytes and n^3 / 3 operations.
 
     Args:
         amounts: [material, element], each with at least one element.

@@ -11,7 +11,7 @@ import numpy as np
 from jaxsci.core import Array
 from jaxsci.models import gaussian_process
 
-MOST = 20_000  # materials that a process is conditioned on, which takes 3 GiB; of more, so many drawn at random
+MOST = 20_000  # materials that a process is conditioned on, which takes 5 GB; of more, so many drawn at random
 _TOGETHER = 32  # materials whose covariances with all others stay in a processor's cache
 
 Mean = Callable[[Array], Array]  # of amounts [material, element] to [material]

@@ -20,6 +20,7 @@ from jaxsci.errors import InputError
 from jaxsci.tasks import superconductor_predictor as predictors
 from jaxsci.tasks.superconductor_networks import LEVELS, network
 from jaxsci.tasks.superconductor_prediction import predict
+from jaxsci.tasks.superconductor_process import best_share
 
 QUICK = ["--members", "2", "--epochs", "2", "--batch-size", "64"]
 
@@ -311,6 +312,30 @@ def test_intervals_cover_what_they_promise_whatever_the_network(seed):
     inside = np.mean((y[2000:] >= lower) & (y[2000:] <= upper))
     # Two samples of 2000 each: a standard error of sqrt(2 * 0.09 / 2000), 0.0095; four of them.
     assert abs(inside - 0.9) < 0.04
+
+
+def test_the_share_of_the_process_has_the_smallest_error_there_is():
+    rng = np.random.default_rng(6)
+    y = rng.normal(size=500)
+    process, members = y + rng.normal(size=500), y + 2 * rng.normal(size=(3, 500))
+    answer = predictors.spread(jnp.asarray(members, jnp.float32))
+    ensemble = np.asarray(answer.centre, np.float64)
+    share = best_share(process, ensemble, y)
+
+    def error(w):
+        return np.mean((w * process + (1 - w) * ensemble - y) ** 2)
+
+    assert 0 < share < 1
+    assert error(share) <= min(error(share - 0.01), error(share + 0.01))
+    assert best_share(y, ensemble, y) == 1
+    assert best_share(ensemble, ensemble, y) == 0
+    # The centre and the standard deviation of the members at weight (1 - share) / 3 each, and of the process at its share.
+    found = predictors.spread(jnp.asarray(members, jnp.float32), jnp.asarray(process, jnp.float32), share)
+    weights = np.array([(1 - share) / 3] * 3 + [share])
+    values = np.vstack([members, process])
+    mean = weights @ values
+    np.testing.assert_allclose(found.centre, mean, atol=1e-5)  # float32, numbers of order 1
+    np.testing.assert_allclose(found.members, np.sqrt(weights @ (values - mean) ** 2), atol=1e-5)
 
 
 def test_probabilities_are_calibrated_and_follow_the_prior():

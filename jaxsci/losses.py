@@ -159,6 +159,7 @@ def objective(
     example_loss: ExampleLoss,
     *,
     measures: Mapping[str, ExampleLoss] | None = None,
+    together: bool = False,
 ) -> LossFn:
     """The loss of a batch: the mean of `example_loss` weighted by `batch.weight`.
 
@@ -169,6 +170,7 @@ def objective(
         apply: a model of one example.
         example_loss: (output, target) -> scalar.
         measures: further functions of the same form to report, such as {"accuracy": correct}.
+        together: whether `apply` takes the inputs of a whole batch at once.
 
     Returns:
         A function (params, batch) -> (loss, metrics). The metrics are weighted means over the batch, "loss" and one for
@@ -182,11 +184,12 @@ def objective(
         chex.assert_equal_shape_prefix([batch.weight, *jax.tree.leaves((batch.x, batch.y))], 1)
         present = batch.weight.astype(bool)
 
-        def of_example(x: Inputs, y: Array) -> dict[str, Array]:
-            output = apply(params, x)
+        def of_example(output: Array, y: Array) -> dict[str, Array]:
             return {name: measure(output, y) for name, measure in measures.items()}
 
-        values = jax.vmap(of_example)(*_fill_padding((batch.x, batch.y), present))
+        x, y = _fill_padding((batch.x, batch.y), present)
+        outputs = apply(params, x) if together else jax.vmap(functools.partial(apply, params))(x)
+        values = jax.vmap(of_example)(outputs, y)
         weight = batch.weight.astype(values["loss"].dtype)
         total = jnp.sum(weight)
         safe = jnp.where(total == 0, jnp.ones_like(total), total)

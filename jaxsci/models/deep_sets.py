@@ -4,11 +4,13 @@ The same network is a Particle Flow Network when the weights are a mask, and an 
 weights momentum fractions (Komiske, Metodiev, Thaler 2019, arXiv:1810.05165).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 import chex
 import jax
+import jax.numpy as jnp
 
 from jaxsci.core import Array, Key, Model, Params, WeightedSet
 from jaxsci.models import layers
@@ -60,11 +62,40 @@ def embed(params: Params, x: WeightedSet, config: Config) -> Array:
     """The pooled latent vector of one set, [phi[-1]]."""
     chex.assert_rank([x.elements, x.weights], [2, 1])
     chex.assert_shape(x.elements, (x.weights.shape[0], config.features))
-    act = layers.activation(config.activation)
-    latent = layers.apply_stack(params["phi"], mask_elements(x), act, config.compute_dtype)
-    if config.activate_latent:
-        latent = act(latent)
-    return pool(latent, x.weights, config.pooling)
+    return _embed(params, mask_elements(x), lambda latent: pool(latent, x.weights, config.pooling), config)
+
+
+def embed_many(params: Params, x: WeightedSet, owners: Array, sets: int, config: Config) -> Array:
+    """The pooled latent vectors of many sets whose elements lie one after another, with no padding between them: [set, phi[-1]].
+
+    Args:
+        params: as from `init`.
+        x: the elements of all sets.
+        owners: int [element], the set that each belongs to.
+        sets: their number.
+        config: the network's sizes, with pooling "sum".
+    """
+    chex.assert_rank([x.elements, x.weights, owners], [2, 1, 1])
+    chex.assert_equal(config.pooling, "sum")
+    belongs = owners[None, :] == jnp.arange(sets, dtype=owners.dtype)[:, None]  # [set, element]
+    membership = belongs.astype(x.weights.dtype) * x.weights[None, :]
+    return _embed(params, mask_elements(x), lambda latent: membership @ latent, config)
+
+
+def _embed(params: Params, elements: Array, pooled: Callable[[Array], Array], config: Config) -> Array:
+    """`pooled` takes [element, latent] to [..., latent]."""
+    act, dtype = layers.activation(config.activation), config.compute_dtype
+    if config.activate_latent or config.pooling == "max":
+        latent = layers.apply_stack(params["phi"], elements, act, dtype)
+        return pooled(act(latent) if config.activate_latent else latent)
+    # The last layer is linear and so is the pooling: sum_i w_i (W z_i + b) = W sum_i w_i z_i + b sum_i w_i, one product a set.
+    *hidden, last = (f"layer_{i}" for i in range(len(config.phi)))
+    if hidden:
+        elements = act(layers.apply_stack({name: params["phi"][name] for name in hidden}, elements, act, dtype))
+    number = pooled(jnp.ones((elements.shape[0], 1), elements.dtype))
+    kernel, bias = params["phi"][last]["kernel"], params["phi"][last]["bias"]
+    shift = number * jnp.broadcast_to(bias, (*number.shape[:-1], *bias.shape))
+    return layers.apply_affine({"kernel": kernel, "bias": shift}, pooled(elements), dtype)
 
 
 def model(config: Config) -> Model:

@@ -215,3 +215,27 @@ def _cuts(probability: ArrayLike, truth: ArrayLike) -> tuple[np.ndarray, np.ndar
     last = np.append(np.diff(p[order]) != 0, True)  # equal probabilities pass together
     said = np.arange(1, len(p) + 1)
     return p[order][last], (found / said)[last], (found / max(found[-1], 1))[last]
+
+
+@style.context()
+def learning_by_size(sizes: ArrayLike, errors: ArrayLike, floor: float | None = None) -> Figure:
+    """Error against the number of training materials, both on logarithmic scales.
+
+    Args:
+        sizes: [size].
+        errors: RMSE in K, [size, part], on the validation and the test part.
+        floor: K, the scatter of repeated measurements.
+    """
+    figure = style.figure(3.4)
+    axes = figure.subplots()
+    for column, (name, marker) in enumerate((("validation", "o"), ("test", "s"))):
+        axes.plot(sizes, np.asarray(errors)[:, column], marker=marker, label=name)
+    if floor is not None:
+        axes.axhline(floor, color="black", linestyle=":", label="scatter of repeated measurements")
+    axes.set(xscale="log", yscale="log", xlabel="training materials", ylabel="RMSE (K)")
+    ticks = [3, 4, 5, 7, 10, 15, 20]
+    axes.set_yticks(ticks, [str(tick) for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xticks(np.asarray(sizes), [f"{size:,}" for size in np.asarray(sizes)])
+    axes.legend()
+    return figure

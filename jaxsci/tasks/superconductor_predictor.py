@@ -22,7 +22,8 @@ from jaxsci.errors import InputError
 from jaxsci.files import replacing
 from jaxsci.fit.minimisers import newton
 from jaxsci.metrics import log_loss
-from jaxsci.tasks.superconductor_networks import LEVELS, Network, to_kelvin
+from jaxsci.tasks.superconductor_networks import Network, to_kelvin
+from jaxsci.tasks.superconductor_process import Share
 
 FILE = "ensemble.jaxexport"
 COVERAGE = 0.9  # of the interval of Tc
@@ -38,12 +39,12 @@ Predictor = Callable[[Array], Answers]  # of amounts [material, 96]
 class Spread(NamedTuple):
     """The distribution of Tc that an ensemble predicts, in the network's units, each [material]."""
 
-    centre: Array  # mean over the members of their median
+    centre: Array  # mean over the members of their median, and of the process beside them
     below: Array  # from the centre to the ends of the interval: noise and member spread added in quadrature
     above: Array
     noise_below: Array  # from the quantiles alone
     noise_above: Array
-    members: Array  # standard deviation of the medians over the members
+    members: Array  # standard deviation of the medians over the members, and of the process
 
 
 def member_outputs(network: Network, params: Params, amounts: Array) -> Array:
@@ -51,32 +52,40 @@ def member_outputs(network: Network, params: Params, amounts: Array) -> Array:
     return jax.lax.map(lambda p: jax.vmap(network.model.apply, in_axes=(None, 0))(p, amounts), params)
 
 
-def spread(outputs: Array) -> Spread:
-    """Combine the members' outputs [member, material, level], or [member, material] of a network without quantiles."""
+def spread(outputs: Array, process: Array | None = None, share: float = 0.0) -> Spread:
+    """Combine the members' outputs [member, material, level], or [member, material] of a network without quantiles.
+
+    Args:
+        outputs: of the members.
+        process: mean of the process beside them [material]; None: there is none.
+        share: weight of the process; the members share the rest. Their spread is the standard deviation under these weights.
+    """
     quantiles = outputs if outputs.ndim == 3 else outputs[..., None]
     middle = quantiles.shape[-1] // 2
     mean = jnp.mean(quantiles, axis=0)
-    centre = mean[:, middle]
-    members = jnp.std(quantiles[..., middle], axis=0)
-    noise_below = jnp.maximum(centre - mean[:, 0], 0)
-    noise_above = jnp.maximum(mean[:, -1] - centre, 0)
+    median = mean[:, middle]
+    noise_below = jnp.maximum(median - mean[:, 0], 0)
+    noise_above = jnp.maximum(mean[:, -1] - median, 0)
+    centre, members = median, jnp.std(quantiles[..., middle], axis=0)
+    if process is not None:
+        centre = centre + share * (process - median)
+        members = jnp.hypot((1 - share) ** 0.5 * members, (share * (1 - share)) ** 0.5 * (process - median))
     between = jnp.maximum(_NORMAL_95 * members, _NARROWEST)
     return Spread(
         centre, jnp.hypot(noise_below, between), jnp.hypot(noise_above, between), noise_below, noise_above, members
     )
 
 
-def widening(outputs: Array, target: Array) -> float:
+def widening(answer: Spread, target: Array) -> float:
     """The factor on both sides of the interval with which it covers 90 % of these materials (conformalised quantiles).
 
     The k-th smallest of max((centre - y) / below, (y - centre) / above), k = ceil(0.9 (n + 1)): Romano, Patterson and Candes 2019,
     arXiv:1905.03222, with errors in units of the interval. For materials drawn like these the coverage is then 90 %, whatever the network.
 
     Args:
-        outputs: of the members on the validation part.
+        answer: for the validation part.
         target: [material], in the network's units.
     """
-    answer = spread(outputs)
     misses = np.sort(
         np.asarray(jnp.maximum((answer.centre - target) / answer.below, (target - answer.centre) / answer.above))
     )
@@ -84,28 +93,37 @@ def widening(outputs: Array, target: Array) -> float:
     return float(misses[rank - 1])
 
 
-def tc_predictor(network: Network, params: Params, widened: float, known: np.ndarray) -> Predictor:
+def tc_predictor(
+    network: Network, params: Params, beside: Share | None, widened: float, known: np.ndarray
+) -> Predictor:
     """Amounts to Tc in K with its interval, and where the interval comes from.
 
     Args:
         network: of quantiles or of Tc alone.
         params: [member, ...].
+        beside: the process beside the ensemble; None: there is none.
         widened: as from `widening`.
         known: as from `known_pairs`.
     """
 
     def predict(amounts: Array) -> Answers:
         outputs = member_outputs(network, params, amounts)
-        answer = spread(outputs)
         mean = jnp.mean(to_kelvin(outputs), axis=0)
+        mean = jnp.mean(mean, axis=-1) if mean.ndim == 2 else mean
+        if beside is None:
+            answer = spread(outputs)
+        else:
+            process = beside.mean(amounts)
+            answer = spread(outputs, process, beside.share)
+            mean = mean + beside.share * (to_kelvin(process) - mean)
         return {
             "tc": to_kelvin(answer.centre),
             "tc_lower": to_kelvin(answer.centre - widened * answer.below),
             "tc_upper": to_kelvin(answer.centre + widened * answer.above),
-            "tc_mean": jnp.mean(mean, axis=-1) if mean.ndim == 2 else mean,
+            "tc_mean": mean,
             "noise": (to_kelvin(answer.centre + answer.noise_above) - to_kelvin(answer.centre - answer.noise_below))
             / 2,
-            "member_spread": jnp.std(to_kelvin(_middle(outputs)), axis=0),
+            "member_spread": to_kelvin(answer.members),
             "outside": _outside(amounts, known),
         }
 
@@ -232,10 +250,6 @@ def answer(predictor: Predictor, amounts: np.ndarray) -> dict[str, np.ndarray]:
         padded = np.pad(part, ((0, batch - len(part)), (0, 0)))
         parts.append({name: np.asarray(values)[: len(part)] for name, values in predictor(jnp.asarray(padded)).items()})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _middle(outputs: Array) -> Array:
-    return outputs if outputs.ndim == 2 else outputs[..., len(LEVELS) // 2]
 
 
 def _outside(amounts: Array, known: np.ndarray) -> Array:

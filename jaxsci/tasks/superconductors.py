@@ -20,6 +20,7 @@ from jaxsci.tasks import runs, superconductor_evaluation, superconductor_predict
 from jaxsci.tasks import superconductor_influence as influences
 from jaxsci.tasks import superconductor_predictor as predictors
 from jaxsci.tasks.runs import Report
+from jaxsci.tasks.superconductor_calibration import calibrated, outputs_of
 from jaxsci.tasks.superconductor_data import Sample, Sources, TableName, describe, read_class, read_tc
 from jaxsci.tasks.superconductor_networks import (
     TABLES,
@@ -146,7 +147,10 @@ def _train(folder: Path, job: Job, report: Report, *, resume: bool) -> Path:
     result = runs.train(folder, recipe, parts, key=job.keys, settings=settings, resume=resume, report=report)
     params = _here(result.params)
     report("calibrating", 0.0, "")
-    predictor, calibration = _calibrated(job, params)
+    options = job.options
+    predictor, calibration = calibrated(
+        job.network, params, job.sample, job.table, target=options.target, prior=options.prior, seed=options.seed
+    )
     write_json(folder / CALIBRATION_FILE, calibration)
     predictors.save(predictor, folder / predictors.FILE)
     report("calibrating", 1.0, "")
@@ -154,32 +158,6 @@ def _train(folder: Path, job: Job, report: Report, *, resume: bool) -> Path:
         write_json(folder / INFLUENCE_FILE, influences.as_record(_influence(job, parts, report)))
     _evaluate(folder, job, params, result.history, report)
     return folder
-
-
-def _calibrated(job: Job, params: Params) -> tuple[predictors.Predictor, dict[str, float]]:
-    """The function that answers, calibrated on the validation part."""
-    train, validation, _ = job.sample.parts
-    amounts = job.sample.amounts
-    known = predictors.known_pairs(amounts[train])
-    outputs = outputs_of(job.network, params, amounts[validation])
-    if job.options.target == "tc":
-        target = jnp.asarray(to_units(job.sample.tc[validation]), jnp.float32)
-        widened = predictors.widening(jnp.asarray(outputs), target)
-        return predictors.tc_predictor(job.network, params, widened, known), {"widening": widened}
-    truth, studied = job.sample.superconducting[validation], job.sample.studied[validation]
-    calibration = predictors.calibrate(outputs.mean(0), truth, studied, job.options.prior)
-    return predictors.class_predictor(job.network, params, calibration, known), calibration._asdict()
-
-
-def outputs_of(net: Network, params: Params, amounts: np.ndarray, size: int = 1024) -> np.ndarray:
-    """Linear outputs of every member for any number of materials, [member, material, ...]."""
-    of_batch = jax.jit(lambda params, amounts: predictors.member_outputs(net, params, amounts))
-    parts = []
-    for first in range(0, len(amounts), size):
-        part = amounts[first : first + size]
-        padded = np.pad(part, ((0, size - len(part)), (0, 0)))
-        parts.append(np.asarray(of_batch(params, padded))[:, : len(part)])
-    return np.concatenate(parts, axis=1)
 
 
 def _influence(job: Job, parts: tuple[Batch, Batch], report: Report) -> influences.Influence:

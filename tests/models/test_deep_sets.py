@@ -88,3 +88,18 @@ def test_an_element_of_weight_two_equals_two_elements():
     once = WeightedSet(element, jnp.full(1, 2.0))
     twice = WeightedSet(jnp.concatenate([element, element]), jnp.ones(2))
     np.testing.assert_allclose(model.apply(params, once), model.apply(params, twice), rtol=1e-6)
+
+
+def test_sets_one_after_another_are_the_same_sets():
+    config = deep_sets.Config(3, phi=(8, 6), rho=(5,), activate_latent=False)
+    params = deep_sets.init(jax.random.key(0), config)
+    params["phi"]["layer_1"]["bias"] = jnp.arange(6, dtype=jnp.float32)  # counts once for every element
+    rng = np.random.default_rng(4)
+    sets = [random_set(rng, size) for size in (3, 1, 4)]
+    flat = WeightedSet(*(jnp.concatenate([getattr(s, f) for s in sets]) for f in ("elements", "weights")))
+    owners = jnp.repeat(jnp.arange(4), jnp.array([3, 1, 4, 0]), total_repeat_length=8)
+    found = deep_sets.embed_many(params, flat, owners, 4, config)
+    # Sums in another order: float32 roundings of numbers of order 10.
+    for row, x in zip(found, sets, strict=False):
+        np.testing.assert_allclose(row, deep_sets.embed(params, x, config), rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(found[3], 0)

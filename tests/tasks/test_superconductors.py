@@ -14,10 +14,13 @@ import pytest
 
 from jaxsci.cli import main
 from jaxsci.data.formula import SYMBOLS
-from jaxsci.data.superconductors import FILES
+from jaxsci.data.formula_table import stream
+from jaxsci.data.superconductors import FILES, read_measured
+from jaxsci.errors import InputError
 from jaxsci.tasks import superconductor_predictor as predictors
-from jaxsci.tasks.superconductor_networks import LEVELS
+from jaxsci.tasks.superconductor_networks import LEVELS, network
 from jaxsci.tasks.superconductor_prediction import predict
+from jaxsci.tasks.superconductor_process import best_share
 
 QUICK = ["--members", "2", "--epochs", "2", "--batch-size", "64"]
 
@@ -225,6 +228,46 @@ def test_what_else_cannot_be_used(tc_run, capsys):
     assert not Path("runs").exists()
 
 
+def test_a_long_table_is_predicted_in_bounded_memory(tc_run):
+    """Ten times as many rows need no more memory: nothing is kept but the chunk at hand."""
+    import tracemalloc
+
+    def peak(rows):
+        Path("long.csv").write_text("formula\n" + "".join(f"Nb{1 + i % 97}Sn\n" for i in range(rows)))
+        tracemalloc.start()
+        main(["predict", "superconductors", "long.csv", "--run", str(tc_run), "--out", "long_out.csv"])
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert Path("long_out.csv").read_bytes().count(b"\n") == rows + 1
+        return found
+
+    few = peak(8_200)  # one whole chunk
+    assert peak(24_000) < 1.3 * few
+
+
+TABLES_OF_TC = {  # a row of Tc, and what the line that follows must say
+    "text": ("18 K", "18 K"),
+    "millikelvin": ("18050", "0 to 400"),
+    "negative": ("-3", "-3"),
+    "a word": ("none", "none"),
+}
+
+
+@pytest.mark.parametrize("name", TABLES_OF_TC)
+def test_a_tc_that_is_no_number_of_kelvin_is_refused_with_row_and_reason(name):
+    text, word = TABLES_OF_TC[name]
+    Path("tc.csv").write_text(f"formula,Tc\nNbTi,9.5\nNb3Sn,{text}\n")
+    with pytest.raises(InputError, match=r"tc.csv, row 3: expected Tc in K") as error:
+        list(stream("tc.csv", with_tc=True))
+    assert word in str(error.value)
+    (chunk,) = stream("tc.csv", with_tc=True, skip_bad=True)
+    assert chunk.tc == [9.5]
+    assert chunk.bad["tc"] == 1
+    assert read_measured("own", "tc.csv").cleaning == {"rows": 2, "Tc not a number in K": 1, "Tc not reported": 0} | {
+        "Tc above 150 K": 0
+    }
+
+
 def test_the_file_predicts_without_this_library(tc_run):
     """In a process that cannot import jaxsci; for one material and for several."""
     code = (
@@ -241,6 +284,19 @@ def test_the_file_predicts_without_this_library(tc_run):
     np.testing.assert_allclose(np.array(result.stdout.split(), float), found.answers["tc"][0], rtol=1e-5)
 
 
+def test_a_packed_batch_is_the_batch_also_where_it_has_no_room():
+    rng = np.random.default_rng(5)
+    net = network("published", "tc", rng.normal(size=(96, 3)).astype(np.float32))
+    params = net.model.init(jax.random.key(0))
+    together = jax.jit(net.together)
+    for share in (0.03, 0.1):  # 3 and 10 elements a composition; there is room for 5
+        amounts = jnp.asarray(rng.uniform(0.1, 3, (8, 96)) * (rng.random((8, 96)) < share), jnp.float32)
+        kept = jnp.where(amounts >= jax.lax.top_k(amounts, 12)[0][:, -1:], amounts, 0)
+        each = jax.vmap(net.model.apply, in_axes=(None, 0))(params, kept)
+        # Sums in another order, of numbers of order 100 that partly cancel.
+        np.testing.assert_allclose(together(params, kept), each, rtol=1e-4, atol=1e-3)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_intervals_cover_what_they_promise_whatever_the_network(seed):
     """Members that know the answer badly, and claim to know it far too well or far too badly."""
@@ -250,12 +306,36 @@ def test_intervals_cover_what_they_promise_whatever_the_network(seed):
     levels = claimed * (LEVELS - 0.5)
     members = y[None, :, None] + 0.5 * rng.standard_t(4, (3, 4000, 1)) + levels
     outputs = jnp.asarray(members, jnp.float32)
-    widened = predictors.widening(outputs[:, :2000], jnp.asarray(y[:2000], jnp.float32))
+    widened = predictors.widening(predictors.spread(outputs[:, :2000]), jnp.asarray(y[:2000], jnp.float32))
     answer = predictors.spread(outputs[:, 2000:])
     lower, upper = answer.centre - widened * answer.below, answer.centre + widened * answer.above
     inside = np.mean((y[2000:] >= lower) & (y[2000:] <= upper))
     # Two samples of 2000 each: a standard error of sqrt(2 * 0.09 / 2000), 0.0095; four of them.
     assert abs(inside - 0.9) < 0.04
+
+
+def test_the_share_of_the_process_has_the_smallest_error_there_is():
+    rng = np.random.default_rng(6)
+    y = rng.normal(size=500)
+    process, members = y + rng.normal(size=500), y + 2 * rng.normal(size=(3, 500))
+    answer = predictors.spread(jnp.asarray(members, jnp.float32))
+    ensemble = np.asarray(answer.centre, np.float64)
+    share = best_share(process, ensemble, y)
+
+    def error(w):
+        return np.mean((w * process + (1 - w) * ensemble - y) ** 2)
+
+    assert 0 < share < 1
+    assert error(share) <= min(error(share - 0.01), error(share + 0.01))
+    assert best_share(y, ensemble, y) == 1
+    assert best_share(ensemble, ensemble, y) == 0
+    # The centre and the standard deviation of the members at weight (1 - share) / 3 each, and of the process at its share.
+    found = predictors.spread(jnp.asarray(members, jnp.float32), jnp.asarray(process, jnp.float32), share)
+    weights = np.array([(1 - share) / 3] * 3 + [share])
+    values = np.vstack([members, process])
+    mean = weights @ values
+    np.testing.assert_allclose(found.centre, mean, atol=1e-5)  # float32, numbers of order 1
+    np.testing.assert_allclose(found.members, np.sqrt(weights @ (values - mean) ** 2), atol=1e-5)
 
 
 def test_probabilities_are_calibrated_and_follow_the_prior():

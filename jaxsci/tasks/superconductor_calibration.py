@@ -1,0 +1,82 @@
+"""From a trained ensemble to the function that answers: whatever is adjusted is adjusted on the validation part."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxsci.core import Params
+from jaxsci.models import gaussian_process
+from jaxsci.tasks import superconductor_predictor as predictors
+from jaxsci.tasks import superconductor_process as processes
+from jaxsci.tasks.superconductor_data import Sample
+from jaxsci.tasks.superconductor_networks import Network, Target, to_units
+from jaxsci.tasks.superconductor_predictor import Predictor
+
+
+def calibrated(
+    network: Network,
+    params: Params,
+    sample: Sample,
+    table: np.ndarray,
+    *,
+    target: Target,
+    prior: float | None,
+    seed: int,
+) -> tuple[Predictor, dict[str, float]]:
+    """The function that answers, and the numbers that the validation part gave it.
+
+    Args:
+        network: of the members.
+        params: [member, ...].
+        sample: the materials.
+        table: standardised features of the elements [96, feature].
+        target: what the network was trained for.
+        prior: as for `superconductor_predictor.calibrate`.
+        seed: as for `superconductor_process.conditioned`.
+    """
+    train, validation, _ = sample.parts
+    known = predictors.known_pairs(sample.amounts[train])
+    outputs = outputs_of(network, params, sample.amounts[validation])
+    if target == "class":
+        truth, studied = sample.superconducting[validation], sample.studied[validation]
+        calibration = predictors.calibrate(outputs.mean(0), truth, studied, prior)
+        return predictors.class_predictor(network, params, calibration, known), calibration._asdict()
+    measured = jnp.asarray(to_units(sample.tc[validation]), jnp.float32)
+    if network.process is None:
+        widened = predictors.widening(predictors.spread(jnp.asarray(outputs)), measured)
+        return predictors.tc_predictor(network, params, None, widened, known), {"widening": widened}
+    beside, numbers = _beside(network.process, sample, outputs, table, seed)
+    predictor = predictors.tc_predictor(network, params, beside, numbers["widening"], known)
+    return predictor, numbers
+
+
+def _beside(
+    config: gaussian_process.Config, sample: Sample, outputs: np.ndarray, table: np.ndarray, seed: int
+) -> tuple[processes.Share, dict[str, float]]:
+    """The process with its share, and the widening of the interval.
+
+    Both numbers come from the validation part and a process that does not know it; the one that answers then knows it too, so that the
+    interval errs on the wide side.
+    """
+    train, validation, _ = sample.parts
+    amounts, target = sample.amounts, to_units(sample.tc)
+    measured = jnp.asarray(target[validation], jnp.float32)
+    mean, _ = processes.conditioned(config, amounts[train], target[train], table, seed)
+    process = jax.jit(mean)(jnp.asarray(amounts[validation]))
+    ensemble = predictors.spread(jnp.asarray(outputs)).centre
+    share = processes.best_share(*(np.asarray(values, np.float64) for values in (process, ensemble, measured)))
+    widened = predictors.widening(predictors.spread(jnp.asarray(outputs), process, share), measured)
+    rows = np.concatenate([train, validation])
+    mean, number = processes.conditioned(config, amounts[rows], target[rows], table, seed)
+    return processes.Share(mean, share), {"widening": widened, "share": share, "materials_of_process": number}
+
+
+def outputs_of(network: Network, params: Params, amounts: np.ndarray, size: int = 1024) -> np.ndarray:
+    """Linear outputs of every member for any number of materials, [member, material, ...]."""
+    of_batch = jax.jit(lambda params, amounts: predictors.member_outputs(network, params, amounts))
+    parts = []
+    for first in range(0, len(amounts), size):
+        part = amounts[first : first + size]
+        padded = np.pad(part, ((0, size - len(part)), (0, 0)))
+        parts.append(np.asarray(of_batch(params, padded))[:, : len(part)])
+    return np.concatenate(parts, axis=1)

@@ -95,9 +95,14 @@ def _turned(sums: Array, band: Band, direction: int = 1) -> Array:
     if len(phi0) > 2:
         turns = jnp.asarray(direction * band.phi0 / (2 * np.pi), dtype)[:, None]
         return sums * _unit(turns * jnp.arange(band.mmax + 1, dtype=dtype)[None, :])[None]
-    phases = jnp.asarray(np.exp(direction * 1j * phi0[:, None, None] * np.arange(band.mmax + 1)), sums.dtype)
-    one, other = (jnp.broadcast_to(x[None], sums.shape) for x in (phases[0], phases[-1]))
-    return sums * jnp.where(jnp.broadcast_to(jnp.asarray(which == 0)[None, :, None], sums.shape), one, other)
+    phases = np.exp(direction * 1j * phi0[:, None] * np.arange(band.mmax + 1))
+    first = jnp.asarray(which == 0, dtype)[None, :, None]  # a product, as a choice between complex numbers is slow
+
+    def each(phases: np.ndarray) -> Array:
+        one, other = (jnp.asarray(x, dtype)[None, None, :] for x in (phases[0], phases[-1]))
+        return first * one + (1 - first) * other
+
+    return sums * jax.lax.complex(each(phases.real), each(phases.imag))
 
 
 def _unit(turns: Array) -> Array:

@@ -29,7 +29,7 @@ Functions: TypeAlias = tuple[Array, ...]  # Q_j of DEGREES even degrees, each [o
 DEGREES = 8  # even degrees a step: fewer and the loop costs, more and the functions leave the cache
 FEW = 4  # maps up to which sums over degrees are no matrix products
 POINTS = 2**12  # order times ring of a step
-LOOP_POINTS = 2**13  # the same without matrix products
+LOOP_POINTS = 2**14  # the same without matrix products
 SUMS = 2**17  # times columns
 
 
@@ -46,54 +46,56 @@ def _batch(maps: int) -> int:
 
 def over_degrees(table: Array, band: Band, recursion: Recursion, lmax: int) -> Array:
     """E and O, sum_j table[j, c, m] Q_j(x_r): [j, (parity, part, map), order] -> complex [(parity, map), ring, order]."""
-    maps = table.shape[1] // 4
-    few = maps <= FEW
-    size = _orders_together(band, LOOP_POINTS if few else POINTS, 1 if few else 4 * maps)
+    maps, rings, orders = table.shape[1] // 4, len(band.cos), band.mmax + 1
     factor = _factors(band, maps, table.dtype)
+    if maps > FEW:
+        sums = _products(jnp.transpose(table[..., :orders], (2, 1, 0)), band, recursion, lmax)
+        parts = jnp.transpose(sums.reshape(orders, 2, 2, maps, rings), (2, 1, 3, 4, 0)).reshape(
+            2, 2 * maps, rings, orders
+        )
+        return jax.lax.complex(parts[0] * factor, parts[1] * factor)
+    size = min(orders, max(1, LOOP_POINTS // rings))
 
     def block(first: Array, result: Array) -> Array:
         rows, a, b = (jax.lax.dynamic_slice_in_dim(x, first, size, x.ndim - 1) for x in (table, *recursion[:2]))
         start = _sectoral(first, size, band, table.dtype)
-        sums = (_loops if few else _products)(rows, start, (a, b), band, (lmax - first) // 2 + 1)
-        some = jnp.swapaxes(sums * factor, 1, 2)
+        some = jnp.swapaxes(_loops(rows, start, (a, b), band, (lmax - first) // 2 + 1), 1, 2)
+        some = jax.lax.complex(some.real * factor, some.imag * factor)
         return jax.lax.dynamic_update_slice_in_dim(result, some, first, 2)
 
-    zero = jnp.zeros((2 * maps, len(band.cos), band.mmax + 1), table.dtype)
-    return _blocks(block, band, size, jax.lax.complex(zero, zero))
+    zero = jnp.zeros((2 * maps, rings, orders), table.dtype)
+    return _blocks(block, size, orders, jax.lax.complex(zero, zero))
 
 
 def over_rings(values: Array, band: Band, recursion: Recursion, lmax: int) -> Array:
     """sum_r values[c, r, m] Q_j(x_r), the transpose: complex [(parity, map), ring, order] -> [j, (parity, part, map), order]."""
-    maps = len(values) // 2
-    size = _orders_together(band, POINTS, 4 * maps)
-    count = columns(lmax, maps)
+    maps, rings, orders = len(values) // 2, len(band.cos), band.mmax + 1
     factor = _factors(band, maps, values.real.dtype)
+    parts = jnp.stack([values.real * factor, values.imag * factor]).reshape(2, 2, maps, rings, orders)
+    columns_of_rings = jnp.transpose(parts, (4, 1, 0, 2, 3)).reshape(orders, 4 * maps, rings)
+    size, batch, count = _orders_together(band, 4 * maps), _batch(maps), columns(lmax, maps)
 
     def block(first: Array, result: Array) -> Array:
-        some = jnp.swapaxes(jax.lax.dynamic_slice_in_dim(values, first, size, 2), 1, 2) * factor
-        parts = jnp.stack([some.real, some.imag]).reshape(2, 2, maps, size, -1)
-        rows = jnp.transpose(parts, (3, 4, 1, 0, 2)).reshape(size, -1, 4 * maps)  # order, ring, column
-        a, b = (jax.lax.dynamic_slice_in_dim(x, first, size, 1) for x in recursion[:2])
-        start, following = _steps(_sectoral(first, size, band, rows.dtype), (a, b), band)
-        batch = _batch(maps)
+        rows = jnp.swapaxes(jax.lax.dynamic_slice_in_dim(columns_of_rings, first, size, 0), 1, 2)
+        start, following = _steps(first, size, band, recursion, rows.dtype)
 
         def add(i: Array, carry: tuple[Functions, Array]) -> tuple[Functions, Array]:
             q, functions = _several(i, batch, carry[0], following)
             return q, jax.lax.dynamic_update_slice_in_dim(carry[1], functions @ rows, i * batch * DEGREES, 1)
 
         zero = jnp.zeros((size, count, 4 * maps), rows.dtype)
-        steps = (lmax - first) // (2 * DEGREES * batch) + 1
-        found = jax.lax.fori_loop(0, steps, add, (start, zero))[1]
-        return jax.lax.dynamic_update_slice_in_dim(result, jnp.transpose(found, (1, 2, 0)), first, 2)
+        found = jax.lax.fori_loop(0, (lmax - first) // (2 * DEGREES * batch) + 1, add, (start, zero))[1]
+        return jax.lax.dynamic_update_slice_in_dim(result, found, first, 0)
 
-    return _blocks(block, band, size, jnp.zeros((count, 4 * maps, band.mmax + 1), values.real.dtype))
+    found = _blocks(block, size, orders, jnp.zeros((orders, count, 4 * maps), parts.dtype))
+    return jnp.transpose(found, (1, 2, 0))
 
 
 def _loops(rows: Array, start: Array, recursion: tuple[Array, Array], band: Band, degrees: Array) -> Array:
     """Sums over degrees for a few maps: [j, column, order] -> complex [(parity, map), order, ring]."""
     count, width, size = rows.shape
     rows = rows.reshape(count, 2, 2, width // 4, size)
-    square = _square(band, start)
+    square = _square(band, start.dtype)
 
     def add(i: Array, carry: tuple[Array, list[Array]]) -> tuple[Array, list[Array]]:
         a, b, some = (jax.lax.dynamic_slice_in_dim(x, i * DEGREES, DEGREES, 0) for x in (*recursion, rows))
@@ -118,23 +120,25 @@ def _loops(rows: Array, start: Array, recursion: tuple[Array, Array], band: Band
     return jnp.stack(jax.lax.fori_loop(0, steps, add, (jax.lax.complex(zero, start), sums))[1])
 
 
-def _products(rows: Array, start: Array, recursion: tuple[Array, Array], band: Band, degrees: Array) -> Array:
-    """The same for many maps."""
-    width, size = rows.shape[1:]
-    batch = _batch(width // 4)
-    rows = jnp.transpose(rows, (2, 1, 0))
-    first, following = _steps(start, recursion, band)
+def _products(table: Array, band: Band, recursion: Recursion, lmax: int) -> Array:
+    """The same for many maps: [order, column, j] -> [order, column, ring]."""
+    orders, width, _ = table.shape
+    size, batch = _orders_together(band, width), _batch(width // 4)
 
-    def add(i: Array, carry: tuple[Functions, Array]) -> tuple[Functions, Array]:
-        q, functions = _several(i, batch, carry[0], following)
-        some = jax.lax.dynamic_slice_in_dim(rows, i * batch * DEGREES, batch * DEGREES, 2)
-        return q, carry[1] + some @ functions
+    def block(first: Array, result: Array) -> Array:
+        rows = jax.lax.dynamic_slice_in_dim(table, first, size, 0)
+        start, following = _steps(first, size, band, recursion, rows.dtype)
 
-    zero = jnp.zeros((size, width, start.shape[1]), rows.dtype)
-    sums = jax.lax.fori_loop(0, (degrees - 1) // (DEGREES * batch) + 1, add, (first, zero))[1]
-    parts = sums.reshape(size, 2, 2, width // 4, -1)
-    both = jax.lax.complex(parts[:, :, 0], parts[:, :, 1])  # order, parity, map, ring
-    return jnp.moveaxis(both.reshape(size, width // 2, -1), 0, 1)
+        def add(i: Array, carry: tuple[Functions, Array]) -> tuple[Functions, Array]:
+            q, functions = _several(i, batch, carry[0], following)
+            some = jax.lax.dynamic_slice_in_dim(rows, i * batch * DEGREES, batch * DEGREES, 2)
+            return q, carry[1] + some @ functions
+
+        zero = jnp.zeros((size, width, len(band.cos)), rows.dtype)
+        sums = jax.lax.fori_loop(0, (lmax - first) // (2 * DEGREES * batch) + 1, add, (start, zero))[1]
+        return jax.lax.dynamic_update_slice_in_dim(result, sums, first, 0)
+
+    return _blocks(block, size, orders, jnp.zeros((orders, width, len(band.cos)), table.dtype))
 
 
 def _several(
@@ -154,10 +158,11 @@ def _several(
 
 
 def _steps(
-    start: Array, recursion: tuple[Array, Array], band: Band
+    first: Array, size: int, band: Band, recursion: Recursion, dtype: Any
 ) -> tuple[Functions, Callable[[Array, Functions], Functions]]:
-    """The functions of the first DEGREES even degrees, and how to get those of a step from the last ones."""
-    square = _square(band, start)
+    """The functions of `size` orders at the first DEGREES even degrees, and how to get those of a step from the last ones."""
+    start, square = _sectoral(first, size, band, dtype), _square(band, dtype)
+    coefficients = [jax.lax.dynamic_slice_in_dim(x, first, size, 1) for x in recursion[:2]]
 
     def further(q: list[Array], a: Array, b: Array) -> Functions:
         for j in range(len(a)):
@@ -165,15 +170,14 @@ def _steps(
         return tuple(q[-DEGREES:])
 
     def following(step: Array, q: Functions) -> Functions:
-        a, b = (jax.lax.dynamic_slice_in_dim(x, step * DEGREES - 1, DEGREES, 0) for x in recursion)
+        a, b = (jax.lax.dynamic_slice_in_dim(x, step * DEGREES - 1, DEGREES, 0) for x in coefficients)
         return further(list(q[-2:]), a, b)
 
-    return further([jnp.zeros_like(start), start], *(x[: DEGREES - 1] for x in recursion)), following
+    return further([jnp.zeros_like(start), start], *(x[: DEGREES - 1] for x in coefficients)), following
 
 
-def _blocks(block: Callable[[Array, Array], Array], band: Band, size: int, result: Array) -> Array:
+def _blocks(block: Callable[[Array, Array], Array], size: int, orders: int, result: Array) -> Array:
     """`block(first order, result)` for `size` orders at a time; the last ones may overlap."""
-    orders = band.mmax + 1
 
     def one(i: Array, result: Array) -> Array:
         return block(jnp.minimum(i * size, orders - size).astype(jnp.int32), result)
@@ -181,10 +185,10 @@ def _blocks(block: Callable[[Array, Array], Array], band: Band, size: int, resul
     return jax.lax.fori_loop(0, -(-orders // size), one, result)
 
 
-def _orders_together(band: Band, points: int, width: int) -> int:
+def _orders_together(band: Band, width: int) -> int:
     """So many that the functions and the sums stay in the cache."""
     rings = len(band.cos)
-    return max(1, min(16, band.mmax + 1, points // rings, SUMS // (rings * width)))
+    return max(1, min(16, band.mmax + 1, POINTS // rings, SUMS // (rings * width)))
 
 
 def _sectoral(first: Array, size: int, band: Band, dtype: Any) -> Array:
@@ -200,11 +204,10 @@ def _sectoral(first: Array, size: int, band: Band, dtype: Any) -> Array:
 
 
 def _factors(band: Band, maps: int, dtype: Any) -> Array:
-    """Of E and O, [(parity, map), order = 1, ring]: without the scale, and times x where they are odd."""
+    """Of E and O, [(parity, map), ring, order = 1]: without the scale, and times x where they are odd."""
     parity = np.stack([np.ones_like(band.cos), band.cos]) * 2.0 ** -SCALE[jnp.dtype(dtype)]
-    factor = jnp.asarray(np.repeat(parity, maps, axis=0), dtype)[:, None, :]
-    return jax.lax.complex(factor, jnp.zeros_like(factor))
+    return jnp.asarray(np.repeat(parity, maps, axis=0), dtype)[:, :, None]
 
 
-def _square(band: Band, like: Array) -> Array:
-    return jnp.asarray(band.cos**2, like.dtype)[None, :]
+def _square(band: Band, dtype: Any) -> Array:
+    return jnp.asarray(band.cos**2, dtype)[None, :]

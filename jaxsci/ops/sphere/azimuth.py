@@ -23,7 +23,7 @@ def to_pixels(sums: Array, band: Band) -> Array:
     """f(phi_k) = Re(F_0) + 2 sum_{m > 0} Re(F_m exp(i m phi_k)): complex [map, ring, order] -> [map, pixel]."""
     if band.regular:
         n = int(band.length[0])
-        return _inverse(_folded(_turned(sums, band), n), n).reshape(len(sums), -1)
+        return _inverse(_folded(_turned(sums, band), n) * n, n).reshape(len(sums), -1)
     short, long = _short_and_long(band)
     parts = _parts(sums[:, : len(short.cos), : short.mmax + 1])
     once = jnp.asarray(np.where(np.arange(short.mmax + 1) > 0, 2.0, 1.0), parts.dtype)[None, None, None, :]
@@ -32,7 +32,8 @@ def to_pixels(sums: Array, band: Band) -> Array:
         flat = _turned(sums[:, len(short.cos) :], long)
         flat = jnp.pad(flat, ((0, 0), (0, 0), (0, 1))).reshape(len(sums), -1)
         same, opposite = (_sum_of(flat, index) for index in _folded_orders(long))
-        spectrum, end = same + jnp.conj(opposite), 0
+        factor = jnp.asarray(np.repeat(long.length, long.length // 2 + 1), sums.dtype)[None]
+        spectrum, end = (same + jnp.conj(opposite)) * factor, 0
         for n in long.length.tolist():
             begin, end = end, end + n // 2 + 1
             pixels.append(_inverse(spectrum[:, begin:end], n))
@@ -80,8 +81,8 @@ def unmirrored(pixels: Array, band: Band) -> Array:
 
 
 def _inverse(spectrum: Array, n: int) -> Array:
-    """Re(F_0) + 2 sum_{0 < m < n / 2} Re(F_m exp(2 pi i m k / n)) and, of even n, Re(F_{n/2}) (-1)^k."""
-    return jax.lax.fft(spectrum, jax.lax.FftType.IRFFT, (n,)) * n
+    """1 / n of Re(F_0) + 2 sum_{0 < m < n / 2} Re(F_m exp(2 pi i m k / n)) and, of even n, Re(F_{n/2}) (-1)^k."""
+    return jax.lax.fft(spectrum, jax.lax.FftType.IRFFT, (n,))
 
 
 def _forward(values: Array) -> Array:

@@ -100,6 +100,14 @@ class TestTheory:
             assert jnp.max(jnp.abs(functions[:, beyond - 15])) > 1e-25  # but they are not far
             assert jnp.max(jnp.abs(functions[:, beyond:])) < 1e-20
 
+    def test_orders_beyond_the_pixels_of_a_ring(self):
+        """They are aliased: a coarse ring has the values of a fine one, and the transpose knows it."""
+        alm = random_alm(7)
+        coarse, transpose = jax.vjp(lambda a: synthesis(a, GaussLegendre(6, 5)), alm)
+        np.testing.assert_allclose(coarse, synthesis(alm, GaussLegendre(6, 40))[:, ::8], atol=1e-13)
+        pixels = jnp.asarray(np.random.default_rng(5).normal(size=coarse.shape))
+        np.testing.assert_allclose(jnp.vdot(coarse, pixels), jnp.sum(alm * transpose(pixels)[0]).real, rtol=1e-12)
+
     def test_bands_hold_every_ring_once(self):
         for grid in (GRID, Healpix(256), Healpix(1), GaussLegendre(7, 12), GaussLegendre(8, 12)):
             parts = bands(grid, 4)

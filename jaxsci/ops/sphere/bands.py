@@ -43,10 +43,10 @@ class Band(NamedTuple):
         """Whether all rings are of one length."""
         return bool(np.all(self.length == self.length[0]))
 
-    def first(self, count: int) -> "Band":
-        """The first `count` pairs."""
-        cos, sin, phi0, length, largest = (x[:count] for x in self[:5])
-        return Band(cos, sin, phi0, length, largest, self.equator and count == len(self.cos))
+    def part(self, first: int, last: int) -> "Band":
+        """The pairs from `first` to before `last`."""
+        cos, sin, phi0, length, largest = (x[first:last] for x in self[:5])
+        return Band(cos, sin, phi0, length, largest, self.equator and last == len(self.cos))
 
 
 def largest_orders(lmax: int, sin: np.ndarray) -> np.ndarray:

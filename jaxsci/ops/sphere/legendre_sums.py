@@ -4,13 +4,11 @@ For every order m, and x = cos(theta) of the northern ring of a pair,
 
     F(x) = sum_l a_l P_lm(x) = E(x) + O(x),     E from l - m even, O from l - m odd, and F(-x) = E(x) - O(x).
 
-Odd functions are x times even ones: with x P_k = e_{k+1} P_{k+1} + e_k P_{k-1} (k = l - m), O = x sum_j a'_j P_2j where
-e_{2j+1} a'_j + e_{2j+2} a'_{j+1} = o_j. So the recursion in steps of two degrees,
-
-    P_k = (A_k x^2 - B_k) P_{k-2} - C_k P_{k-4},
-
-is all that is needed, four sums share it (E and O, real and imaginary parts), and as many for every further map.
-The functions are never kept: a few degrees of a few orders on all rings, and at once a matrix product with them.
+Odd functions are x times even ones, so that the recursion in steps of two degrees is all that is needed (see `recursion`): four sums share
+it (E and O, real and imaginary parts), and as many for every further map. The functions are never kept: those of a few degrees and
+orders on all rings are summed up at once. For many maps this is a matrix product. For a few it is not worth the copies that a product
+makes, and the recursion and the sums are one loop over the rings, run once for each sum: XLA's loops have one result,
+so that real and imaginary parts, and the two functions that the recursion goes on with, are complex numbers.
 """
 
 import math
@@ -24,11 +22,14 @@ import numpy as np
 from jaxsci.core import Array
 from jaxsci.ops.sphere.bands import Band
 from jaxsci.ops.sphere.legendre import SCALE
+from jaxsci.ops.sphere.recursion import Recursion
 
-Functions: TypeAlias = tuple[Array, ...]  # P_lm of DEGREES even degrees, each [order, ring]
+Functions: TypeAlias = tuple[Array, ...]  # Q_j of DEGREES even degrees, each [order, ring]
 
 DEGREES = 8  # even degrees a step: fewer and the loop costs, more and the functions leave the cache
+FEW = 4  # maps up to which sums over degrees are no matrix products
 POINTS = 2**12  # order times ring of a step
+LOOP_POINTS = 2**14  # the same without matrix products
 SUMS = 2**17  # times columns
 
 
@@ -40,133 +41,173 @@ def columns(lmax: int, maps: int) -> int:
 
 def _batch(maps: int) -> int:
     """How many steps of the recursion are gathered for one matrix product: several where it has many columns to work on."""
-    return 1 if maps <= 4 else 3
+    return 1 if maps <= FEW else 3
 
 
-def epsilon(order: Array, k: Array) -> Array:
-    """e_k^2 = (l^2 - m^2) / (4 l^2 - 1) with l = m + k; 0 for k <= 0."""
-    degree = order + k
-    begun = k > 0
-    return jnp.where(begun, k * (degree + order) / jnp.where(begun, 4 * degree * degree - 1, 1.0), 0.0)
+def over_degrees(table: Array, band: Band, recursion: Recursion, lmax: int) -> Array:
+    """E and O, sum_j table[j, c, m] Q_j(x_r): [j, (parity, part, map), order] -> complex [(parity, map), ring, order]."""
+    maps, rings, orders = table.shape[1] // 4, len(band.cos), band.mmax + 1
+    factor = _factors(band, maps, table.dtype)
+    if maps > FEW:
+        sums = _products(jnp.transpose(table[..., :orders], (2, 1, 0)), band, recursion, lmax)
+        parts = jnp.transpose(sums.reshape(orders, 2, 2, maps, rings), (2, 1, 3, 4, 0)).reshape(
+            2, 2 * maps, rings, orders
+        )
+        return jax.lax.complex(parts[0] * factor, parts[1] * factor)
+    size = min(orders, max(1, LOOP_POINTS // rings))
+
+    def block(first: Array, result: Array) -> Array:
+        rows, a, b = (jax.lax.dynamic_slice_in_dim(x, first, size, x.ndim - 1) for x in (table, *recursion[:2]))
+        start = _sectoral(first, size, band, table.dtype)
+        some = jnp.swapaxes(_loops(rows, start, (a, b), band, (lmax - first) // 2 + 1), 1, 2)
+        some = jax.lax.complex(some.real * factor, some.imag * factor)
+        return jax.lax.dynamic_update_slice_in_dim(result, some, first, 2)
+
+    zero = jnp.zeros((2 * maps, rings, orders), table.dtype)
+    return _blocks(block, size, orders, jax.lax.complex(zero, zero))
 
 
-def over_degrees(table: Array, band: Band, lmax: int) -> Array:
-    """sum_j table[m, c, j] P_{m+2j,m}(x_r): [order, 4 map, j] -> [order, 4 map, ring]."""
-    orders, width, count = table.shape
-    batch = _batch(width // 4)
+def over_rings(values: Array, band: Band, recursion: Recursion, lmax: int) -> Array:
+    """sum_r values[c, r, m] Q_j(x_r), the transpose: complex [(parity, map), ring, order] -> [j, (parity, part, map), order]."""
+    maps, rings, orders = len(values) // 2, len(band.cos), band.mmax + 1
+    factor = _factors(band, maps, values.real.dtype)
+    parts = jnp.stack([values.real * factor, values.imag * factor]).reshape(2, 2, maps, rings, orders)
+    columns_of_rings = jnp.transpose(parts, (4, 1, 0, 2, 3)).reshape(orders, 4 * maps, rings)
+    size, batch, count = _orders_together(band, 4 * maps), _batch(maps), columns(lmax, maps)
 
-    def block(first: Array, rows: Array) -> Array:
-        start, following = _recursion(first, rows.shape[0], band, count, rows.dtype)
+    def block(first: Array, result: Array) -> Array:
+        rows = jnp.swapaxes(jax.lax.dynamic_slice_in_dim(columns_of_rings, first, size, 0), 1, 2)
+        start, following = _steps(first, size, band, recursion, rows.dtype)
 
         def add(i: Array, carry: tuple[Functions, Array]) -> tuple[Functions, Array]:
-            p, functions = _several(i, batch, carry[0], following)
+            q, functions = _several(i, batch, carry[0], following)
+            return q, jax.lax.dynamic_update_slice_in_dim(carry[1], functions @ rows, i * batch * DEGREES, 1)
+
+        zero = jnp.zeros((size, count, 4 * maps), rows.dtype)
+        found = jax.lax.fori_loop(0, (lmax - first) // (2 * DEGREES * batch) + 1, add, (start, zero))[1]
+        return jax.lax.dynamic_update_slice_in_dim(result, found, first, 0)
+
+    found = _blocks(block, size, orders, jnp.zeros((orders, count, 4 * maps), parts.dtype))
+    return jnp.transpose(found, (1, 2, 0))
+
+
+def _loops(rows: Array, start: Array, recursion: tuple[Array, Array], band: Band, degrees: Array) -> Array:
+    """Sums over degrees for a few maps: [j, column, order] -> complex [(parity, map), order, ring]."""
+    count, width, size = rows.shape
+    rows = rows.reshape(count, 2, 2, width // 4, size)
+    square = _square(band, start.dtype)
+
+    def add(i: Array, carry: tuple[Array, list[Array]]) -> tuple[Array, list[Array]]:
+        a, b, some = (jax.lax.dynamic_slice_in_dim(x, i * DEGREES, DEGREES, 0) for x in (*recursion, rows))
+        last, q = carry[0].real, carry[0].imag
+        functions = []
+        for j in range(DEGREES):
+            functions.append(q)
+            last, q = q, (a[j][:, None] * square - b[j][:, None]) * q - last
+
+        def more(total: Array, column: Array) -> Array:
+            return total + sum(column[j][:, None] * functions[j] for j in range(DEGREES))
+
+        sums = [
+            jax.lax.complex(more(total.real, some[:, parity, 0, k]), more(total.imag, some[:, parity, 1, k]))
+            for total, (parity, k) in zip(carry[1], np.ndindex(2, width // 4), strict=True)
+        ]
+        return jax.lax.complex(last, q), sums
+
+    zero = jnp.zeros_like(start)
+    sums = [jax.lax.complex(zero, zero)] * (width // 2)
+    steps = (degrees - 1) // DEGREES + 1
+    return jnp.stack(jax.lax.fori_loop(0, steps, add, (jax.lax.complex(zero, start), sums))[1])
+
+
+def _products(table: Array, band: Band, recursion: Recursion, lmax: int) -> Array:
+    """The same for many maps: [order, column, j] -> [order, column, ring]."""
+    orders, width, _ = table.shape
+    size, batch = _orders_together(band, width), _batch(width // 4)
+
+    def block(first: Array, result: Array) -> Array:
+        rows = jax.lax.dynamic_slice_in_dim(table, first, size, 0)
+        start, following = _steps(first, size, band, recursion, rows.dtype)
+
+        def add(i: Array, carry: tuple[Functions, Array]) -> tuple[Functions, Array]:
+            q, functions = _several(i, batch, carry[0], following)
             some = jax.lax.dynamic_slice_in_dim(rows, i * batch * DEGREES, batch * DEGREES, 2)
-            return p, carry[1] + some @ functions
+            return q, carry[1] + some @ functions
 
-        zero = jnp.zeros((rows.shape[0], width, len(band.cos)), rows.dtype)
-        return jax.lax.fori_loop(0, _steps(first, lmax, batch), add, (start, zero))[1]
+        zero = jnp.zeros((size, width, len(band.cos)), rows.dtype)
+        sums = jax.lax.fori_loop(0, (lmax - first) // (2 * DEGREES * batch) + 1, add, (start, zero))[1]
+        return jax.lax.dynamic_update_slice_in_dim(result, sums, first, 0)
 
-    return _blocks(block, table, band, (orders, width, len(band.cos)))
-
-
-def over_rings(values: Array, band: Band, lmax: int) -> Array:
-    """sum_r values[m, c, r] P_{m+2j,m}(x_r), the transpose: [order, 4 map, ring] -> [order, 4 map, j]."""
-    orders, width, _ = values.shape
-    batch, count = _batch(width // 4), columns(lmax, width // 4)
-
-    def block(first: Array, rows: Array) -> Array:
-        start, following = _recursion(first, rows.shape[0], band, count, rows.dtype)
-        turned = jnp.swapaxes(rows, 1, 2)
-
-        def add(i: Array, carry: tuple[Functions, Array]) -> tuple[Functions, Array]:
-            p, functions = _several(i, batch, carry[0], following)
-            some = functions @ turned  # [order, j, column]
-            return p, jax.lax.dynamic_update_slice_in_dim(carry[1], some, i * batch * DEGREES, 1)
-
-        zero = jnp.zeros((rows.shape[0], count, width), rows.dtype)
-        return jnp.swapaxes(jax.lax.fori_loop(0, _steps(first, lmax, batch), add, (start, zero))[1], 1, 2)
-
-    return _blocks(block, values, band, (orders, width, count))
+    return _blocks(block, size, orders, jnp.zeros((orders, width, len(band.cos)), table.dtype))
 
 
 def _several(
-    i: Array, batch: int, p: Functions, following: Callable[[Array, Functions], Functions]
+    i: Array, batch: int, q: Functions, following: Callable[[Array, Functions], Functions]
 ) -> tuple[Functions, Array]:
     """The functions of the next batch, [order, j, ring] from step `i * batch` on, and what the recursion goes on with."""
     if batch == 1:
-        return following(i + 1, p), jnp.stack(p, axis=1)
+        return following(i + 1, q), jnp.stack(q, axis=1)
 
     def fill(k: Array, carry: tuple[Functions, Array]) -> tuple[Functions, Array]:
-        p, functions = carry
-        functions = jax.lax.dynamic_update_slice_in_dim(functions, jnp.stack(p, axis=1), k * DEGREES, 1)
-        return following(i * batch + k + 1, p), functions
+        q, functions = carry
+        functions = jax.lax.dynamic_update_slice_in_dim(functions, jnp.stack(q, axis=1), k * DEGREES, 1)
+        return following(i * batch + k + 1, q), functions
 
-    orders, rings = p[0].shape
-    return jax.lax.fori_loop(0, batch, fill, (p, jnp.zeros((orders, batch * DEGREES, rings), p[0].dtype)))
-
-
-def _steps(first: Array, lmax: int, batch: int) -> Array:
-    return (lmax - first) // (2 * DEGREES * batch) + 1
+    orders, rings = q[0].shape
+    return jax.lax.fori_loop(0, batch, fill, (q, jnp.zeros((orders, batch * DEGREES, rings), q[0].dtype)))
 
 
-def _blocks(block: Callable[[Array, Array], Array], data: Array, band: Band, shape: tuple[int, ...]) -> Array:
-    """`block(first order, rows)` for a few orders at a time, without the scale of the recursion; the last few may overlap."""
-    orders, rings = len(data), len(band.cos)
-    size = max(1, min(16, orders, POINTS // rings, SUMS // (rings * data.shape[1])))
-    unscale = jnp.asarray(2.0 ** -SCALE[data.dtype], data.dtype)
+def _steps(
+    first: Array, size: int, band: Band, recursion: Recursion, dtype: Any
+) -> tuple[Functions, Callable[[Array, Functions], Functions]]:
+    """The functions of `size` orders at the first DEGREES even degrees, and how to get those of a step from the last ones."""
+    start, square = _sectoral(first, size, band, dtype), _square(band, dtype)
+    coefficients = [jax.lax.dynamic_slice_in_dim(x, first, size, 1) for x in recursion[:2]]
+
+    def further(q: list[Array], a: Array, b: Array) -> Functions:
+        for j in range(len(a)):
+            q = [*q, (a[j][:, None] * square - b[j][:, None]) * q[-1] - q[-2]]
+        return tuple(q[-DEGREES:])
+
+    def following(step: Array, q: Functions) -> Functions:
+        a, b = (jax.lax.dynamic_slice_in_dim(x, step * DEGREES - 1, DEGREES, 0) for x in coefficients)
+        return further(list(q[-2:]), a, b)
+
+    return further([jnp.zeros_like(start), start], *(x[: DEGREES - 1] for x in coefficients)), following
+
+
+def _blocks(block: Callable[[Array, Array], Array], size: int, orders: int, result: Array) -> Array:
+    """`block(first order, result)` for `size` orders at a time; the last ones may overlap."""
 
     def one(i: Array, result: Array) -> Array:
-        first = jnp.minimum(i * size, orders - size).astype(jnp.int32)
-        some = block(first, jax.lax.dynamic_slice_in_dim(data, first, size, 0)) * unscale
-        return jax.lax.dynamic_update_slice_in_dim(result, some, first, 0)
+        return block(jnp.minimum(i * size, orders - size).astype(jnp.int32), result)
 
-    return jax.lax.fori_loop(0, -(-orders // size), one, jnp.zeros(shape, data.dtype))
+    return jax.lax.fori_loop(0, -(-orders // size), one, result)
 
 
-def _recursion(
-    first: Array, count: int, band: Band, degrees: int, dtype: Any
-) -> tuple[Functions, Callable[[Array, Functions], Functions]]:
-    """The functions of `count` orders from `first` on at the first DEGREES even degrees, and how to get the next ones.
+def _orders_together(band: Band, width: int) -> int:
+    """So many that the functions and the sums stay in the cache."""
+    rings = len(band.cos)
+    return max(1, min(16, band.mmax + 1, POINTS // rings, SUMS // (rings * width)))
 
-    Scaled by 2^SCALE: sin(theta)^m falls below the smallest number long before P_lm has grown to a size that matters.
-    """
-    shape = (count, len(band.cos))
-    order = (first + jnp.arange(count, dtype=jnp.int32)).astype(dtype)[:, None]
-    square = jnp.broadcast_to(jnp.asarray(band.cos**2, dtype), shape)
-    a, b, c = _coefficients(order, degrees + DEGREES)
+
+def _sectoral(first: Array, size: int, band: Band, dtype: Any) -> Array:
+    """2^SCALE P_mm, [order, ring]: sin(theta)^m falls below the smallest number long before P_lm has grown to a size that matters."""
+    shape = (size, len(band.cos))
+    order = (first + jnp.arange(size, dtype=jnp.int32)).astype(dtype)[:, None]
     logarithm = jnp.asarray(np.log(band.sin), dtype)[None, :]
-    p = jnp.exp(
-        jnp.broadcast_to(order, shape) * logarithm
-        + jnp.broadcast_to(_log_sectoral(first, count, band.mmax, dtype), shape)
-    )
-
-    def further(p: list[Array], rows: list[Array], wanted: range) -> Functions:
-        for j in wanted:
-            a, b, c = (jnp.broadcast_to(row[:, j : j + 1], shape) for row in rows)
-            p = [*p, (a * square - b) * p[-1] - c * p[-2]]
-        return tuple(p[-DEGREES:])
-
-    def following(step: Array, p: Functions) -> Functions:
-        rows = [jax.lax.dynamic_slice_in_dim(x, step * DEGREES, DEGREES, 1) for x in (a, b, c)]
-        return further(list(p[-2:]), rows, range(DEGREES))
-
-    return further([jnp.zeros_like(p), p], [a, b, c], range(1, DEGREES)), following
+    m = np.arange(1, band.mmax + 1)
+    over_power = np.concatenate([[0.0], np.cumsum(np.log1p(0.5 / m)) / 2]) - 0.5 * math.log(4 * math.pi)
+    over_power = jnp.asarray(over_power + SCALE[jnp.dtype(dtype)] * math.log(2), dtype)
+    over_power = jax.lax.dynamic_slice_in_dim(over_power, first, size)[:, None]
+    return jnp.exp(jnp.broadcast_to(order, shape) * logarithm + over_power)
 
 
-def _coefficients(order: Array, count: int) -> tuple[Array, Array, Array]:
-    """A, B and C of k = 0, 2, 4, ...: [order, j]."""
-    k = 2 * jnp.arange(count, dtype=order.dtype)[None, :]
-    shape = (order.shape[0], count)
-    k, order = jnp.broadcast_to(k, shape), jnp.broadcast_to(order, shape)
-    e0, e1, e2, e3 = (epsilon(order, k - i) for i in range(4))
-    product = e0 * e1
-    a = jnp.where(product > 0, jax.lax.rsqrt(jnp.where(product > 0, product, 1.0)), 0.0)
-    return a, (e1 + e2) * a, jnp.sqrt(e2 * e3) * a
+def _factors(band: Band, maps: int, dtype: Any) -> Array:
+    """Of E and O, [(parity, map), ring, order = 1]: without the scale, and times x where they are odd."""
+    parity = np.stack([np.ones_like(band.cos), band.cos]) * 2.0 ** -SCALE[jnp.dtype(dtype)]
+    return jnp.asarray(np.repeat(parity, maps, axis=0), dtype)[:, :, None]
 
 
-def _log_sectoral(first: Array, count: int, mmax: int, dtype: Any) -> Array:
-    """log(2^SCALE P_mm / sin(theta)^m), [order, 1]."""
-    m = np.arange(1, mmax + count + 1)
-    table = np.concatenate([[0.0], np.cumsum(np.log1p(0.5 / m)) / 2]) - 0.5 * math.log(4 * math.pi)
-    scaled = jnp.asarray(table + SCALE[jnp.dtype(dtype)] * math.log(2), dtype)
-    return jax.lax.dynamic_slice_in_dim(scaled, first, count)[:, None]
+def _square(band: Band, dtype: Any) -> Array:
+    return jnp.asarray(band.cos**2, dtype)[None, :]

@@ -1,0 +1,73 @@
+"""The recursion in steps of two degrees of the associated Legendre functions, and odd functions expressed by even ones.
+
+With x = cos(theta), k = l - m, and e_k^2 = (l^2 - m^2) / (4 l^2 - 1), x P_k = e_{k+1} P_{k+1} + e_k P_{k-1}. Applied twice, this leads from
+P_{2j-2} and P_2j to P_{2j+2}. P_2j = s_j Q_j with s_j = s_{j-2} e_{2j-2} e_{2j-3} / (e_2j e_{2j-1}) takes one multiplication less:
+
+    Q_{j+1} = (a_j x^2 - b_j) Q_j - Q_{j-1}.
+
+Odd functions are x times even ones: O = x sum_j a'_j P_2j where e_{2j+1} a'_j + e_{2j+2} a'_{j+1} = o_j.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxsci.core import Array
+
+
+class Recursion(NamedTuple):
+    """Each [j, order]."""
+
+    a: Array
+    b: Array
+    scale: Array  # s_j
+    before: Array  # e_2j
+    inverse: Array  # 1 / e_{2j+1}
+    after: Array  # e_{2j+2}
+
+
+def recursion(count: int, like: Array) -> Recursion:
+    """Of j < `count` and as many orders as the last axis of `like` has."""
+    shape = (2 * count + 1, like.shape[-1])
+    k = jnp.broadcast_to(jnp.arange(shape[0], dtype=like.dtype)[:, None], shape)
+    order = jnp.broadcast_to(jnp.arange(shape[1], dtype=like.dtype)[None, :], shape)
+    degree = jnp.maximum(order + k, 1)
+    square = k * (degree + order) / (4 * degree * degree - 1)
+    e = jnp.sqrt(square)
+    product = e[2::2] * e[1::2]  # e_2j e_{2j-1} of j = 1 ... count
+
+    def step(last: tuple[Array, Array], ratio: Array) -> tuple[tuple[Array, Array], Array]:
+        new = last[0] * ratio
+        return (last[1], new), new
+
+    ones = jnp.ones((2, shape[1]), like.dtype)
+    scale = jnp.concatenate([ones, jax.lax.scan(step, (ones[0], ones[1]), product[:-1] / product[1:])[1]])
+    a = scale[:-1] / (scale[1:] * product)
+    return Recursion(a, (square[1::2] + square[:-1:2]) * a, scale[:-1], e[:-1:2], 1 / e[1::2], e[2::2])
+
+
+def even_functions(table: Array, r: Recursion) -> Array:
+    """Coefficients of P_2j and P_{2j+1} -> of Q_j in E and O / x: [j, parity, 2 map, order] -> [j, 4 map, order]."""
+
+    def step(last: Array, rows: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        o, inverse, after = rows
+        new = (o - after[None] * last) * inverse[None]
+        return new, new
+
+    zero = jnp.zeros_like(table[0, 1])
+    _, odd = jax.lax.scan(step, zero, (table[:, 1], r.inverse, r.after), reverse=True)
+    return jnp.concatenate([table[:, 0], odd], axis=1) * r.scale[:, None]
+
+
+def odd_degrees(table: Array, r: Recursion) -> Array:
+    """The transpose, o_j = (b_j - e_2j o_{j-1}) / e_{2j+1}: [j, 4 map, order] -> [j, parity, 2 map, order]."""
+
+    def step(last: Array, rows: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        b, before, inverse = rows
+        new = (b - before[None] * last) * inverse[None]
+        return new, new
+
+    even, odd = jnp.split(table * r.scale[:, None], 2, axis=1)
+    _, odd = jax.lax.scan(step, jnp.zeros_like(odd[0]), (odd, r.before, r.inverse))
+    return jnp.stack([even, odd], axis=1)

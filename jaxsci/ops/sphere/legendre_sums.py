@@ -6,8 +6,8 @@ For every order m, and x = cos(theta) of the northern ring of a pair,
 
 Odd functions are x times even ones, so that the recursion in steps of two degrees is all that is needed (see `recursion`): four sums share
 it (E and O, real and imaginary parts), and as many for every further map. The functions are never kept: those of a few degrees and
-orders on all rings are summed up at once. For many maps this is a matrix product. For a few it is not worth the copies that a product
-makes, and the recursion and the sums are one loop over the rings, run once for each sum: XLA's loops have one result,
+orders on all rings are summed up at once. Over rings this is a matrix product. Over degrees it is not worth the copies that a product of
+a few maps makes, and the recursion and the sums are one loop over the rings, run once for each sum: XLA's loops have one result,
 so that real and imaginary parts, and the two functions that the recursion goes on with, are complex numbers.
 """
 
@@ -27,33 +27,20 @@ from jaxsci.ops.sphere.recursion import Recursion
 Functions: TypeAlias = tuple[Array, ...]  # Q_j of DEGREES even degrees, each [order, ring]
 
 DEGREES = 8  # even degrees a step: fewer and the loop costs, more and the functions leave the cache
-FEW = 4  # maps up to which sums over degrees are no matrix products
 POINTS = 2**12  # order times ring of a step
 LOOP_POINTS = 2**14  # the same without matrix products
 SUMS = 2**17  # times columns
 
 
-def columns(lmax: int, maps: int) -> int:
+def columns(lmax: int) -> int:
     """How many even degrees l = m + 2j are computed for every order: all of m = 0 and what fills up the last step."""
-    together = DEGREES * _batch(maps)
-    return -(-(lmax // 2 + 1) // together) * together
-
-
-def _batch(maps: int) -> int:
-    """How many steps of the recursion are gathered for one matrix product: several where it has many columns to work on."""
-    return 1 if maps <= FEW else 3
+    return -(-(lmax // 2 + 1) // DEGREES) * DEGREES
 
 
 def over_degrees(table: Array, band: Band, recursion: Recursion, lmax: int) -> Array:
     """E and O, sum_j table[j, c, m] Q_j(x_r): [j, (parity, part, map), order] -> complex [(parity, map), ring, order]."""
     maps, rings, orders = table.shape[1] // 4, len(band.cos), band.mmax + 1
     factor = _factors(band, maps, table.dtype)
-    if maps > FEW:
-        sums = _products(jnp.transpose(table[..., :orders], (2, 1, 0)), band, recursion, lmax)
-        parts = jnp.transpose(sums.reshape(orders, 2, 2, maps, rings), (2, 1, 3, 4, 0)).reshape(
-            2, 2 * maps, rings, orders
-        )
-        return jax.lax.complex(parts[0] * factor, parts[1] * factor)
     size = min(orders, max(1, LOOP_POINTS // rings))
 
     def block(first: Array, result: Array) -> Array:
@@ -73,18 +60,18 @@ def over_rings(values: Array, band: Band, recursion: Recursion, lmax: int) -> Ar
     factor = _factors(band, maps, values.real.dtype)
     parts = jnp.stack([values.real * factor, values.imag * factor]).reshape(2, 2, maps, rings, orders)
     columns_of_rings = jnp.transpose(parts, (4, 1, 0, 2, 3)).reshape(orders, 4 * maps, rings)
-    size, batch, count = _orders_together(band, 4 * maps), _batch(maps), columns(lmax, maps)
+    size, count = _orders_together(band, 4 * maps), columns(lmax)
 
     def block(first: Array, result: Array) -> Array:
         rows = jnp.swapaxes(jax.lax.dynamic_slice_in_dim(columns_of_rings, first, size, 0), 1, 2)
         start, following = _steps(first, size, band, recursion, rows.dtype)
 
         def add(i: Array, carry: tuple[Functions, Array]) -> tuple[Functions, Array]:
-            q, functions = _several(i, batch, carry[0], following)
-            return q, jax.lax.dynamic_update_slice_in_dim(carry[1], functions @ rows, i * batch * DEGREES, 1)
+            found = jnp.stack(carry[0], axis=1) @ rows
+            return following(i + 1, carry[0]), jax.lax.dynamic_update_slice_in_dim(carry[1], found, i * DEGREES, 1)
 
         zero = jnp.zeros((size, count, 4 * maps), rows.dtype)
-        found = jax.lax.fori_loop(0, (lmax - first) // (2 * DEGREES * batch) + 1, add, (start, zero))[1]
+        found = jax.lax.fori_loop(0, (lmax - first) // (2 * DEGREES) + 1, add, (start, zero))[1]
         return jax.lax.dynamic_update_slice_in_dim(result, found, first, 0)
 
     found = _blocks(block, size, orders, jnp.zeros((orders, count, 4 * maps), parts.dtype))
@@ -92,7 +79,7 @@ def over_rings(values: Array, band: Band, recursion: Recursion, lmax: int) -> Ar
 
 
 def _loops(rows: Array, start: Array, recursion: tuple[Array, Array], band: Band, degrees: Array) -> Array:
-    """Sums over degrees for a few maps: [j, column, order] -> complex [(parity, map), order, ring]."""
+    """Sums over degrees: [j, column, order] -> complex [(parity, map), order, ring]."""
     count, width, size = rows.shape
     rows = rows.reshape(count, 2, 2, width // 4, size)
     square = _square(band, start.dtype)
@@ -118,43 +105,6 @@ def _loops(rows: Array, start: Array, recursion: tuple[Array, Array], band: Band
     sums = [jax.lax.complex(zero, zero)] * (width // 2)
     steps = (degrees - 1) // DEGREES + 1
     return jnp.stack(jax.lax.fori_loop(0, steps, add, (jax.lax.complex(zero, start), sums))[1])
-
-
-def _products(table: Array, band: Band, recursion: Recursion, lmax: int) -> Array:
-    """The same for many maps: [order, column, j] -> [order, column, ring]."""
-    orders, width, _ = table.shape
-    size, batch = _orders_together(band, width), _batch(width // 4)
-
-    def block(first: Array, result: Array) -> Array:
-        rows = jax.lax.dynamic_slice_in_dim(table, first, size, 0)
-        start, following = _steps(first, size, band, recursion, rows.dtype)
-
-        def add(i: Array, carry: tuple[Functions, Array]) -> tuple[Functions, Array]:
-            q, functions = _several(i, batch, carry[0], following)
-            some = jax.lax.dynamic_slice_in_dim(rows, i * batch * DEGREES, batch * DEGREES, 2)
-            return q, carry[1] + some @ functions
-
-        zero = jnp.zeros((size, width, len(band.cos)), rows.dtype)
-        sums = jax.lax.fori_loop(0, (lmax - first) // (2 * DEGREES * batch) + 1, add, (start, zero))[1]
-        return jax.lax.dynamic_update_slice_in_dim(result, sums, first, 0)
-
-    return _blocks(block, size, orders, jnp.zeros((orders, width, len(band.cos)), table.dtype))
-
-
-def _several(
-    i: Array, batch: int, q: Functions, following: Callable[[Array, Functions], Functions]
-) -> tuple[Functions, Array]:
-    """The functions of the next batch, [order, j, ring] from step `i * batch` on, and what the recursion goes on with."""
-    if batch == 1:
-        return following(i + 1, q), jnp.stack(q, axis=1)
-
-    def fill(k: Array, carry: tuple[Functions, Array]) -> tuple[Functions, Array]:
-        q, functions = carry
-        functions = jax.lax.dynamic_update_slice_in_dim(functions, jnp.stack(q, axis=1), k * DEGREES, 1)
-        return following(i * batch + k + 1, q), functions
-
-    orders, rings = q[0].shape
-    return jax.lax.fori_loop(0, batch, fill, (q, jnp.zeros((orders, batch * DEGREES, rings), q[0].dtype)))
 
 
 def _steps(
@@ -198,9 +148,10 @@ def _sectoral(first: Array, size: int, band: Band, dtype: Any) -> Array:
     logarithm = jnp.asarray(np.log(band.sin), dtype)[None, :]
     m = np.arange(1, band.mmax + 1)
     over_power = np.concatenate([[0.0], np.cumsum(np.log1p(0.5 / m)) / 2]) - 0.5 * math.log(4 * math.pi)
-    over_power = jnp.asarray(over_power + SCALE[jnp.dtype(dtype)] * math.log(2), dtype)
-    over_power = jax.lax.dynamic_slice_in_dim(over_power, first, size)[:, None]
-    return jnp.exp(jnp.broadcast_to(order, shape) * logarithm + over_power)
+    table = jnp.asarray(over_power + SCALE[jnp.dtype(dtype)] * math.log(2), dtype)
+    return jnp.exp(
+        jnp.broadcast_to(order, shape) * logarithm + jax.lax.dynamic_slice_in_dim(table, first, size)[:, None]
+    )
 
 
 def _factors(band: Band, maps: int, dtype: Any) -> Array:

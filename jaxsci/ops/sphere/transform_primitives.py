@@ -5,8 +5,8 @@ With a_lm = r + i s of 0 <= m <= l <= lmax as two rows of real numbers,
     synthesis:  f_p = sum_lm w_m (r_lm Re Y_lm(p) - s_lm Im Y_lm(p)),     w_0 = 1, else 2,
     projection: r_lm = w_m sum_p f_p Re Y_lm(p),     s_lm = -w_m sum_p f_p Im Y_lm(p).
 
-Both are linear, so that nothing has to be kept for a derivative of any order; a mapped axis is one of maps, which share the
-recursion of the Legendre functions.
+Both are linear, so that nothing has to be kept for a derivative of any order; a mapped axis is one of maps, a few of which at a time share
+the recursion of the Legendre functions.
 """
 
 from functools import partial
@@ -19,6 +19,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from jaxsci.core import Array
+from jaxsci.ops.convolution_blocks import map_over
 from jaxsci.ops.sphere import azimuth, legendre_sums
 from jaxsci.ops.sphere.bands import bands
 from jaxsci.ops.sphere.conventions import alm_degrees, alm_size
@@ -26,6 +27,8 @@ from jaxsci.ops.sphere.grids import Grid, rings
 from jaxsci.ops.sphere.recursion import even_functions, odd_degrees, recursion
 
 Role: TypeAlias = Literal["synthesis", "projection"]
+
+TOGETHER = 4  # maps whose coefficients on all rings stay in the cache
 
 
 def transform(role: Role, x: Array, grid: Grid, lmax: int) -> Array:
@@ -35,6 +38,15 @@ def transform(role: Role, x: Array, grid: Grid, lmax: int) -> Array:
 
 def synthesis(alm: Array, grid: Grid, lmax: int) -> Array:
     """[map, 2, a_lm] -> [map, pixel], written out."""
+    return map_over(partial(_synthesis, grid=grid, lmax=lmax), alm, images=TOGETHER)
+
+
+def projection(pixels: Array, grid: Grid, lmax: int) -> Array:
+    """[map, pixel] -> [map, 2, a_lm], written out."""
+    return map_over(partial(_projection, grid=grid, lmax=lmax), pixels, images=TOGETHER)
+
+
+def _synthesis(alm: Array, grid: Grid, lmax: int) -> Array:
     table = _unpack(_with_signs(alm, lmax), lmax)
     steps = recursion(len(table), table)
     table = even_functions(table, steps)
@@ -48,10 +60,9 @@ def synthesis(alm: Array, grid: Grid, lmax: int) -> Array:
     return jnp.concatenate(north + south, axis=1)
 
 
-def projection(pixels: Array, grid: Grid, lmax: int) -> Array:
-    """[map, pixel] -> [map, 2, a_lm], written out."""
+def _projection(pixels: Array, grid: Grid, lmax: int) -> Array:
     maps, total = pixels.shape
-    table = jnp.zeros((legendre_sums.columns(lmax, maps), 4 * maps, lmax + 1), pixels.dtype)
+    table = jnp.zeros((legendre_sums.columns(lmax), 4 * maps, lmax + 1), pixels.dtype)
     steps = recursion(len(table), table)
     begin, end = 0, total
     for band in bands(grid, lmax):
@@ -74,7 +85,7 @@ def _with_signs(alm: Array, lmax: int) -> Array:
 
 def _unpack(alm: Array, lmax: int) -> Array:
     """[map, 2, a_lm] -> [j, parity of l - m, (part, map), order] with l = m + 2 j + parity, 0 beyond lmax."""
-    j, parity, m = np.ogrid[: legendre_sums.columns(lmax, len(alm)), :2, : lmax + 1]
+    j, parity, m = np.ogrid[: legendre_sums.columns(lmax), :2, : lmax + 1]
     degree = m + 2 * j + parity
     index = np.where(degree <= lmax, m * (2 * lmax + 1 - m) // 2 + degree, alm_size(lmax))
     flat = jnp.pad(jnp.swapaxes(alm, 0, 1).reshape(-1, alm.shape[-1]), ((0, 0), (0, 1)))

@@ -32,7 +32,7 @@ from jaxsci.ops.convolution_sizes import Geometry
 POINTS = (Fraction(0), Fraction(3, 4), Fraction(-3, 4), Fraction(3, 2), Fraction(-3, 2))
 ELEMENTS = len(POINTS) + 1  # n
 PARTS = 3  # of the elements along the first axis
-OUTPUT_BYTES = 16 * 2**20  # of transformed input, so that a block stays in the cache
+OUTPUT_BYTES = 12 * 2**20  # of the elements of input and output, so that a block stays in the cache
 KERNEL_BYTES = 12 * 2**20  # of both operands; longer sums are faster
 EXAMPLES_BYTES = 8 * 2**20  # of both operands and the result, where each example has its own
 
@@ -104,7 +104,7 @@ def convolve(x: Array, kernel: Array, geometry: Geometry) -> Array:
         products = _each(partial(lax.dot_general, dimension_numbers=(((2,), (1,)), ((0,), (0,)))), elements, matrices)
         return output_from_elements(products, counts, window)[(slice(None), *map(slice, size))]
 
-    image = math.prod(counts) * ELEMENTS ** len(window) * x.shape[-1] * x.itemsize
+    image = math.prod(counts) * ELEMENTS ** len(window) * sum(kernel.shape[-2:]) * x.itemsize
     return blocks.map_over(block, x, images=blocks.images(image, OUTPUT_BYTES))
 
 

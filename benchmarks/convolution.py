@@ -21,6 +21,7 @@ from benchmarks import convolution_figures, convolution_report, machine, timing
 from benchmarks.convolution_contestants import OPERATIONS, convolutions, jax_call, together
 from benchmarks.convolution_shapes import LAYERS, SHAPES, Shape, smaller
 from jaxsci.files import write_json, write_text
+from jaxsci.memory import keep_memory
 
 RESULTS = Path(__file__).parent / "results"
 DTYPES = ("float32", "bfloat16", "float64")
@@ -38,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(text)
         return int(slower)
     machine.limit_cores(options.threads)
+    if options.keep_memory:
+        keep_memory()
 
     def save(results: dict[str, Any]) -> None:
         if options.out is not None:
@@ -218,6 +221,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--budget", type=float, default=1.0, help="seconds a contestant may take at one operation (default: 1)"
     )
     parser.add_argument("--threads", type=int, default=2, help="cores and threads for every side (default: 2)")
+    parser.add_argument(
+        "--keep-memory",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="keep freed memory for the next call of any contestant, where the C library can (default: unless --quick)",
+    )
     parser.add_argument("--quick", action="store_true", help="tiny shapes, to see that all runs; writes no results")
     parser.add_argument("--out", type=Path, default=None, help="folder of the results (default: benchmarks/results)")
     parser.add_argument("--name", default="convolution", help="of the files there (default: convolution)")
@@ -236,6 +245,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
         convolution_torch.set_threads(options.threads)
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)  # of PyTorch itself
+    if options.keep_memory is None:
+        options.keep_memory = not options.quick
     options.repeats = options.repeats or (2 if options.quick else 9)
     if options.out is None and not options.quick:
         options.out = RESULTS

@@ -8,6 +8,7 @@ from benchmarks import convolution_figures
 from benchmarks.convolution_shapes import LAYERS
 
 OURS = convolution_figures.OURS
+KEPT = " Memory that is freed is kept for the next call, of all contestants alike."
 SLOWER = 1.1  # a ratio of medians that is more than noise, where the middle halves do not overlap either
 
 # What the library is after, over the LAYERS in float32: (label, operation and contestant, against operation and contestant).
@@ -43,7 +44,7 @@ def _machine(results: dict[str, Any]) -> str:
         f"{machine['processor']}, {options['threads']} cores used; {machine['system']}; Python {machine['python']}, {versions}.",
         f"A matrix product of side {machine['matrix_product']['size']}: {', '.join(products)} GFLOP/s; "
         f"a copy: {machine['copy_gb_per_second']:.0f} GB/s, read and written. "
-        f"Up to {options['repeats']} rounds, {results['minutes']} minutes.",
+        f"Up to {options['repeats']} rounds, {results['minutes']} minutes.{KEPT if options.get('keep_memory') else ''}",
         "Padding is SAME, the loss is the sum of squares. Times are medians; in brackets the range of their middle half. Operations "
         "are counted as those of direct sums, so that fewer of them show as a higher rate. Memory is what XLA plans for arguments, "
         "results and intermediate arrays. The error is the largest, in standard deviations of the exact result.",

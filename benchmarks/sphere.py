@@ -16,6 +16,7 @@ import numpy as np
 
 from benchmarks import machine, timing
 from jaxsci.files import write_json, write_text
+from jaxsci.memory import keep_memory
 from jaxsci.ops.sphere import Healpix, analysis, synthesis
 from jaxsci.ops.sphere.conventions import alm_degrees, alm_size
 
@@ -28,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run what the arguments ask for on so many cores, print the table, and write it."""
     options = parse(arguments)
     machine.limit_cores(options.threads)
+    if options.keep_memory:
+        keep_memory()
     os.environ["OMP_NUM_THREADS"] = str(options.threads)  # healpy reads it when it is first imported
     jax.config.update("jax_enable_x64", True)
     run(options)
@@ -184,8 +187,16 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="two maps of nside 4, to see that all runs; writes no results"
     )
+    parser.add_argument(
+        "--keep-memory",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="keep freed memory for the next call of any contestant, where the C library can (default: unless --quick)",
+    )
     parser.add_argument("--out", type=Path, default=None, help="folder of the results (default: benchmarks/results)")
     options = parser.parse_args(arguments)
+    if options.keep_memory is None:
+        options.keep_memory = not options.quick
     options.cases = (
         ((4, 2),) if options.quick else tuple(c for c in CASES if options.nside is None or c[0] in options.nside)
     )

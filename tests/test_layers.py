@@ -15,6 +15,7 @@ BASE = {"errors", "files"}
 MAY_IMPORT = {
     "errors": set(),
     "files": set(),
+    "memory": set(),
     "core": set(),
     "ops": BASE | {"core"},
     "models": BASE | {"core", "ops"},

@@ -1,17 +1,13 @@
 """Pieces of the CPU's convolutions: padding, what an offset of the window sees, and blocks of images that stay in the cache."""
 
 import itertools
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Iterable
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 
 from jaxsci.core import Array
 from jaxsci.ops.convolution_sizes import Geometry
-
-T = TypeVar("T")
 
 BLOCK_BYTES = 2**21  # stays in the cache of a core or two
 
@@ -47,37 +43,3 @@ def seen(
 def images(image_bytes: float, block_bytes: int) -> int:
     """How many images make a block."""
     return max(1, int(block_bytes / max(image_bytes, 1)))
-
-
-def map_over(block: Callable[..., Array], *arrays: Array, images: int) -> Array:
-    """block(x, ...), which is independent for each image, over blocks of so many images; the last two may overlap."""
-    batch = arrays[0].shape[0]
-    if batch <= images:
-        return block(*arrays)
-    count = -(-batch // images)
-    images = -(-batch // count)
-
-    def put(index: Array, y: Array) -> Array:
-        start = jnp.minimum(index * images, batch - images)
-        part = block(*(lax.dynamic_slice_in_dim(a, start, images) for a in arrays))
-        return lax.dynamic_update_slice_in_dim(y, part, start, 0)
-
-    part = jax.eval_shape(block, *(a[:images] for a in arrays))
-    return lax.fori_loop(0, count, put, jnp.zeros((batch, *part.shape[1:]), part.dtype))
-
-
-def sum_over(block: Callable[..., T], *arrays: Array, images: int) -> T:
-    """The sum of block(x, ...), arrays in lists or one, over blocks of so many images, and what is left."""
-    batch = arrays[0].shape[0]
-    if batch <= images:
-        return block(*arrays)
-    count, rest = divmod(batch, images)
-
-    def add(index: Array, total: T) -> T:
-        part = block(*(lax.dynamic_slice_in_dim(a, index * images, images) for a in arrays))
-        return jax.tree.map(jnp.add, total, part)
-
-    part = jax.eval_shape(block, *(a[:images] for a in arrays))
-    zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), part)
-    first = block(*(a[-rest:] for a in arrays)) if rest else zeros
-    return lax.fori_loop(0, count, add, first)

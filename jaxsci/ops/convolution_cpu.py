@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxsci.core import Array
+from jaxsci.ops import blockwise
 from jaxsci.ops import convolution_blocks as blocks
 from jaxsci.ops import convolution_cpu_kernel as kernels
 from jaxsci.ops import convolution_cpu_output as outputs
@@ -128,7 +129,7 @@ def _small_groups(function: Callable[[Array, Array], Array], a: Array, b: Array)
         pairs = (slice(i, i + 2) for i in range(0, a.shape[0], 2))
         return jnp.concatenate([jax.vmap(function)(a[pair], b[pair]) for pair in pairs])
 
-    return blocks.map_over(block, a, b, images=2 * PARTS)
+    return blockwise.map_over(block, a, b, length=2 * PARTS)
 
 
 def _mirror(kernel: Array, first: int) -> Array:

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxsci.core import Array
+from jaxsci.ops import blockwise, convolution_lax
 from jaxsci.ops import convolution_blocks as blocks
-from jaxsci.ops import convolution_lax
 from jaxsci.ops.convolution_sizes import Geometry
 
 FEW_CHANNELS = 4  # too narrow for a product of columns
@@ -31,7 +31,7 @@ def by_convolution(x: Array, y: Array, geometry: Geometry) -> Array:
         starts = range(0, x.shape[0], BLOCK_IMAGES)
         return sum((part(x[i : i + BLOCK_IMAGES], y[i : i + BLOCK_IMAGES]) for i in starts), jnp.zeros((), x.dtype))
 
-    return blocks.sum_over(block, x, y, images=PARTS * BLOCK_IMAGES)
+    return blockwise.sum_over(block, x, y, length=PARTS * BLOCK_IMAGES)
 
 
 def by_columns(x: Array, y: Array, geometry: Geometry) -> Array:
@@ -63,7 +63,7 @@ def by_columns(x: Array, y: Array, geometry: Geometry) -> Array:
 
     width = math.prod(inner) * x.shape[-1]
     images = blocks.images(math.prod(size) * width * x.itemsize, blocks.BLOCK_BYTES)
-    return blocks.sum_over(block, x, y, images=images)
+    return blockwise.sum_over(block, x, y, length=images)
 
 
 def depthwise(x: Array, y: Array, geometry: Geometry) -> Array:

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxsci.core import Array
+from jaxsci.ops import blockwise, convolution_lax
 from jaxsci.ops import convolution_blocks as blocks
-from jaxsci.ops import convolution_lax
 from jaxsci.ops.convolution_sizes import Geometry
 
 PARTS = 8  # independent parts of a convolution, which run at the same time; XLA leaves most of them to one thread
@@ -95,4 +95,4 @@ def product_of_rows(x: Array, kernel: Array, geometry: Geometry, spread: tuple[i
 
     width = row * kernel.shape[-2] + kernel.shape[-1]
     images = blocks.images(math.prod(size) * length * width * x.itemsize, blocks.BLOCK_BYTES)
-    return blocks.map_over(block, x, images=images)
+    return blockwise.map_over(block, x, length=images)

@@ -26,6 +26,7 @@ import numpy as np
 from jax import lax
 
 from jaxsci.core import Array
+from jaxsci.ops import blockwise
 from jaxsci.ops import convolution_blocks as blocks
 from jaxsci.ops.convolution_sizes import Geometry
 
@@ -105,7 +106,7 @@ def convolve(x: Array, kernel: Array, geometry: Geometry) -> Array:
         return output_from_elements(products, counts, window)[(slice(None), *map(slice, size))]
 
     image = math.prod(counts) * ELEMENTS ** len(window) * sum(kernel.shape[-2:]) * x.itemsize
-    return blocks.map_over(block, x, images=blocks.images(image, OUTPUT_BYTES))
+    return blockwise.map_over(block, x, length=blocks.images(image, OUTPUT_BYTES))
 
 
 def kernel(x: Array, y: Array, geometry: Geometry) -> Array:
@@ -133,7 +134,7 @@ def kernel(x: Array, y: Array, geometry: Geometry) -> Array:
     image = math.prod(counts) * ELEMENTS ** len(window) * (x.shape[-1] + y.shape[-1]) * x.itemsize
     if x.shape[0] == 1:
         one = partial(
-            blocks.sum_over, lambda x, y: elements(x[None], y[None]), images=blocks.images(image, KERNEL_BYTES)
+            blockwise.sum_over, lambda x, y: elements(x[None], y[None]), length=blocks.images(image, KERNEL_BYTES)
         )
         return kernel_from_elements(one(x[0], y[0]), window)
     if image * x.shape[1] > KERNEL_BYTES:
@@ -141,7 +142,7 @@ def kernel(x: Array, y: Array, geometry: Geometry) -> Array:
     # As for the gradient of each example: many groups of few images, whose kernels are as large as they are.
     image += ELEMENTS ** len(window) * x.shape[-1] * y.shape[-1] * x.itemsize
     groups = blocks.images(image * x.shape[1], EXAMPLES_BYTES)
-    return blocks.map_over(lambda x, y: kernel_from_elements(elements(x, y), window), x, y, images=groups)
+    return blockwise.map_over(lambda x, y: kernel_from_elements(elements(x, y), window), x, y, length=groups)
 
 
 def _fill_tiles(x: Array, geometry: Geometry, size: tuple[int, ...], window: tuple[int, ...]) -> Array:

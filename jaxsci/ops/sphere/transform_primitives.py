@@ -19,7 +19,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from jaxsci.core import Array
-from jaxsci.ops.convolution_blocks import map_over
+from jaxsci.ops.blockwise import map_over
 from jaxsci.ops.sphere import azimuth, legendre_sums
 from jaxsci.ops.sphere.bands import bands
 from jaxsci.ops.sphere.conventions import alm_degrees, alm_size
@@ -38,12 +38,12 @@ def transform(role: Role, x: Array, grid: Grid, lmax: int) -> Array:
 
 def synthesis(alm: Array, grid: Grid, lmax: int) -> Array:
     """[map, 2, a_lm] -> [map, pixel], written out."""
-    return map_over(partial(_synthesis, grid=grid, lmax=lmax), alm, images=TOGETHER)
+    return map_over(partial(_synthesis, grid=grid, lmax=lmax), alm, length=TOGETHER)
 
 
 def projection(pixels: Array, grid: Grid, lmax: int) -> Array:
     """[map, pixel] -> [map, 2, a_lm], written out."""
-    return map_over(partial(_projection, grid=grid, lmax=lmax), pixels, images=TOGETHER)
+    return map_over(partial(_projection, grid=grid, lmax=lmax), pixels, length=TOGETHER)
 
 
 def _synthesis(alm: Array, grid: Grid, lmax: int) -> Array:

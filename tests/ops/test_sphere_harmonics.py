@@ -76,6 +76,22 @@ def test_complex_harmonics_in_every_convention(convention):
     np.testing.assert_allclose(ours, expected * np.sqrt(scale) * phase, atol=1e-13)
 
 
+def test_complex_harmonics_to_degree_2000():
+    """The whole Y_lm at random points; degrees from 1 to 2000, orders of both signs, the largest order as well."""
+    rng = np.random.default_rng(4)
+    theta, phi = np.arccos(rng.uniform(-1, 1, 2)), rng.uniform(0, 2 * np.pi, 2)
+    ours = np.asarray(jax.jit(complex_harmonics, static_argnums=2)(jnp.asarray(theta), jnp.asarray(phi), 2000))
+    for degree in (2000, *np.geomspace(1, 1999, 9).astype(int)):
+        inside = int(degree * np.sin(theta.min()))  # beyond it the functions fall off exponentially
+        for m in {0, degree, int(rng.integers(-inside, inside + 1)), int(rng.integers(-degree, degree + 1))}:
+            for i in range(len(theta)):
+                with mpmath.workdps(50):
+                    turned = mpmath.expj(m * mpmath.mpf(phi[i]))
+                sign = -1 if m > 0 and m % 2 else 1  # Condon-Shortley; Y_l,-m = (-1)^m conj(Y_lm) takes it away
+                expected = sign * oracle(degree, abs(m), theta[i]) * complex(turned)
+                assert abs(ours[i, degree**2 + degree + m] - expected) < 1e-11, (degree, m, theta[i], phi[i])
+
+
 def test_real_harmonics_are_parts_of_complex_ones():
     degree, m = real_degrees(LMAX)
     ours, complex_ones = real_harmonics(*points(), LMAX), complex_harmonics(*points(), LMAX)

@@ -20,6 +20,7 @@ from jaxsci.ops.sphere import (
     power_spectrum,
     synthesis,
     to_alm,
+    transform_primitives,
 )
 from jaxsci.ops.sphere.bands import bands, largest_orders
 from jaxsci.ops.sphere.conventions import alm_size
@@ -124,6 +125,14 @@ class TestTransformations:
         alm = random_alm(self.LMAX, count=3)
         together = jax.vmap(lambda a: synthesis(a, self.GRID))(alm)
         np.testing.assert_allclose(together, jnp.stack([synthesis(a, self.GRID) for a in alm]), atol=1e-13)
+
+    def test_analysis_of_many_maps_equals_a_loop(self, monkeypatch):
+        """The FFTs take 6 maps at a time here, the recursion 4 of them; the last blocks overlap."""
+        on_rings = 32 * sum(len(band.cos) * (band.mmax + 1) for band in bands(self.GRID, self.LMAX))
+        monkeypatch.setattr(transform_primitives, "RINGS_BYTES", 6 * on_rings)
+        maps = jnp.asarray(np.random.default_rng(8).normal(size=(11, *self.GRID.shape)))
+        one = jax.jit(lambda f: analysis(f, self.GRID, self.LMAX, iterations=0))
+        np.testing.assert_allclose(jax.vmap(one)(maps), jnp.stack([one(f) for f in maps]), atol=1e-13)
 
     def test_derivatives_to_second_order(self):
         """Through both transforms: their jvp, vjp, and the derivatives of these."""

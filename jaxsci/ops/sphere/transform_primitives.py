@@ -29,6 +29,9 @@ from jaxsci.ops.sphere.recursion import even_functions, odd_degrees, recursion
 Role: TypeAlias = Literal["synthesis", "projection"]
 
 TOGETHER = 4  # maps whose coefficients on all rings stay in the cache
+RINGS_BYTES = (
+    2**26
+)  # of what an analysis has on all rings of many maps, which then need fewer FFTs, each planned anew in every call
 
 
 def transform(role: Role, x: Array, grid: Grid, lmax: int) -> Array:
@@ -43,7 +46,9 @@ def synthesis(alm: Array, grid: Grid, lmax: int) -> Array:
 
 def projection(pixels: Array, grid: Grid, lmax: int) -> Array:
     """[map, pixel] -> [map, 2, a_lm], written out."""
-    return map_over(partial(_projection, grid=grid, lmax=lmax), pixels, length=TOGETHER)
+    of_one = 4 * pixels.dtype.itemsize * sum(len(band.cos) * (band.mmax + 1) for band in bands(grid, lmax))
+    length = max(TOGETHER, RINGS_BYTES // of_one)
+    return map_over(partial(_projection, grid=grid, lmax=lmax), pixels, length=length)
 
 
 def _synthesis(alm: Array, grid: Grid, lmax: int) -> Array:
@@ -61,18 +66,26 @@ def _synthesis(alm: Array, grid: Grid, lmax: int) -> Array:
 
 
 def _projection(pixels: Array, grid: Grid, lmax: int) -> Array:
-    maps, total = pixels.shape
-    table = jnp.zeros((legendre_sums.columns(lmax), 4 * maps, lmax + 1), pixels.dtype)
-    steps = recursion(len(table), table)
-    begin, end = 0, total
+    begin, end = 0, pixels.shape[1]
+    sums = []
     for band in bands(grid, lmax):
         north = pixels[:, begin : begin + band.pixels]
         south = azimuth.unmirrored(pixels[:, end - band.mirrored_pixels : end], band)
         begin, end = begin + band.pixels, end - band.mirrored_pixels
-        sums = azimuth.from_pixels(jnp.concatenate([north + south, north - south]), band)
-        found = legendre_sums.over_rings(sums, band, steps, lmax)
+        found = azimuth.from_pixels(jnp.concatenate([north + south, north - south]), band)
+        sums.append(jnp.swapaxes(found.reshape(2, -1, *found.shape[1:]), 0, 1))
+    return map_over(partial(_over_rings, grid=grid, lmax=lmax), *sums, length=TOGETHER)
+
+
+def _over_rings(*sums: Array, grid: Grid, lmax: int) -> Array:
+    """Of every band complex [map, parity, ring, order] -> [map, 2, a_lm]."""
+    table = jnp.zeros((legendre_sums.columns(lmax), 4 * len(sums[0]), lmax + 1), sums[0].real.dtype)
+    steps = recursion(len(table), table)
+    for band, part in zip(bands(grid, lmax), sums, strict=True):
+        even_and_odd = jnp.swapaxes(part, 0, 1).reshape(-1, *part.shape[2:])
+        found = legendre_sums.over_rings(even_and_odd, band, steps, lmax)
         table = table.at[:, :, : band.mmax + 1].add(found)
-    twice = jnp.asarray(np.where(np.arange(lmax + 1) > 0, 2.0, 1.0), pixels.dtype)[None, None, :]
+    twice = jnp.asarray(np.where(np.arange(lmax + 1) > 0, 2.0, 1.0), table.dtype)[None, None, :]
     return _with_signs(_pack(odd_degrees(table * twice, steps), lmax), lmax)
 
 

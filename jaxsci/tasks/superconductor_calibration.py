@@ -39,8 +39,13 @@ def calibrated(
     outputs = outputs_of(network, params, sample.amounts[validation])
     if target == "class":
         truth, studied = sample.superconducting[validation], sample.studied[validation]
-        calibration = predictors.calibrate(outputs.mean(0), truth, studied, prior)
-        return predictors.class_predictor(network, params, calibration, known), calibration._asdict()
+        if network.process is None:
+            calibration = predictors.calibrate(outputs.mean(0)[None], truth, studied, prior)
+            return predictors.class_predictor(network, params, None, calibration, known), calibration._asdict()
+        process, mean, number = _process_of_class(network.process, sample, table, seed)
+        calibration = predictors.calibrate(np.stack([outputs.mean(0), process]), truth, studied, prior)
+        predictor = predictors.class_predictor(network, params, mean, calibration, known)
+        return predictor, calibration._asdict() | {"materials_of_process": number}
     measured = jnp.asarray(to_units(sample.tc[validation]), jnp.float32)
     if network.process is None:
         widened = predictors.widening(predictors.spread(jnp.asarray(outputs)), measured)
@@ -69,6 +74,22 @@ def _beside(
     rows = np.concatenate([train, validation])
     mean, number = processes.conditioned(config, amounts[rows], target[rows], table, seed)
     return processes.Share(mean, share), {"widening": widened, "share": share, "materials_of_process": number}
+
+
+def _process_of_class(
+    config: gaussian_process.Config, sample: Sample, table: np.ndarray, seed: int
+) -> tuple[np.ndarray, processes.Mean, int]:
+    """A process of 1 for superconductors and -1 for others: for the validation part, by one that does not know it; then one that does.
+
+    Materials that were studied as superconductors come first where there are too many: crystals of any kind are told apart easily.
+    """
+    train, validation, _ = sample.parts
+    amounts, target = sample.amounts, np.where(sample.superconducting, 1.0, -1.0)
+    mean, _ = processes.conditioned(config, amounts[train], target[train], table, seed, sample.studied[train])
+    found = np.asarray(jax.jit(mean)(jnp.asarray(amounts[validation])))
+    rows = np.concatenate([train, validation])
+    mean, number = processes.conditioned(config, amounts[rows], target[rows], table, seed, sample.studied[rows])
+    return found, mean, number
 
 
 def outputs_of(network: Network, params: Params, amounts: np.ndarray, size: int = 1024) -> np.ndarray:

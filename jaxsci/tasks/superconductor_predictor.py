@@ -23,7 +23,7 @@ from jaxsci.files import replacing
 from jaxsci.fit.minimisers import newton
 from jaxsci.metrics import log_loss
 from jaxsci.tasks.superconductor_networks import Network, to_kelvin
-from jaxsci.tasks.superconductor_process import Share
+from jaxsci.tasks.superconductor_process import Mean, Share
 
 FILE = "ensemble.jaxexport"
 COVERAGE = 0.9  # of the interval of Tc
@@ -131,21 +131,25 @@ def tc_predictor(
 
 
 class Calibration(NamedTuple):
-    """From the mean log odds z of the members to a probability: slope * z + offset, and the threshold that answers yes."""
+    """From the mean log odds z of the members and the process p to a probability, and the threshold that answers yes.
+
+    Log odds are slope * z + of_process * p + offset.
+    """
 
     slope: float
+    of_process: float  # 0 where no process is beside the ensemble
     offset: float
     threshold: float
 
 
-def calibrate(logits: np.ndarray, superconducting: np.ndarray, studied: np.ndarray, prior: float | None) -> Calibration:
-    """Slope and offset of the smallest log loss (Platt 1999), and the threshold of the largest F1, both on these materials.
+def calibrate(scores: np.ndarray, superconducting: np.ndarray, studied: np.ndarray, prior: float | None) -> Calibration:
+    """The log odds of the smallest log loss (Platt 1999), and the threshold of the largest F1, both on these materials.
 
     The threshold is chosen among those that were studied as superconductors, where some are none: who asks has such materials in mind, and
     against crystals of any kind a lower threshold would do. Both are weighted to the same share of superconductors.
 
     Args:
-        logits: mean over the members [material], on the validation part.
+        scores: on the validation part, [score, material]: the mean log odds of the members, and the process if there is one.
         superconducting: bool [material].
         studied: bool [material].
         prior: share of superconductors among the materials that will be asked for; None: their share among all here.
@@ -156,12 +160,13 @@ def calibrate(logits: np.ndarray, superconducting: np.ndarray, studied: np.ndarr
     if superconducting.all() or not superconducting.any():
         raise InputError("expected superconductors and others in the validation part, got one kind; use --split random")
     wanted = float(superconducting.mean()) if prior is None else prior
-    z, y, w = (jnp.asarray(a, jnp.float32) for a in (logits, superconducting, _weights(superconducting, wanted)))
-    slope, offset = (float(value) for value in _line(z, y, w))
-    probability = 1 / (1 + np.exp(-(slope * logits.astype(np.float64) + offset)))
+    z, y, w = (jnp.asarray(a, jnp.float32) for a in (scores, superconducting, _weights(superconducting, wanted)))
+    found = np.asarray(_line(z, y, w), np.float64)
+    probability = 1 / (1 + np.exp(-(found[:-1] @ scores.astype(np.float64) + found[-1])))
     rows = studied if (studied & ~superconducting).any() else np.ones(len(studied), bool)
     chosen = superconducting[rows]
-    return Calibration(slope, offset, best_threshold(probability[rows], chosen, _weights(chosen, wanted)))
+    threshold = best_threshold(probability[rows], chosen, _weights(chosen, wanted))
+    return Calibration(float(found[0]), float(found[1]) if len(scores) > 1 else 0.0, float(found[-1]), threshold)
 
 
 def _weights(superconducting: np.ndarray, share: float) -> np.ndarray:
@@ -171,9 +176,10 @@ def _weights(superconducting: np.ndarray, share: float) -> np.ndarray:
 
 
 @jax.jit
-def _line(logits: Array, superconducting: Array, weight: Array) -> Array:
-    """Slope and offset of the smallest log loss."""
-    return newton(lambda line: log_loss(line[0] * logits + line[1], superconducting, weight), jnp.array([1.0, 0.0]))
+def _line(scores: Array, superconducting: Array, weight: Array) -> Array:
+    """Slope of each score, and the offset, of the smallest log loss."""
+    start = jnp.zeros(len(scores) + 1).at[0].set(1)
+    return newton(lambda line: log_loss(line[:-1] @ scores + line[-1], superconducting, weight), start)
 
 
 def best_threshold(probability: np.ndarray, superconducting: np.ndarray, weight: np.ndarray) -> float:
@@ -188,11 +194,23 @@ def best_threshold(probability: np.ndarray, superconducting: np.ndarray, weight:
     return float((ranked[best] + after) / 2)
 
 
-def class_predictor(network: Network, params: Params, calibration: Calibration, known: np.ndarray) -> Predictor:
-    """Amounts to the calibrated probability of a superconductor, its spread over the members, their votes, and the answer."""
+def class_predictor(
+    network: Network, params: Params, beside: Mean | None, calibration: Calibration, known: np.ndarray
+) -> Predictor:
+    """Amounts to the calibrated probability of a superconductor, its spread over the members, their votes, and the answer.
+
+    Args:
+        network: of log odds.
+        params: [member, ...].
+        beside: the process beside the ensemble; None: there is none.
+        calibration: as from `calibrate`.
+        known: as from `known_pairs`.
+    """
 
     def predict(amounts: Array) -> Answers:
         logits = calibration.slope * member_outputs(network, params, amounts) + calibration.offset
+        if beside is not None:
+            logits = logits + calibration.of_process * beside(amounts)[None]
         logit = jnp.mean(logits, axis=0)
         probability = jax.nn.sigmoid(logit)
         return {

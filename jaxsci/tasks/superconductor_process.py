@@ -25,7 +25,12 @@ class Share(NamedTuple):
 
 
 def conditioned(
-    config: gaussian_process.Config, amounts: np.ndarray, target: np.ndarray, table: np.ndarray, seed: int
+    config: gaussian_process.Config,
+    amounts: np.ndarray,
+    target: np.ndarray,
+    table: np.ndarray,
+    seed: int,
+    first: np.ndarray | None = None,
 ) -> tuple[Mean, int]:
     """The mean of the process for any number of materials, also a number that `jax.export` leaves open; and how many it stands on.
 
@@ -35,8 +40,12 @@ def conditioned(
         target: [material], in the network's units.
         table: standardised features of the elements [element, feature].
         seed: of the draw where there are more than MOST.
+        first: bool [material], those that are drawn before the others; None: all alike.
     """
-    rows = np.sort(np.random.default_rng(seed).permutation(len(target))[:MOST])
+    order = np.random.default_rng(seed).permutation(len(target))
+    if first is not None:
+        order = order[np.argsort(~first[order], kind="stable")]
+    rows = np.sort(order[:MOST])
     elements = jnp.asarray(table)
     condition = jax.jit(partial(gaussian_process.condition, config=config, table=elements))
     params = condition(jnp.asarray(amounts[rows]), jnp.asarray(target[rows], jnp.float32))

@@ -13,11 +13,14 @@ import numpy as np
 import pytest
 
 from jaxsci.cli import main
+from jaxsci.data.elements import ELEMENTS
 from jaxsci.data.formula import SYMBOLS
 from jaxsci.data.formula_table import stream
 from jaxsci.data.superconductors import FILES, read_measured
 from jaxsci.errors import InputError
+from jaxsci.models import gaussian_process
 from jaxsci.tasks import superconductor_predictor as predictors
+from jaxsci.tasks import superconductor_process
 from jaxsci.tasks.superconductor_networks import LEVELS, network
 from jaxsci.tasks.superconductor_prediction import predict
 from jaxsci.tasks.superconductor_process import best_share
@@ -343,18 +346,45 @@ def test_probabilities_are_calibrated_and_follow_the_prior():
     truth = rng.random(20_000) < 0.25
     logits = 3 * (rng.normal(size=20_000) + truth) - 2  # of the right order, but three times too steep
     everything = np.ones(20_000, bool)
-    found = predictors.calibrate(logits, truth, everything, None)
+    found = predictors.calibrate(logits[None], truth, everything, None)
     # Two normal classes of unit variance: the log odds are linear in the score, d' = 1.
     assert found.slope == pytest.approx(1 / 3, rel=0.05)
     assert found.offset == pytest.approx(np.log(1 / 3) - 0.5 + 2 / 3, abs=0.05)
-    rare = predictors.calibrate(logits, truth, everything, 0.02)
+    assert found.of_process == 0
+    rare = predictors.calibrate(logits[None], truth, everything, 0.02)
     # Among a fair tenth of the others the threshold is the same, for they are weighted to the same share.
     studied = truth | (rng.random(20_000) < 0.1)
-    tenth = predictors.calibrate(logits, truth, studied, None)
-    assert tenth[:2] == found[:2]
+    tenth = predictors.calibrate(logits[None], truth, studied, None)
+    assert tenth[:3] == found[:3]
     assert tenth.threshold == pytest.approx(found.threshold, abs=0.03)
     assert rare.slope == pytest.approx(found.slope, rel=0.1)
     assert rare.offset - found.offset == pytest.approx(np.log(0.02 / 0.98) - np.log(1 / 3), abs=0.1)
+
+
+def test_the_log_odds_of_two_scores_are_those_of_their_joint_distribution():
+    rng = np.random.default_rng(1)
+    truth = rng.random(20_000) < 0.5
+    # Independent given the class, with unit variance and means 0 and d: the log odds have the slopes d.
+    members, process = (rng.normal(size=20_000) + d * truth for d in (1.0, 2.0))
+    found = predictors.calibrate(np.stack([members, process]), truth, np.ones(20_000, bool), None)
+    assert found.slope == pytest.approx(1, rel=0.05)  # about two standard errors of 20,000 examples
+    assert found.of_process == pytest.approx(2, rel=0.05)
+    assert found.offset == pytest.approx(-(1 + 4) / 2, rel=0.05)
+
+
+def test_those_named_first_are_in_a_process_that_cannot_hold_all(monkeypatch):
+    monkeypatch.setattr(superconductor_process, "MOST", 5)
+    rng = np.random.default_rng(0)
+    amounts = np.zeros((12, ELEMENTS), np.float32)
+    amounts[np.arange(12), np.arange(12)] = 1.0
+    target = rng.normal(size=12)
+    first = np.arange(12) % 4 == 0
+    config = gaussian_process.Config(noise=1e-4)
+    table = rng.normal(size=(ELEMENTS, 3)).astype(np.float32)
+    mean, number = superconductor_process.conditioned(config, amounts, target, table, 0, first)
+    assert number == 5
+    # What it was conditioned on it gives back, but for the noise.
+    np.testing.assert_allclose(mean(jnp.asarray(amounts))[first], target[first], atol=1e-2)
 
 
 def test_the_threshold_has_the_largest_f1_there_is():

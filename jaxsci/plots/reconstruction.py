@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patheffects import withStroke
+from matplotlib.transforms import Bbox
 from numpy.typing import ArrayLike
 
 from jaxsci.errors import InputError
@@ -83,7 +84,7 @@ def _show(axes: Axes, image: np.ndarray, low: float, high: float) -> AxesImage:
 def latent_space(
     codes: ArrayLike, labels: ArrayLike, names: Sequence[str] | None = None, *, limit: int = 5_000
 ) -> Figure:
-    """Codes in two dimensions, a colour a class, the class's name at the median of its codes.
+    """Codes in two dimensions, a colour a class, the class's name at the median of its codes where no other one stands.
 
     Two dimensions are drawn as they are; of more the two leading principal components, whose parts of the variance the axes name; one
     as histograms.
@@ -123,7 +124,20 @@ def latent_space(
         axes.set(xlabel=titles[0], ylabel=titles[1])
     if len(names) <= 40:  # more would leave no room for the codes; the names are among them
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=2, ncols=1 + (len(names) - 1) // 20)
+        _keep_readable(axes)
     return figure
+
+
+def _keep_readable(axes: Axes) -> None:
+    """Remove names that would stand on one drawn before; the legend has them all."""
+    axes.figure.draw_without_rendering()  # type: ignore[union-attr]  # only then the layout is known
+    kept: list[Bbox] = []
+    for text in list(axes.texts):
+        place = text.get_window_extent()
+        if any(place.overlaps(other) for other in kept):
+            text.remove()
+        else:
+            kept.append(place)
 
 
 def _in_the_plane(codes: np.ndarray) -> tuple[np.ndarray, list[str]]:

@@ -63,6 +63,15 @@ def test_two_dimensions_are_drawn_as_they_are(checked):
     assert medians["b"] == pytest.approx(np.median(codes[20:40], axis=0))
 
 
+def test_names_do_not_stand_on_one_another(checked):
+    # Two classes in one place, one far away: two names are left in the plane, and all three in the legend.
+    codes = np.concatenate([np.zeros((20, 2)), np.zeros((20, 2)), np.full((20, 2), 5.0)])
+    codes = codes + 0.1 * np.random.default_rng(0).normal(size=codes.shape)
+    figure = checked(latent_space(codes, np.repeat([0, 1, 2], 20), ["cuprate", "iron-based", "other"]))
+    assert [text.get_text() for text in figure.axes[0].texts] == ["cuprate", "other"]
+    assert len(figure.axes[0].get_legend().get_texts()) == 3
+
+
 def test_more_dimensions_are_their_principal_components(checked):
     """Codes that lie in a turned plane with variances 9 : 1 come back as that plane, up to signs."""
     rng = np.random.default_rng(0)

@@ -1,15 +1,16 @@
-"""Critical temperatures of Hosono's list when every other material trains: an ensemble in folds, and the process on all of them.
+"""Hosono's list when every other material trains: an ensemble in folds, and the Gaussian process on all of them.
 
-`python -m benchmarks.superconductor_folds --data FOLDER`, FOLDER as `jaxsci data fetch superconductors` and `elements` fill it, or
-JAXSCI_DATA. One fifth of the chemical systems after another is left out: the members of that fold train on the others and stop early by it.
-What they and a process say of the systems left out decides the share of the process; then all members answer, and a process on everything.
+`python -m benchmarks.superconductor_folds --target tc|class --data FOLDER`, FOLDER as `jaxsci data fetch superconductors` and `elements`
+fill it, or JAXSCI_DATA. One fifth of the chemical systems after another is left out: the members of that fold train on the others and stop
+early by it. What they and a process say of the systems left out decides how much the process counts, and for the class the threshold; then
+all members answer, and a process on everything.
 """
 
 import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,10 +24,11 @@ from jaxsci.data.compositions import Compositions, dense, encode, same_system
 from jaxsci.data.elements import ELEMENTS
 from jaxsci.data.formula import parse
 from jaxsci.files import write_json
+from jaxsci.tasks import superconductor_predictor as predictors
 from jaxsci.tasks import superconductor_process as processes
 from jaxsci.tasks.superconductor_calibration import outputs_of
-from jaxsci.tasks.superconductor_data import Sample, Sources, read_tc
-from jaxsci.tasks.superconductor_networks import TABLES, UNIT, Network, make_recipe, network, to_units
+from jaxsci.tasks.superconductor_data import Sample, Sources, read_class, read_tc
+from jaxsci.tasks.superconductor_networks import TABLES, UNIT, Network, Target, make_recipe, network, to_units
 from jaxsci.training import fit_ensemble
 
 FOLDS = 5
@@ -35,62 +37,122 @@ RESAMPLES = 4000
 MISPRINT, MEANT = "Ca0.85La0.15FeAs21.98Sb0.02", "Ca0.85La0.15FeAs1.98Sb0.02"
 
 
+class Crossed(NamedTuple):
+    """Answers of the members, and of the process beside them, to materials they do not know."""
+
+    left_out: np.ndarray  # [2, material]: of every material, by the mean of the members and the process of its fold
+    asked: np.ndarray  # [2, asked]: by the mean of all members, and a process on all materials
+    number: int  # materials of that process
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, print, and write."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--target", choices=("tc", "class"), default="tc")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("JAXSCI_DATA", download.cache_folder())))
     parser.add_argument("--members", type=int, default=3, help="of each fold")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(arguments)
+    study = of_tc if options.target == "tc" else of_class
     result = study(options.data, options.members, options.seed)
     for name, value in result.items():
-        print(f"{name:60} {value}")
+        print(f"{name:70} {value}")
     if options.out is not None:
         write_json(options.out, {"machine": machine.describe(), **result})
 
 
-def study(data: Path, members: int, seed: int) -> dict[str, Any]:
-    """Errors in K of the systems left out and of the list, with 68 % intervals of the bootstrap over materials."""
+def of_tc(data: Path, members: int, seed: int) -> dict[str, Any]:
+    """Errors in K of the systems left out and of the superconductors of the list."""
     files = {name: data / "superconductors" / file for name, file in sc.FILES.items()}
     sample = read_tc(Sources(files["stanev"], "stanev", more=files["nims"], tested=files["hosono"]), "random", seed)
     assert sample.tested is not None
-    table = elements.standardised(elements.table(TABLES["best"], data / "elements" / "mendeleev_v0.6.0_elements.db"))
-    best = network("best", "tc", table)
-    assert best.process is not None
-    amounts, target = sample.amounts, to_units(sample.tc)
     rows = sample.tested.tc > 0
-    listed, tc = dense(sample.tested.compositions, ELEMENTS)[rows], sample.tested.tc[rows]
-    names = sample.tested.formulas[rows].tolist()
+    tc, names = sample.tested.tc[rows], sample.tested.formulas[rows].tolist()
     meant = dense(encode([parse(MEANT)]), ELEMENTS)
-    asked = np.concatenate([listed, meant])
+    asked = np.concatenate([dense(sample.tested.compositions, ELEMENTS)[rows], meant])
+    found = crossed("tc", sample, to_units(sample.tc), asked, data, members, seed)
 
-    fold = folds(sample.compositions, seed)
-    ensemble, process = np.zeros(len(target)), np.zeros(len(target))
-    of_members = []
-    for left_out in range(FOLDS):
-        train, rest = np.flatnonzero(fold != left_out), np.flatnonzero(fold == left_out)
-        params = _trained(best, sample, train, rest, jax.random.split(jax.random.key(seed + left_out), members))
-        ensemble[rest] = _medians(best, params, amounts[rest]).mean(axis=0)
-        of_members.append(_medians(best, params, asked))
-        mean, _ = processes.conditioned(best.process, amounts[train], target[train], table, seed)
-        process[rest] = np.asarray(jax.jit(mean)(jnp.asarray(amounts[rest])))
-    share = processes.best_share(process, ensemble, target)
-    mean, number = processes.conditioned(best.process, amounts, target, table, seed)
-    answer = share * np.asarray(jax.jit(mean)(jnp.asarray(asked))) + (1 - share) * np.concatenate(of_members).mean(0)
-    kelvin = UNIT * np.maximum(answer, 0)
+    ensemble, process = found.left_out
+    share = processes.best_share(process, ensemble, to_units(sample.tc))
+    weights = np.array([1 - share, share])
+    kelvin = UNIT * np.maximum(weights @ found.asked, 0)
     corrected = kelvin[:-1].copy()
     corrected[names.index(MISPRINT)] = kelvin[-1]
-    blend = share * process + (1 - share) * ensemble
-    return {
-        "materials": number,
-        "systems left out, networks": _rmse(UNIT * (ensemble - target)),
-        "systems left out, process": _rmse(UNIT * (process - target)),
-        "systems left out, both": _rmse(UNIT * (blend - target)),
-        "share of the process": share,
-        f"list, {len(tc)} superconductors": _rmse(kelvin[:-1] - tc),
-        f"list, {MISPRINT} read as {MEANT}": _rmse(corrected - tc),
+    errors = {
+        "systems left out, networks": UNIT * ensemble - sample.tc,
+        "systems left out, process": UNIT * process - sample.tc,
+        "systems left out, both": UNIT * (weights @ found.left_out) - sample.tc,
+        f"list, {len(tc)} superconductors": kelvin[:-1] - tc,
+        f"list, {MISPRINT} read as {MEANT}": corrected - tc,
     }
+    numbers = {"materials of the process": found.number, "share of the process": share}
+    return numbers | {name: bootstrap(_rmse, np.square(error)) for name, error in errors.items()}
+
+
+def of_class(data: Path, members: int, seed: int) -> dict[str, Any]:
+    """Precision, recall and F1 of the systems left out that were studied as superconductors, and of the list."""
+    files = {name: data / "superconductors" / file for name, file in sc.FILES.items()}
+    sources = Sources(files["stanev"], "stanev", files["cod"], files["nims"], files["stanev"], files["hosono"])
+    sample = read_class(sources, "system", seed, published=False)
+    assert sample.tested is not None
+    asked, truth = dense(sample.tested.compositions, ELEMENTS), sample.tested.tc > 0
+    target = sample.superconducting.astype(np.float32)
+    found = crossed("class", sample, target, asked, data, members, seed)
+
+    calibration = predictors.calibrate(found.left_out, sample.superconducting, sample.studied, None)
+    slopes = np.array([calibration.slope, calibration.of_process])
+
+    def says(scores: np.ndarray) -> np.ndarray:
+        return 1 / (1 + np.exp(-(slopes @ scores + calibration.offset))) > calibration.threshold
+
+    answers = {
+        "systems left out, studied": (says(found.left_out)[sample.studied], sample.superconducting[sample.studied]),
+        f"list, {len(truth)} materials": (says(found.asked), truth),
+    }
+    result: dict[str, Any] = {"materials of the process": found.number, **calibration._asdict()}
+    for name, (said, true) in answers.items():
+        for measure, function in (("precision", _precision), ("recall", _recall), ("F1", _f1)):
+            result[f"{name}, {measure}"] = bootstrap(function, np.stack([said & true, said, true], axis=1))
+    return result
+
+
+def crossed(
+    target: Target, sample: Sample, y: np.ndarray, asked: np.ndarray, data: Path, members: int, seed: int
+) -> Crossed:
+    """Train the ensemble of this target in folds over whole chemical systems.
+
+    Args:
+        target: what is asked.
+        sample: all materials; its parts are not used.
+        y: [material], what the networks learn.
+        asked: amounts of the materials asked for [asked, element].
+        data: the folder of the data sets.
+        members: of each fold.
+        seed: of folds, members and whatever is drawn.
+    """
+    table = elements.standardised(elements.table(TABLES["best"], data / "elements" / "mendeleev_v0.6.0_elements.db"))
+    net = network("best", target, table)
+    assert net.process is not None
+    of_process = y if target == "tc" else 2 * y - 1
+    left_out, answers = np.zeros((2, len(y))), []
+    fold = folds(sample.compositions, seed)
+
+    def process(rows: np.ndarray, amounts: np.ndarray) -> tuple[np.ndarray, int]:
+        assert net.process is not None
+        known = (sample.amounts[rows], of_process[rows])
+        mean, number = processes.conditioned(net.process, *known, table, seed, sample.studied[rows])
+        return np.asarray(jax.jit(mean)(jnp.asarray(amounts))), number
+
+    for number in range(FOLDS):
+        train, rest = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+        params = _trained(net, target, sample, y, train, rest, jax.random.split(jax.random.key(seed + number), members))
+        left_out[0, rest] = _middle(net, params, sample.amounts[rest]).mean(axis=0)
+        left_out[1, rest] = process(train, sample.amounts[rest])[0]
+        answers.append(_middle(net, params, asked).mean(axis=0))
+        print(f"fold {number + 1} of {FOLDS}", flush=True)
+    of_all, count = process(np.arange(len(y)), asked)
+    return Crossed(left_out, np.stack([np.mean(answers, axis=0), of_all]), count)
 
 
 def folds(compositions: Compositions, seed: int) -> np.ndarray:
@@ -99,28 +161,45 @@ def folds(compositions: Compositions, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).permutation(np.arange(system.max() + 1) % FOLDS)[system]
 
 
-def _trained(net: Network, sample: Sample, train: np.ndarray, rest: np.ndarray, keys: jax.Array) -> Any:
-    amounts, target = sample.amounts, to_units(sample.tc)
+def _trained(
+    net: Network, target: Target, sample: Sample, y: np.ndarray, train: np.ndarray, rest: np.ndarray, keys: jax.Array
+) -> Any:
     parts = [
-        Batch(jnp.asarray(amounts[r]), jnp.asarray(target[r], jnp.float32), jnp.ones(len(r), jnp.float32))
+        Batch(jnp.asarray(sample.amounts[r]), jnp.asarray(y[r], jnp.float32), jnp.ones(len(r), jnp.float32))
         for r in (train, rest)
     ]
-    recipe = make_recipe(net, "tc", len(train))
+    recipe = make_recipe(net, target, len(train))
     return fit_ensemble(lambda hyper: recipe, {}, *parts, keys=keys, settings=net.settings, in_turn=True).params
 
 
-def _medians(net: Network, params: Any, amounts: np.ndarray) -> np.ndarray:
-    """[member, material], in units of the network."""
+def _middle(net: Network, params: Any, amounts: np.ndarray) -> np.ndarray:
+    """Median of Tc in units of the network, or log odds: [member, material]."""
     outputs = outputs_of(net, params, amounts)
-    return outputs[..., outputs.shape[-1] // 2]
+    return outputs if outputs.ndim == 2 else outputs[..., outputs.shape[-1] // 2]
 
 
-def _rmse(error: np.ndarray) -> str:
-    """The root of the mean square and its 68 % interval."""
+def bootstrap(measure: Any, columns: np.ndarray) -> dict[str, float]:
+    """A function of the sums of these columns, [material, ...], with its 68 % interval over resamples of the materials."""
     rng = np.random.default_rng(0)
-    draws = [np.sqrt(np.mean(error[rng.integers(0, len(error), len(error))] ** 2)) for _ in range(RESAMPLES)]
-    low, high = np.percentile(draws, [16, 84])
-    return f"RMSE {np.sqrt(np.mean(error**2)):.2f} K ({low:.2f} to {high:.2f})"
+    draws = [measure(columns[rng.integers(0, len(columns), len(columns))].mean(axis=0)) for _ in range(RESAMPLES)]
+    lower, upper = np.percentile(draws, [16, 84])
+    return {"value": float(measure(columns.mean(axis=0))), "lower": float(lower), "upper": float(upper)}
+
+
+def _rmse(square: np.ndarray) -> np.ndarray:
+    return np.sqrt(square)
+
+
+def _precision(means: np.ndarray) -> float:
+    return float(means[0] / max(means[1], 1e-9))
+
+
+def _recall(means: np.ndarray) -> float:
+    return float(means[0] / max(means[2], 1e-9))
+
+
+def _f1(means: np.ndarray) -> float:
+    return float(2 * means[0] / max(means[1] + means[2], 1e-9))
 
 
 if __name__ == "__main__":

@@ -62,6 +62,7 @@ if SMALL:
     lines = FILES["cod"].read_text().splitlines()[:5000]
     FILES["cod"] = RUNS / "some_of_the_cod.csv"
     FILES["cod"].write_text("\n".join(lines) + "\n")
+    superconductor_process.MOST = 1000
 QUICK = {"members": 2, "epochs": 1, "influence": 1, "batch_size": 1024} if SMALL else {"members": 10}
 
 print(

@@ -228,7 +228,7 @@ for i, name in enumerate(sc.FAMILIES):
 #
 # A Deep Set with a latent space of one dimension, $x = \sum_i f_i X_i$, has one number $X$ an element. Trained several
 # times, it paints the periodic table: red raises $T_c$, blue lowers it. Calcium, strontium and barium stand out, with copper
-# and oxygen: the ingredients of the cuprates. Lowest are the heavy metals around osmium. The published map has calcium,
+# and oxygen: the ingredients of the cuprates. Lowest are potassium and the heavy metals around osmium. The published map has calcium,
 # barium and strontium at its top, and praseodymium, platinum and iridium at its bottom.
 
 # %%

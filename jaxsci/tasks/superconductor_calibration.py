@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsci.core import Params
+from jaxsci.core import Array, Params
 from jaxsci.models import gaussian_process
 from jaxsci.tasks import superconductor_predictor as predictors
 from jaxsci.tasks import superconductor_process as processes
@@ -42,8 +42,10 @@ def calibrated(
         if network.process is None:
             calibration = predictors.calibrate(outputs.mean(0)[None], truth, studied, prior)
             return predictors.class_predictor(network, params, None, calibration, known), calibration._asdict()
-        process, mean, number = _process_of_class(network.process, sample, table, seed)
-        calibration = predictors.calibrate(np.stack([outputs.mean(0), process]), truth, studied, prior)
+        process, mean, number = _process(
+            network.process, sample, np.where(sample.superconducting, 1.0, -1.0), table, seed
+        )
+        calibration = predictors.calibrate(np.stack([outputs.mean(0), np.asarray(process)]), truth, studied, prior)
         predictor = predictors.class_predictor(network, params, mean, calibration, known)
         return predictor, calibration._asdict() | {"materials_of_process": number}
     measured = jnp.asarray(to_units(sample.tc[validation]), jnp.float32)
@@ -63,33 +65,28 @@ def _beside(
     Both numbers come from the validation part and a process that does not know it; the one that answers then knows it too, so that the
     interval errs on the wide side.
     """
-    train, validation, _ = sample.parts
-    amounts, target = sample.amounts, to_units(sample.tc)
-    measured = jnp.asarray(target[validation], jnp.float32)
-    mean, _ = processes.conditioned(config, amounts[train], target[train], table, seed)
-    process = jax.jit(mean)(jnp.asarray(amounts[validation]))
+    target = to_units(sample.tc)
+    measured = jnp.asarray(target[sample.parts[1]], jnp.float32)
+    process, mean, number = _process(config, sample, target, table, seed)
     ensemble = predictors.spread(jnp.asarray(outputs)).centre
     share = processes.best_share(*(np.asarray(values, np.float64) for values in (process, ensemble, measured)))
     widened = predictors.widening(predictors.spread(jnp.asarray(outputs), process, share), measured)
-    rows = np.concatenate([train, validation])
-    mean, number = processes.conditioned(config, amounts[rows], target[rows], table, seed)
     return processes.Share(mean, share), {"widening": widened, "share": share, "materials_of_process": number}
 
 
-def _process_of_class(
-    config: gaussian_process.Config, sample: Sample, table: np.ndarray, seed: int
-) -> tuple[np.ndarray, processes.Mean, int]:
-    """A process of 1 for superconductors and -1 for others: for the validation part, by one that does not know it; then one that does.
+def _process(
+    config: gaussian_process.Config, sample: Sample, target: np.ndarray, table: np.ndarray, seed: int
+) -> tuple[Array, processes.Mean, int]:
+    """A process of the target [material]: its mean of the validation part, which it does not know; then one that does, and its materials.
 
     Materials that were studied as superconductors come first where there are too many: crystals of any kind are told apart easily.
     """
     train, validation, _ = sample.parts
-    amounts, target = sample.amounts, np.where(sample.superconducting, 1.0, -1.0)
-    mean, _ = processes.conditioned(config, amounts[train], target[train], table, seed, sample.studied[train])
-    found = np.asarray(jax.jit(mean)(jnp.asarray(amounts[validation])))
+    amounts, first = sample.amounts, sample.studied
+    mean, _ = processes.conditioned(config, amounts[train], target[train], table, seed, first[train])
+    found = jax.jit(mean)(jnp.asarray(amounts[validation]))
     rows = np.concatenate([train, validation])
-    mean, number = processes.conditioned(config, amounts[rows], target[rows], table, seed, sample.studied[rows])
-    return found, mean, number
+    return found, *processes.conditioned(config, amounts[rows], target[rows], table, seed, first[rows])
 
 
 def outputs_of(network: Network, params: Params, amounts: np.ndarray, size: int = 1024) -> np.ndarray:

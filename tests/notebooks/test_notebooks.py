@@ -26,7 +26,9 @@ def test_the_text_runs_on_a_small_configuration(name, tmp_path):
     # A notebook is a script with comments; without a kernel it starts faster. A warning fails here as in every test.
     script = "import runpy, sys, matplotlib; matplotlib.use('agg'); runpy.run_path(sys.argv[1], run_name='__main__')"
     command = [sys.executable, "-W", "error", "-c", script, str(FOLDER / f"{name}.py")]
-    environment = os.environ | {"JAXSCI_SMALL": "1", "JAX_PLATFORMS": "cpu"}
+    # Most of the time of a small run is the compilation of programs that run for milliseconds.
+    quick = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    environment = os.environ | {"JAXSCI_SMALL": "1", "JAX_PLATFORMS": "cpu"} | quick
     result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
     assert result.returncode == 0, result.stderr[-3000:]
 

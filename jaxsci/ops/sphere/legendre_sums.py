@@ -45,7 +45,7 @@ def over_degrees(table: Array, band: Band, recursion: Recursion, lmax: int) -> A
 
     def block(first: Array, result: Array) -> Array:
         rows, a, b = (jax.lax.dynamic_slice_in_dim(x, first, size, x.ndim - 1) for x in (table, *recursion[:2]))
-        start = _sectoral(first, size, band, table.dtype)
+        start = sectoral(first, size, band.mmax, band, table.dtype)
         some = jnp.swapaxes(_loops(rows, start, (a, b), band, (lmax - first) // 2 + 1), 1, 2)
         some = jax.lax.complex(some.real * factor, some.imag * factor)
         return jax.lax.dynamic_update_slice_in_dim(result, some, first, 2)
@@ -111,7 +111,7 @@ def _steps(
     first: Array, size: int, band: Band, recursion: Recursion, dtype: Any
 ) -> tuple[Functions, Callable[[Array, Functions], Functions]]:
     """The functions of `size` orders at the first DEGREES even degrees, and how to get those of a step from the last ones."""
-    start, square = _sectoral(first, size, band, dtype), _square(band, dtype)
+    start, square = sectoral(first, size, band.mmax, band, dtype), _square(band, dtype)
     coefficients = [jax.lax.dynamic_slice_in_dim(x, first, size, 1) for x in recursion[:2]]
 
     def further(q: list[Array], a: Array, b: Array) -> Functions:
@@ -141,12 +141,12 @@ def _orders_together(band: Band, width: int) -> int:
     return max(1, min(16, band.mmax + 1, POINTS // rings, SUMS // (rings * width)))
 
 
-def _sectoral(first: Array, size: int, band: Band, dtype: Any) -> Array:
-    """2^SCALE P_mm, [order, ring]: sin(theta)^m falls below the smallest number long before P_lm has grown to a size that matters."""
+def sectoral(first: Array | int, size: int, mmax: int, band: Band, dtype: Any) -> Array:
+    """2^SCALE P_mm of `size` orders up to `mmax`, [order, ring]: sin(theta)^m falls below the smallest number long before P_lm has grown to a size that matters."""
     shape = (size, len(band.cos))
     order = (first + jnp.arange(size, dtype=jnp.int32)).astype(dtype)[:, None]
     logarithm = jnp.asarray(np.log(band.sin), dtype)[None, :]
-    m = np.arange(1, band.mmax + 1)
+    m = np.arange(1, mmax + 1)
     over_power = np.concatenate([[0.0], np.cumsum(np.log1p(0.5 / m)) / 2]) - 0.5 * math.log(4 * math.pi)
     table = jnp.asarray(over_power + SCALE[jnp.dtype(dtype)] * math.log(2), dtype)
     return jnp.exp(

@@ -20,7 +20,7 @@ from jax.interpreters import ad, batching, mlir
 
 from jaxsci.core import Array
 from jaxsci.ops.blockwise import map_over
-from jaxsci.ops.sphere import azimuth, legendre_sums
+from jaxsci.ops.sphere import azimuth, legendre_sums, legendre_table
 from jaxsci.ops.sphere.bands import bands
 from jaxsci.ops.sphere.conventions import alm_degrees, alm_size
 from jaxsci.ops.sphere.grids import Grid, rings
@@ -29,9 +29,9 @@ from jaxsci.ops.sphere.recursion import even_functions, odd_degrees, recursion
 Role: TypeAlias = Literal["synthesis", "projection"]
 
 TOGETHER = 4  # maps whose coefficients on all rings stay in the cache
-RINGS_BYTES = (
-    2**26
-)  # of what an analysis has on all rings of many maps, which then need fewer FFTs, each planned anew in every call
+MANY = 16  # maps that are worth a table of the Legendre functions
+TABLE_BYTES = 2**27  # of the largest table
+RINGS_BYTES = 2**25  # of what a group of many maps has on all rings, complex numbers of both parities
 
 
 def transform(role: Role, x: Array, grid: Grid, lmax: int) -> Array:
@@ -41,40 +41,80 @@ def transform(role: Role, x: Array, grid: Grid, lmax: int) -> Array:
 
 def synthesis(alm: Array, grid: Grid, lmax: int) -> Array:
     """[map, 2, a_lm] -> [map, pixel], written out."""
-    return map_over(partial(_synthesis, grid=grid, lmax=lmax), alm, length=TOGETHER)
+    if not _by_table(alm, grid, lmax):
+        return map_over(partial(_synthesis, grid=grid, lmax=lmax), alm, length=TOGETHER)
+    tables = [legendre_table.tables(band, lmax, alm.dtype) for band in bands(grid, lmax)]
+
+    def some(alm: Array) -> Array:
+        table = legendre_table.unpack(_with_signs(alm, lmax), lmax)
+        return _to_pixels([legendre_table.over_degrees(t, table) for t in tables], grid, lmax)
+
+    return map_over(some, alm, length=_group(alm, grid, lmax))
 
 
 def projection(pixels: Array, grid: Grid, lmax: int) -> Array:
     """[map, pixel] -> [map, 2, a_lm], written out."""
-    of_one = 4 * pixels.dtype.itemsize * sum(len(band.cos) * (band.mmax + 1) for band in bands(grid, lmax))
-    length = max(TOGETHER, RINGS_BYTES // of_one)
-    return map_over(partial(_projection, grid=grid, lmax=lmax), pixels, length=length)
+    length = _group(pixels, grid, lmax)
+    if not _by_table(pixels, grid, lmax):
+        return map_over(partial(_projection, grid=grid, lmax=lmax), pixels, length=length)
+    tables = [legendre_table.tables(band, lmax, pixels.dtype) for band in bands(grid, lmax)]
+
+    def some(pixels: Array) -> Array:
+        total: list[Array] = []
+        for t, sums in zip(tables, _from_pixels(pixels, grid, lmax), strict=True):
+            sums = jnp.pad(sums, ((0, 0), (0, 0), (0, lmax + 1 - sums.shape[-1])))
+            found = legendre_table.over_rings(t, sums)
+            total = [a + b for a, b in zip(total, found, strict=True)] if total else found
+        alm = legendre_table.pack(total, lmax)
+        twice = jnp.asarray(np.where(alm_degrees(lmax)[1] > 0, 2.0, 1.0), alm.dtype)
+        return _with_signs(alm * twice[None, None], lmax)
+
+    return map_over(some, pixels, length=length)
+
+
+def _by_table(maps: Array, grid: Grid, lmax: int) -> bool:
+    return len(maps) >= MANY and maps.dtype.itemsize * legendre_table.size(bands(grid, lmax), lmax) <= TABLE_BYTES
+
+
+def _group(maps: Array, grid: Grid, lmax: int) -> int:
+    """How many maps at a time need so much on their rings that the FFTs of a ring length, each planned anew, are few."""
+    of_one = 4 * maps.dtype.itemsize * sum(len(band.cos) * (band.mmax + 1) for band in bands(grid, lmax))
+    return max(TOGETHER, RINGS_BYTES // of_one)
 
 
 def _synthesis(alm: Array, grid: Grid, lmax: int) -> Array:
     table = _unpack(_with_signs(alm, lmax), lmax)
     steps = recursion(len(table), table)
     table = even_functions(table, steps)
+    return _to_pixels([legendre_sums.over_degrees(table, band, steps, lmax) for band in bands(grid, lmax)], grid, lmax)
+
+
+def _projection(pixels: Array, grid: Grid, lmax: int) -> Array:
+    sums = [jnp.swapaxes(found.reshape(2, -1, *found.shape[1:]), 0, 1) for found in _from_pixels(pixels, grid, lmax)]
+    return map_over(partial(_over_rings, grid=grid, lmax=lmax), *sums, length=TOGETHER)
+
+
+def _to_pixels(sums: list[Array], grid: Grid, lmax: int) -> Array:
+    """E and O of every band, complex [(parity, map), ring, order] -> [map, pixel]."""
     north: list[Array] = []
     south: list[Array] = []
-    for band in bands(grid, lmax):
-        sums = legendre_sums.over_degrees(table, band, steps, lmax)
-        even, odd = jnp.split(azimuth.to_pixels(sums, band), 2)
+    for band, both in zip(bands(grid, lmax), sums, strict=True):
+        even, odd = jnp.split(azimuth.to_pixels(both[:, :, : band.mmax + 1], band), 2)
         north.append(even + odd)
         south.insert(0, azimuth.mirrored(even - odd, band))
     return jnp.concatenate(north + south, axis=1)
 
 
-def _projection(pixels: Array, grid: Grid, lmax: int) -> Array:
+def _from_pixels(pixels: Array, grid: Grid, lmax: int) -> list[Array]:
+    """The transpose."""
     begin, end = 0, pixels.shape[1]
     sums = []
     for band in bands(grid, lmax):
         north = pixels[:, begin : begin + band.pixels]
         south = azimuth.unmirrored(pixels[:, end - band.mirrored_pixels : end], band)
         begin, end = begin + band.pixels, end - band.mirrored_pixels
-        found = azimuth.from_pixels(jnp.concatenate([north + south, north - south]), band)
-        sums.append(jnp.swapaxes(found.reshape(2, -1, *found.shape[1:]), 0, 1))
-    return map_over(partial(_over_rings, grid=grid, lmax=lmax), *sums, length=TOGETHER)
+        sums.append(azimuth.from_pixels(jnp.concatenate([north + south, north - south]), band))
+    return sums
 
 
 def _over_rings(*sums: Array, grid: Grid, lmax: int) -> Array:

@@ -5,10 +5,11 @@ For every order m, and x = cos(theta) of the northern ring of a pair,
     F(x) = sum_l a_l P_lm(x) = E(x) + O(x),     E from l - m even, O from l - m odd, and F(-x) = E(x) - O(x).
 
 Odd functions are x times even ones, so that the recursion in steps of two degrees is all that is needed (see `recursion`): four sums share
-it (E and O, real and imaginary parts), and as many for every further map. The functions are never kept: those of a few degrees and
-orders on all rings are summed up at once. Over rings this is a matrix product. Over degrees it is not worth the copies that a product of
-a few maps makes, and the recursion and the sums are one loop over the rings, run once for each sum: XLA's loops have one result,
-so that real and imaginary parts, and the two functions that the recursion goes on with, are complex numbers.
+it (E and O, real and imaginary parts), and as many for every further map. The functions are never kept here (`legendre_table` keeps them,
+for many maps): those of a few degrees and orders on all rings are summed up at once. Over rings this is a matrix product. Over degrees it
+is not worth the copies that a product of a few maps makes, and the recursion and the sums are one loop over the rings, run once for each
+sum: XLA's loops have one result, so that real and imaginary parts, and the two functions that the recursion goes on with, are complex
+numbers.
 """
 
 import math
@@ -142,7 +143,10 @@ def _orders_together(band: Band, width: int) -> int:
 
 
 def sectoral(first: Array | int, size: int, mmax: int, band: Band, dtype: Any) -> Array:
-    """2^SCALE P_mm of `size` orders up to `mmax`, [order, ring]: sin(theta)^m falls below the smallest number long before P_lm has grown to a size that matters."""
+    """2^SCALE P_mm of `size` orders of those up to `mmax`, [order, ring].
+
+    Without the scale, sin(theta)^m falls below the smallest number long before P_lm has grown to a size that matters.
+    """
     shape = (size, len(band.cos))
     order = (first + jnp.arange(size, dtype=jnp.int32)).astype(dtype)[:, None]
     logarithm = jnp.asarray(np.log(band.sin), dtype)[None, :]

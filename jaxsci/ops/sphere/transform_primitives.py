@@ -5,8 +5,9 @@ With a_lm = r + i s of 0 <= m <= l <= lmax as two rows of real numbers,
     synthesis:  f_p = sum_lm w_m (r_lm Re Y_lm(p) - s_lm Im Y_lm(p)),     w_0 = 1, else 2,
     projection: r_lm = w_m sum_p f_p Re Y_lm(p),     s_lm = -w_m sum_p f_p Im Y_lm(p).
 
-Both are linear, so that nothing has to be kept for a derivative of any order; a mapped axis is one of maps, a few of which at a time share
-the recursion of the Legendre functions.
+Both are linear, so that nothing has to be kept for a derivative of any order; a mapped axis is one of maps. A few of them at a time share
+the recursion of the Legendre functions (`legendre_sums`); many of them share a table of these functions where it is small enough
+(`legendre_table`).
 """
 
 from functools import partial

@@ -1,7 +1,8 @@
 """Spherical harmonic transforms of real fields on the rings of a grid: `synthesis` (a_lm -> map) and `analysis` (map -> a_lm).
 
-Both are pure functions of one map, linear, closed under every transformation of JAX; `vmap` gives many maps, which share the recursion of
-the Legendre functions. Memory is that of the map, the coefficients and a few Legendre functions, in derivatives too.
+Both are pure functions of one map, linear, closed under every transformation of JAX; `vmap` gives many maps, which share
+the Legendre functions. Memory is that of the maps, the coefficients and a few Legendre functions (of 16 maps and more a table of all of
+them where it has at most 128 MB), in derivatives too.
 
 Why not a library: on a CPU jht, which is written in JAX, took 38 to 62 times as long as healpy, and ducc0 and healpy have neither
 derivatives nor batching. How these transforms compare with them: benchmarks/results/sphere.md.

@@ -24,6 +24,7 @@ from jaxsci.data.compositions import Compositions, dense, encode, same_system
 from jaxsci.data.elements import ELEMENTS
 from jaxsci.data.formula import parse
 from jaxsci.files import write_json
+from jaxsci.metrics import auc
 from jaxsci.tasks import superconductor_predictor as predictors
 from jaxsci.tasks import superconductor_process as processes
 from jaxsci.tasks.superconductor_calibration import outputs_of
@@ -91,7 +92,7 @@ def of_tc(data: Path, members: int, seed: int) -> dict[str, Any]:
 
 
 def of_class(data: Path, members: int, seed: int) -> dict[str, Any]:
-    """Precision, recall and F1 of the systems left out that were studied as superconductors, and of the list."""
+    """AUC, precision, recall and F1 of the systems left out that were studied as superconductors; the last three of the list too."""
     files = {name: data / "superconductors" / file for name, file in sc.FILES.items()}
     sources = Sources(files["stanev"], "stanev", files["cod"], files["nims"], files["stanev"], files["hosono"])
     sample = read_class(sources, "system", seed, published=False)
@@ -111,6 +112,10 @@ def of_class(data: Path, members: int, seed: int) -> dict[str, Any]:
         f"list, {len(truth)} materials": (says(found.asked), truth),
     }
     result: dict[str, Any] = {"materials of the process": found.number, **calibration._asdict()}
+    scores = {"networks": found.left_out[0], "process": found.left_out[1], "both": slopes @ found.left_out}
+    for name, score in scores.items():
+        area = auc(jnp.asarray(score[sample.studied]), jnp.asarray(sample.superconducting[sample.studied]))
+        result[f"systems left out, studied, {name}, AUC"] = float(area)
     for name, (said, true) in answers.items():
         for measure, function in (("precision", _precision), ("recall", _recall), ("F1", _f1)):
             result[f"{name}, {measure}"] = bootstrap(function, np.stack([said & true, said, true], axis=1))

@@ -15,9 +15,8 @@ QUICK = ["--max-jets", "400", "--epochs", "1", "--batch-size", "32"]
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
-    """Run in an empty folder, with the compilation cache inside it."""
+    """Run in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "compiled"))
 
 
 @pytest.fixture(scope="module")

@@ -143,7 +143,7 @@ class Calibration(NamedTuple):
 
 
 def calibrate(scores: np.ndarray, superconducting: np.ndarray, studied: np.ndarray, prior: float | None) -> Calibration:
-    """The log odds of the smallest log loss (Platt 1999), and the threshold of the largest F1, both on these materials.
+    """The log odds of the smallest log loss (Platt 1999), and the threshold of the largest expected F1, both on these materials.
 
     The threshold is chosen among those that were studied as superconductors, where some are none: who asks has such materials in mind, and
     against crystals of any kind a lower threshold would do. Both are weighted to the same share of superconductors.
@@ -162,10 +162,10 @@ def calibrate(scores: np.ndarray, superconducting: np.ndarray, studied: np.ndarr
     wanted = float(superconducting.mean()) if prior is None else prior
     z, y, w = (jnp.asarray(a, jnp.float32) for a in (scores, superconducting, _weights(superconducting, wanted)))
     found = np.asarray(_line(z, y, w), np.float64)
-    probability = 1 / (1 + np.exp(-(found[:-1] @ scores.astype(np.float64) + found[-1])))
+    logit = found[:-1] @ scores.astype(np.float64) + found[-1]
     rows = studied if (studied & ~superconducting).any() else np.ones(len(studied), bool)
     chosen = superconducting[rows]
-    threshold = best_threshold(probability[rows], chosen, _weights(chosen, wanted))
+    threshold = best_threshold(logit[rows], chosen, _weights(chosen, wanted))
     return Calibration(float(found[0]), float(found[1]) if len(scores) > 1 else 0.0, float(found[-1]), threshold)
 
 
@@ -182,16 +182,26 @@ def _line(scores: Array, superconducting: Array, weight: Array) -> Array:
     return newton(lambda line: log_loss(line[:-1] @ scores + line[-1], superconducting, weight), start)
 
 
-def best_threshold(probability: np.ndarray, superconducting: np.ndarray, weight: np.ndarray) -> float:
-    """The threshold of the largest F1 = 2 TP / (2 TP + FP + FN), halfway between two neighbouring probabilities."""
-    order = np.argsort(-probability)
-    found = np.cumsum((weight * superconducting)[order])
-    said = np.cumsum(weight[order])
-    f1 = 2 * found / (said + found[-1])
-    best = int(np.argmax(f1))
-    ranked = probability[order]
-    after = ranked[best + 1] if best + 1 < len(ranked) else 0.0
-    return float((ranked[best] + after) / 2)
+def best_threshold(logit: np.ndarray, superconducting: np.ndarray, weight: np.ndarray) -> float:
+    """The threshold on the probability with the largest expected F1 = 2 sum_yes w p / (sum_yes w + sum w p).
+
+    p is the probability calibrated on these materials. The threshold is where p is half the largest F1 (Lipton, Elkan and Naryanaswamy
+    2014, arXiv:1402.1892). The F1 that is counted has a flat and ragged maximum, which wanders from one set of materials to another.
+
+    Args:
+        logit: log odds of the probability [material].
+        superconducting: bool [material].
+        weight: of the materials.
+    """
+    line = _line(*(jnp.asarray(a, jnp.float32) for a in (logit[None], superconducting, weight)))
+    slope, offset = np.asarray(line, np.float64)
+    if slope <= 0:  # such log odds tell nothing, and yes to everything has the largest F1
+        return 0.0
+    p = 1 / (1 + np.exp(-(slope * logit.astype(np.float64) + offset)))
+    order = np.argsort(-p)
+    found, said = np.cumsum((weight * p)[order]), np.cumsum(weight[order])
+    half = np.max(found / (said + found[-1]))
+    return float(1 / (1 + np.exp(-(np.log(half / (1 - half)) - offset) / slope)))
 
 
 def class_predictor(

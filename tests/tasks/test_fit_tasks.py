@@ -11,10 +11,9 @@ from jaxsci.data import healpix
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
-    """Run in an empty folder, with the data sets and the compilation cache inside it."""
+    """Run in an empty folder, with the data sets inside it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JAXSCI_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "compiled"))
 
 
 def refused(capsys, *arguments):

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,11 +20,9 @@ SMALL = ("--tagger", "topodnn", "--max-jets", "1500", "--epochs", "40", "--batch
 
 def command(*arguments, cwd):
     code = "from jaxsci.cli import main; main()"
-    environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(Path(cwd) / "compiled")}
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         cwd=cwd,
-        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -8,22 +8,16 @@ import sys
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxsci.cli import main
-from jaxsci.data.elements import ELEMENTS
 from jaxsci.data.formula import SYMBOLS
 from jaxsci.data.formula_table import stream
 from jaxsci.data.superconductors import FILES, read_measured
 from jaxsci.errors import InputError
-from jaxsci.models import gaussian_process
 from jaxsci.tasks import superconductor_predictor as predictors
-from jaxsci.tasks import superconductor_process
-from jaxsci.tasks.superconductor_networks import LEVELS, network
 from jaxsci.tasks.superconductor_prediction import predict
-from jaxsci.tasks.superconductor_process import best_share
 
 QUICK = ["--members", "2", "--epochs", "2", "--batch-size", "64"]
 
@@ -84,7 +78,6 @@ def root(tmp_path_factory):
     write_tables(folder / "data")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAXSCI_DATA", str(folder / "data"))
-        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(folder / "compiled"))
         for target, split, influence in (("tc", "random", "2"), ("class", "composition", "0")):
             options = ["--target", target, "--split", split, "--influence", influence]
             main(["train", "superconductors", *options, *QUICK, "--runs", str(folder)])
@@ -95,7 +88,6 @@ def root(tmp_path_factory):
 def elsewhere(root, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JAXSCI_DATA", str(root / "data"))
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(root / "compiled"))
 
 
 @pytest.fixture
@@ -285,114 +277,3 @@ def test_the_file_predicts_without_this_library(tc_run):
     assert result.returncode == 0, result.stderr
     found, _ = predict(["Nb3Sn"], [tc_run])
     np.testing.assert_allclose(np.array(result.stdout.split(), float), found.answers["tc"][0], rtol=1e-5)
-
-
-def test_a_packed_batch_is_the_batch_also_where_it_has_no_room():
-    rng = np.random.default_rng(5)
-    net = network("published", "tc", rng.normal(size=(96, 3)).astype(np.float32))
-    params = net.model.init(jax.random.key(0))
-    together = jax.jit(net.together)
-    for share in (0.03, 0.1):  # 3 and 10 elements a composition; there is room for 5
-        amounts = jnp.asarray(rng.uniform(0.1, 3, (8, 96)) * (rng.random((8, 96)) < share), jnp.float32)
-        kept = jnp.where(amounts >= jax.lax.top_k(amounts, 12)[0][:, -1:], amounts, 0)
-        each = jax.vmap(net.model.apply, in_axes=(None, 0))(params, kept)
-        # Sums in another order, of numbers of order 100 that partly cancel.
-        np.testing.assert_allclose(together(params, kept), each, rtol=1e-4, atol=1e-3)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_intervals_cover_what_they_promise_whatever_the_network(seed):
-    """Members that know the answer badly, and claim to know it far too well or far too badly."""
-    rng = np.random.default_rng(seed)
-    y = rng.gamma(2, 1, 4000)
-    claimed = (0.05, 1.0, 5.0)[seed]
-    levels = claimed * (LEVELS - 0.5)
-    members = y[None, :, None] + 0.5 * rng.standard_t(4, (3, 4000, 1)) + levels
-    outputs = jnp.asarray(members, jnp.float32)
-    widened = predictors.widening(predictors.spread(outputs[:, :2000]), jnp.asarray(y[:2000], jnp.float32))
-    answer = predictors.spread(outputs[:, 2000:])
-    lower, upper = answer.centre - widened * answer.below, answer.centre + widened * answer.above
-    inside = np.mean((y[2000:] >= lower) & (y[2000:] <= upper))
-    # Two samples of 2000 each: a standard error of sqrt(2 * 0.09 / 2000), 0.0095; four of them.
-    assert abs(inside - 0.9) < 0.04
-
-
-def test_the_share_of_the_process_has_the_smallest_error_there_is():
-    rng = np.random.default_rng(6)
-    y = rng.normal(size=500)
-    process, members = y + rng.normal(size=500), y + 2 * rng.normal(size=(3, 500))
-    answer = predictors.spread(jnp.asarray(members, jnp.float32))
-    ensemble = np.asarray(answer.centre, np.float64)
-    share = best_share(process, ensemble, y)
-
-    def error(w):
-        return np.mean((w * process + (1 - w) * ensemble - y) ** 2)
-
-    assert 0 < share < 1
-    assert error(share) <= min(error(share - 0.01), error(share + 0.01))
-    assert best_share(y, ensemble, y) == 1
-    assert best_share(ensemble, ensemble, y) == 0
-    # The centre and the standard deviation of the members at weight (1 - share) / 3 each, and of the process at its share.
-    found = predictors.spread(jnp.asarray(members, jnp.float32), jnp.asarray(process, jnp.float32), share)
-    weights = np.array([(1 - share) / 3] * 3 + [share])
-    values = np.vstack([members, process])
-    mean = weights @ values
-    np.testing.assert_allclose(found.centre, mean, atol=1e-5)  # float32, numbers of order 1
-    np.testing.assert_allclose(found.members, np.sqrt(weights @ (values - mean) ** 2), atol=1e-5)
-
-
-def test_probabilities_are_calibrated_and_follow_the_prior():
-    rng = np.random.default_rng(0)
-    truth = rng.random(20_000) < 0.25
-    logits = 3 * (rng.normal(size=20_000) + truth) - 2  # of the right order, but three times too steep
-    everything = np.ones(20_000, bool)
-    found = predictors.calibrate(logits[None], truth, everything, None)
-    # Two normal classes of unit variance: the log odds are linear in the score, d' = 1.
-    assert found.slope == pytest.approx(1 / 3, rel=0.05)
-    assert found.offset == pytest.approx(np.log(1 / 3) - 0.5 + 2 / 3, abs=0.05)
-    assert found.of_process == 0
-    rare = predictors.calibrate(logits[None], truth, everything, 0.02)
-    # Among a fair tenth of the others the threshold is the same, for they are weighted to the same share.
-    studied = truth | (rng.random(20_000) < 0.1)
-    tenth = predictors.calibrate(logits[None], truth, studied, None)
-    assert tenth[:3] == found[:3]
-    assert tenth.threshold == pytest.approx(found.threshold, abs=0.03)
-    assert rare.slope == pytest.approx(found.slope, rel=0.1)
-    assert rare.offset - found.offset == pytest.approx(np.log(0.02 / 0.98) - np.log(1 / 3), abs=0.1)
-
-
-def test_the_log_odds_of_two_scores_are_those_of_their_joint_distribution():
-    rng = np.random.default_rng(1)
-    truth = rng.random(20_000) < 0.5
-    # Independent given the class, with unit variance and means 0 and d: the log odds have the slopes d.
-    members, process = (rng.normal(size=20_000) + d * truth for d in (1.0, 2.0))
-    found = predictors.calibrate(np.stack([members, process]), truth, np.ones(20_000, bool), None)
-    assert found.slope == pytest.approx(1, rel=0.05)  # about two standard errors of 20,000 examples
-    assert found.of_process == pytest.approx(2, rel=0.05)
-    assert found.offset == pytest.approx(-(1 + 4) / 2, rel=0.05)
-
-
-def test_those_named_first_are_in_a_process_that_cannot_hold_all(monkeypatch):
-    monkeypatch.setattr(superconductor_process, "MOST", 5)
-    rng = np.random.default_rng(0)
-    amounts = np.zeros((12, ELEMENTS), np.float32)
-    amounts[np.arange(12), np.arange(12)] = 1.0
-    target = rng.normal(size=12)
-    first = np.arange(12) % 4 == 0
-    config = gaussian_process.Config(noise=1e-4)
-    table = rng.normal(size=(ELEMENTS, 3)).astype(np.float32)
-    mean, number = superconductor_process.conditioned(config, amounts, target, table, 0, first)
-    assert number == 5
-    # What it was conditioned on it gives back, but for the noise.
-    np.testing.assert_allclose(mean(jnp.asarray(amounts))[first], target[first], atol=1e-2)
-
-
-def test_the_threshold_has_the_largest_f1_there_is():
-    from sklearn.metrics import f1_score
-
-    rng = np.random.default_rng(3)
-    truth = rng.random(60) < 0.4
-    probability = np.round(np.clip(0.3 * truth + rng.random(60) * 0.7, 0, 1), 3)
-    threshold = predictors.best_threshold(probability, truth, np.ones(60))
-    every = [f1_score(truth, probability >= cut) for cut in probability]
-    assert f1_score(truth, probability > threshold) == pytest.approx(max(every))

@@ -132,10 +132,11 @@ def thresholds(scores: np.ndarray, sample: Sample, seed: int) -> dict[str, dict[
     that is expected of calibrated probabilities, which the predictor uses, and the largest that is counted.
     """
     system = same_system(sample.compositions)
+    systems = system.max() + 1
     rng = np.random.default_rng(seed)
     found: dict[str, list[tuple[float, float]]] = {"expected": [], "counted": []}
     for _ in range(DRAWS):
-        chooses = (rng.random(system.max() + 1) < CHOOSING)[system]
+        chooses = (rng.permutation(systems) < CHOOSING * systems)[system]
         truth = sample.superconducting[chooses]
         calibration = predictors.calibrate(scores[:, chooses], truth, sample.studied[chooses], None)
         logit = np.array([calibration.slope, calibration.of_process]) @ scores + calibration.offset

@@ -141,8 +141,8 @@ def class_table(result: dict[str, Any]) -> Table:
         rows,
         "Superconductors among presumed non-superconductors, on the test part.",
         [
-            f"Threshold {values['threshold']['value']:.3f} on the probability: that of the largest expected F1 on the validation part among "
-            "materials that were studied as superconductors, weighted to the share of superconductors there.",
+            f"Threshold {values['threshold']['value']:.3f} on the probability: that of the largest expected F1 on the validation part "
+            "among materials that were studied as superconductors, weighted to the share of superconductors there.",
             f"AUC {auc.value or 0:.4f}, average precision {values['average_precision']['value']:.4f}, "
             f"calibration error {values['calibration_error']['value']:.4f}. Intervals: 68 %, bootstrap over materials.",
             "Nobody has tested most of the presumed non-superconductors.",

@@ -197,11 +197,11 @@ def best_threshold(logit: np.ndarray, superconducting: np.ndarray, weight: np.nd
     slope, offset = np.asarray(line, np.float64)
     if slope <= 0:  # such log odds tell nothing, and yes to everything has the largest F1
         return 0.0
-    p = 1 / (1 + np.exp(-(slope * logit.astype(np.float64) + offset)))
+    p = np.exp(-np.logaddexp(0, -(slope * logit.astype(np.float64) + offset)))
     order = np.argsort(-p)
     found, said = np.cumsum((weight * p)[order]), np.cumsum(weight[order])
     half = np.max(found / (said + found[-1]))
-    return float(1 / (1 + np.exp(-(np.log(half / (1 - half)) - offset) / slope)))
+    return float(np.exp(-np.logaddexp(0, -(np.log(half / (1 - half)) - offset) / slope)))
 
 
 def class_predictor(

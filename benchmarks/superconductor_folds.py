@@ -142,15 +142,13 @@ def thresholds(scores: np.ndarray, sample: Sample, seed: int) -> dict[str, dict[
         logit = np.array([calibration.slope, calibration.of_process]) @ scores + calibration.offset
         probability = 1 / (1 + np.exp(-logit))
         those, others = chooses & sample.studied, ~chooses & sample.studied
-        weight = np.where(
-            sample.superconducting, truth.mean(), 1 - truth.mean()
-        )  # to the same share among those studied
-        share = sample.superconducting[sample.studied].mean()
-        weight = weight / np.where(sample.superconducting, share, 1 - share)
-        counted = _largest_counted(probability[those], sample.superconducting[those], weight[those])
+        true = sample.superconducting[those]
+        counted = _largest_counted(probability[those], true, predictors.weights(true, truth.mean()))
+        true = sample.superconducting[others]
+        weight = predictors.weights(true, truth.mean())
         for name, threshold in (("expected", calibration.threshold), ("counted", counted)):
-            said, true, w = probability[others] > threshold, sample.superconducting[others], weight[others]
-            found[name].append((threshold, _f1(np.array([w @ (said & true), w @ said, w @ true]))))
+            said = probability[others] > threshold
+            found[name].append((threshold, _f1(np.array([weight @ (said & true), weight @ said, weight @ true]))))
     return {
         f"largest F1 {name}, {what}": {"mean": float(np.mean(values)), "standard deviation": float(np.std(values))}
         for name, pairs in found.items()

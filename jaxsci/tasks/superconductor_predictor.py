@@ -160,17 +160,17 @@ def calibrate(scores: np.ndarray, superconducting: np.ndarray, studied: np.ndarr
     if superconducting.all() or not superconducting.any():
         raise InputError("expected superconductors and others in the validation part, got one kind; use --split random")
     wanted = float(superconducting.mean()) if prior is None else prior
-    z, y, w = (jnp.asarray(a, jnp.float32) for a in (scores, superconducting, _weights(superconducting, wanted)))
+    z, y, w = (jnp.asarray(a, jnp.float32) for a in (scores, superconducting, weights(superconducting, wanted)))
     found = np.asarray(_line(z, y, w), np.float64)
     logit = found[:-1] @ scores.astype(np.float64) + found[-1]
     rows = studied if (studied & ~superconducting).any() else np.ones(len(studied), bool)
     chosen = superconducting[rows]
-    threshold = best_threshold(logit[rows], chosen, _weights(chosen, wanted))
+    threshold = best_threshold(logit[rows], chosen, weights(chosen, wanted))
     return Calibration(float(found[0]), float(found[1]) if len(scores) > 1 else 0.0, float(found[-1]), threshold)
 
 
-def _weights(superconducting: np.ndarray, share: float) -> np.ndarray:
-    """Weights under which so many superconduct; their sum is the number of materials."""
+def weights(superconducting: np.ndarray, share: float) -> np.ndarray:
+    """Weights under which this share superconducts, [material]; their sum is the number of materials."""
     now = float(superconducting.mean())
     return np.where(superconducting, share / now, (1 - share) / (1 - now))
 

@@ -60,9 +60,9 @@ def tables(band: Band, lmax: int, dtype: Any) -> list[Array]:
     return [part(*one) for one in parts(lmax)]
 
 
-def over_degrees(tables: Sequence[Array], coefficients: Sequence[Array]) -> Array:
+def over_degrees(functions: Sequence[Array], coefficients: Sequence[Array]) -> Array:
     """Coefficients of every part, [parity, order, (map, part), j] -> F, complex [(parity, map), ring, order]."""
-    found = [jnp.einsum("pmcj,pmjr->pmcr", a, t) for t, a in zip(tables, coefficients, strict=True)]
+    found = [jnp.einsum("pmcj,pmjr->pmcr", a, t) for t, a in zip(functions, coefficients, strict=True)]
     values = jnp.concatenate(found, axis=1)
     values = values.reshape(*values.shape[:2], -1, 2, values.shape[-1])
     values = jax.lax.optimization_barrier(jax.lax.complex(values[:, :, :, 0], values[:, :, :, 1]))
@@ -70,15 +70,15 @@ def over_degrees(tables: Sequence[Array], coefficients: Sequence[Array]) -> Arra
     return turned.reshape(-1, *turned.shape[2:])
 
 
-def over_rings(tables: Sequence[Array], values: Array) -> list[Array]:
+def over_rings(functions: Sequence[Array], values: Array) -> list[Array]:
     """F, complex [(parity, map), ring, order] -> coefficients of every part, [parity, order, j, (part, map)]."""
     values = values.reshape(2, -1, *values.shape[1:])
     turned = jax.lax.optimization_barrier(jnp.transpose(values, (0, 3, 2, 1)))
     turned = jnp.concatenate([turned.real, turned.imag], axis=3)
     found, last = [], 0
-    for table in tables:
-        first, last = last, last + table.shape[1]
-        found.append(jnp.einsum("pmjr,pmrc->pmjc", table, turned[:, first:last]))
+    for part in functions:
+        first, last = last, last + part.shape[1]
+        found.append(jnp.einsum("pmjr,pmrc->pmjc", part, turned[:, first:last]))
     return found
 
 
@@ -95,15 +95,15 @@ def unpack(alm: Array, lmax: int) -> list[Array]:
     return found
 
 
-def pack(table: Sequence[Array], lmax: int) -> Array:
+def pack(coefficients: Sequence[Array], lmax: int) -> Array:
     """Coefficients of every part, [parity, order, j, (part, map)] -> [map, 2, a_lm]."""
     degree, m = alm_degrees(lmax)
     j, parity = np.divmod(degree - m, 2)
     index, begin = np.zeros_like(degree), 0
-    for (first, last, count), part in zip(parts(lmax), table, strict=True):
+    for (first, last, count), part in zip(parts(lmax), coefficients, strict=True):
         place = np.ravel_multi_index((parity, m - first, j), (2, last - first, count), mode="clip")
         index = np.where((m >= first) & (m < last), begin + place, index)
         begin += part.size // part.shape[-1]
-    rows = jnp.concatenate([part.reshape(-1, part.shape[-1]) for part in table])
+    rows = jnp.concatenate([part.reshape(-1, part.shape[-1]) for part in coefficients])
     found = jnp.take(rows, jnp.asarray(index, jnp.int32), axis=0, mode="clip")
     return jnp.transpose(found.reshape(len(m), 2, -1), (2, 1, 0))

@@ -47,8 +47,8 @@ def synthesis(alm: Array, grid: Grid, lmax: int) -> Array:
     tables = [legendre_table.tables(band, lmax, alm.dtype) for band in bands(grid, lmax)]
 
     def some(alm: Array) -> Array:
-        table = legendre_table.unpack(_with_signs(alm, lmax), lmax)
-        return _to_pixels([legendre_table.over_degrees(t, table) for t in tables], grid, lmax)
+        coefficients = legendre_table.unpack(_with_signs(alm, lmax), lmax)
+        return _to_pixels([legendre_table.over_degrees(t, coefficients) for t in tables], grid, lmax)
 
     return map_over(some, alm, length=_group(alm, grid, lmax))
 

@@ -103,9 +103,9 @@ def test_centre_moves_the_weighted_mean_to_the_origin_and_padding_stays_there():
     pt, x, y = (np.atleast_2d(a) for a in random_jet(3))
     pt[0, -5:] = 0
     dx, dy = jet_images.centre(pt, x + 1.5, y + 3.0)
-    np.testing.assert_allclose([np.sum(pt * dx), np.sum(pt * dy)], 0, atol=1e-9)
+    np.testing.assert_allclose([np.sum(pt * dx), np.sum(pt * dy)], 0, rtol=0, atol=1e-9)
     np.testing.assert_array_equal(dx[0, -5:], 0)
-    np.testing.assert_allclose(dx[0, 0] - dx[0, 1], x[0, 0] - x[0, 1], atol=1e-12)
+    np.testing.assert_allclose(dx[0, 0] - dx[0, 1], x[0, 0] - x[0, 1], rtol=0, atol=1e-12)
 
 
 def test_rotate_makes_the_covariance_diagonal_and_upright():
@@ -121,8 +121,8 @@ def test_two_prongs_stand_upright_on_the_lever_rule():
     """pT 300 and 100 at distance 0.4: at 0.1 above and 0.3 below the centroid, whatever their direction."""
     jet = constituents([300, 100], [0.5, 0.5 + 0.4 * np.cos(2.0)], [np.pi - 0.05, np.pi - 0.05 + 0.4 * np.sin(2.0)])
     _, x, y = jet_images.align(jet)
-    np.testing.assert_allclose(x, 0, atol=1e-12)
-    np.testing.assert_allclose(y, [[0.1, -0.3]], atol=1e-12)
+    np.testing.assert_allclose(x, 0, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(y, [[0.1, -0.3]], rtol=0, atol=1e-12)
     image = jet_images.images(jet)[0]
     rows = image.sum(axis=1)
     # pixels of 0.04: 0.1 lies in the third row above the middle, -0.3 in the eighth below it

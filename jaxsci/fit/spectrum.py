@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsci.core import Array
+from jaxsci.ops.sphere.grids import gauss_legendre
 
 
 class Bins(NamedTuple):
@@ -47,7 +48,7 @@ def coupling(mask_power: Array, lmax: int) -> Array:
     """
     chex.assert_rank(mask_power, 1)
     highest = mask_power.shape[0] - 1
-    z, weights = np.polynomial.legendre.leggauss(lmax + highest // 2 + 1)
+    z, _, weights = gauss_legendre(lmax + highest // 2 + 1)
     p = np.polynomial.legendre.legvander(z, max(lmax, highest))
     degree = np.arange(max(lmax, highest) + 1)
     dtype = mask_power.dtype

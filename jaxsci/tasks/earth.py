@@ -15,6 +15,7 @@ from jaxsci.errors import InputError
 from jaxsci.files import write_json
 from jaxsci.fit import least_squares
 from jaxsci.models import harmonics
+from jaxsci.ops.sphere.grids import gauss_legendre
 from jaxsci.ops.sphere.legendre import legendre_over_powers
 from jaxsci.tasks import earth_report, runs
 from jaxsci.tasks.runs import Report
@@ -110,7 +111,7 @@ def turn(given: relief.Coefficients, angle: float) -> relief.Coefficients:
 def round_trip(given: relief.Coefficients) -> float:
     """The largest change of a coefficient after synthesis at Gauss-Legendre nodes and analysis, relative to the largest coefficient."""
     lmax = given.cosine.shape[0] - 1
-    nodes, weights = (jnp.asarray(a) for a in np.polynomial.legendre.leggauss(lmax + 1))
+    nodes, _, weights = (jnp.asarray(a) for a in gauss_legendre(lmax + 1))
     values = jax.jit(harmonics.on_rings, static_argnums=3)(*orthonormal(given), nodes, 2 * lmax + 2)
     back = geodetic(*jax.jit(harmonics.from_rings, static_argnums=3)(values, nodes, weights, lmax))
     change = max(np.abs(a - b).max() for a, b in zip(back, given, strict=True))

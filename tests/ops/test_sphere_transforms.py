@@ -24,6 +24,7 @@ from jaxsci.ops.sphere import (
 )
 from jaxsci.ops.sphere.bands import bands, largest_orders
 from jaxsci.ops.sphere.conventions import alm_size
+from jaxsci.ops.sphere.grids import gauss_legendre
 from jaxsci.ops.sphere.legendre import legendre
 
 healpy = pytest.importorskip("healpy")
@@ -219,3 +220,23 @@ class TestBadInput:
     def test_mask_that_removes_everything(self):
         with pytest.raises(InputError, match="removes everything"):
             masked(jnp.ones(GRID.shape), jnp.zeros(GRID.shape))
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 257, 2049])
+def test_gauss_legendre_weights_have_their_digits_at_the_poles(n):
+    """A few nodes against mpmath with 40 digits: Newton's method from ours on, w = 2 / ((1 - x^2) P_n'^2)."""
+    import mpmath
+
+    cos, sin, weight = gauss_legendre(n)
+    assert weight.sum() == pytest.approx(2, rel=1e-13)
+    with mpmath.workdps(40):
+        for k in {0, n // 3, n // 2}:
+            x = mpmath.mpf(cos[k])
+            for _ in range(3):
+                below, p = mpmath.mpf(1), x
+                for degree in range(1, n):
+                    below, p = p, ((2 * degree + 1) * x * p - degree * below) / (degree + 1)
+                slope = n * (below - x * p) / (1 - x * x)
+                x -= p / slope
+            assert float(sin[k] / mpmath.sqrt(1 - x * x) - 1) == pytest.approx(0, abs=1e-14)
+            assert float(weight[k] * (1 - x * x) * slope**2 / 2 - 1) == pytest.approx(0, abs=1e-13)

@@ -97,11 +97,17 @@ def _healpix(nside: int) -> tuple[np.ndarray, ...]:
 
 
 def _gauss_legendre(grid: GaussLegendre) -> tuple[np.ndarray, ...]:
-    """Nodes by Newton's method in the angle, w = 2 / (dP_n / dtheta)^2.
+    cos, sin, weight = gauss_legendre(grid.rings)
+    count = np.full(grid.rings, grid.longitudes)
+    return cos, sin, np.zeros(grid.rings), count, weight * 2 * np.pi / grid.longitudes
 
-    In the angle and with differences of P_k, weights near the poles keep all their digits: numpy's leggauss has ten of them at 257 rings.
+
+def gauss_legendre(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cosine and sine of the n nodes from north to south, and their weights, whose sum is 2; w = 2 / (dP_n / dtheta)^2.
+
+    By Newton's method in the angle and with differences of P_k, so that weights near the poles keep all their digits: numpy's leggauss has
+    ten of them at 257 nodes.
     """
-    n = grid.rings
     theta = (np.arange(1, (n + 1) // 2 + 1) - 0.25) * np.pi / (n + 0.5)
     for _ in range(8):  # four are enough for any n
         value, slope = _legendre_and_slope(n, theta)
@@ -112,14 +118,7 @@ def _gauss_legendre(grid: GaussLegendre) -> tuple[np.ndarray, ...]:
     def mirrored(north: np.ndarray, sign: int = 1) -> np.ndarray:
         return np.concatenate([north, sign * north[: n // 2][::-1]])
 
-    count = np.full(n, grid.longitudes)
-    return (
-        mirrored(cos, -1),
-        mirrored(np.sin(theta)),
-        np.zeros(n),
-        count,
-        mirrored(weight) * 2 * np.pi / grid.longitudes,
-    )
+    return mirrored(cos, -1), mirrored(np.sin(theta)), mirrored(weight)
 
 
 def _legendre_and_slope(n: int, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -27,7 +27,8 @@ def output_size(
 def pad(x: Array, first: int, geometry: Geometry, spread: tuple[int, ...]) -> Array:
     """x padded and spread along its spatial axes, which begin at `first`."""
     space = [(before, after, s - 1) for (before, after), s in zip(geometry.padding, spread, strict=True)]
-    return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0)] * first + [*space, (0, 0, 0)])
+    rest = x.ndim - first - len(space)
+    return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0)] * first + space + [(0, 0, 0)] * rest)
 
 
 def seen(

@@ -27,9 +27,12 @@ from jaxsci.ops.convolution_sizes import Geometry
 
 FEW_PRODUCTS = 36  # a sum of so few products is faster as elementwise arithmetic
 WIDE_OUTPUT = 32  # output channels from which a strided convolution is faster as a product of columns
+NARROW_OUTPUT = 16  # output channels up to which a kernel in two dimensions is faster as a convolution
 FEW_IMAGES = 4  # too few to take the place of channels
 PARTS = 8  # independent products, which XLA computes at the same time; batched ones take one core each
-SMALL_PRODUCTS = 2 * 10**7  # work that does not fill all cores
+# Groups, as for the gradient of each example, that stay in the cache with all that the window sees, and do not fill all cores.
+SMALL_UNROLLED = 2**20
+SMALL_PRODUCTS = 2 * 10**7
 HIGHEST = ("highest", "float32", lax.Precision.HIGHEST, (lax.Precision.HIGHEST, lax.Precision.HIGHEST))
 
 
@@ -50,14 +53,16 @@ def kernel(x: Array, y: Array, *, geometry: Geometry, precision: Any) -> Array:
     wide = _widen(x, y)
     channels = (x.shape[-1], y.shape[-1])
     window = geometry.window(x.shape[2:-1], y.shape[2:-1])
-    # Many small products, as for the gradient of each example.
-    small = x.shape[0] >= 2 * PARTS and y.size // x.shape[0] * math.prod(window) * channels[0] <= SMALL_PRODUCTS
+    unrolled = math.prod(y.shape[1:-1]) * math.prod(window) * channels[0]
+    small = x.shape[0] > 1 and unrolled <= SMALL_UNROLLED and unrolled * channels[1] <= SMALL_PRODUCTS
     if max(channels) == 1:
         result = kernels.depthwise(*wide, geometry)
-    elif _needs_few_products(wide[0], geometry, window, y.shape[2:-1], channels, precision):
-        result = winograd.kernel(*wide, geometry)
+    elif small:
+        result = _small_groups(partial(_kernel_of_each, geometry=geometry), *wide)
+    elif _needs_few_products(wide[0], geometry, window, y.shape[2:-1], channels, precision, least=24):
+        result = _each_group(partial(winograd.kernel, geometry=geometry), *wide)
     else:
-        result = (_small_groups if small else _each_group)(partial(_kernel, geometry=geometry), *wide)
+        result = _each_group(partial(_kernel, geometry=geometry), *wide)
     return result.astype(x.dtype)
 
 
@@ -71,7 +76,7 @@ def _convolve(x: Array, kernel: Array, geometry: Geometry, spread: tuple[int, ..
     if few and math.prod(window) * channels[0] <= FEW_PRODUCTS:
         return outputs.sum_of_products(x, kernel, geometry, spread)
     size = blocks.output_size(x.shape[2:-1], window, geometry, spread)
-    if max(spread) == 1 and _needs_few_products(x, geometry, window, size, channels, precision):
+    if max(spread) == 1 and _needs_few_products(x, geometry, window, size, channels, precision, least=16):
         return _each_group(partial(winograd.convolve, geometry=geometry), x, kernel)
     if channels[1] <= 2 and not few and stride == 1:
         method = outputs.product_then_sum
@@ -84,13 +89,35 @@ def _convolve(x: Array, kernel: Array, geometry: Geometry, spread: tuple[int, ..
 
 def _kernel(x: Array, y: Array, geometry: Geometry) -> Array:
     """k[w, i, o] from x[b, n, i] and y[b, t, o]."""
-    window, stride = geometry.window(x.shape[1:-1], y.shape[1:-1]), max(geometry.strides)
-    if y.shape[-1] <= kernels.FEW_CHANNELS < x.shape[-1] and stride == 1:
-        # The roles exchanged, so that the array with few channels is the one that is unrolled.
-        return _mirror(_kernel(y, x, transposed(geometry, window)), first=0)
-    if x.dtype == jnp.float32 and x.shape[0] >= FEW_IMAGES and stride == 1 and len(window) < 3:
+    if _exchange(x, y, geometry):
+        return _exchanged(_kernel, x, y, geometry)
+    if x.shape[-1] <= kernels.FEW_CHANNELS:
+        return kernels.by_channel_rows(x, y, geometry)
+    filters = x.dtype == jnp.float32 and x.shape[0] >= FEW_IMAGES and max(geometry.strides) == 1
+    if filters and (x.ndim == 3 or (x.ndim == 4 and y.shape[-1] <= NARROW_OUTPUT)):
         return kernels.by_convolution(x, y, geometry)
     return kernels.by_columns(x, y, geometry)
+
+
+def _kernel_of_each(x: Array, y: Array, geometry: Geometry) -> Array:
+    """k[g, w, i, o] from x[g, b, n, i] and y[g, b, t, o], small ones."""
+    if _exchange(x, y, geometry):
+        return _exchanged(_kernel_of_each, x, y, geometry)
+    if max(geometry.strides) == 1:
+        return kernels.of_each_group(x, y, geometry)
+    return jax.vmap(partial(kernels.by_columns, geometry=geometry))(x, y)
+
+
+def _exchange(x: Array, y: Array, geometry: Geometry) -> bool:
+    """Whether the roles are better exchanged, so that the array with few channels is the one that is unrolled."""
+    return y.shape[-1] <= kernels.FEW_CHANNELS < x.shape[-1] and max(geometry.strides) == 1
+
+
+def _exchanged(function: Callable[..., Array], x: Array, y: Array, geometry: Geometry) -> Array:
+    """The kernel from the exchanged roles."""
+    first = x.ndim - 2 - len(geometry.strides)
+    window = geometry.window(x.shape[first + 1 : -1], y.shape[first + 1 : -1])
+    return _mirror(function(y, x, transposed(geometry, window)), first)
 
 
 def _needs_few_products(
@@ -100,14 +127,18 @@ def _needs_few_products(
     size: tuple[int, ...],
     channels: tuple[int, ...],
     precision: Any,
+    least: int,
 ) -> bool:
-    """Whether minimal filtering is faster, and allowed: float64 and the highest precision are for the most exact sums."""
+    """Whether minimal filtering is faster, and allowed: float64 and the highest precision are for the most exact sums.
+
+    `least` channels are needed for 3x3 windows.
+    """
     if x.dtype != jnp.float32 or precision in HIGHEST or max(geometry.strides + geometry.dilation) > 1:
         return False
     if min(window) < 3 or max(window) > 5 or len(window) == 1:
         return False
     # In three dimensions it saves so much that the channels do not matter; in two they must be worth the transformations.
-    wide = min(channels) >= (16 if max(window) == 3 else 32) and sum(channels) >= 48
+    wide = min(channels) >= (least if max(window) == 3 else 32) and sum(channels) >= 48
     saving = math.prod(window) * math.prod(size) / winograd.products(size, window)
     return saving >= 2.5 and (wide or len(window) == 3)
 
@@ -127,7 +158,7 @@ def _small_groups(function: Callable[[Array, Array], Array], a: Array, b: Array)
 
     def block(a: Array, b: Array) -> Array:
         pairs = (slice(i, i + 2) for i in range(0, a.shape[0], 2))
-        return jnp.concatenate([jax.vmap(function)(a[pair], b[pair]) for pair in pairs])
+        return jnp.concatenate([function(a[pair], b[pair]) for pair in pairs])
 
     return blockwise.map_over(block, a, b, length=2 * PARTS)
 

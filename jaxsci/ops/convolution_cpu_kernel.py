@@ -12,7 +12,7 @@ from jaxsci.ops import blockwise, convolution_lax
 from jaxsci.ops import convolution_blocks as blocks
 from jaxsci.ops.convolution_sizes import Geometry
 
-FEW_CHANNELS = 4  # too narrow for a product of columns
+FEW_CHANNELS = 4  # slow to lay side by side as columns
 COLUMN_WIDTH = 64  # wide enough for a product of columns
 BLOCK_IMAGES = 8  # images as the channels of a convolution: a vector register of float32
 PARTS = 8  # of them in a block of by_convolution
@@ -34,14 +34,33 @@ def by_convolution(x: Array, y: Array, geometry: Geometry) -> Array:
     return blockwise.sum_over(block, x, y, length=PARTS * BLOCK_IMAGES)
 
 
+def by_channel_rows(x: Array, y: Array, geometry: Geometry) -> Array:
+    """`of_each_group` for one group of many images, a few of them at a time."""
+    width = math.prod(geometry.window(x.shape[1:-1], y.shape[1:-1])) * x.shape[-1]
+    images = blocks.images(math.prod(y.shape[1:-1]) * width * x.itemsize, blocks.BLOCK_BYTES)
+    return blockwise.sum_over(lambda x, y: of_each_group(x[None], y[None], geometry)[0], x, y, length=images)
+
+
+def of_each_group(x: Array, y: Array, geometry: Geometry) -> Array:
+    """k[g, w, i, o] from x[g, b, n, i] and y[g, b, t, o]: what an offset of the window sees of a channel is a row of a matrix.
+
+    The product with y needs neither of them transposed then, and the rows are long however few channels there are.
+    """
+    window, size = geometry.window(x.shape[2:-1], y.shape[2:-1]), y.shape[2:-1]
+    groups, *_, channels = x.shape
+    pixels = math.prod(y.shape[1:-1])
+    x = lax.optimization_barrier(blocks.pad(jnp.moveaxis(x, -1, 1), 3, geometry, (1,) * len(window)))
+    rows = jnp.stack([blocks.seen(x, 3, offset, size, geometry) for offset in blocks.offsets(window)], axis=1)
+    products = rows.reshape(groups, math.prod(window) * channels, pixels) @ y.reshape(groups, pixels, y.shape[-1])
+    return products.reshape(groups, *window, channels, y.shape[-1])
+
+
 def by_columns(x: Array, y: Array, geometry: Geometry) -> Array:
     """Columns over the last axes of the window, until they are wide; one matrix product for each offset along the others."""
     window, size = geometry.window(x.shape[1:-1], y.shape[1:-1]), y.shape[1:-1]
     widths = [math.prod(window[-n:]) * x.shape[-1] for n in range(1, len(window) + 1)]
     unrolled = next((n for n, width in enumerate(widths, start=1) if width >= COLUMN_WIDTH), len(window))
-    # Single numbers are slow to lay side by side.
-    few = x.shape[-1] <= FEW_CHANNELS
-    split = len(window) - (1 if few else unrolled)
+    split = len(window) - unrolled
     outer, inner = window[:split], window[split:]
 
     def block(x: Array, y: Array) -> Array:
@@ -53,12 +72,9 @@ def by_columns(x: Array, y: Array, geometry: Geometry) -> Array:
         def product(offset: tuple[int, ...]) -> Array:
             part = blocks.seen(columns, 1, offset, size[:split], geometry).reshape(y.shape[0], columns.shape[-1])
             # The narrow operand first: its transposition, which the product needs, is the cheaper one.
-            narrow, wide = (part, y) if few else (y, part)
-            return lax.dot_general(narrow, wide, (((0,), (0,)), ((), ())))
+            return lax.dot_general(y, part, (((0,), (0,)), ((), ())))
 
         products = jnp.stack([product(offset) for offset in blocks.offsets(outer)])
-        if few:
-            return products.reshape(*window, x.shape[-1], y.shape[-1])
         return jnp.moveaxis(products.reshape(*outer, y.shape[-1], *inner, x.shape[-1]), split, -1)
 
     width = math.prod(inner) * x.shape[-1]

@@ -35,7 +35,6 @@ ELEMENTS = len(POINTS) + 1  # n
 PARTS = 3  # of the elements along the first axis
 OUTPUT_BYTES = 12 * 2**20  # of the elements of input and output, so that a block stays in the cache
 KERNEL_BYTES = 12 * 2**20  # of both operands; longer sums are faster
-EXAMPLES_BYTES = 8 * 2**20  # of both operands and the result, where each example has its own
 
 # XLA's CPU code computes a batched product on one core, but a dozen of them at the same time. So the elements of the first axis come in
 # parts, and those of the last axis apart: [part][element of the last axis], each an array [elements of the other axes, ...].
@@ -110,39 +109,22 @@ def convolve(x: Array, kernel: Array, geometry: Geometry) -> Array:
 
 
 def kernel(x: Array, y: Array, geometry: Geometry) -> Array:
-    """k[g, w, i, o] from x[g, b, n, i] and y[g, b, t, o], for strides and dilations of 1."""
-    size = y.shape[2:-1]
-    window = geometry.window(x.shape[2:-1], size)
+    """k[w, i, o] from x[b, n, i] and y[b, t, o], for strides and dilations of 1."""
+    size = y.shape[1:-1]
+    window = geometry.window(x.shape[1:-1], size)
     counts = tiles(size, window)
     missing = [(0, t * tile(k) - o, 0) for t, k, o in zip(counts, window, size, strict=True)]
 
-    def elements(x: Array, y: Array) -> Elements:
-        groups, batch = x.shape[:2]
-        x, y = (a.reshape(groups * batch, *a.shape[2:]) for a in (x, y))
+    def block(x: Array, y: Array) -> Elements:
         y = lax.optimization_barrier(lax.pad(y, _as(0, y), ((0, 0, 0), *missing, (0, 0, 0))))
-
-        def product(x: Array, y: Array) -> Array:
-            x, y = (a.reshape(len(a), groups, -1, a.shape[-1]) for a in (x, y))
-            return lax.dot_general(x, y, (((2,), (2,)), ((0, 1), (0, 1))))
-
         return _each(
-            product,
+            partial(lax.dot_general, dimension_numbers=(((1,), (1,)), ((0,), (0,)))),
             transform_input(_fill_tiles(x, geometry, size, window), window),
             transform_output(y, window),
         )
 
     image = math.prod(counts) * ELEMENTS ** len(window) * (x.shape[-1] + y.shape[-1]) * x.itemsize
-    if x.shape[0] == 1:
-        one = partial(
-            blockwise.sum_over, lambda x, y: elements(x[None], y[None]), length=blocks.images(image, KERNEL_BYTES)
-        )
-        return kernel_from_elements(one(x[0], y[0]), window)
-    if image * x.shape[1] > KERNEL_BYTES:
-        return lax.map(lambda pair: kernel(pair[0][None], pair[1][None], geometry)[0], (x, y))
-    # As for the gradient of each example: many groups of few images, whose kernels are as large as they are.
-    image += ELEMENTS ** len(window) * x.shape[-1] * y.shape[-1] * x.itemsize
-    groups = blocks.images(image * x.shape[1], EXAMPLES_BYTES)
-    return blockwise.map_over(lambda x, y: kernel_from_elements(elements(x, y), window), x, y, length=groups)
+    return kernel_from_elements(blockwise.sum_over(block, x, y, length=blocks.images(image, KERNEL_BYTES)), window)
 
 
 def _fill_tiles(x: Array, geometry: Geometry, size: tuple[int, ...], window: tuple[int, ...]) -> Array:
@@ -177,8 +159,8 @@ def transform_kernel(kernel: Array) -> Elements:
 
 
 def kernel_from_elements(elements: Elements, window: tuple[int, ...]) -> Array:
-    """G^T along every axis of elements: [element, g, i, o] -> k[g, w, i, o]; the transpose of `transform_kernel`."""
-    return _from_elements([matrices(k).kernel.T for k in window], elements, lambda d: d + 1)
+    """G^T along every axis of elements: [element, i, o] -> k[w, i, o]; the transpose of `transform_kernel`."""
+    return _from_elements([matrices(k).kernel.T for k in window], elements, lambda d: d)
 
 
 def transform_input(x: Array, window: tuple[int, ...]) -> Elements:

@@ -78,7 +78,7 @@ def _convolve(x: Array, kernel: Array, geometry: Geometry, spread: tuple[int, ..
     size = blocks.output_size(x.shape[2:-1], window, geometry, spread)
     if max(spread) == 1 and _needs_few_products(x, geometry, window, size, channels, precision, least=16):
         return _each_group(partial(winograd.convolve, geometry=geometry), x, kernel)
-    if channels[1] <= 2 and not few and stride == 1:
+    if channels[1] <= (4 if len(window) == 3 else 2) and not few and stride == 1:
         method = outputs.product_then_sum
     elif x.dtype == jnp.float64 or len(window) == 3 or (len(window) == 2 and stride > 1 and channels[1] >= WIDE_OUTPUT):
         method = outputs.product_of_rows
@@ -137,10 +137,10 @@ def _needs_few_products(
         return False
     if min(window) < 3 or max(window) > 5 or len(window) == 1:
         return False
-    # In three dimensions it saves so much that the channels do not matter; in two they must be worth the transformations.
+    # In three dimensions it saves so much that some channels do; in two they must be worth the transformations.
     wide = min(channels) >= (least if max(window) == 3 else 32) and sum(channels) >= 48
     saving = math.prod(window) * math.prod(size) / winograd.products(size, window)
-    return saving >= 2.5 and (wide or len(window) == 3)
+    return saving >= 2.5 and (wide or (len(window) == 3 and min(channels) > kernels.FEW_CHANNELS))
 
 
 def _widen(a: Array, b: Array) -> tuple[Array, Array]:

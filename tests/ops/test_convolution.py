@@ -143,11 +143,12 @@ def test_transposes_at_which_xla_aborts_the_process_or_is_wrong(size, window, op
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
-    ("groups", "batch", "inputs", "outputs"), [(1, 37, 5, 6), (2, 19, 1, 5), (1, 32, 6, 1), (2, 3, 5, 4)]
+    ("groups", "batch", "inputs", "outputs"), [(1, 37, 5, 6), (2, 19, 1, 5), (1, 32, 6, 1), (2, 3, 5, 4), (1, 5, 5, 17)]
 )
 def test_parts_and_blocks_add_up(monkeypatch, dtype, groups, batch, inputs, outputs):
     # Limits so small that small arrays meet what large ones do: parts, blocks, and images left over.
     monkeypatch.setattr(convolution_cpu, "FEW_PRODUCTS", 1)
+    monkeypatch.setattr(convolution_cpu, "SMALL_UNROLLED", 1)
     monkeypatch.setattr(convolution_cpu_output, "PART_PRODUCTS", 1)
     monkeypatch.setattr(convolution_cpu_kernel, "PARTS", 2)
     monkeypatch.setattr(convolution_blocks, "BLOCK_BYTES", 2**15)

@@ -98,13 +98,14 @@ def kernel_gradients(function, *args):
 
 
 @pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("options", [{"strides": (2, 1)}, {"dilation": (1, 2)}])
 @pytest.mark.parametrize("channels", [1, 5])
 @pytest.mark.parametrize("examples", [16, 35])  # one block of the loop over examples, and blocks that overlap
-def test_the_gradients_of_single_examples_are_theirs(examples, channels):
+def test_the_gradients_of_single_examples_are_theirs(examples, channels, options):
     x, k = draws((examples, 5, 6, channels), (3, 2, channels, 2))
 
     def gradient(k, x):
-        return jax.grad(lambda k: jnp.sum(jnp.square(conv(x[None], k, strides=(2, 1)))))(k)
+        return jax.grad(lambda k: jnp.sum(jnp.square(conv(x[None], k, **options))))(k)
 
     each = jax.jit(jax.vmap(gradient, (None, 0)))(k, x)
     alone = jnp.stack([jax.jit(gradient)(k, example) for example in x])

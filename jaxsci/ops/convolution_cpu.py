@@ -138,7 +138,7 @@ def _needs_few_products(
     if min(window) < 3 or max(window) > 5 or len(window) == 1:
         return False
     # In three dimensions it saves so much that some channels do; in two they must be worth the transformations.
-    wide = min(channels) >= (least if max(window) == 3 else 32) and sum(channels) >= 48
+    wide = min(channels) >= (least if max(window) == 3 else 32) and sum(channels) > 48
     saving = math.prod(window) * math.prod(size) / winograd.products(size, window)
     return saving >= 2.5 and (wide or (len(window) == 3 and min(channels) > kernels.FEW_CHANNELS))
 

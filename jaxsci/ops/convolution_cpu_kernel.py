@@ -13,6 +13,7 @@ from jaxsci.ops import convolution_blocks as blocks
 from jaxsci.ops.convolution_sizes import Geometry
 
 FEW_CHANNELS = 4  # slow to lay side by side as columns
+MOST_ROWS = 64  # each is a step of the program to compile
 COLUMN_WIDTH = 64  # wide enough for a product of columns
 BLOCK_IMAGES = 8  # images as the channels of a convolution: a vector register of float32
 PARTS = 8  # of them in a block of by_convolution
@@ -44,14 +45,24 @@ def by_channel_rows(x: Array, y: Array, geometry: Geometry) -> Array:
 def of_each_group(x: Array, y: Array, geometry: Geometry) -> Array:
     """k[g, w, i, o] from x[g, b, n, i] and y[g, b, t, o]: what an offset of the window sees of a channel is a row of a matrix.
 
-    The product with y needs neither of them transposed then, and the rows are long however few channels there are.
+    The product with y needs neither of them transposed then, and the rows are long however few channels there are. A large window has a
+    product for each offset along its first axes.
     """
     window, size = geometry.window(x.shape[2:-1], y.shape[2:-1]), y.shape[2:-1]
+    split = next(n for n in range(len(window)) if math.prod(window[n:]) <= MOST_ROWS or n == len(window) - 1)
+    outer, inner = window[:split], window[split:]
     groups, *_, channels = x.shape
     pixels = math.prod(y.shape[1:-1])
     x = lax.optimization_barrier(blocks.pad(jnp.moveaxis(x, -1, 1), 3, geometry, (1,) * len(window)))
-    rows = jnp.stack([blocks.seen(x, 3, offset, size, geometry) for offset in blocks.offsets(window)], axis=1)
-    products = rows.reshape(groups, math.prod(window) * channels, pixels) @ y.reshape(groups, pixels, y.shape[-1])
+    parts = [blocks.seen(x, 3 + split, offset, size[split:], geometry, split) for offset in blocks.offsets(inner)]
+    rows = jnp.stack(parts, axis=1)
+    y = y.reshape(groups, pixels, y.shape[-1])
+
+    def product(offset: tuple[int, ...]) -> Array:
+        part = blocks.seen(rows, 4, offset, size[:split], geometry)
+        return part.reshape(groups, math.prod(inner) * channels, pixels) @ y
+
+    products = jnp.stack([product(offset) for offset in blocks.offsets(outer)], axis=1)
     return products.reshape(groups, *window, channels, y.shape[-1])
 
 

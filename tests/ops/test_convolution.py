@@ -151,6 +151,7 @@ def test_parts_and_blocks_add_up(monkeypatch, dtype, groups, batch, inputs, outp
     monkeypatch.setattr(convolution_cpu, "SMALL_UNROLLED", 1)
     monkeypatch.setattr(convolution_cpu_output, "PART_PRODUCTS", 1)
     monkeypatch.setattr(convolution_cpu_kernel, "PARTS", 2)
+    monkeypatch.setattr(convolution_cpu_kernel, "MOST_ROWS", 2)
     monkeypatch.setattr(convolution_blocks, "BLOCK_BYTES", 2**15)
     shape, output = geometry((7, 6), (3, 2), (2, 1), "SAME", (1, 2))
     shapes = {

@@ -28,12 +28,17 @@ from jaxsci.ops.convolution_sizes import Geometry
 FEW_PRODUCTS = 36  # a sum of so few products is faster as elementwise arithmetic
 WIDE_OUTPUT = 32  # output channels from which a strided convolution is faster as a product of columns
 NARROW_OUTPUT = 16  # output channels up to which a kernel in two dimensions is faster as a convolution
-FEW_IMAGES = 4  # too few to take the place of channels
+SOME_IMAGES = 4  # enough to take the place of channels
 PARTS = 8  # independent products, which XLA computes at the same time; batched ones take one core each
-# Groups, as for the gradient of each example, that stay in the cache with all that the window sees, and do not fill all cores.
+# Groups, as for the gradient of each example, so small that a few are computed at the same time: numbers that the window sees, products.
 SMALL_UNROLLED = 2**20
-SMALL_PRODUCTS = 2 * 10**7
-HIGHEST = ("highest", "float32", lax.Precision.HIGHEST, (lax.Precision.HIGHEST, lax.Precision.HIGHEST))
+SMALL_PRODUCTS = 4 * 10**7
+# Channels, of input and of output, that are worth the transformations of minimal filtering: for a window of 3, for larger ones, together.
+OUTPUT_CHANNELS = 16
+KERNEL_CHANNELS = 24
+WIDE_CHANNELS = 32
+BOTH_CHANNELS = 50
+HIGHEST = ("highest", "float32", lax.Precision.HIGHEST)
 
 
 def output(x: Array, kernel: Array, *, geometry: Geometry, precision: Any) -> Array:
@@ -50,16 +55,21 @@ def input(kernel: Array, y: Array, *, geometry: Geometry, precision: Any) -> Arr
 
 def kernel(x: Array, y: Array, *, geometry: Geometry, precision: Any) -> Array:
     """k[g, w, i, o] from x[g, b, n, i] and y[g, b, t, o]."""
-    wide = _widen(x, y)
-    channels = (x.shape[-1], y.shape[-1])
+    channels, stride = (x.shape[-1], y.shape[-1]), max(geometry.strides)
     window = geometry.window(x.shape[2:-1], y.shape[2:-1])
+    if channels[1] <= kernels.FEW_CHANNELS < channels[0] and stride == 1:
+        # The roles exchanged, so that the array with few channels is the one that is unrolled.
+        return _mirror(kernel(y, x, geometry=transposed(geometry, window), precision=precision), first=1)
     unrolled = math.prod(y.shape[1:-1]) * math.prod(window) * channels[0]
     small = x.shape[0] > 1 and unrolled <= SMALL_UNROLLED and unrolled * channels[1] <= SMALL_PRODUCTS
+    wide = _widen(x, y)
     if max(channels) == 1:
         result = kernels.depthwise(*wide, geometry)
+    elif small and stride == 1:
+        result = _small_groups(partial(kernels.of_each_group, geometry=geometry), *wide)
     elif small:
-        result = _small_groups(partial(_kernel_of_each, geometry=geometry), *wide)
-    elif _needs_few_products(wide[0], geometry, window, y.shape[2:-1], channels, precision, least=24):
+        result = _small_groups(jax.vmap(partial(kernels.by_columns, geometry=geometry)), *wide)
+    elif _needs_few_products(wide[0], geometry, window, y.shape[2:-1], channels, precision, least=KERNEL_CHANNELS):
         result = _each_group(partial(winograd.kernel, geometry=geometry), *wide)
     else:
         result = _each_group(partial(_kernel, geometry=geometry), *wide)
@@ -76,7 +86,7 @@ def _convolve(x: Array, kernel: Array, geometry: Geometry, spread: tuple[int, ..
     if few and math.prod(window) * channels[0] <= FEW_PRODUCTS:
         return outputs.sum_of_products(x, kernel, geometry, spread)
     size = blocks.output_size(x.shape[2:-1], window, geometry, spread)
-    if max(spread) == 1 and _needs_few_products(x, geometry, window, size, channels, precision, least=16):
+    if max(spread) == 1 and _needs_few_products(x, geometry, window, size, channels, precision, least=OUTPUT_CHANNELS):
         return _each_group(partial(winograd.convolve, geometry=geometry), x, kernel)
     if channels[1] <= (4 if len(window) == 3 else 2) and not few and stride == 1:
         method = outputs.product_then_sum
@@ -89,35 +99,12 @@ def _convolve(x: Array, kernel: Array, geometry: Geometry, spread: tuple[int, ..
 
 def _kernel(x: Array, y: Array, geometry: Geometry) -> Array:
     """k[w, i, o] from x[b, n, i] and y[b, t, o]."""
-    if _exchange(x, y, geometry):
-        return _exchanged(_kernel, x, y, geometry)
     if x.shape[-1] <= kernels.FEW_CHANNELS:
         return kernels.by_channel_rows(x, y, geometry)
-    filters = x.dtype == jnp.float32 and x.shape[0] >= FEW_IMAGES and max(geometry.strides) == 1
+    filters = x.dtype == jnp.float32 and x.shape[0] >= SOME_IMAGES and max(geometry.strides) == 1
     if filters and (x.ndim == 3 or (x.ndim == 4 and y.shape[-1] <= NARROW_OUTPUT)):
         return kernels.by_convolution(x, y, geometry)
     return kernels.by_columns(x, y, geometry)
-
-
-def _kernel_of_each(x: Array, y: Array, geometry: Geometry) -> Array:
-    """k[g, w, i, o] from x[g, b, n, i] and y[g, b, t, o], small ones."""
-    if _exchange(x, y, geometry):
-        return _exchanged(_kernel_of_each, x, y, geometry)
-    if max(geometry.strides) == 1:
-        return kernels.of_each_group(x, y, geometry)
-    return jax.vmap(partial(kernels.by_columns, geometry=geometry))(x, y)
-
-
-def _exchange(x: Array, y: Array, geometry: Geometry) -> bool:
-    """Whether the roles are better exchanged, so that the array with few channels is the one that is unrolled."""
-    return y.shape[-1] <= kernels.FEW_CHANNELS < x.shape[-1] and max(geometry.strides) == 1
-
-
-def _exchanged(function: Callable[..., Array], x: Array, y: Array, geometry: Geometry) -> Array:
-    """The kernel from the exchanged roles."""
-    first = x.ndim - 2 - len(geometry.strides)
-    window = geometry.window(x.shape[first + 1 : -1], y.shape[first + 1 : -1])
-    return _mirror(function(y, x, transposed(geometry, window)), first)
 
 
 def _needs_few_products(
@@ -129,18 +116,19 @@ def _needs_few_products(
     precision: Any,
     least: int,
 ) -> bool:
-    """Whether minimal filtering is faster, and allowed: float64 and the highest precision are for the most exact sums.
-
-    `least` channels are needed for 3x3 windows.
-    """
-    if x.dtype != jnp.float32 or precision in HIGHEST or max(geometry.strides + geometry.dilation) > 1:
+    """Whether minimal filtering is faster, and allowed: float64 and the highest precision are for the most exact sums."""
+    if x.dtype != jnp.float32 or _is_highest(precision) or max(geometry.strides + geometry.dilation) > 1:
         return False
     if min(window) < 3 or max(window) > 5 or len(window) == 1:
         return False
     # In three dimensions it saves so much that some channels do; in two they must be worth the transformations.
-    wide = min(channels) >= (least if max(window) == 3 else 32) and sum(channels) > 48
+    wide = min(channels) >= (least if max(window) == 3 else WIDE_CHANNELS) and sum(channels) >= BOTH_CHANNELS
     saving = math.prod(window) * math.prod(size) / winograd.products(size, window)
     return saving >= 2.5 and (wide or (len(window) == 3 and min(channels) > kernels.FEW_CHANNELS))
+
+
+def _is_highest(precision: Any) -> bool:
+    return all(p in HIGHEST for p in (precision if isinstance(precision, tuple) else (precision,)))
 
 
 def _widen(a: Array, b: Array) -> tuple[Array, Array]:

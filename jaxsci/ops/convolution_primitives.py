@@ -37,8 +37,10 @@ GROUPS: Axes = dict.fromkeys(ROLES, 0)
 
 def contract(role: Role, arrays: dict[Role, Array], geometry: Geometry, precision: Any = None) -> Array:
     """The array of `role` from the two others, in the shapes of the module's formulas."""
-    first, second = _operands(role)
-    return PRIMITIVES[role].bind(arrays[first], arrays[second], geometry=geometry, precision=precision)
+    first, second = (arrays[r] for r in _operands(role))
+    if 0 in (first.size, second.size):  # a sum over nothing, which the kernels need not know
+        return jnp.zeros(_shape(role, first.shape, second.shape, geometry), first.dtype)
+    return PRIMITIVES[role].bind(first, second, geometry=geometry, precision=precision)
 
 
 def _operands(role: Role) -> tuple[Role, Role]:

@@ -142,10 +142,12 @@ def test_transposes_at_which_xla_aborts_the_process_or_is_wrong(size, window, op
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("strides", [(2, 1), (1, 1)])
 @pytest.mark.parametrize(
-    ("groups", "batch", "inputs", "outputs"), [(1, 37, 5, 6), (2, 19, 1, 5), (1, 32, 6, 1), (2, 3, 5, 4), (1, 5, 5, 17)]
+    ("groups", "batch", "inputs", "outputs"),
+    [(1, 37, 5, 6), (2, 19, 1, 5), (1, 32, 6, 1), (1, 37, 6, 3), (2, 3, 5, 4), (1, 5, 5, 17)],
 )
-def test_parts_and_blocks_add_up(monkeypatch, dtype, groups, batch, inputs, outputs):
+def test_parts_and_blocks_add_up(monkeypatch, dtype, strides, groups, batch, inputs, outputs):
     # Limits so small that small arrays meet what large ones do: parts, blocks, and images left over.
     monkeypatch.setattr(convolution_cpu, "FEW_PRODUCTS", 1)
     monkeypatch.setattr(convolution_cpu, "SMALL_UNROLLED", 1)
@@ -153,7 +155,7 @@ def test_parts_and_blocks_add_up(monkeypatch, dtype, groups, batch, inputs, outp
     monkeypatch.setattr(convolution_cpu_kernel, "PARTS", 2)
     monkeypatch.setattr(convolution_cpu_kernel, "MOST_ROWS", 2)
     monkeypatch.setattr(convolution_blocks, "BLOCK_BYTES", 2**15)
-    shape, output = geometry((7, 6), (3, 2), (2, 1), "SAME", (1, 2))
+    shape, output = geometry((7, 6), (3, 2), strides, "SAME", (1, 2))
     shapes = {
         "input": (groups, batch, 7, 6, inputs),
         "kernel": (groups, 3, 2, inputs, outputs),
@@ -167,7 +169,7 @@ def test_parts_and_blocks_add_up(monkeypatch, dtype, groups, batch, inputs, outp
                 jax.jit(partial(getattr(module, role), geometry=shape, precision=None))(*pair)
                 for module in (convolution_cpu, convolution_lax)
             )
-            tolerance = 1e-12 if dtype == "float64" else 1e-4  # sums of up to 37 * 24 products of order 1
+            tolerance = 1e-12 if dtype == "float64" else 1e-4  # sums of up to 37 * 42 products of order 1
             np.testing.assert_allclose(ours, xla, rtol=tolerance, atol=10 * tolerance)
 
 

@@ -143,6 +143,28 @@ def test_an_empty_batch_has_no_gradient():
     assert jax.vmap(lambda x: conv(x[None], kernel)[0])(x).shape == (0, 5, 6, 5)
 
 
+@pytest.mark.parametrize(
+    ("x", "kernel", "groups"),
+    [
+        ((0, 28, 28, 16), (3, 3, 16, 8), 1),
+        ((0, 14, 14, 64), (3, 3, 64, 64), 1),
+        ((0, 5, 6, 1), (3, 3, 1, 1), 1),
+        ((0, 5, 6, 4), (3, 3, 2, 4), 2),
+        ((2, 5, 6, 0), (3, 3, 0, 4), 1),
+    ],
+)
+def test_a_sum_over_nothing_is_zero_at_every_kind_of_layer(x, kernel, groups):
+    x, kernel = jnp.ones(x), jnp.ones(kernel)
+
+    def apply(x, kernel):
+        return jnp.sum(conv(x, kernel, groups=groups) ** 2)
+
+    value, gradients = jax.jit(jax.value_and_grad(apply, (0, 1)))(x, kernel)
+    assert value == 0
+    assert [g.shape for g in gradients] == [x.shape, kernel.shape]
+    assert not any(np.any(g) for g in gradients)
+
+
 def test_precision_reaches_the_accelerator():
     arguments = jnp.ones((1, 4, 1)), jnp.ones((3, 1, 1))
     found = equations(jax.make_jaxpr(partial(conv, precision=lax.Precision.HIGHEST))(*arguments).jaxpr)

@@ -39,7 +39,7 @@ def conv(
         dilation: distance between neighbouring elements of the window.
         groups: the channels are divided into so many groups; group g of the outputs sees group g of the inputs alone.
         precision: of the products on accelerators, as in `jax.lax.dot_general`. On a CPU "highest" asks for direct sums where fewer
-            products would be faster but round a little more (float32, the largest of many errors: about twice that of direct sums).
+            products would be faster but round a little more (float32: the largest of many errors is up to four times that of direct sums).
             By default `jax.default_matmul_precision`.
 
     Returns:

@@ -24,6 +24,15 @@ def output_size(
     return geometry.output_size(tuple(s * (n - 1) + 1 for n, s in zip(size, spread, strict=True)), window)
 
 
+def transposed(geometry: Geometry, window: tuple[int, ...]) -> Geometry:
+    """The geometry by which the output, spread by the strides, meets the mirrored kernel."""
+    padding = tuple(
+        (d * (k - 1) - before, d * (k - 1) - after)
+        for k, d, (before, after) in zip(window, geometry.dilation, geometry.padding, strict=True)
+    )
+    return Geometry((1,) * len(window), padding, geometry.dilation)
+
+
 def pad(x: Array, first: int, geometry: Geometry, spread: tuple[int, ...]) -> Array:
     """x padded and spread along its spatial axes, which begin at `first`."""
     space = [(before, after, s - 1) for (before, after), s in zip(geometry.padding, spread, strict=True)]

@@ -13,12 +13,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 
 from jaxsci.core import Array
-from jaxsci.ops import blockwise
 from jaxsci.ops import convolution_blocks as blocks
 from jaxsci.ops import convolution_cpu_kernel as kernels
 from jaxsci.ops import convolution_cpu_output as outputs
@@ -26,18 +24,18 @@ from jaxsci.ops import convolution_winograd as winograd
 from jaxsci.ops.convolution_sizes import Geometry
 
 FEW_PRODUCTS = 36  # a sum of so few products is faster as elementwise arithmetic
+FEW_CHANNELS = 4  # shifted and laid side by side, rather than the other factor
+MANY_CHANNELS = 16  # from which a strided kernel is faster by columns, if y is not shifted
 WIDE_OUTPUT = 32  # output channels from which a strided convolution is faster as a product of columns
-NARROW_OUTPUT = 16  # output channels up to which a kernel in two dimensions is faster as a convolution
-SOME_IMAGES = 4  # enough to take the place of channels
-PARTS = 8  # independent products, which XLA computes at the same time; batched ones take one core each
-# Groups, as for the gradient of each example, so small that a few are computed at the same time: numbers that the window sees, products.
-SMALL_UNROLLED = 2**20
+# Groups, as for the gradient of each example, so small that a few are computed at the same time: numbers in both factors, products.
+SMALL_FACTORS = 2**20
 SMALL_PRODUCTS = 4 * 10**7
-# Channels, of input and of output, that are worth the transformations of minimal filtering: for a window of 3, for larger ones, together.
-OUTPUT_CHANNELS = 16
-KERNEL_CHANNELS = 24
-WIDE_CHANNELS = 32
-BOTH_CHANNELS = 50
+# Minimal filtering is worth its transformations where it saves so many of the products, and from so many channels: the fewer of input and
+# output, both together; in two dimensions, in three.
+SAVING = 2.5
+OUTPUT_CHANNELS = {2: (16, 50), 3: (5, 10)}
+WIDE_WINDOW_CHANNELS = {2: (32, 64), 3: (5, 10)}  # of an output, for a window of 4 or 5
+KERNEL_CHANNELS = {2: (64, 192), 3: (16, 48)}
 HIGHEST = ("highest", "float32", lax.Precision.HIGHEST)
 
 
@@ -49,7 +47,7 @@ def output(x: Array, kernel: Array, *, geometry: Geometry, precision: Any) -> Ar
 def input(kernel: Array, y: Array, *, geometry: Geometry, precision: Any) -> Array:
     """x[g, b, n, i] from k[g, w, i, o] and y[g, b, t, o]: y, spread by the strides, convolved with the mirrored kernel."""
     mirrored = lax.optimization_barrier(_mirror(kernel, first=1))
-    back = transposed(geometry, kernel.shape[1:-2])
+    back = blocks.transposed(geometry, kernel.shape[1:-2])
     return _convolve(*_widen(y, mirrored), back, geometry.strides, precision).astype(y.dtype)
 
 
@@ -57,22 +55,23 @@ def kernel(x: Array, y: Array, *, geometry: Geometry, precision: Any) -> Array:
     """k[g, w, i, o] from x[g, b, n, i] and y[g, b, t, o]."""
     channels, stride = (x.shape[-1], y.shape[-1]), max(geometry.strides)
     window = geometry.window(x.shape[2:-1], y.shape[2:-1])
-    if channels[1] <= kernels.FEW_CHANNELS < channels[0] and stride == 1:
+    if channels[1] <= FEW_CHANNELS < channels[0] and stride == 1:
         # The roles exchanged, so that the array with few channels is the one that is unrolled.
-        return _mirror(kernel(y, x, geometry=transposed(geometry, window), precision=precision), first=1)
-    unrolled = math.prod(y.shape[1:-1]) * math.prod(window) * channels[0]
-    small = x.shape[0] > 1 and unrolled <= SMALL_UNROLLED and unrolled * channels[1] <= SMALL_PRODUCTS
+        return _mirror(kernel(y, x, geometry=blocks.transposed(geometry, window), precision=precision), first=1)
+    plan = kernels.plan(x.shape[2:], y.shape[2:], geometry)
+    products = math.prod(y.shape[1:]) * math.prod(window) * channels[0]
+    small = products <= SMALL_PRODUCTS and x.shape[1] * plan.factors_size(*channels) <= SMALL_FACTORS
     wide = _widen(x, y)
     if max(channels) == 1:
         result = kernels.depthwise(*wide, geometry)
-    elif small and stride == 1:
-        result = _small_groups(partial(kernels.of_each_group, geometry=geometry), *wide)
-    elif small:
-        result = _small_groups(jax.vmap(partial(kernels.by_columns, geometry=geometry)), *wide)
-    elif _needs_few_products(wide[0], geometry, window, y.shape[2:-1], channels, precision, least=KERNEL_CHANNELS):
+    elif x.shape[0] > 1 and small:
+        result = kernels.of_each_group(*wide, plan)
+    elif _saves_products(wide[0], geometry, window, y.shape[2:-1], channels, KERNEL_CHANNELS, precision):
         result = _each_group(partial(winograd.kernel, geometry=geometry), *wide)
+    elif stride > 1 and channels[0] >= MANY_CHANNELS and not plan.outer:
+        result = _each_group(partial(kernels.by_columns, geometry=geometry), *wide)
     else:
-        result = _each_group(partial(_kernel, geometry=geometry), *wide)
+        result = _each_group(partial(kernels.of_images, plan=plan), *wide)
     return result.astype(x.dtype)
 
 
@@ -80,13 +79,14 @@ def _convolve(x: Array, kernel: Array, geometry: Geometry, spread: tuple[int, ..
     """y[g, b, t, o] from x[g, b, n, i], with spread - 1 zeros between its elements, and k[g, w, i, o]."""
     window, channels = kernel.shape[1:-2], kernel.shape[-2:]
     stride = max(geometry.strides)
-    few = channels[0] <= kernels.FEW_CHANNELS
+    few = channels[0] <= FEW_CHANNELS
     if max(channels) == 1 and math.prod(window) <= FEW_PRODUCTS:
         return outputs.depthwise(x, kernel, geometry, spread)
     if few and math.prod(window) * channels[0] <= FEW_PRODUCTS:
         return outputs.sum_of_products(x, kernel, geometry, spread)
     size = blocks.output_size(x.shape[2:-1], window, geometry, spread)
-    if max(spread) == 1 and _needs_few_products(x, geometry, window, size, channels, precision, least=OUTPUT_CHANNELS):
+    least = OUTPUT_CHANNELS if max(window) == 3 else WIDE_WINDOW_CHANNELS
+    if max(spread) == 1 and _saves_products(x, geometry, window, size, channels, least, precision):
         return _each_group(partial(winograd.convolve, geometry=geometry), x, kernel)
     if channels[1] <= (4 if len(window) == 3 else 2) and not few and stride == 1:
         method = outputs.product_then_sum
@@ -97,34 +97,23 @@ def _convolve(x: Array, kernel: Array, geometry: Geometry, spread: tuple[int, ..
     return _each_group(partial(method, geometry=geometry, spread=spread), x, kernel)
 
 
-def _kernel(x: Array, y: Array, geometry: Geometry) -> Array:
-    """k[w, i, o] from x[b, n, i] and y[b, t, o]."""
-    if x.shape[-1] <= kernels.FEW_CHANNELS:
-        return kernels.by_channel_rows(x, y, geometry)
-    filters = x.dtype == jnp.float32 and x.shape[0] >= SOME_IMAGES and max(geometry.strides) == 1
-    if filters and (x.ndim == 3 or (x.ndim == 4 and y.shape[-1] <= NARROW_OUTPUT)):
-        return kernels.by_convolution(x, y, geometry)
-    return kernels.by_columns(x, y, geometry)
-
-
-def _needs_few_products(
+def _saves_products(
     x: Array,
     geometry: Geometry,
     window: tuple[int, ...],
     size: tuple[int, ...],
     channels: tuple[int, ...],
+    least: dict[int, tuple[int, int]],
     precision: Any,
-    least: int,
 ) -> bool:
     """Whether minimal filtering is faster, and allowed: float64 and the highest precision are for the most exact sums."""
     if x.dtype != jnp.float32 or _is_highest(precision) or max(geometry.strides + geometry.dilation) > 1:
         return False
     if min(window) < 3 or max(window) > 5 or len(window) == 1:
         return False
-    # In three dimensions it saves so much that some channels do; in two they must be worth the transformations.
-    wide = min(channels) >= (least if max(window) == 3 else WIDE_CHANNELS) and sum(channels) >= BOTH_CHANNELS
+    fewer, together = least[len(window)]
     saving = math.prod(window) * math.prod(size) / winograd.products(size, window)
-    return saving >= 2.5 and (wide or (len(window) == 3 and min(channels) > kernels.FEW_CHANNELS))
+    return saving >= SAVING and min(channels) >= fewer and sum(channels) >= together
 
 
 def _is_highest(precision: Any) -> bool:
@@ -141,25 +130,6 @@ def _each_group(function: Callable[[Array, Array], Array], a: Array, b: Array) -
     return function(a[0], b[0])[None] if a.shape[0] == 1 else lax.map(lambda pair: function(*pair), (a, b))
 
 
-def _small_groups(function: Callable[[Array, Array], Array], a: Array, b: Array) -> Array:
-    """Pairs of groups, a few of them at the same time."""
-
-    def block(a: Array, b: Array) -> Array:
-        pairs = (slice(i, i + 2) for i in range(0, a.shape[0], 2))
-        return jnp.concatenate([function(a[pair], b[pair]) for pair in pairs])
-
-    return blockwise.map_over(block, a, b, length=2 * PARTS)
-
-
 def _mirror(kernel: Array, first: int) -> Array:
     """The window reversed and the channels exchanged."""
     return jnp.flip(kernel, range(first, kernel.ndim - 2)).swapaxes(-1, -2)
-
-
-def transposed(geometry: Geometry, window: tuple[int, ...]) -> Geometry:
-    """The geometry by which the output, spread by the strides, meets the mirrored kernel."""
-    padding = tuple(
-        (d * (k - 1) - before, d * (k - 1) - after)
-        for k, d, (before, after) in zip(window, geometry.dilation, geometry.padding, strict=True)
-    )
-    return Geometry((1,) * len(window), padding, geometry.dilation)

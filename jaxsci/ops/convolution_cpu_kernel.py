@@ -1,73 +1,186 @@
-"""The CPU's ways to the kernel k[w, i, o]: sums over images and pixels."""
+"""The CPU's ways to the kernel k[w, i, o]: sums over images and pixels.
 
+What an offset v of the window sees of a channel of x is a row of a matrix, and the product of its rows with the columns of y is the kernel.
+Along some axes it is better to shift y by the offsets u, the other way: u + v copies of an image are written instead of u v, and the
+factors are more nearly square. In one dimension each, at strides of 1,
+
+    k[u, v, i, o] = sum_{b, n, t} x[b, n, t + v - p, i] y[b, n + p - u, t, o]
+
+With a stride s every s-th pixel of x is a phase of its own: the offset s q + r sees the phase r, q further on.
+"""
+
+import functools
+import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import lax
 
 from jaxsci.core import Array
-from jaxsci.ops import blockwise, convolution_lax
+from jaxsci.ops import blockwise
 from jaxsci.ops import convolution_blocks as blocks
 from jaxsci.ops.convolution_sizes import Geometry
 
-FEW_CHANNELS = 4  # slow to lay side by side as columns
-MOST_ROWS = 64  # each is a step of the program to compile
+PARTS = 8  # independent products, which XLA computes at the same time; batched ones take one core each
+PRODUCT_BYTES = 2**20  # of both factors: long sums, and some of them fit the cache at the same time
+NUMBER = 32  # products that take as long as one number that is written
 COLUMN_WIDTH = 64  # wide enough for a product of columns
-BLOCK_IMAGES = 8  # images as the channels of a convolution: a vector register of float32
-PARTS = 8  # of them in a block of by_convolution
+MOST_COPIES = 64  # each is a step of the program to compile
 
 
-def by_convolution(x: Array, y: Array, geometry: Geometry) -> Array:
-    """The kernel is itself a convolution, of x by y: images take the place of channels, strides that of the dilation."""
-    exchanged = Geometry(geometry.dilation, geometry.padding, geometry.strides)
+class Axis(NamedTuple):
+    """One spatial axis of x, y and the window."""
 
-    def part(x: Array, y: Array) -> Array:
-        # [i, n, b] and [t, b, o]
-        images, filters = lax.optimization_barrier((jnp.swapaxes(x, 0, -1), jnp.moveaxis(y, 0, -2)))
-        return jnp.moveaxis(convolution_lax.convolve(images, filters, exchanged), 0, -2)
+    size: int
+    output: int
+    window: int
+    stride: int
+    dilation: int
+    before: int  # zeros before x
+
+    @property
+    def phases(self) -> int:
+        """Of x, where y is shifted."""
+        return min(self.stride, self.window)
+
+    @property
+    def shifts(self) -> int:
+        """Of y."""
+        return -(-self.window // self.phases)
+
+    @property
+    def places(self) -> int:
+        """Pixels of a phase that hold all of x."""
+        return -(-(self.before % self.stride + self.size) // self.stride)
+
+
+class Plan(NamedTuple):
+    """Along the outer axes, which come first, y is shifted; along the inner ones x."""
+
+    outer: Sequence[Axis]
+    inner: Sequence[Axis]
+
+    @property
+    def pixels(self) -> int:
+        """Of one image, over which is summed."""
+        return math.prod(a.places for a in self.outer) * math.prod(a.output for a in self.inner)
+
+    @property
+    def rows(self) -> int:
+        """Copies of an image of x."""
+        return math.prod(a.phases for a in self.outer) * math.prod(a.window for a in self.inner)
+
+    @property
+    def columns(self) -> int:
+        """Copies of an image of y."""
+        return math.prod(a.shifts for a in self.outer)
+
+    def factors_size(self, inputs: int, outputs: int) -> int:
+        """Numbers in both factors of the product for one image."""
+        return self.pixels * (self.rows * inputs + self.columns * outputs)
+
+
+def plan(x: tuple[int, ...], y: tuple[int, ...], geometry: Geometry) -> Plan:
+    """What is fastest for images x[n, i] and y[t, o]: where the least is written and multiplied."""
+    (*size, inputs), (*output, outputs) = x, y
+    window = geometry.window(tuple(size), tuple(output))
+    before = [pair[0] for pair in geometry.padding]
+    axes = [*map(Axis, size, output, window, geometry.strides, geometry.dilation, before)]
+
+    def work(p: Plan) -> tuple[int, float]:
+        products = p.pixels * p.rows * inputs * p.columns * outputs
+        return max(MOST_COPIES, p.rows + p.columns), p.factors_size(inputs, outputs) + products / NUMBER
+
+    # By a dilation d the offset s q + r is d (s q + r): a number of whole shifts and a phase of its own only for s = 1 or d = 1.
+    splits = (n for n in range(len(axes) + 1) if all(1 in (a.stride, a.dilation) for a in axes[:n]))
+    return min((Plan(axes[:n], axes[n:]) for n in splits), key=work)
+
+
+def of_images(x: Array, y: Array, plan: Plan) -> Array:
+    """k[w, i, o] from x[b, n, i] and y[b, t, o]: a few images a product, a few products at the same time."""
+    images = blocks.images(x.itemsize * plan.factors_size(x.shape[-1], y.shape[-1]), PRODUCT_BYTES)
 
     def block(x: Array, y: Array) -> Array:
-        starts = range(0, x.shape[0], BLOCK_IMAGES)
-        return sum((part(x[i : i + BLOCK_IMAGES], y[i : i + BLOCK_IMAGES]) for i in starts), jnp.zeros((), x.dtype))
+        starts = range(0, x.shape[0], images)
+        return functools.reduce(jnp.add, (_product(x[i : i + images], y[i : i + images], plan) for i in starts))
 
-    return blockwise.sum_over(block, x, y, length=PARTS * BLOCK_IMAGES)
-
-
-def by_channel_rows(x: Array, y: Array, geometry: Geometry) -> Array:
-    """`of_each_group` for one group of many images, a few of them at a time."""
-    width = math.prod(geometry.window(x.shape[1:-1], y.shape[1:-1])) * x.shape[-1]
-    images = blocks.images(math.prod(y.shape[1:-1]) * width * x.itemsize, blocks.BLOCK_BYTES)
-    return blockwise.sum_over(lambda x, y: of_each_group(x[None], y[None], geometry)[0], x, y, length=images)
+    return _arranged(blockwise.sum_over(block, x, y, length=PARTS * images), plan)
 
 
-def of_each_group(x: Array, y: Array, geometry: Geometry) -> Array:
-    """k[g, w, i, o] from x[g, b, n, i] and y[g, b, t, o]: what an offset of the window sees of a channel is a row of a matrix.
+def of_each_group(x: Array, y: Array, plan: Plan) -> Array:
+    """k[g, w, i, o] from x[g, b, n, i] and y[g, b, t, o]: a product for each of many small groups."""
 
-    The product with y needs neither of them transposed then, and the rows are long however few channels there are. A large window has a
-    product for each offset along its first axes.
-    """
-    window, size = geometry.window(x.shape[2:-1], y.shape[2:-1]), y.shape[2:-1]
-    split = next(n for n in range(len(window)) if math.prod(window[n:]) <= MOST_ROWS or n == len(window) - 1)
-    outer, inner = window[:split], window[split:]
-    groups, *_, channels = x.shape
-    pixels = math.prod(y.shape[1:-1])
-    x = lax.optimization_barrier(blocks.pad(jnp.moveaxis(x, -1, 1), 3, geometry, (1,) * len(window)))
-    parts = [blocks.seen(x, 3 + split, offset, size[split:], geometry, split) for offset in blocks.offsets(inner)]
-    rows = jnp.stack(parts, axis=1)
-    y = y.reshape(groups, pixels, y.shape[-1])
+    def block(x: Array, y: Array) -> Array:
+        return jnp.stack([_arranged(_product(*pair, plan), plan) for pair in zip(x, y, strict=True)])
 
-    def product(offset: tuple[int, ...]) -> Array:
-        part = blocks.seen(rows, 4, offset, size[:split], geometry)
-        return part.reshape(groups, math.prod(inner) * channels, pixels) @ y
+    return blockwise.map_over(block, x, y, length=PARTS)
 
-    products = jnp.stack([product(offset) for offset in blocks.offsets(outer)], axis=1)
-    return products.reshape(groups, *window, channels, y.shape[-1])
+
+def _product(x: Array, y: Array, p: Plan) -> Array:
+    """[(r, v), i, q, o] for the phases r, the offsets v along the inner axes and the shifts q."""
+    pixels, inputs, outputs = x.shape[0] * p.pixels, x.shape[-1], y.shape[-1]
+    rows, columns = jnp.stack(_seen(x, p)), jnp.stack(_shifted(y, p), axis=-2)
+    product = rows.reshape(-1, pixels) @ columns.reshape(pixels, -1)
+    return product.reshape(p.rows, inputs, p.columns, outputs)
+
+
+def _seen(x: Array, p: Plan) -> list[Array]:
+    """What each phase r and offset v sees of x[b, n, i]: [i, b, place]."""
+    axes = (*p.outer, *p.inner)
+    before = [a.before % a.stride for a in p.outer] + [a.before for a in p.inner]
+    places = [a.places for a in p.outer] + [a.output + a.dilation * (a.window - 1) // a.stride for a in p.inner]
+    padding = [(low, a.stride * n - low - a.size) for a, low, n in zip(axes, before, places, strict=True)]
+    x = _pad(jnp.moveaxis(x, -1, 0), 2, padding)
+
+    # The place and the phase of each offset.
+    steps = [[(0, r) for r in range(a.phases)] for a in p.outer]
+    steps += [[divmod(a.dilation * v, a.stride) for v in range(a.window)] for a in p.inner]
+    places, phases = zip(*(zip(*pairs, strict=True) for pairs in itertools.product(*steps)), strict=True)
+    parts = {r: _slice(x, 2, [(start, None, a.stride) for start, a in zip(r, axes, strict=True)]) for r in phases}
+    parts = lax.optimization_barrier(parts)  # keeps the padding out of the slices, which it would slow down
+    sizes = [a.places for a in p.outer] + [a.output for a in p.inner]
+    return [
+        _slice(parts[r], 2, [(q, q + n, 1) for q, n in zip(place, sizes, strict=True)])
+        for place, r in zip(places, phases, strict=True)
+    ]
+
+
+def _shifted(y: Array, p: Plan) -> list[Array]:
+    """y[b, t, o] as it meets the places of x, for each shift q: [b, place, o]."""
+    start = [a.before // a.stride for a in p.outer]  # the place of x that the first pixel of y meets at q = 0
+    most = [a.dilation * (a.shifts - 1) for a in p.outer]
+    padding = [(q - m, a.places + m - a.output) for q, m, a in zip(most, start, p.outer, strict=True)]
+    y = lax.optimization_barrier(_pad(y, 1, padding))
+    starts = itertools.product(*(range(q, -1, -a.dilation) for q, a in zip(most, p.outer, strict=True)))
+    return [_slice(y, 1, [(q, q + a.places, 1) for q, a in zip(s, p.outer, strict=True)]) for s in starts]
+
+
+def _pad(x: Array, first: int, padding: Sequence[tuple[int, int]]) -> Array:
+    rest = x.ndim - first - len(padding)
+    return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0)] * first + [(*p, 0) for p in padding] + [(0, 0, 0)] * rest)
+
+
+def _slice(x: Array, first: int, slices: Sequence[tuple[int, int | None, int]]) -> Array:
+    for axis, (start, end, step) in enumerate(slices, start=first):
+        x = lax.slice_in_dim(x, start, end, step, axis)
+    return x
+
+
+def _arranged(product: Array, p: Plan) -> Array:
+    """[(r, v), i, q, o] -> k[w, i, o], with w = s q + r along the outer axes."""
+    _, inputs, _, outputs = product.shape
+    rank, inner = len(p.outer), [a.window for a in p.inner]
+    k = product.reshape(*(a.phases for a in p.outer), math.prod(inner) * inputs, *(a.shifts for a in p.outer), outputs)
+    order = [axis for d in range(rank) for axis in (rank + 1 + d, d)]
+    k = k.transpose(*order, rank, 2 * rank + 1)
+    k = k.reshape(*(a.shifts * a.phases for a in p.outer), *inner, inputs, outputs)
+    return k[tuple(slice(a.window) for a in p.outer)]
 
 
 def by_columns(x: Array, y: Array, geometry: Geometry) -> Array:
-    """Columns over the last axes of the window, until they are wide; one matrix product for each offset along the others."""
+    """k[w, i, o] from x[b, n, i] and y[b, t, o]: what a few offsets see of all channels side by side, a product for each of the others."""
     window, size = geometry.window(x.shape[1:-1], y.shape[1:-1]), y.shape[1:-1]
     widths = [math.prod(window[-n:]) * x.shape[-1] for n in range(1, len(window) + 1)]
     unrolled = next((n for n, width in enumerate(widths, start=1) if width >= COLUMN_WIDTH), len(window))

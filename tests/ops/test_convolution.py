@@ -83,7 +83,7 @@ def draws(*shapes, dtype=jnp.float64, seed=0):
 
 
 def input_fails_in_xla(shape, window, output):
-    back = convolution_cpu.transposed(shape, window)
+    back = convolution_blocks.transposed(shape, window)
     return convolution_lax.fails_on_cpu(output, window, back, shape.strides)
 
 
@@ -142,19 +142,20 @@ def test_transposes_at_which_xla_aborts_the_process_or_is_wrong(size, window, op
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("strides", [(2, 1), (1, 1)])
+@pytest.mark.parametrize("strides", [(3, 1), (1, 1)])
 @pytest.mark.parametrize(
     ("groups", "batch", "inputs", "outputs"),
-    [(1, 37, 5, 6), (2, 19, 1, 5), (1, 32, 6, 1), (1, 37, 6, 3), (2, 3, 5, 4), (1, 5, 5, 17)],
+    [(1, 37, 5, 6), (2, 19, 1, 5), (1, 32, 6, 1), (1, 37, 6, 3), (2, 3, 5, 4), (1, 5, 5, 17), (1, 19, 17, 5)],
 )
 def test_parts_and_blocks_add_up(monkeypatch, dtype, strides, groups, batch, inputs, outputs):
     # Limits so small that small arrays meet what large ones do: parts, blocks, and images left over.
     monkeypatch.setattr(convolution_cpu, "FEW_PRODUCTS", 1)
-    monkeypatch.setattr(convolution_cpu, "SMALL_UNROLLED", 1)
+    monkeypatch.setattr(convolution_cpu, "SMALL_FACTORS", 1)
     monkeypatch.setattr(convolution_cpu_output, "PART_PRODUCTS", 1)
     monkeypatch.setattr(convolution_cpu_kernel, "PARTS", 2)
-    monkeypatch.setattr(convolution_cpu_kernel, "MOST_ROWS", 2)
+    monkeypatch.setattr(convolution_cpu_kernel, "MOST_COPIES", 2)
     monkeypatch.setattr(convolution_blocks, "BLOCK_BYTES", 2**15)
+    monkeypatch.setattr(convolution_cpu_kernel, "PRODUCT_BYTES", 2**15)
     shape, output = geometry((7, 6), (3, 2), strides, "SAME", (1, 2))
     shapes = {
         "input": (groups, batch, 7, 6, inputs),

@@ -43,7 +43,7 @@ def test_tiles_of_any_number_and_blocks_that_overlap(monkeypatch, size, window):
 
 
 def test_rounding_is_as_documented_and_the_highest_precision_asks_for_direct_sums():
-    x, k, y = draws((8, 13, 13, 64), (3, 3, 64, 64), (8, 13, 13, 64), dtype=np.float32)
+    x, k, y = draws((8, 13, 13, 96), (3, 3, 96, 96), (8, 13, 13, 96), dtype=np.float32)
     with jax.enable_x64(True):
         wide = [jnp.asarray(a, jnp.float64) for a in (x, k, y)]
         exact = np.asarray(conv(wide[0], wide[1]))
@@ -59,7 +59,7 @@ def test_rounding_is_as_documented_and_the_highest_precision_asks_for_direct_sum
     assert max(map(np.max, few)) < 2e-5  # the documented 7e-6, with room for another machine's order of summation
     # Sums of n products, one after another, err by sqrt(n / 24) units of the last digit, in standard deviations of the sum: each partial
     # sum is rounded. Any other order errs less; twice that for the fluctuation of a mean over thousands of sums that share their data.
-    for few_products, direct_sums, n in zip(few, direct, (3 * 3 * 64, 8 * 13 * 13), strict=True):
+    for few_products, direct_sums, n in zip(few, direct, (3 * 3 * 96, 8 * 13 * 13), strict=True):
         rms = np.sqrt(np.mean(direct_sums**2))
         assert rms < 2 * np.sqrt(n / 24) * np.finfo(np.float32).eps
         assert rms < np.sqrt(np.mean(few_products**2))  # so these were indeed two ways
@@ -71,14 +71,14 @@ def test_rounding_is_as_documented_and_the_highest_precision_asks_for_direct_sum
 @pytest.mark.parametrize("role", ["output", "input", "kernel"])
 def test_few_products_are_used_for_any_mapped_operand(monkeypatch, role):
     # An ensemble whose channels fold together must not lose the fast way, nor its correctness.
-    monkeypatch.setattr(convolution_cpu, "SMALL_UNROLLED", 1)
+    monkeypatch.setattr(convolution_cpu, "SMALL_FACTORS", 1)
     used = []
     for name in ("convolve", "kernel"):
         method = getattr(convolution_winograd, name)
         monkeypatch.setattr(
             convolution_winograd, name, lambda *a, method=method, **k: used.append(role) or method(*a, **k)
         )
-    x, k, y = draws((3, 2, 8, 8, 32), (3, 3, 3, 32, 32), (3, 2, 8, 8, 32), dtype=np.float32)
+    x, k, y = draws((3, 2, 8, 8, 96), (3, 3, 3, 96, 96), (3, 2, 8, 8, 96), dtype=np.float32)
     ones = (1, 1)
     shape, _ = geometry((8, 8), (3, 3), ones, "SAME", ones)
     arrays = {"input": x, "kernel": k, "output": y}
@@ -88,7 +88,7 @@ def test_few_products_are_used_for_any_mapped_operand(monkeypatch, role):
         for module in (convolution_cpu, convolution_lax)
     )
     assert used
-    np.testing.assert_allclose(ours, xla, rtol=1e-3, atol=1e-3)  # float32, sums of up to 288 products
+    np.testing.assert_allclose(ours, xla, rtol=1e-3, atol=1e-3)  # float32, sums of up to 864 products
 
 
 def test_every_window_of_three_to_five_may_be_asked_for():

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 Name = TypeVar("Name", bound=Hashable)
-PATIENCE = 5  # budgets
+PATIENCE = 10  # budgets
+LEAST = 3  # calls that make a median
 
 
 class Timing(NamedTuple):
@@ -56,18 +57,21 @@ def visits(contestants: Mapping[Name, Callable[[], Any]], repeats: int, budget: 
     """Seconds of calls, in rounds: each contestant is called twice in a row and the second call counts.
 
     The first one meets the caches, and the spinning threads, that another contestant has left behind; next to a call longer than the
-    `budget` of seconds they are nothing, so that such a call counts by itself. Whoever has used up its budget sits out the rest of the
-    rounds, and whoever needs some budgets for the very first call, which may do what later ones need not, is judged by that one.
+    `budget` of seconds they are nothing, so that such a call counts by itself. Whoever has used up its budget after three rounds sits out
+    the rest, and whoever needs ten budgets for the very first call, which may do what later ones need not, is judged by that one.
     """
     calls: dict[Name, list[float]] = {name: [] for name in contestants}
     spent = dict.fromkeys(contestants, 0.0)
+    quick = {}
     for name, call in contestants.items():
         seconds = _seconds(call)
         if seconds > PATIENCE * budget:
-            calls[name], spent[name] = [seconds], seconds
+            calls[name] = [seconds]
+        else:
+            quick[name] = call
     for _ in range(repeats):
-        for name, call in contestants.items():
-            if spent[name] > budget:
+        for name, call in quick.items():
+            if spent[name] > budget and len(calls[name]) >= LEAST:
                 continue
             first = _seconds(call)
             second = first if first > budget else _seconds(call)

@@ -4,8 +4,8 @@ XLA's CPU compiler brings a convolution into the axis order of its fast kernels 
 in naive loops (github.com/jax-ml/jax/issues/12868), and so does float64 everywhere. Convolutions are written in that order from the start
 here; what was transposed for it stays behind an optimisation barrier, because XLA would fold the transposition back into the convolution.
 Windows of 3 to 5 at stride 1 with enough channels need a quarter of the products (`convolution_winograd`). The rest are matrix products
-over blocks of images whose columns (the patches laid side by side) stay in the cache. The limits below were measured on 2 cores of an
-x86 CPU.
+over blocks of images whose factors, shifted copies of the arrays laid side by side, stay in the cache (`convolution_cpu_output`,
+`convolution_cpu_kernel`). The limits below were measured on 2 cores of an x86 CPU.
 """
 
 import math
@@ -24,7 +24,7 @@ from jaxsci.ops import convolution_winograd as winograd
 from jaxsci.ops.convolution_sizes import Geometry
 
 FEW_PRODUCTS = 36  # a sum of so few products is faster as elementwise arithmetic
-FEW_CHANNELS = 4  # shifted and laid side by side, rather than the other factor
+FEW_CHANNELS = 4  # of the array that is laid side by side, rather than the other one
 MANY_CHANNELS = 16  # from which a strided kernel is faster by columns, if y is not shifted
 WIDE_OUTPUT = 32  # output channels from which a strided convolution is faster as a product of columns
 # Groups, as for the gradient of each example, so small that a few are computed at the same time: numbers in both factors, products.

@@ -18,7 +18,7 @@ from benchmarks import machine, timing
 from jaxsci.files import write_json, write_text
 from jaxsci.memory import keep_memory
 from jaxsci.ops.sphere import Healpix, analysis, synthesis
-from jaxsci.ops.sphere.conventions import alm_degrees, alm_size
+from jaxsci.ops.sphere._conventions import alm_degrees, alm_size
 
 RESULTS = Path(__file__).parent / "results"
 CASES = ((64, 64), (128, 1), (256, 1), (512, 1))  # nside, maps together; lmax is 2 nside

@@ -21,15 +21,18 @@ import optax
 
 from benchmarks import machine
 from jaxsci.core import WeightedSet
-from jaxsci.data import jet_features, jets
+from jaxsci.data import jets
+from jaxsci.data.jets import features as jet_features
 from jaxsci.data.split import split
 from jaxsci.files import write_json, write_text
 from jaxsci.losses import binary_cross_entropy, correct, objective
 from jaxsci.models import deep_sets, heads
-from jaxsci.tasks import binary_evaluation, taggers, top_tagging
+from jaxsci.runs import binary_evaluation
+from jaxsci.tasks.top_tagging import taggers
+from jaxsci.tasks.top_tagging import task as top_tagging
 from jaxsci.training import Recipe, Settings, fit, predict
-from jaxsci.training.epoch import steps_per_epoch
-from jaxsci.training.optimizers import adamw, warmup_cosine
+from jaxsci.training._epoch import steps_per_epoch
+from jaxsci.training._optimizers import adamw, warmup_cosine
 
 
 class Variant(NamedTuple):

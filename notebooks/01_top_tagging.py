@@ -53,19 +53,23 @@ from scipy import stats
 
 from jaxsci import metrics
 from jaxsci.core import Batch, WeightedSet
-from jaxsci.data import jet_features, jet_images, jets, kinematics
+from jaxsci.data import jets
+from jaxsci.data.jets import features as jet_features
+from jaxsci.data.jets import images as jet_images
+from jaxsci.data.jets import kinematics
 from jaxsci.data.split import split
 from jaxsci.losses import binary_cross_entropy, correct, objective
 from jaxsci.models import convolutional, deep_sets, heads
 from jaxsci.models.convolutional import Block
 from jaxsci.plots import classification, style
 from jaxsci.plots import jets as jet_plots
-from jaxsci.plots.estimate import Estimate, rounded
 from jaxsci.plots.training import learning_curves
-from jaxsci.tasks import binary_evaluation, taggers
+from jaxsci.runs import binary_evaluation
+from jaxsci.runs.estimate import Estimate, rounded
+from jaxsci.tasks.top_tagging import taggers
 from jaxsci.training import Recipe, Settings, fit, fit_ensemble, predict
-from jaxsci.training.epoch import steps_per_epoch
-from jaxsci.training.optimizers import adamw, warmup_cosine
+from jaxsci.training._epoch import steps_per_epoch
+from jaxsci.training._optimizers import adamw, warmup_cosine
 
 
 def show(figure):

@@ -53,18 +53,20 @@ from numpy.polynomial import Chebyshev, legendre
 
 from jaxsci import metrics
 from jaxsci.core import Batch
-from jaxsci.data import jet_images, jets
+from jaxsci.data import jets
+from jaxsci.data.jets import images as jet_images
 from jaxsci.data.split import split
 from jaxsci.losses import binary_cross_entropy, correct, l2, objective, regularised, squared_error
 from jaxsci.models import autoencoder, convolutional_autoencoder, dense, heads
 from jaxsci.models.convolutional import Block
 from jaxsci.plots import classification, style
-from jaxsci.plots.estimate import Estimate, rounded
 from jaxsci.plots.reconstruction import latent_space, reconstructions
-from jaxsci.tasks import binary_evaluation, taggers
+from jaxsci.runs import binary_evaluation
+from jaxsci.runs.estimate import Estimate, rounded
+from jaxsci.tasks.top_tagging import taggers
 from jaxsci.training import Recipe, Settings, fit, fit_ensemble, init_state, make_step, predict
-from jaxsci.training.epoch import steps_per_epoch
-from jaxsci.training.optimizers import adamw, warmup_cosine
+from jaxsci.training._epoch import steps_per_epoch
+from jaxsci.training._optimizers import adamw, warmup_cosine
 
 BLOCKS = (Block(4, pool=4),) if SMALL else (Block(8, pool=2), Block(16, pool=2))  # of the convolutional autoencoder
 

@@ -43,19 +43,13 @@ from jax import lax
 from matplotlib.patches import Rectangle
 
 from jaxsci.core import Batch
-from jaxsci.data import jet_images, jets
+from jaxsci.data import jets
+from jaxsci.data.jets import images as jet_images
 from jaxsci.losses import binary_cross_entropy, objective
 from jaxsci.models import convolutional, heads
 from jaxsci.models.convolutional import Block
-from jaxsci.ops import (
-    average_pool,
-    conv,
-    conv_output_size,
-    conv_transpose,
-    conv_transpose_output_size,
-    convolution_winograd,
-    max_pool,
-)
+from jaxsci.ops import average_pool, conv, conv_output_size, conv_transpose, conv_transpose_output_size, max_pool
+from jaxsci.ops.convolution._cpu import winograd as convolution_winograd
 from jaxsci.plots import style
 
 

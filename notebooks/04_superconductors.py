@@ -39,17 +39,20 @@ import numpy as np
 from IPython.display import Image, display
 
 from jaxsci.data import download
-from jaxsci.data import superconductors as sc
-from jaxsci.data.compositions import dense, encode
-from jaxsci.data.elements import ELEMENTS
-from jaxsci.data.formula import FormulaError, parse
+from jaxsci.data.materials import superconductors as sc
+from jaxsci.data.materials.compositions import dense, encode
+from jaxsci.data.materials.elements import ELEMENTS
+from jaxsci.data.materials.formula import FormulaError, parse
 from jaxsci.losses import objective
 from jaxsci.models import compositional
 from jaxsci.plots.materials import learning_by_size
-from jaxsci.tasks import runs, superconductor_networks, superconductor_process, superconductors
-from jaxsci.tasks.superconductor_prediction import predict
+from jaxsci.runs import folder as runs
+from jaxsci.tasks.superconductors import blend as superconductor_process
+from jaxsci.tasks.superconductors import networks as superconductor_networks
+from jaxsci.tasks.superconductors import task as superconductors
+from jaxsci.tasks.superconductors.predict import predict
 from jaxsci.training import Recipe, fit
-from jaxsci.training.optimizers import adamw, warmup_cosine
+from jaxsci.training._optimizers import adamw, warmup_cosine
 
 warnings.filterwarnings("ignore", message="IProgress not found")  # the bars of the library that writes checkpoints
 

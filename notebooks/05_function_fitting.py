@@ -47,15 +47,19 @@ jax.config.update("jax_enable_x64", True)  # least squares wants the digits
 
 from jaxsci.core import Batch, Model
 from jaxsci.data import dimuons, download
-from jaxsci.fit import errors, gaussian, least_squares, minimise, predictions, profiles, shapes, total
+from jaxsci.fitting import errors, gaussian, least_squares, minimise, predictions, profiles, total
 from jaxsci.losses import objective, squared_error
 from jaxsci.models import dense, harmonics, heads
 from jaxsci.plots import fit as fit_plots
 from jaxsci.plots import sphere, style
-from jaxsci.tasks import cmb, cmb_report, dimuon, sky_fit
-from jaxsci.tasks.runs import silent
+from jaxsci.runs.folder import silent
+from jaxsci.tasks.cmb import report as cmb_report
+from jaxsci.tasks.cmb import sky_fit
+from jaxsci.tasks.cmb import task as cmb
+from jaxsci.tasks.dimuon import line_shape as shapes
+from jaxsci.tasks.dimuon import task as dimuon
 from jaxsci.training import Recipe, Settings, fit, predict
-from jaxsci.training.optimizers import adamw, warmup_cosine
+from jaxsci.training._optimizers import adamw, warmup_cosine
 
 SMALL = bool(int(os.environ.get("JAXSCI_SMALL", "0")))
 SEED = 1

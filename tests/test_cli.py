@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from jaxsci.cli import main
+from jaxsci.cli.main import main
 from jaxsci.data import jets
 
 QUICK = ["--max-jets", "400", "--epochs", "1", "--batch-size", "32"]
@@ -80,7 +80,7 @@ def test_every_tagger_leaves_a_complete_run(tagger, tmp_path, capsys):
 def test_the_landscape_network_has_the_published_number_of_parameters():
     import jax
 
-    from jaxsci.tasks import taggers
+    from jaxsci.tasks.top_tagging import taggers
 
     params = jax.eval_shape(taggers.tagger("cnn-landscape").model.init, jax.random.key(0))
     # 609,666 with two softmax outputs (arXiv:1902.09914, first block valid); one logit saves 257 of them.
@@ -131,7 +131,7 @@ def test_a_run_on_other_jets_is_not_compared(run_folder, capsys):
 
 
 def test_your_own_jet_images(tmp_path, some_jets, capsys):
-    from jaxsci.data import jet_images
+    from jaxsci.data.jets import images as jet_images
 
     constituents, labels = some_jets
     np.savez(tmp_path / "mine.npz", images=jet_images.images(constituents), labels=labels)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxsci.data.checks import reading
+from jaxsci.data.reading import reading
 from jaxsci.errors import InputError
 
 SUFFIXES = (".root", ".csv", ".npz")

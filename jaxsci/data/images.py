@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxsci.data import checks
+from jaxsci.data import reading as checks
 from jaxsci.errors import InputError
 
 _EXPECTED = "images in an .npz file (x [n, height, width(, channel)] and y [n]) or in an IDX file, gzipped or not"

@@ -1,14 +1,14 @@
 """Metrics on the device: pure functions of arrays that `jax.jit` and `jax.vmap` transform, exact under padding and
 ties."""
 
-from jaxsci.metrics.calibration import (
+from jaxsci.metrics._calibration import (
     CalibrationCurve,
     brier_score,
     calibration_curve,
     expected_calibration_error,
     log_loss,
 )
-from jaxsci.metrics.classification import (
+from jaxsci.metrics._classification import (
     accuracy,
     confusion_matrix,
     f1,
@@ -17,7 +17,7 @@ from jaxsci.metrics.classification import (
     predicted_yes,
     recall,
 )
-from jaxsci.metrics.intervals import (
+from jaxsci.metrics._intervals import (
     Interval,
     auc_covariance,
     auc_interval,
@@ -26,7 +26,7 @@ from jaxsci.metrics.intervals import (
     rejection_interval,
     resample,
 )
-from jaxsci.metrics.ranking import (
+from jaxsci.metrics._ranking import (
     RocCurve,
     WorkingPoint,
     auc,
@@ -36,7 +36,7 @@ from jaxsci.metrics.ranking import (
     roc_curve,
     working_point,
 )
-from jaxsci.metrics.regression import mae, r2, rmse
+from jaxsci.metrics._regression import mae, r2, rmse
 
 __all__ = [
     "CalibrationCurve",

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from jaxsci.core import Array, Key, Model, Params, WeightedSet
 from jaxsci.models import layers
-from jaxsci.ops.set_pooling import Pooling, mask_elements, pool
+from jaxsci.ops._sets import Pooling, mask_elements, pool
 
 
 @dataclass(frozen=True)

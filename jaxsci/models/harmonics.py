@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsci.core import Array, Key, Model, Params
-from jaxsci.ops.sphere.legendre import legendre_over_powers
+from jaxsci.ops.sphere._legendre import legendre_over_powers
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 import jaxsci
-from benchmarks import convolution, convolution_report, timing
-from benchmarks.convolution_contestants import OPERATIONS, convolutions, jax_call, together
-from benchmarks.convolution_shapes import SHAPES, smaller
-from jaxsci import cli
+from benchmarks import timing
+from benchmarks.convolution import main as convolution
+from benchmarks.convolution import report as convolution_report
+from benchmarks.convolution.implementations import OPERATIONS, convolutions, jax_call, together
+from benchmarks.convolution.shapes import SHAPES, smaller
+from jaxsci.cli import main as cli
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 
@@ -24,7 +26,7 @@ def test_the_contestants_agree(name):
         call, _ = jax_call(OPERATIONS["kernel gradient"], f, jax.device_put(arrays))
         results[way] = np.asarray(call())
     if HAS_TORCH:
-        from benchmarks import convolution_torch
+        from benchmarks.convolution import torch_layers as convolution_torch
 
         call = convolution_torch.calls(shape, arrays)["kernel gradient"]
         results["torch"] = convolution_torch.channels_last("kernel gradient", call())

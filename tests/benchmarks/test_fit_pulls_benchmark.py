@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import fit_pulls
-from benchmarks.fit_pulls_study import Study, judged
+from benchmarks.fit_pulls import main as fit_pulls
+from benchmarks.fit_pulls.study import Study, judged
 
 
 @pytest.mark.usefixtures("x64")

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from benchmarks import superconductor_folds as study
-from jaxsci.data.compositions import encode
-from jaxsci.data.formula import parse
+from benchmarks.superconductors import folds as study
+from jaxsci.data.materials.compositions import encode
+from jaxsci.data.materials.formula import parse
 
 
 def test_folds_keep_chemical_systems_whole_and_share_them_evenly():

@@ -6,7 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks import machine, ours, problems, timing, training
+from benchmarks import machine, timing
+from benchmarks.training import main as training
+from benchmarks.training import ours, problems
 from jaxsci.models import deep_sets
 from jaxsci.training import init_state
 
@@ -93,7 +95,7 @@ def test_the_operations_are_those_of_the_products():
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("name", ["dense", "cnn", "pfn", "autoencoder"])
 def test_a_twin_has_the_same_loss_and_gradient(torch, name):
-    from benchmarks import peers
+    from benchmarks.training import peers
 
     problem = tiny(name)
     params = problem.model.init(KEY)
@@ -114,7 +116,7 @@ def test_a_twin_has_the_same_loss_and_gradient(torch, name):
 @pytest.mark.usefixtures("x64", "torch")
 def test_a_twin_takes_the_same_steps():
     """One batch holds all data, so that the order, which each side draws by itself, does not matter."""
-    from benchmarks import peers
+    from benchmarks.training import peers
 
     problem = tiny("dense")
     state = init_state(problems.recipe(problem), KEY)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import uproot
 
-from jaxsci.data import columns, dimuons, relief
+from jaxsci.data import columns, dimuons
+from jaxsci.data.sphere import relief
 from jaxsci.errors import InputError
 
 PAIRS = {

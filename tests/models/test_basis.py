@@ -9,7 +9,7 @@ from scipy.interpolate import BSpline
 
 from jaxsci.core import Batch
 from jaxsci.errors import InputError
-from jaxsci.fit import least_squares, log_density, minimise, predictions, require_minimum, total
+from jaxsci.fitting import least_squares, log_density, minimise, predictions, require_minimum, total
 from jaxsci.losses import objective, squared_error
 from jaxsci.models import basis, mixture
 

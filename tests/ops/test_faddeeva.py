@@ -7,7 +7,7 @@ import pytest
 from jax.test_util import check_grads
 from scipy.special import voigt_profile, wofz
 
-from jaxsci.ops.faddeeva import faddeeva, voigt
+from jaxsci.ops._faddeeva import faddeeva, voigt
 
 
 @pytest.mark.usefixtures("x64")

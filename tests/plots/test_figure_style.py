@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from jaxsci.plots import png, style
-from jaxsci.plots.estimate import Estimate, rounded
+from jaxsci.runs.estimate import Estimate, rounded
 
 
 def a_figure():

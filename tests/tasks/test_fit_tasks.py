@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from jaxsci.cli import main
-from jaxsci.data import healpix
+from jaxsci import healpix
+from jaxsci.cli.main import main
 
 
 @pytest.fixture(autouse=True)

@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsci.data.elements import ELEMENTS
-from jaxsci.models import gaussian_process
-from jaxsci.tasks import superconductor_predictor as predictors
-from jaxsci.tasks import superconductor_process
-from jaxsci.tasks.superconductor_networks import LEVELS, network
-from jaxsci.tasks.superconductor_process import best_share
+from jaxsci.data.materials.elements import ELEMENTS
+from jaxsci.tasks.superconductors import blend as superconductor_process
+from jaxsci.tasks.superconductors import ensemble as predictors
+from jaxsci.tasks.superconductors import gaussian_process
+from jaxsci.tasks.superconductors.blend import best_share
+from jaxsci.tasks.superconductors.networks import LEVELS, network
 
 
 def test_a_packed_batch_is_the_batch_also_where_it_has_no_room():

@@ -11,20 +11,20 @@ import jax
 import numpy as np
 import pytest
 
-from jaxsci.cli import main
-from jaxsci.data.formula import SYMBOLS
-from jaxsci.data.formula_table import stream
-from jaxsci.data.superconductors import FILES, read_measured
+from jaxsci.cli.main import main
+from jaxsci.data.materials.formula import SYMBOLS
+from jaxsci.data.materials.formula_table import stream
+from jaxsci.data.materials.superconductors import FILES, read_measured
 from jaxsci.errors import InputError
-from jaxsci.tasks import superconductor_predictor as predictors
-from jaxsci.tasks.superconductor_prediction import predict
+from jaxsci.tasks.superconductors import ensemble as predictors
+from jaxsci.tasks.superconductors.predict import predict
 
 QUICK = ["--members", "2", "--epochs", "2", "--batch-size", "64"]
 
 
 def write_elements(path):
     """A database in the form of mendeleev's, with numbers that mean nothing."""
-    from jaxsci.data import elements
+    from jaxsci.data.materials import elements
 
     names = [f.name for f in (*elements._STORED, *elements._STORED_EXTENDED)]
     rng = np.random.default_rng(0)

@@ -13,20 +13,12 @@ from jaxsci.core import Batch
 from jaxsci.errors import InputError
 from jaxsci.losses import binary_cross_entropy, objective, squared_error
 from jaxsci.models import dense, heads
-from jaxsci.training import (
-    Recipe,
-    Settings,
-    TrainingDivergedError,
-    checkpoint,
-    early_stopping,
-    epoch,
-    fit,
-    fit_ensemble,
-    init_state,
-    make_step,
-)
-from jaxsci.training.optimizers import adamw, is_weight, warmup_cosine
-from jaxsci.training.step import loss_and_gradient
+from jaxsci.training import Recipe, Settings, TrainingDivergedError, fit, fit_ensemble, init_state, make_step
+from jaxsci.training import _checkpoint as checkpoint
+from jaxsci.training import _early_stopping as early_stopping
+from jaxsci.training import _epoch as epoch
+from jaxsci.training._optimizers import adamw, is_weight, warmup_cosine
+from jaxsci.training._step import loss_and_gradient
 
 MODEL = heads.scalar(dense.model(dense.Config(4, hidden=(8, 8))))
 LOSS = objective(MODEL.apply, binary_cross_entropy)

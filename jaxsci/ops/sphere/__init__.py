@@ -1,6 +1,6 @@
 """Spherical harmonics at arbitrary points, their conventions, and the grids of rings on which maps are kept."""
 
-from jaxsci.ops.sphere.conventions import (
+from jaxsci.ops.sphere._conventions import (
     GEODESY,
     GEOMAGNETISM,
     HEALPIX,
@@ -10,10 +10,10 @@ from jaxsci.ops.sphere.conventions import (
     power_spectrum,
     to_alm,
 )
-from jaxsci.ops.sphere.grids import GaussLegendre, Healpix
-from jaxsci.ops.sphere.harmonics import complex_harmonics, evaluate, harmonic_gradients, real_harmonics
-from jaxsci.ops.sphere.pixels import nested_to_ring, nside_of, pixel_angles, ring_to_nested, to_nested, to_ring
-from jaxsci.ops.sphere.transforms import UNSEEN, analysis, healpix_ring_weights, masked, synthesis
+from jaxsci.ops.sphere._grids import GaussLegendre, Healpix
+from jaxsci.ops.sphere._harmonics import complex_harmonics, evaluate, harmonic_gradients, real_harmonics
+from jaxsci.ops.sphere._pixels import nested_to_ring, nside_of, pixel_angles, ring_to_nested, to_nested, to_ring
+from jaxsci.ops.sphere._transforms import UNSEEN, analysis, healpix_ring_weights, masked, synthesis
 
 __all__ = [
     "GEODESY",

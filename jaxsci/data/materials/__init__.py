@@ -1,0 +1,1 @@
+"""Materials: formulas, tables of them, properties of the elements, and the published lists of superconductors."""

@@ -1,0 +1,1 @@
+"""Forms of the three contractions that are fast on a CPU."""

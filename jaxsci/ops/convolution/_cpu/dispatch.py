@@ -1,0 +1,135 @@
+"""The contractions of `convolution_primitives` in forms that are fast on a CPU, inside loops too: which one for which shape.
+
+XLA's CPU compiler brings a convolution into the axis order of its fast kernels only outside loops; inside `lax.scan` any other order runs
+in naive loops (github.com/jax-ml/jax/issues/12868), and so does float64 everywhere. Convolutions are written in that order from the start
+here; what was transposed for it stays behind an optimisation barrier, because XLA would fold the transposition back into the convolution.
+Windows of 3 to 5 at stride 1 with enough channels need a quarter of the products (`convolution_winograd`). The rest are matrix products
+over blocks of images whose factors, shifted copies of the arrays laid side by side, stay in the cache (`convolution_cpu_output`,
+`convolution_cpu_kernel`). The limits below were measured on 2 cores of an x86 CPU.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax
+
+from jaxsci.core import Array
+from jaxsci.ops.convolution import _windows as blocks
+from jaxsci.ops.convolution._cpu import forward as outputs
+from jaxsci.ops.convolution._cpu import kernel_gradient as kernels
+from jaxsci.ops.convolution._cpu import winograd
+from jaxsci.ops.convolution._sizes import Geometry
+
+FEW_PRODUCTS = 36  # a sum of so few products is faster as elementwise arithmetic
+FEW_CHANNELS = 4  # of the array that is laid side by side, rather than the other one
+MANY_CHANNELS = 16  # from which a strided kernel is faster by columns, if y is not shifted
+WIDE_OUTPUT = 32  # output channels from which a strided convolution is faster as a product of columns
+# Groups, as for the gradient of each example, so small that a few are computed at the same time: numbers in both factors, products.
+SMALL_FACTORS = 2**20
+SMALL_PRODUCTS = 4 * 10**7
+# Minimal filtering is worth its transformations where it saves so many of the products, and from so many channels: the fewer of input and
+# output, both together; in two dimensions, in three.
+SAVING = 2.5
+OUTPUT_CHANNELS = {2: (16, 50), 3: (5, 10)}
+WIDE_WINDOW_CHANNELS = {2: (32, 64), 3: (5, 10)}  # of an output, for a window of 4 or 5
+KERNEL_CHANNELS = {2: (64, 192), 3: (16, 48)}
+HIGHEST = ("highest", "float32", lax.Precision.HIGHEST)
+
+
+def output(x: Array, kernel: Array, *, geometry: Geometry, precision: Any) -> Array:
+    """y[g, b, t, o] from x[g, b, n, i] and k[g, w, i, o]."""
+    return _convolve(*_widen(x, kernel), geometry, (1,) * len(geometry.strides), precision).astype(x.dtype)
+
+
+def input(kernel: Array, y: Array, *, geometry: Geometry, precision: Any) -> Array:
+    """x[g, b, n, i] from k[g, w, i, o] and y[g, b, t, o]: y, spread by the strides, convolved with the mirrored kernel."""
+    mirrored = lax.optimization_barrier(_mirror(kernel, first=1))
+    back = blocks.transposed(geometry, kernel.shape[1:-2])
+    return _convolve(*_widen(y, mirrored), back, geometry.strides, precision).astype(y.dtype)
+
+
+def kernel(x: Array, y: Array, *, geometry: Geometry, precision: Any) -> Array:
+    """k[g, w, i, o] from x[g, b, n, i] and y[g, b, t, o]."""
+    channels, stride = (x.shape[-1], y.shape[-1]), max(geometry.strides)
+    window = geometry.window(x.shape[2:-1], y.shape[2:-1])
+    if channels[1] <= FEW_CHANNELS < channels[0] and stride == 1:
+        # The roles exchanged, so that the array with few channels is the one that is unrolled.
+        return _mirror(kernel(y, x, geometry=blocks.transposed(geometry, window), precision=precision), first=1)
+    plan = kernels.plan(x.shape[2:], y.shape[2:], geometry)
+    products = math.prod(y.shape[1:]) * math.prod(window) * channels[0]
+    small = products <= SMALL_PRODUCTS and x.shape[1] * plan.factors_size(*channels) <= SMALL_FACTORS
+    wide = _widen(x, y)
+    if max(channels) == 1:
+        result = kernels.depthwise(*wide, geometry)
+    elif x.shape[0] > 1 and small:
+        result = kernels.of_each_group(*wide, plan)
+    elif _saves_products(wide[0], geometry, window, y.shape[2:-1], channels, KERNEL_CHANNELS, precision):
+        result = _each_group(partial(winograd.kernel, geometry=geometry), *wide)
+    elif stride > 1 and channels[0] >= MANY_CHANNELS and not plan.outer:
+        result = _each_group(partial(kernels.by_columns, geometry=geometry), *wide)
+    else:
+        result = _each_group(partial(kernels.of_images, plan=plan), *wide)
+    return result.astype(x.dtype)
+
+
+def _convolve(x: Array, kernel: Array, geometry: Geometry, spread: tuple[int, ...], precision: Any) -> Array:
+    """y[g, b, t, o] from x[g, b, n, i], with spread - 1 zeros between its elements, and k[g, w, i, o]."""
+    window, channels = kernel.shape[1:-2], kernel.shape[-2:]
+    stride = max(geometry.strides)
+    few = channels[0] <= FEW_CHANNELS
+    if max(channels) == 1 and math.prod(window) <= FEW_PRODUCTS:
+        return outputs.depthwise(x, kernel, geometry, spread)
+    if few and math.prod(window) * channels[0] <= FEW_PRODUCTS:
+        return outputs.sum_of_products(x, kernel, geometry, spread)
+    size = blocks.output_size(x.shape[2:-1], window, geometry, spread)
+    least = OUTPUT_CHANNELS if max(window) == 3 else WIDE_WINDOW_CHANNELS
+    if max(spread) == 1 and _saves_products(x, geometry, window, size, channels, least, precision):
+        return _each_group(partial(winograd.convolve, geometry=geometry), x, kernel)
+    if channels[1] <= (4 if len(window) == 3 else 2) and not few and stride == 1:
+        method = outputs.product_then_sum
+    elif x.dtype == jnp.float64 or len(window) == 3 or (len(window) == 2 and stride > 1 and channels[1] >= WIDE_OUTPUT):
+        method = outputs.product_of_rows
+    else:
+        method = outputs.convolution_in_parts
+    return _each_group(partial(method, geometry=geometry, spread=spread), x, kernel)
+
+
+def _saves_products(
+    x: Array,
+    geometry: Geometry,
+    window: tuple[int, ...],
+    size: tuple[int, ...],
+    channels: tuple[int, ...],
+    least: dict[int, tuple[int, int]],
+    precision: Any,
+) -> bool:
+    """Whether minimal filtering is faster, and allowed: float64 and the highest precision are for the most exact sums."""
+    if x.dtype != jnp.float32 or _is_highest(precision) or max(geometry.strides + geometry.dilation) > 1:
+        return False
+    if min(window) < 3 or max(window) > 5 or len(window) == 1:
+        return False
+    fewer, together = least[len(window)]
+    saving = math.prod(window) * math.prod(size) / winograd.products(size, window)
+    return saving >= SAVING and min(channels) >= fewer and sum(channels) >= together
+
+
+def _is_highest(precision: Any) -> bool:
+    return all(p in HIGHEST for p in (precision if isinstance(precision, tuple) else (precision,)))
+
+
+def _widen(a: Array, b: Array) -> tuple[Array, Array]:
+    """Sums are float32 at least, and so are the products: exact for two bfloat16."""
+    wide = a.dtype if a.dtype.itemsize >= 4 else jnp.float32
+    return a.astype(wide), b.astype(wide)
+
+
+def _each_group(function: Callable[[Array, Array], Array], a: Array, b: Array) -> Array:
+    return function(a[0], b[0])[None] if a.shape[0] == 1 else lax.map(lambda pair: function(*pair), (a, b))
+
+
+def _mirror(kernel: Array, first: int) -> Array:
+    """The window reversed and the channels exchanged."""
+    return jnp.flip(kernel, range(first, kernel.ndim - 2)).swapaxes(-1, -2)

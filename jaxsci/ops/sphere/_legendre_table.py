@@ -1,0 +1,109 @@
+"""Sums over degrees and over rings with a table of the associated Legendre functions, which many maps share: products of matrices.
+
+For every order m and parity p of l - m, with T_p[j, r] = P_{m + 2j + p, m}(x_r) on the northern rings of the pairs,
+
+    over degrees: F_p[c, r] = sum_j a_p[j, c] T_p[j, r],     over rings: a_p[j, c] = sum_r T_p[j, r] F_p[c, r],
+
+where c runs over the real and imaginary parts of all maps. Higher orders have fewer degrees: the orders are cut into a few parts, each of
+which has a table as long as its first order needs. F is turned between [order, map, ring], where the products are, and [map, ring, order],
+where the rings are, as complex numbers and on its own, which XLA does several times as fast as together with other arithmetic.
+"""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxsci.core import Array
+from jaxsci.ops.sphere._bands import Band
+from jaxsci.ops.sphere._conventions import alm_degrees, alm_size
+from jaxsci.ops.sphere._legendre import SCALE
+from jaxsci.ops.sphere._legendre_sums import sectoral
+from jaxsci.ops.sphere._recursion import recursion
+
+PARTS = 4  # one table of all orders has twice as many functions as there are, four together a quarter more
+
+
+def parts(lmax: int) -> list[tuple[int, int, int]]:
+    """First order, order behind the last, and number of degrees of one parity, of every part."""
+    edges = sorted({(lmax + 1) * i // PARTS for i in range(PARTS + 1)})
+    return [(first, last, (lmax - first) // 2 + 1) for first, last in itertools.pairwise(edges)]
+
+
+def size(bands: Sequence[Band], lmax: int) -> int:
+    """How many numbers the tables of all bands hold."""
+    return sum(2 * (last - first) * count * len(band.cos) for band in bands for first, last, count in parts(lmax))
+
+
+def tables(band: Band, lmax: int, dtype: Any) -> list[Array]:
+    """P_lm of every part, [parity, order, j, ring]."""
+    coefficients = recursion(lmax // 2 + 1, jnp.zeros((lmax + 1,), dtype))
+    cos, square = (jnp.asarray(x, dtype)[None, :] for x in (band.cos, band.cos**2))
+
+    def part(first: int, last: int, count: int) -> Array:
+        def step(carry: tuple[Array, Array, Array], row: list[Array]) -> tuple[tuple[Array, Array, Array], Array]:
+            before, q, odd = carry
+            a, b, scale, e_even, inverse = row
+            even = scale * q
+            odd = (cos * even - e_even * odd) * inverse
+            found = jnp.stack([even, odd]) * jnp.asarray(2.0 ** -SCALE[jnp.dtype(dtype)], dtype)
+            return (q, (a * square - b) * q - before, odd), found
+
+        start = sectoral(first, last - first, lmax, band, dtype)
+        zero = jnp.zeros_like(start)
+        rows = [x[:count, first:last, None] for x in coefficients[:5]]
+        return jnp.transpose(jax.lax.scan(step, (zero, start, zero), rows)[1], (1, 2, 0, 3))
+
+    return [part(*one) for one in parts(lmax)]
+
+
+def over_degrees(functions: Sequence[Array], coefficients: Sequence[Array]) -> Array:
+    """Coefficients of every part, [parity, order, (map, part), j] -> F, complex [(parity, map), ring, order]."""
+    found = [jnp.einsum("pmcj,pmjr->pmcr", a, t) for t, a in zip(functions, coefficients, strict=True)]
+    values = jnp.concatenate(found, axis=1)
+    values = values.reshape(*values.shape[:2], -1, 2, values.shape[-1])
+    values = jax.lax.optimization_barrier(jax.lax.complex(values[:, :, :, 0], values[:, :, :, 1]))
+    turned = jnp.transpose(values, (0, 2, 3, 1))
+    return turned.reshape(-1, *turned.shape[2:])
+
+
+def over_rings(functions: Sequence[Array], values: Array) -> list[Array]:
+    """F, complex [(parity, map), ring, order] -> coefficients of every part, [parity, order, j, (part, map)]."""
+    values = values.reshape(2, -1, *values.shape[1:])
+    turned = jax.lax.optimization_barrier(jnp.transpose(values, (0, 3, 2, 1)))
+    turned = jnp.concatenate([turned.real, turned.imag], axis=3)
+    found, last = [], 0
+    for part in functions:
+        first, last = last, last + part.shape[1]
+        found.append(jnp.einsum("pmjr,pmrc->pmjc", part, turned[:, first:last]))
+    return found
+
+
+def unpack(alm: Array, lmax: int) -> list[Array]:
+    """[map, 2, a_lm] -> coefficients of every part, [parity, order, (map, part), j], 0 beyond lmax."""
+    rows = jnp.pad(alm.reshape(-1, alm.shape[-1]), ((0, 0), (0, 1)))
+    found = []
+    for first, last, count in parts(lmax):
+        parity, m, j = np.ogrid[:2, first:last, :count]
+        degree = m + 2 * j + parity
+        index = np.where(degree <= lmax, m * (2 * lmax + 1 - m) // 2 + degree, alm_size(lmax))
+        taken = jnp.take(rows, jnp.asarray(index, jnp.int32), axis=1, mode="clip")
+        found.append(jnp.transpose(taken, (1, 2, 0, 3)))
+    return found
+
+
+def pack(coefficients: Sequence[Array], lmax: int) -> Array:
+    """Coefficients of every part, [parity, order, j, (part, map)] -> [map, 2, a_lm]."""
+    degree, m = alm_degrees(lmax)
+    j, parity = np.divmod(degree - m, 2)
+    index, begin = np.zeros_like(degree), 0
+    for (first, last, count), part in zip(parts(lmax), coefficients, strict=True):
+        place = np.ravel_multi_index((parity, m - first, j), (2, last - first, count), mode="clip")
+        index = np.where((m >= first) & (m < last), begin + place, index)
+        begin += part.size // part.shape[-1]
+    rows = jnp.concatenate([part.reshape(-1, part.shape[-1]) for part in coefficients])
+    found = jnp.take(rows, jnp.asarray(index, jnp.int32), axis=0, mode="clip")
+    return jnp.transpose(found.reshape(len(m), 2, -1), (2, 1, 0))

@@ -1,0 +1,190 @@
+"""The spherical harmonic transform of real maps and its transpose: two linear primitives, each the derivative of the other.
+
+With a_lm = r + i s of 0 <= m <= l <= lmax as two rows of real numbers,
+
+    synthesis:  f_p = sum_lm w_m (r_lm Re Y_lm(p) - s_lm Im Y_lm(p)),     w_0 = 1, else 2,
+    projection: r_lm = w_m sum_p f_p Re Y_lm(p),     s_lm = -w_m sum_p f_p Im Y_lm(p).
+
+Both are linear, so that nothing has to be kept for a derivative of any order; a mapped axis is one of maps. A few of them at a time share
+the recursion of the Legendre functions (`legendre_sums`); many of them share a table of these functions where it is small enough
+(`legendre_table`).
+"""
+
+from functools import partial
+from typing import Any, Literal, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+from jaxsci.core import Array
+from jaxsci.ops.convolution._cpu.blockwise import map_over
+from jaxsci.ops.sphere import _azimuth as azimuth
+from jaxsci.ops.sphere import _legendre_sums as legendre_sums
+from jaxsci.ops.sphere import _legendre_table as legendre_table
+from jaxsci.ops.sphere._bands import bands
+from jaxsci.ops.sphere._conventions import alm_degrees, alm_size
+from jaxsci.ops.sphere._grids import Grid, rings
+from jaxsci.ops.sphere._recursion import even_functions, odd_degrees, recursion
+
+Role: TypeAlias = Literal["synthesis", "projection"]
+
+TOGETHER = 4  # maps whose coefficients on all rings stay in the cache
+MANY = 16  # maps that are worth a table of the Legendre functions
+TABLE_BYTES = 2**27  # of the largest table
+RINGS_BYTES = 2**25  # of what a group of many maps has on all rings, complex numbers of both parities
+
+
+def transform(role: Role, x: Array, grid: Grid, lmax: int) -> Array:
+    """[map, 2, a_lm] -> [map, pixel], or back."""
+    return PRIMITIVES[role].bind(x, grid=grid, lmax=lmax)
+
+
+def synthesis(alm: Array, grid: Grid, lmax: int) -> Array:
+    """[map, 2, a_lm] -> [map, pixel], written out."""
+    if not _by_table(alm, grid, lmax):
+        return map_over(partial(_synthesis, grid=grid, lmax=lmax), alm, length=TOGETHER)
+    tables = [legendre_table.tables(band, lmax, alm.dtype) for band in bands(grid, lmax)]
+
+    def some(alm: Array) -> Array:
+        coefficients = legendre_table.unpack(_with_signs(alm, lmax), lmax)
+        return _to_pixels([legendre_table.over_degrees(t, coefficients) for t in tables], grid, lmax)
+
+    return map_over(some, alm, length=_group(alm, grid, lmax))
+
+
+def projection(pixels: Array, grid: Grid, lmax: int) -> Array:
+    """[map, pixel] -> [map, 2, a_lm], written out."""
+    length = _group(pixels, grid, lmax)
+    if not _by_table(pixels, grid, lmax):
+        return map_over(partial(_projection, grid=grid, lmax=lmax), pixels, length=length)
+    tables = [legendre_table.tables(band, lmax, pixels.dtype) for band in bands(grid, lmax)]
+
+    def some(pixels: Array) -> Array:
+        total: list[Array] = []
+        for t, sums in zip(tables, _from_pixels(pixels, grid, lmax), strict=True):
+            sums = jnp.pad(sums, ((0, 0), (0, 0), (0, lmax + 1 - sums.shape[-1])))
+            found = legendre_table.over_rings(t, sums)
+            total = [a + b for a, b in zip(total, found, strict=True)] if total else found
+        alm = legendre_table.pack(total, lmax)
+        twice = jnp.asarray(np.where(alm_degrees(lmax)[1] > 0, 2.0, 1.0), alm.dtype)
+        return _with_signs(alm * twice[None, None], lmax)
+
+    return map_over(some, pixels, length=length)
+
+
+def _by_table(maps: Array, grid: Grid, lmax: int) -> bool:
+    return len(maps) >= MANY and maps.dtype.itemsize * legendre_table.size(bands(grid, lmax), lmax) <= TABLE_BYTES
+
+
+def _group(maps: Array, grid: Grid, lmax: int) -> int:
+    """How many maps at a time need so much on their rings that the FFTs of a ring length, each planned anew, are few."""
+    of_one = 4 * maps.dtype.itemsize * sum(len(band.cos) * (band.mmax + 1) for band in bands(grid, lmax))
+    return max(TOGETHER, RINGS_BYTES // of_one)
+
+
+def _synthesis(alm: Array, grid: Grid, lmax: int) -> Array:
+    table = _unpack(_with_signs(alm, lmax), lmax)
+    steps = recursion(len(table), table)
+    table = even_functions(table, steps)
+    return _to_pixels([legendre_sums.over_degrees(table, band, steps, lmax) for band in bands(grid, lmax)], grid, lmax)
+
+
+def _projection(pixels: Array, grid: Grid, lmax: int) -> Array:
+    sums = [jnp.swapaxes(found.reshape(2, -1, *found.shape[1:]), 0, 1) for found in _from_pixels(pixels, grid, lmax)]
+    return map_over(partial(_over_rings, grid=grid, lmax=lmax), *sums, length=TOGETHER)
+
+
+def _to_pixels(sums: list[Array], grid: Grid, lmax: int) -> Array:
+    """E and O of every band, complex [(parity, map), ring, order] -> [map, pixel]."""
+    north: list[Array] = []
+    south: list[Array] = []
+    for band, both in zip(bands(grid, lmax), sums, strict=True):
+        even, odd = jnp.split(azimuth.to_pixels(both[:, :, : band.mmax + 1], band), 2)
+        north.append(even + odd)
+        south.insert(0, azimuth.mirrored(even - odd, band))
+    return jnp.concatenate(north + south, axis=1)
+
+
+def _from_pixels(pixels: Array, grid: Grid, lmax: int) -> list[Array]:
+    """The transpose."""
+    begin, end = 0, pixels.shape[1]
+    sums = []
+    for band in bands(grid, lmax):
+        north = pixels[:, begin : begin + band.pixels]
+        south = azimuth.unmirrored(pixels[:, end - band.mirrored_pixels : end], band)
+        begin, end = begin + band.pixels, end - band.mirrored_pixels
+        sums.append(azimuth.from_pixels(jnp.concatenate([north + south, north - south]), band))
+    return sums
+
+
+def _over_rings(*sums: Array, grid: Grid, lmax: int) -> Array:
+    """Of every band complex [map, parity, ring, order] -> [map, 2, a_lm]."""
+    table = jnp.zeros((legendre_sums.columns(lmax), 4 * len(sums[0]), lmax + 1), sums[0].real.dtype)
+    steps = recursion(len(table), table)
+    for band, part in zip(bands(grid, lmax), sums, strict=True):
+        even_and_odd = jnp.swapaxes(part, 0, 1).reshape(-1, *part.shape[2:])
+        found = legendre_sums.over_rings(even_and_odd, band, steps, lmax)
+        table = table.at[:, :, : band.mmax + 1].add(found)
+    twice = jnp.asarray(np.where(np.arange(lmax + 1) > 0, 2.0, 1.0), table.dtype)[None, None, :]
+    return _with_signs(_pack(odd_degrees(table * twice, steps), lmax), lmax)
+
+
+def _with_signs(alm: Array, lmax: int) -> Array:
+    """Times the Condon-Shortley phase (-1)^m, without the imaginary parts of m = 0, which a real map has not."""
+    m = alm_degrees(lmax)[1]
+    sign = np.where(m % 2 == 1, -1.0, 1.0)
+    return alm * jnp.asarray(np.stack([sign, np.where(m > 0, sign, 0.0)]), alm.dtype)[None]
+
+
+def _unpack(alm: Array, lmax: int) -> Array:
+    """[map, 2, a_lm] -> [j, parity of l - m, (part, map), order] with l = m + 2 j + parity, 0 beyond lmax."""
+    j, parity, m = np.ogrid[: legendre_sums.columns(lmax), :2, : lmax + 1]
+    degree = m + 2 * j + parity
+    index = np.where(degree <= lmax, m * (2 * lmax + 1 - m) // 2 + degree, alm_size(lmax))
+    flat = jnp.pad(jnp.swapaxes(alm, 0, 1).reshape(-1, alm.shape[-1]), ((0, 0), (0, 1)))
+    return jnp.moveaxis(jnp.take(flat, jnp.asarray(index, jnp.int32), axis=1, mode="clip"), 0, 2)
+
+
+def _pack(table: Array, lmax: int) -> Array:
+    """The transpose: [j, parity, (part, map), order] -> [map, 2, a_lm]."""
+    degree, m = alm_degrees(lmax)
+    j, parity = np.divmod(degree - m, 2)
+    index = np.ravel_multi_index((j, parity, m), (len(table), 2, lmax + 1))
+    flat = jnp.moveaxis(table, 2, 0).reshape(table.shape[2], -1)
+    found = jnp.take(flat, jnp.asarray(index, jnp.int32), axis=1, mode="clip")
+    return jnp.swapaxes(found.reshape(2, -1, len(m)), 0, 1)
+
+
+OTHER: dict[Role, Role] = {"synthesis": "projection", "projection": "synthesis"}
+
+
+def _abstract(role: Role, x: Any, *, grid: Grid, lmax: int) -> Any:
+    size = (int(rings(grid).length.sum()),) if role == "synthesis" else (2, alm_size(lmax))
+    return jax.core.ShapedArray((x.shape[0], *size), x.dtype)
+
+
+def _batch(role: Role, operands: Any, mapped: Any, **params: Any) -> tuple[Array, int]:
+    """The batching rule: mapped axes are maps."""
+    (x,), (axis,) = operands, mapped
+    x = jnp.moveaxis(x, axis, 0)
+    result = transform(role, x.reshape(-1, *x.shape[2:]), **params)
+    return result.reshape(*x.shape[:2], *result.shape[1:]), 0
+
+
+def _primitive(role: Role, written_out: Any) -> Primitive:
+    primitive = Primitive(f"spherical_harmonic_{role}")
+    primitive.def_impl(jax.jit(primitive.bind, static_argnames=("grid", "lmax")))
+    primitive.def_abstract_eval(partial(_abstract, role))
+    ad.deflinear2(primitive, lambda cotangent, _, **params: [transform(OTHER[role], cotangent, **params)])
+    batching.primitive_batchers[primitive] = partial(_batch, role)
+    mlir.register_lowering(primitive, mlir.lower_fun(written_out, multiple_results=False))
+    return primitive
+
+
+PRIMITIVES: dict[Role, Primitive] = {
+    "synthesis": _primitive("synthesis", synthesis),
+    "projection": _primitive("projection", projection),
+}

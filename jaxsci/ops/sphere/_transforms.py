@@ -1,0 +1,159 @@
+"""Spherical harmonic transforms of real fields on the rings of a grid: `synthesis` (a_lm -> map) and `analysis` (map -> a_lm).
+
+Both are pure functions of one map, linear, closed under every transformation of JAX; `vmap` gives many maps, which share
+the Legendre functions. Memory is that of the maps, the coefficients and a few Legendre functions (of 16 maps and more a table of all of
+them where it has at most 128 MB), in derivatives too.
+
+Why not a library: on a CPU jht, which is written in JAX, took 38 to 62 times as long as healpy, and ducc0 and healpy have neither
+derivatives nor batching. How these transforms compare with them: benchmarks/results/sphere.md.
+"""
+
+import functools
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxsci.core import Array
+from jaxsci.errors import InputError
+from jaxsci.ops.sphere._conventions import alm_degrees, alm_lmax
+from jaxsci.ops.sphere._grids import Grid, Healpix, rings
+from jaxsci.ops.sphere._legendre import check_degree
+from jaxsci.ops.sphere._transform_primitives import transform
+
+UNSEEN = -1.6375e30  # what HEALPix writes into pixels without a measurement
+
+
+def synthesis(alm: Array, grid: Grid) -> Array:
+    """f(p) = sum_lm a_lm Y_lm(p) over -l <= m <= l at every pixel, with a_l,-m = (-1)^m conj(a_lm).
+
+    Args:
+        alm: complex [(lmax + 1)(lmax + 2) / 2] of m >= 0 in HEALPix's order; the imaginary parts of a_l0 count for nothing.
+        grid: the pixels, in ring order.
+
+    Returns:
+        real, of `grid.shape`.
+
+    Raises:
+        InputError: the number of coefficients belongs to no lmax, or the dtype cannot hold this degree.
+    """
+    chex.assert_rank(alm, 1)
+    if not jnp.iscomplexobj(alm):
+        raise InputError(
+            f"synthesis: expected complex a_lm, got {alm.dtype}; make them from real coefficients by to_alm"
+        )
+    lmax = alm_lmax(alm.size)
+    check_degree(lmax, alm.real.dtype)
+    return transform("synthesis", jnp.stack([alm.real, alm.imag])[None], grid, lmax)[0].reshape(grid.shape)
+
+
+def analysis(pixels: Array, grid: Grid, lmax: int, *, iterations: int = 3, ring_weights: Array | None = None) -> Array:
+    """a_lm = sum_p w_p f(p) conj(Y_lm(p)), and its improvement by Jacobi iteration, a <- a + analysis(f - synthesis(a)).
+
+    On a Gauss-Legendre grid the sum is exact and no iteration is needed. HEALPix's is approximate, and iterations improve it.
+
+    Args:
+        pixels: real, of `grid.shape`; multiply by a mask with `masked`.
+        grid: the pixels, in ring order.
+        lmax: the largest degree wanted, at most `grid.lmax`.
+        iterations: how many.
+        ring_weights: [ring], factors of the quadrature weights, such as from `healpix_ring_weights`.
+
+    Returns:
+        complex [(lmax + 1)(lmax + 2) / 2] in HEALPix's order.
+
+    Raises:
+        InputError: lmax is beyond the grid or the dtype, the map is not of this grid, or has NaN or UNSEEN pixels (where it is known).
+    """
+    _check_map(pixels, grid, lmax)
+    weight = _weights(grid, pixels.dtype, ring_weights)
+    m = alm_degrees(lmax)[1]
+    once = jnp.asarray(np.where(m > 0, 0.5, 1.0), pixels.dtype)[None, None]
+
+    def project(pixels: Array) -> Array:
+        return transform("projection", (pixels * weight).reshape(1, -1), grid, lmax) * once
+
+    def improve(alm: Array, _: None) -> tuple[Array, None]:
+        return alm + project(pixels - transform("synthesis", alm, grid, lmax).reshape(grid.shape)), None
+
+    if iterations == 0:
+        alm = project(pixels)
+        return jax.lax.complex(alm[0, 0], alm[0, 1])
+    # From 0 on, so that one program of each transform is compiled.
+    alm, _ = jax.lax.scan(improve, jnp.zeros((1, 2, len(m)), pixels.dtype), length=iterations + 1)
+    return jax.lax.complex(alm[0, 0], alm[0, 1])
+
+
+def masked(pixels: Array, mask: Array) -> Array:
+    """The map times the mask, and 0 where the mask is 0, whatever is there: NaN or UNSEEN.
+
+    Raises:
+        InputError: the mask is of another shape, or removes everything (where it is known).
+    """
+    if pixels.shape != mask.shape:
+        raise InputError(
+            f"mask: expected the shape {pixels.shape} of the map, got {mask.shape}; bring both to one nside"
+        )
+    if not isinstance(mask, jax.core.Tracer) and not np.any(np.asarray(mask)):
+        raise InputError("mask: expected some pixels that are not 0, but it removes everything; is it inverted?")
+    kept = mask.astype(pixels.dtype)
+    return jnp.where(kept != 0, pixels, 0) * kept
+
+
+@functools.lru_cache(maxsize=8)
+def healpix_ring_weights(nside: int, degree: int | None = None) -> np.ndarray:
+    """Factors [ring] of the weights of HEALPix's pixels that make the sum over them exact for zonal harmonics to this degree.
+
+    Of all such weights those with the smallest sum of squares of (pixels in a ring and its mirror image) times (factor - 1).
+    HEALPix's own are these, of a degree from nside to 3.5 nside: 24 for nside 8, 48 for 16, 100 for 32, 226 for 64, 454 for 128,
+    768 for 256 and 1700 for 512.
+
+    Args:
+        nside: of the map.
+        degree: even; default 3 nside, 2 nside for nside <= 4.
+    """
+    degree = (3 if nside > 4 else 2) * nside // 2 * 2 if degree is None else degree
+    if not 0 <= degree <= 4 * nside - 2:
+        raise InputError(f"ring weights of nside {nside}: expected a degree from 0 to {4 * nside - 2}, got {degree}")
+    geometry = rings(Healpix(nside))
+    half = 2 * nside
+    count = geometry.length[:half] * np.where(np.arange(half) < half - 1, 2, 1) / (12 * nside**2)
+    norm = np.sqrt(2 * np.arange(0, degree + 1, 2) + 1)[:, None]
+    zonal = np.polynomial.legendre.legvander(geometry.cos[:half], degree)[:, ::2].T * norm
+    wanted = (np.arange(len(zonal)) == 0) - zonal @ count
+    factor = 1 + np.linalg.lstsq(zonal, wanted, rcond=None)[0] / count
+    factor = np.concatenate([factor, factor[-2::-1]])
+    factor.setflags(write=False)
+    return factor
+
+
+def _weights(grid: Grid, dtype: Any, ring_weights: Array | None) -> Array:
+    """The solid angle of every pixel, in a shape that broadcasts with the map."""
+    geometry = rings(grid)
+    if isinstance(grid, Healpix):
+        if ring_weights is None:
+            return jnp.asarray(geometry.weight[0], dtype)
+        chex.assert_shape(ring_weights, geometry.weight.shape)
+        total = 12 * grid.nside**2
+        by_ring = jnp.asarray(ring_weights, dtype) * jnp.asarray(geometry.weight[0], dtype)
+        return jnp.repeat(by_ring, jnp.asarray(geometry.length, jnp.int32), total_repeat_length=total)
+    factor = jnp.ones((), dtype) if ring_weights is None else jnp.asarray(ring_weights, dtype)
+    return jnp.broadcast_to((factor * jnp.asarray(geometry.weight, dtype))[:, None], grid.shape)
+
+
+def _check_map(pixels: Array, grid: Grid, lmax: int) -> None:
+    check_degree(lmax, pixels.dtype)
+    if pixels.shape != grid.shape:
+        raise InputError(f"map: expected one map of shape {grid.shape} for {grid}, got {pixels.shape}; vmap takes many")
+    if lmax > grid.lmax:
+        raise InputError(f"{grid}: expected degrees up to {grid.lmax}, got lmax = {lmax}; a finer map has more")
+    if isinstance(pixels, jax.core.Tracer):
+        return
+    values = np.asarray(pixels)
+    bad = np.count_nonzero(~np.isfinite(values) | (values < 0.99 * UNSEEN))
+    if bad:
+        raise InputError(
+            f"map: expected a number in every pixel, got NaN or UNSEEN in {bad:,} of {values.size:,}; remove them with masked(map, mask)"
+        )

@@ -1,0 +1,82 @@
+"""Runs side by side: a table of their evaluations, the best of each column marked."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxsci.errors import InputError
+from jaxsci.runs import folder as runs
+from jaxsci.runs.estimate import rounded
+from jaxsci.runs.figures import estimate
+
+LOWER_IS_BETTER = ("log_loss", "calibration_error", "reconstruction_error", "rmse", "mae", "interval_width")
+
+
+def rows(folders: Sequence[Path]) -> tuple[list[str], list[tuple[str, dict[str, Any]]]]:
+    """Metric names and, for each run, its estimates {"value", "lower", "upper"} by name.
+
+    Raises:
+        InputError: not a run folder or not evaluated, runs of different tasks, or runs evaluated on different examples.
+    """
+    if not folders:
+        raise InputError("expected at least one run folder, got none; give folders such as runs/top-tagging/cnn-1")
+    evaluations = {}
+    for folder in folders:
+        config = runs.read_config(folder)
+        remedy = f"evaluate the run first: jaxsci evaluate {folder}"
+        evaluations[folder] = (config, runs.read_json(folder / "evaluation.json", remedy))
+        if "metrics" not in evaluations[folder][1]:
+            raise InputError(
+                f"{folder}: expected a trained run with metrics, got a fit of {config['task']}; its results are in "
+                f"{folder / 'report.html'}"
+            )
+    for what, of in (
+        ("task", lambda c: c["task"]),
+        ("data and split", lambda c: (c["data"]["digest"], c["data"]["split"])),
+    ):
+        seen = {str(of(config)) for config, _ in evaluations.values()}
+        if len(seen) > 1:
+            raise InputError(f"expected runs of one {what}, got {', '.join(sorted(seen))}; compare those of a kind")
+    names: list[str] = []
+    table = []
+    for folder, (_, evaluation) in evaluations.items():
+        values = {
+            name: entry for name, entry in evaluation["metrics"].items() if isinstance(entry, dict) and "value" in entry
+        }
+        names += [name for name in values if name not in names]
+        table.append((folder.name, values))
+    return names, table
+
+
+def best(name: str, table: list[tuple[str, dict[str, Any]]]) -> str | None:
+    """The run with the best value of a metric; None where no run has one."""
+    known = {run: entry[name]["value"] for run, entry in table if entry.get(name, {}).get("value") is not None}
+    if not known:
+        return None
+    choose = min if name in LOWER_IS_BETTER else max
+    return choose(known, key=known.__getitem__)
+
+
+def text(entry: dict[str, Any] | None) -> str:
+    """An estimate as text, with its uncertainty where there is one."""
+    return str(rounded(estimate(entry)))
+
+
+def show(folders: Sequence[Path]) -> None:
+    """Print the table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    names, table = rows(folders)
+    winners = {name: best(name, table) for name in names}
+    grid = Table(caption="best of each column in bold; 68 % intervals")
+    grid.add_column("run")
+    for name in names:
+        grid.add_column(name.replace("_", " "), justify="right")
+    for run, values in table:
+        cells = [text(values.get(name)) for name in names]
+        marked = (
+            f"[bold]{cell}[/bold]" if winners[name] == run else cell for name, cell in zip(names, cells, strict=True)
+        )
+        grid.add_row(run, *marked)
+    Console(width=None if Console().is_terminal else 200).print(grid)

@@ -1,0 +1,55 @@
+"""Figures and pages of a run folder: drawn once, saved as PNG and put into the report."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jaxsci.files import replacing, write_text
+from jaxsci.plots import png
+from jaxsci.runs import folder as runs
+from jaxsci.runs import page as report
+from jaxsci.runs.estimate import Estimate
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Drawing(NamedTuple):
+    """A figure on its way to a file and to the report."""
+
+    name: str  # of the file, without its suffix
+    caption: str
+    figure: "Figure"
+
+
+def pictures(folder: Path, drawings: Sequence[Drawing]) -> list[report.Picture]:
+    """Save each figure as figures/<name>.png and return it for the report."""
+    result = []
+    for drawing in drawings:
+        content = png.encode(drawing.figure)
+        with replacing(folder / "figures" / f"{drawing.name}.png") as path:
+            path.write_bytes(content)
+        result.append(report.Picture(drawing.caption, content))
+    return result
+
+
+def estimate(entry: dict[str, Any] | None) -> Estimate:
+    """An entry of evaluation.json as an estimate; an unknown one where there is none."""
+    entry = entry or {}
+    return Estimate(entry.get("value"), entry.get("lower"), entry.get("upper"))
+
+
+def write_page(folder: Path, title: str, summary: dict[str, str], sections: Sequence[report.Section]) -> None:
+    """Write report.html, whole."""
+    write_text(folder / "report.html", report.page(title, summary, sections))
+
+
+def provenance(folder: Path) -> report.Section:
+    """How the run can be repeated: its options, versions and device, from config.json."""
+    run = folder if (folder / "config.json").exists() else folder.parent.parent
+    config = runs.read_config(run)
+    options = ", ".join(f"{name} {value}" for name, value in config["options"].items() if value is not None)
+    versions = ", ".join(f"{name} {version}" for name, version in config["versions"].items())
+    device = config["device"]
+    text = f"Options: {options}.\n\nVersions: {versions}. Device: {device['count']} × {device['kind']} ({device['backend']})."
+    return report.Section("How to repeat this", text)

@@ -1,0 +1,192 @@
+"""The run folder: what a training leaves behind, and how it is found again.
+
+runs/<task>/<name>/
+    config.json       everything needed to repeat the run, with versions and device
+    metrics.jsonl     a line an epoch
+    checkpoints/      the state after the last two epochs
+    evaluation.json   what was measured on the test part
+    figures/*.png
+    report.html       one self-contained page
+"""
+
+import json
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+
+import jaxsci
+from jaxsci.core import Batch, Key
+from jaxsci.errors import InputError
+from jaxsci.files import write_json, write_text
+from jaxsci.training import Fit, Progress, Recipe, Settings, fit, fit_ensemble
+from jaxsci.training import _checkpoint as checkpoint
+from jaxsci.training import _early_stopping as early_stopping
+
+Options = TypeVar("Options")  # of a task
+
+Report = Callable[[str, float, str], None]  # (stage, fraction of it done, a few words on its state)
+
+
+def silent(stage: str, fraction: float, words: str) -> None:
+    """A report nobody reads."""
+
+
+def new_folder(root: Path, task: str, stem: str, name: str | None) -> Path:
+    """Create `root/task/name`; without a name the next free `stem-1`, `stem-2`, ....
+
+    Raises:
+        InputError: the name is taken.
+    """
+    parent = root / task
+    for candidate in [name] if name else (f"{stem}-{i}" for i in range(1, 10**6)):
+        folder = parent / candidate
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return folder
+    raise InputError(f"{parent / str(name)}: expected a new run, but it exists; choose another --name or use --resume")
+
+
+def require_positive(options: Any, *names: str) -> None:
+    """Raise InputError unless each of these options is a positive number, or None for the default."""
+    for name in names:
+        value = getattr(options, name)
+        if value is not None and not value > 0:
+            option = "--" + name.replace("_", "-")
+            raise InputError(f"{option}: expected a positive number, got {value}; leave it out for the default")
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on."""
+    packages = {name: metadata.version(name) for name in ("jax", "jaxlib", "numpy", "optax")}
+    return {"jaxsci": jaxsci.__version__, "python": platform.python_version(), **packages}
+
+
+def read_options(folder: Path, task: str, options: type[Options], paths: Sequence[str]) -> Options:
+    """The options that a run of `task` was started with; `paths` names those that are files.
+
+    Raises:
+        InputError: no such run, or options that this version does not have.
+    """
+    values = read_config(folder, task)["options"]
+    files = {name: None if values.get(name) is None else Path(values[name]) for name in paths}
+    try:
+        return options(**{**values, **files})
+    except TypeError as error:
+        raise InputError(f"{folder / 'config.json'}: {error}; use the version of jaxsci that wrote it") from error
+
+
+def write_config(folder: Path, task: str, options: Any, data: dict[str, Any]) -> None:
+    """Write config.json: the task, its options, the description of its data, versions and device."""
+    config = {
+        "task": task,
+        "options": json.loads(json.dumps(asdict(options), default=str)),
+        "data": data,
+        "versions": versions(),
+        "device": {"kind": jax.devices()[0].device_kind, "count": jax.device_count(), "backend": jax.default_backend()},
+    }
+    write_json(folder / "config.json", config)
+
+
+def read_json(path: Path, remedy: str) -> Any:
+    """Read a JSON file of a run folder.
+
+    Raises:
+        InputError: it is missing or damaged; the message ends with the remedy.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: expected a file of a run folder, found none; {remedy}") from error
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path}: expected a readable JSON file, but {error}; {remedy}") from error
+
+
+def read_config(folder: Path, task: str | None = None) -> dict[str, Any]:
+    """The config.json of a run.
+
+    Raises:
+        InputError: not a run folder, or a run of another task.
+    """
+    config = read_json(folder / "config.json", "give the folder of a run, such as runs/top-tagging/cnn-1")
+    if not isinstance(config, dict) or "task" not in config or "options" not in config:
+        raise InputError(
+            f"{folder / 'config.json'}: expected the keys task and options of a run; give the folder of a run"
+        )
+    if task is not None and config["task"] != task:
+        raise InputError(f"{folder}: expected a run of {task}, got one of {config['task']}; give another folder")
+    return config
+
+
+def train(
+    folder: Path,
+    recipe: Recipe,
+    parts: tuple[Batch, Batch],
+    *,
+    key: Key,
+    settings: Settings,
+    resume: bool,
+    report: Report,
+) -> Fit:
+    """Train in a run folder: checkpoints and metrics.jsonl after every epoch. `parts` are (training, validation).
+
+    With keys [member] it is an ensemble.
+    """
+
+    def on_progress(progress: Progress) -> None:
+        stage = f"epoch {progress.epoch} of {settings.epochs}"
+        if progress.record is None:
+            report("training", (progress.epoch - 1 + progress.fraction) / settings.epochs, stage)
+            return
+        history.append(progress.record)
+        write_metrics(folder, history)
+        loss = np.median(np.array(progress.record["validation_loss"], np.float64))  # over the members
+        report("training", progress.epoch / settings.epochs, f"{stage}, validation loss {loss:.4f}")
+
+    checkpoints = folder / "checkpoints"
+    history: list[dict[str, Any]] = []
+    if resume and checkpoint.latest(checkpoints) is None:
+        resume = False  # killed before its first epoch was complete: the same run from its beginning
+    if resume:
+        history = checkpoint.restore(checkpoints, abstract_state(recipe, key))[1]
+    in_turn = jax.default_backend() == "cpu"
+    ensemble = partial(fit_ensemble, lambda hyper: recipe, {}, keys=key, in_turn=in_turn)
+    run = ensemble if key.ndim else partial(fit, recipe, key=key)
+    result = run(*parts, settings=settings, checkpoints=checkpoints, resume=resume, report=on_progress)
+    write_metrics(folder, result.history)
+    report("training", 1.0, f"best epoch {int(np.median(result.best_epoch))} of {len(result.history)}")
+    return result
+
+
+def write_metrics(folder: Path, history: list[dict[str, Any]]) -> None:
+    """Write metrics.jsonl, a line an epoch, whole."""
+    write_text(folder / "metrics.jsonl", "".join(json.dumps(record) + "\n" for record in history))
+
+
+def abstract_state(recipe: Recipe, key: Key) -> early_stopping.FitState:
+    """Shapes and dtypes of the state that a run's checkpoints hold; nothing is computed."""
+    start = partial(early_stopping.start, recipe)
+    return jax.eval_shape(jax.vmap(start) if key.ndim else start, key)
+
+
+def trained(folder: Path, recipe: Recipe, key: Key) -> tuple[Any, list[dict[str, Any]]]:
+    """The parameters of the best epoch and the history of a trained run.
+
+    Raises:
+        InputError: the run has no whole checkpoint, or one of another model.
+    """
+    checkpoints = folder / "checkpoints"
+    if checkpoint.latest(checkpoints) is None:
+        raise InputError(
+            f"{folder}: expected a run with a checkpoint, found none; go on with jaxsci train --resume {folder}"
+        )
+    state, history = checkpoint.restore(checkpoints, abstract_state(recipe, key))
+    return state.best_params, history

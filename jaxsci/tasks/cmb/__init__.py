@@ -1,0 +1,1 @@
+"""The microwave sky in spherical harmonics."""

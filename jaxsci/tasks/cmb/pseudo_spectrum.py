@@ -1,0 +1,92 @@
+"""Angular power spectra on a part of the sky: the coupling of degrees by a mask, and its removal (MASTER).
+
+On the whole sky C_l = sum_m a_lm^2 / (2l + 1). A mask W multiplies the sky and couples degrees: the pseudo-spectrum of the masked sky
+has the mean sum_l' M_ll' C_l'. Source: Hivon et al. 2002, Astrophys. J. 567, 2.
+"""
+
+from typing import NamedTuple
+
+import chex
+import jax.numpy as jnp
+import numpy as np
+
+from jaxsci.core import Array
+from jaxsci.ops.sphere._grids import gauss_legendre
+
+
+class Bins(NamedTuple):
+    """Bands of degrees in which l (l + 1) C_l is taken as constant."""
+
+    first: np.ndarray  # int [bin], the lowest degree of each
+    last: np.ndarray  # int [bin], the highest, included
+
+    @property
+    def centres(self) -> np.ndarray:
+        """The mean degree of each bin."""
+        return (self.first + self.last) / 2
+
+
+def bins(first: int, last: int, width: int) -> Bins:
+    """Bands of this width from `first` on; what is left below `last` is not used."""
+    starts = np.arange(first, last - width + 2, width)
+    return Bins(starts, starts + width - 1)
+
+
+def power(coefficients: Array, degrees: np.ndarray) -> Array:
+    """C_l [l] of real coefficients [coefficient] with these degrees; vmap for many skies."""
+    chex.assert_equal_shape([coefficients, degrees])
+    lmax = int(degrees.max())
+    sums = jnp.zeros(lmax + 1, coefficients.dtype).at[degrees].add(coefficients**2)
+    return sums / (2 * jnp.arange(lmax + 1) + 1).astype(sums.dtype)
+
+
+def coupling(mask_power: Array, lmax: int) -> Array:
+    """M [l, l'] for degrees up to `lmax` of a mask with the power spectrum W_l [l], which should reach to 2 lmax.
+
+    M_ll' = (2l' + 1) / (8 pi) int P_l P_l' sum_k (2k + 1) W_k P_k dz: the squared Wigner 3j symbols of the usual form are this integral
+    of Legendre polynomials, which Gauss-Legendre nodes do exactly.
+    """
+    chex.assert_rank(mask_power, 1)
+    highest = mask_power.shape[0] - 1
+    z, _, weights = gauss_legendre(lmax + highest // 2 + 1)
+    p = np.polynomial.legendre.legvander(z, max(lmax, highest))
+    degree = np.arange(max(lmax, highest) + 1)
+    dtype = mask_power.dtype
+    correlation = jnp.asarray(p[:, : highest + 1] * (2 * degree[: highest + 1] + 1), dtype) @ mask_power
+    low = jnp.asarray(p[:, : lmax + 1], dtype)
+    kernel = low.T @ (low * (jnp.asarray(weights, dtype) * correlation)[:, None])
+    return kernel * jnp.asarray((2 * degree[: lmax + 1] + 1) / (8 * np.pi), dtype)[None, :]
+
+
+def coupling_of(matrix: Array, degrees: np.ndarray) -> Array:
+    """M [l, l'] from the matrix [coefficient, coefficient'] that takes the true a_lm to the pseudo a_lm.
+
+    Exact for whatever is done to the sky on the way: pixels, a mask, the removal of monopole and dipole.
+    """
+    lmax = int(degrees.max())
+    member = jnp.asarray(degrees[:, None] == np.arange(lmax + 1), matrix.dtype)
+    return (member.T @ matrix**2 @ member) / (2 * jnp.arange(lmax + 1) + 1).astype(matrix.dtype)[:, None]
+
+
+def decoupled(pseudo: Array, coupling: Array, window: Array, noise: Array, bins: Bins) -> tuple[Array, Array]:
+    """Bandpowers D_b, the mean of l (l + 1) C_l / 2 pi in each bin, from a pseudo-spectrum.
+
+    Args:
+        pseudo: [l], of the masked map; vmap for many.
+        coupling: [l, l'], as from `coupling`.
+        window: [l], w_l^2 by which the pixels (and a beam) reduced C_l.
+        noise: [l], mean pseudo-spectrum of the noise.
+        bins: the bands; they should begin at 2.
+
+    Returns:
+        D_b [bin], and the matrix [bin, l] whose product with D_l = l (l + 1) C_l / 2 pi of a model is to be compared with it.
+    """
+    size = coupling.shape[0]
+    degree = np.arange(size)
+    scale = jnp.asarray(degree * (degree + 1) / (2 * np.pi), pseudo.dtype)
+    inside = (degree >= bins.first[:, None]) & (degree <= bins.last[:, None])
+    average = jnp.asarray(inside / inside.sum(1, keepdims=True), pseudo.dtype) * scale[None, :]
+    inverse = jnp.where(scale > 0, 1 / jnp.where(scale > 0, scale, 1.0), 0.0)
+    response = coupling * (window * inverse)[None, :]  # of the pseudo-spectrum to D_l'
+    banded = average @ response @ jnp.asarray(inside.T, pseudo.dtype)
+    return jnp.linalg.solve(banded, average @ (pseudo - noise)), jnp.linalg.solve(banded, average @ response)

@@ -1,0 +1,257 @@
+"""The cosmic microwave background as a sum of spherical harmonics, and by a dense network beside it."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxsci import healpix
+from jaxsci.core import Batch
+from jaxsci.data.sphere import sky
+from jaxsci.errors import InputError
+from jaxsci.files import write_json
+from jaxsci.fitting import LinearFit, require_determined
+from jaxsci.losses import objective, squared_error
+from jaxsci.models import dense, harmonics, heads
+from jaxsci.runs import folder as runs
+from jaxsci.runs.folder import Report
+from jaxsci.tasks.cmb import peaks, sky_fit
+from jaxsci.tasks.cmb import report as cmb_report
+from jaxsci.training import Recipe, Settings, predict
+from jaxsci.training import fit as train
+from jaxsci.training._epoch import steps_per_epoch
+from jaxsci.training._optimizers import adamw, warmup_cosine
+
+TASK = "cmb"
+LARGEST_NSIDE = 32  # the design matrix of a finer map does not fit into memory
+FRACTIONS = (0.7, 0.1, 0.2)  # of the pixels, for the comparison with a network: training, validation, test
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user chooses."""
+
+    data: Path
+    mask: Path | None
+    theory: Path
+    planck: Path
+    unit: str | None = None
+    noise: float = 6.0  # microkelvin a pixel
+    lmax: int = 48
+    free: int = 4
+    simulations: int = 200
+    model: Literal["harmonics", "dense"] = "harmonics"
+    epochs: int = 300
+    seed: int = 1
+
+
+def fit(options: Options, root: Path, name: str | None, report: Report) -> Path:
+    """Fit the sky and its spectrum and write the run folder with its report.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        InputError: a file or an option cannot be used, or the pixels do not determine a coefficient; no run folder is left behind.
+    """
+    with jax.enable_x64(True):
+        return _fit(options, root, name, report)
+
+
+def _fit(options: Options, root: Path, name: str | None, report: Report) -> Path:
+    report("reading the sky", 0.0, "")
+    seen = read(options)
+    theory = prior(options, seen.nside)
+    report("reading the sky", 1.0, f"nside {seen.nside}, {seen.keep.mean():.0%} of the sky")
+    report("coefficients", 0.0, "")
+    fitted = sky_fit.coefficients(seen, theory, options.lmax, options.free)
+    pairs = zip(harmonics.degrees(options.lmax), harmonics.orders(options.lmax), strict=True)
+    require_determined(fitted, [f"a_{degree},{order}" for degree, order in pairs])
+    report("coefficients", 1.0, f"{fitted.inflation.size:,}, χ²/dof {float(fitted.chi2 / fitted.dof):.2f}")
+    powers = sky_fit.bandpowers(
+        seen,
+        theory,
+        options.simulations,
+        jax.random.key(options.seed),
+        report=lambda part: report("power spectrum", part, ""),
+    )
+    report("acoustic peaks", 0.0, "")
+    planck, best = sky.read_spectrum(options.planck), sky.read_spectrum(options.theory)
+    found = peaks.fit(
+        planck[:, 0], planck[:, 1], planck[:, 2:4].mean(1), np.interp(planck[:, 0], best[:, 0], best[:, 1])
+    )
+    report("acoustic peaks", 1.0, f"the first at {found[0].place:.1f} ± {found[0].place_error:.1f}")
+    rivals = compare(options, seen, theory, report) if options.model == "dense" else {}
+    folder = runs.new_folder(root, TASK, options.model, name)
+    digest = hashlib.sha256(np.ascontiguousarray(seen.values).tobytes()).hexdigest()[:16]
+    runs.write_config(folder, TASK, options, {"file": str(options.data), "pixels": len(seen.values), "digest": digest})
+    result = evaluation(options, seen, fitted, powers, found, rivals)
+    write_json(folder / "evaluation.json", result)
+    report("writing the report", 0.0, "")
+    pictures = cmb_report.Pictures(
+        seen, whole(seen, seen.values), synthesis(options, seen, theory, fitted), powers, planck, best, rivals
+    )
+    cmb_report.write(folder, result, pictures)
+    report("writing the report", 1.0, "")
+    return folder
+
+
+def read(options: Options) -> sky_fit.Sky:
+    """Read map and mask, in microkelvin, degraded to an nside this task can hold."""
+    runs.require_positive(options, "lmax", "simulations", "noise", "epochs")
+    read_map = sky.read_map(options.data)
+    values = sky.in_microkelvin(read_map, options.data, options.unit)
+    if options.mask is not None:
+        values = np.where(sky.read_mask(options.mask, read_map.nside), values, np.nan)
+    values = sky.degrade(values, min(read_map.nside, LARGEST_NSIDE))
+    nside = healpix.nside_of(values.size)
+    keep = np.isfinite(values)
+    if not keep.any():
+        raise InputError(f"{options.data}: expected pixels with values, got none but UNSEEN and NaN; check the mask")
+    if options.lmax > 2 * nside:
+        raise InputError(
+            f"--lmax: expected at most 2 nside = {2 * nside} for nside {nside}, got {options.lmax}; lower it"
+        )
+    if not 1 <= options.free <= options.lmax or options.simulations < 2:
+        raise InputError(
+            f"--free and --simulations: expected 1 to --lmax, and 2 or more, got {options.free} and {options.simulations}"
+        )
+    return sky_fit.Sky(nside, keep, values[keep], options.noise)
+
+
+def prior(options: Options, nside: int) -> sky_fit.Theory:
+    """C_l of the best fit to 10 nside, and the window of the pixels."""
+    table = sky.read_spectrum(options.theory)
+    lmax = 10 * nside
+    if table[-1, 0] < lmax or table[0, 0] != 2:
+        raise InputError(
+            f"{options.theory}: expected degrees 2 to {lmax}, got {table[0, 0]:g} to {table[-1, 0]:g}; give a longer table"
+        )
+    degree = table[:, 0]
+    power = np.concatenate([[0, 0], table[:, 1] * 2 * np.pi / (degree * (degree + 1))])[: lmax + 1]
+    return sky_fit.Theory(power, healpix.pixel_window(nside, lmax))
+
+
+def synthesis(options: Options, seen: sky_fit.Sky, theory: sky_fit.Theory, fitted: LinearFit) -> np.ndarray:
+    """The fitted sky, with the smoothing of the pixels, without monopole and dipole, on all pixels of the sphere."""
+    degree = harmonics.degrees(options.lmax)
+    shown = np.asarray(fitted.params["coefficients"]) * theory.window[degree] * (degree > 1)
+    params = {"coefficients": jnp.asarray(shown)}
+    everywhere = harmonics.vectors(*healpix.angles(seen.nside))
+    return predict(harmonics.model(harmonics.Config(options.lmax)).apply, params, everywhere)
+
+
+def whole(seen: sky_fit.Sky, values: np.ndarray) -> np.ndarray:
+    """Values of the pixels used on the whole sphere, NaN elsewhere."""
+    result = np.full(seen.keep.size, np.nan)
+    result[seen.keep] = values
+    return result
+
+
+def compare(options: Options, seen: sky_fit.Sky, theory: sky_fit.Theory, report: Report) -> dict[str, cmb_report.Rival]:
+    """Harmonics and a dense network, fitted to the same pixels and tested on the same others."""
+    order = np.random.default_rng(options.seed).permutation(len(seen.values))
+    ends = np.round(np.cumsum(FRACTIONS) * len(order)).astype(int)
+    training, validation, test = np.split(order, ends[:2])
+    used = np.flatnonzero(seen.keep)
+    both = np.concatenate([training, validation])  # the harmonics make no choice by the validation part
+    keep = np.zeros_like(seen.keep)
+    keep[used[both]] = True
+    part = seen._replace(keep=keep, values=whole(seen, seen.values)[keep])
+    fitted = sky_fit.coefficients(part, theory, options.lmax, 1)
+    degree = harmonics.degrees(options.lmax)
+    shown = {"coefficients": fitted.params["coefficients"] * jnp.asarray(theory.window[degree])}
+    everywhere = harmonics.vectors(*healpix.angles(seen.nside))
+    maps = {"harmonics": predict(harmonics.model(harmonics.Config(options.lmax)).apply, shown, everywhere)}
+    parameters = {"harmonics": degree.size}
+    with jax.enable_x64(False):
+        maps["dense"], parameters["dense"] = train_dense(options, seen, (training, validation), everywhere, report)
+    return {
+        name: cmb_report.Rival(parameters[name], *error_on(maps[name][used[test]], seen.values[test]), maps[name])
+        for name in maps
+    }
+
+
+def error_on(prediction: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """Root mean squared error, and the standard error of that from the scatter of the squares."""
+    squares = (prediction - truth) ** 2
+    root = float(np.sqrt(squares.mean()))
+    return root, float(squares.std(ddof=1) / np.sqrt(len(squares)) / (2 * root))
+
+
+def train_dense(
+    options: Options, seen: sky_fit.Sky, parts: tuple[np.ndarray, np.ndarray], everywhere: np.ndarray, report: Report
+) -> tuple[np.ndarray, int]:
+    """A dense network of the direction, trained to the pixels; its map on the whole sphere and its number of parameters."""
+    model = heads.scalar(dense.model(dense.Config(inputs=3, hidden=(128, 128, 128))))
+    directions = seen.directions.astype(np.float32)
+    mean, scale = (float(f(seen.values[parts[0]])) for f in (np.mean, np.std))
+    y = ((seen.values - mean) / scale).astype(np.float32)
+    batches = [Batch(directions[rows], jnp.asarray(y[rows]), jnp.ones(len(rows), jnp.float32)) for rows in parts]
+    settings = Settings(epochs=options.epochs, batch_size=128)
+    steps = settings.epochs * steps_per_epoch(len(parts[0]), settings.batch_size)
+    recipe = Recipe(
+        model, objective(model.apply, squared_error), adamw(3e-3, schedule=warmup_cosine(steps), weight_decay=1e-3)
+    )
+    result = train(
+        recipe,
+        batches[0],
+        batches[1],
+        key=jax.random.key(options.seed),
+        settings=settings,
+        report=lambda p: report("dense network", (p.epoch - 1 + p.fraction) / options.epochs, f"epoch {p.epoch}"),
+    )
+    outputs = predict(model.apply, result.params, everywhere.astype(np.float32))
+    return mean + scale * outputs.astype(np.float64), sum(leaf.size for leaf in jax.tree.leaves(result.params))
+
+
+def evaluation(
+    options: Options,
+    seen: sky_fit.Sky,
+    fitted: LinearFit,
+    powers: sky_fit.Spectrum,
+    found: list[peaks.Peak],
+    rivals: dict[str, cmb_report.Rival],
+) -> dict[str, Any]:
+    """What was measured, as JSON."""
+    values = np.asarray(fitted.params["coefficients"])
+    error = np.sqrt(np.diagonal(np.asarray(fitted.covariance)))
+    degree, order = harmonics.degrees(options.lmax), harmonics.orders(options.lmax)
+    shown = np.flatnonzero((degree >= 2) & (degree <= 10))
+    mean = powers.simulated.mean(0)
+    return {
+        "task": TASK,
+        "model": options.model,
+        "nside": seen.nside,
+        "sky_fraction": float(seen.keep.mean()),
+        "pixels": len(seen.values),
+        "lmax": options.lmax,
+        "free": options.free,
+        "chi2": float(fitted.chi2),
+        "dof": float(fitted.dof),
+        "coefficients": [
+            {"l": int(degree[i]), "m": int(order[i]), "value": float(values[i]), "error": float(error[i])}
+            for i in shown
+        ],
+        "spectrum": [
+            {
+                "first": int(a),
+                "last": int(b),
+                "value": float(v),
+                "error": float(e),
+                "theory": float(t),
+                "simulated_mean": float(s),
+            }
+            for a, b, v, e, t, s in zip(*powers.bins, powers.value, powers.error, powers.expected, mean, strict=True)
+        ],
+        "simulations": options.simulations,
+        "peaks": [peak._asdict() for peak in found],
+        "comparison": {
+            name: {"parameters": r.parameters, "test_error": r.test_error, "test_error_error": r.test_error_error}
+            for name, r in rivals.items()
+        },
+    }

@@ -1,0 +1,1 @@
+"""The mass peak of the Z boson in pairs of muons."""

@@ -1,0 +1,1 @@
+"""The relief of the Earth in spherical harmonics."""

@@ -1,0 +1,103 @@
+"""The report of a network on images: figures and page from what was measured."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxsci.data.images import LabelledImages
+from jaxsci.plots import classification, reconstruction, training
+from jaxsci.runs import figures
+from jaxsci.runs import folder as runs
+from jaxsci.runs.figures import Drawing
+from jaxsci.runs.page import Section
+from jaxsci.runs.tables import Cell, Column, Table
+
+
+def write(
+    folder: Path,
+    result: dict[str, Any],
+    sample: LabelledImages,
+    outputs: np.ndarray,
+    codes: np.ndarray | None,
+    history: list[dict[str, Any]],
+) -> None:
+    """Draw all figures into `folder/figures` and write `folder/report.html`.
+
+    Args:
+        folder: of the run, or of its evaluation on another file.
+        result: the content of evaluation.json.
+        sample: the images that were evaluated.
+        outputs: logits [image, class], or reconstructions [image, height, width, channel].
+        codes: [image, latent] of an autoencoder; None for a classifier.
+        history: a record an epoch.
+    """
+    names = [str(k) for k in range(sample.classes)]
+    if codes is None:
+        drawings = [
+            Drawing(
+                "confusion_matrix",
+                "Confusion matrix: rows are the true class, columns the network's answer.",
+                classification.confusion_matrix(result["metrics"]["confusion_matrix"], names, noun="images"),
+            )
+        ]
+    else:
+        drawings = [
+            Drawing(
+                "reconstructions",
+                "Originals, reconstructions and their difference.",
+                reconstruction.reconstructions(sample.x, outputs),
+            ),
+            Drawing(
+                "latent_space",
+                "The codes of the test images, by class.",
+                reconstruction.latent_space(codes, sample.y, names),
+            ),
+        ]
+    sections = [
+        Section(
+            "What was measured", "The test part was never used in training nor for any choice.", table=table(result)
+        ),
+        Section("What it does", figures=figures.pictures(folder, drawings)),
+    ]
+    if history:
+        curves = Drawing("learning_curves", "Loss an epoch.", training.learning_curves(history))
+        sections.append(Section("How it learned", figures=figures.pictures(folder, [curves])))
+    sections.append(figures.provenance(folder))
+    run = folder if (folder / "config.json").exists() else folder.parent.parent
+    data = runs.read_config(run)["data"]
+    summary = {
+        "Network": result["model"],
+        "Images": f"{data['images']:,} of {data['classes']} classes, {' × '.join(map(str, data['shape']))}",
+        "Evaluated on": f"{result['images']:,} images ({result['part']})",
+        "File": Path(data["file"]).name,
+        "Seed": str(data["split"]["seed"]),
+    }
+    figures.write_page(folder, f"Images with {result['model']}", summary, sections)
+
+
+def table(result: dict[str, Any]) -> Table:
+    """Metrics of all images, and of each class for a classifier; the baseline for an autoencoder."""
+    values = result["metrics"]
+    if "reconstruction_error" in values:
+        rows: list[list[Cell]] = [["autoencoder", figures.estimate(values["reconstruction_error"])]]
+        if "baseline" in result:
+            baseline = result["baseline"]
+            rows.append([baseline["name"], figures.estimate(baseline["metrics"]["reconstruction_error"])])
+        return Table(
+            [Column("model"), Column("mean squared error a pixel", best="smallest")],
+            rows,
+            "Reconstruction of the test images.",
+            ["The interval is the standard error of the mean over images."],
+        )
+    per_class = values["per_class"]
+    names = ("recall", "precision", "f1")
+    rows = [[str(k), *(per_class[name][k] for name in names)] for k in range(len(per_class["recall"]))]
+    rows.append(["mean of classes", *(values[f"{name}_macro"]["value"] for name in names)])
+    accuracy = figures.estimate(values["accuracy"])
+    return Table(
+        [Column("class"), Column("recall"), Column("precision"), Column("F1")],
+        rows,
+        "A class's recall is the part of it that is found, its precision the part of the answers that are right.",
+        [f"Accuracy over all images {accuracy.value:.4f}, 68 % interval {accuracy.lower:.4f} to {accuracy.upper:.4f}."],
+    )

@@ -1,0 +1,168 @@
+"""The materials of a training: which tables, cleaned how, what is presumed not to superconduct, and the parts."""
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from jaxsci.data.materials import superconductors as sc
+from jaxsci.data.materials.compositions import Compositions, concatenated, contains, dense, same_composition
+from jaxsci.data.materials.elements import ELEMENTS
+from jaxsci.data.materials.superconductors import Materials, SplitName
+
+TableName: TypeAlias = Literal["stanev", "nims", "own"]
+PUBLISHED_NEGATIVES = 50_000  # formulas of the COD, drawn at random
+
+
+class Sources(NamedTuple):
+    """Files; None where a training does without."""
+
+    measured: Path  # with Tc
+    table: TableName  # its layout
+    presumed: Path | None = None  # formulas of the COD
+    more: Path | None = None  # the export of SuperCon, whose further compositions are added
+    unreported: Path | None = None  # the table of Stanev et al. again, for its entries without Tc
+    tested: Path | None = None  # Hosono's list
+
+
+class Sample(NamedTuple):
+    """All materials of a training, and those of the list that are for testing only."""
+
+    formulas: np.ndarray  # str [material]
+    compositions: Compositions
+    tc: np.ndarray  # float32 [material] in K; NaN where it is presumed not to superconduct
+    parts: tuple[np.ndarray, np.ndarray, np.ndarray]  # rows of training, validation, test
+    tested: Materials | None
+    cleaning: dict[str, dict[str, int]]  # by table: rows that each rule left out
+    scatter: float | None  # K, of repeated measurements of one composition; None where there are none
+    studied: np.ndarray  # bool [material], whether it was studied as a superconductor, in vain or not
+
+    @property
+    def superconducting(self) -> np.ndarray:
+        """Bool [material]."""
+        return np.isfinite(self.tc)
+
+    @property
+    def amounts(self) -> np.ndarray:
+        """Inputs of the networks, float32 [material, 96]."""
+        return dense(self.compositions, ELEMENTS)
+
+
+def read_tc(sources: Sources, split: SplitName, seed: int) -> Sample:
+    """Measured superconductors with Tc > 0, row by row as the table has them; compositions of the list are left out.
+
+    The parts are drawn from the one table. Rows of `sources.more` go to the training part alone, and only those whose composition (with the
+    split by systems: whose chemical system) is nowhere in the table.
+    """
+    tested = _tested(sources)
+    measured = sc.read_measured(sources.table, sources.measured)
+    if tested is not None:
+        measured = sc.without(measured, tested.compositions, "in Hosono's list")
+    train, validation, test = sc.parts(measured.compositions, np.zeros(len(measured.tc), np.int64), split, seed=seed)
+    tables = {"superconductors": measured}
+    if sources.more is not None:
+        tables["more for training"] = more = _further(sources.more, measured, split, tested)
+        train = np.concatenate([train, len(measured.tc) + np.arange(len(more.tc))])
+    compositions = concatenated(*(table.compositions for table in tables.values()))
+    formulas, tc = (np.concatenate([getattr(t, field) for t in tables.values()]) for field in ("formulas", "tc"))
+    parts, cleaning = (train, validation, test), _cleaning(tables, tested)
+    return Sample(formulas, compositions, tc, parts, tested, cleaning, _scatter(measured), np.ones(len(tc), bool))
+
+
+def _further(path: Path, measured: Materials, split: SplitName, tested: Materials | None) -> Materials:
+    """The materials of the export of SuperCon that have nothing to do with those measured, nor with the list."""
+    more = sc.without(sc.read_measured("nims", path), measured.compositions, "in the other table")
+    if tested is not None:
+        more = sc.without(more, tested.compositions, "in Hosono's list")
+    if split == "system":
+        systems = sc.same_system(concatenated(more.compositions, measured.compositions))
+        apart = ~np.isin(systems[: len(more.tc)], systems[len(more.tc) :])
+        more = _counted(more, np.flatnonzero(apart), "same system as in the other table")
+    return more
+
+
+def read_class(sources: Sources, split: SplitName, seed: int, *, published: bool) -> Sample:
+    """Superconductors, a composition once, and materials presumed to be none; compositions of the list are left out.
+
+    Args:
+        sources: the files; `presumed` is required.
+        split: how the parts are drawn.
+        seed: of the parts, and of the draw of the presumed ones.
+        published: presume what the paper does, 50,000 random formulas of the COD, most of them organic. Otherwise: all formulas of the COD
+            that have not both carbon and hydrogen, and the entries of SuperCon without Tc, which look most like superconductors.
+    """
+    assert sources.presumed is not None
+    tested = _tested(sources)
+    superconductors = {"superconductors": sc.read_measured(sources.table, sources.measured, merge=True)}
+    if sources.more is not None:
+        more = sc.read_measured("nims", sources.more, merge=True)
+        known = superconductors["superconductors"].compositions
+        superconductors["more superconductors"] = sc.without(more, known, "in the other table")
+    presumed = sc.read_presumed(sources.presumed)
+    if published:
+        drawn = np.random.default_rng(seed).permutation(len(presumed.tc))[:PUBLISHED_NEGATIVES]
+        tables = {"COD": _counted(presumed, np.sort(drawn), "not drawn")}
+    else:
+        organic = contains(presumed.compositions, "C") & contains(presumed.compositions, "H")
+        tables = {"COD": _counted(presumed, np.flatnonzero(~organic), "carbon with hydrogen")}
+        if sources.unreported is not None:
+            tables["SuperCon without Tc"] = sc.read_unreported(sources.unreported)
+    known = concatenated(*(table.compositions for table in superconductors.values()))
+    for name, table in tables.items():
+        tables[name] = sc.without(table, known, "among the above")
+        known = concatenated(known, tables[name].compositions)
+    tables = {**superconductors, **tables}
+    if tested is not None:
+        tables = {name: sc.without(table, tested.compositions, "in Hosono's list") for name, table in tables.items()}
+    compositions = concatenated(*(table.compositions for table in tables.values()))
+    formulas, tc = (np.concatenate([getattr(t, field) for t in tables.values()]) for field in ("formulas", "tc"))
+    parts = sc.parts(compositions, np.isfinite(tc).astype(np.int64), split, seed=seed)
+    studied = np.concatenate([np.full(len(table.tc), name != "COD") for name, table in tables.items()])
+    return Sample(formulas, compositions, tc, parts, tested, _cleaning(tables, tested), None, studied)
+
+
+def describe(sample: Sample, sources: Sources, split: SplitName, seed: int) -> dict[str, Any]:
+    """What the materials of a run are: files, numbers, the rules of cleaning, and a digest by which runs on the same are known."""
+    content = np.concatenate([sample.amounts.ravel(), sample.tc])
+    return {
+        "files": {name: None if value is None else str(value) for name, value in sources._asdict().items()},
+        "materials": len(sample.tc),
+        "superconductors": int(sample.superconducting.sum()),
+        "cleaning": sample.cleaning,
+        "scatter_of_repeated_measurements": sample.scatter,
+        "leak": leak(sample),
+        "digest": hashlib.sha256(np.ascontiguousarray(content).tobytes()).hexdigest()[:16],
+        "split": {"name": split, "fractions": sc.FRACTIONS, "seed": seed},
+    }
+
+
+def leak(sample: Sample) -> dict[str, float]:
+    """The part of the test materials whose composition, and whose chemical system, is in the training part too."""
+    train, _, test = sample.parts
+    shares = {}
+    for name, group in (("composition", same_composition), ("system", sc.same_system)):
+        groups = group(sample.compositions)
+        shares[name] = float(np.isin(groups[test], groups[train]).mean())
+    return shares
+
+
+def _tested(sources: Sources) -> Materials | None:
+    return None if sources.tested is None else sc.read_tested(sources.tested)
+
+
+def _counted(materials: Materials, rows: np.ndarray, rule: str) -> Materials:
+    left = len(materials.tc) - len(rows)
+    return sc.select(materials, rows)._replace(cleaning={**materials.cleaning, rule: left})
+
+
+def _cleaning(tables: dict[str, Materials], tested: Materials | None) -> dict[str, dict[str, int]]:
+    if tested is not None:
+        tables = {**tables, "Hosono's list": tested}
+    return {name: {**table.cleaning, "left": len(table.tc)} for name, table in tables.items()}
+
+
+def _scatter(materials: Materials) -> float | None:
+    if len(np.unique(same_composition(materials.compositions))) == len(materials.tc):
+        return None
+    return sc.repeated_measurements(materials)[0]

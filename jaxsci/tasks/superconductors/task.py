@@ -1,0 +1,286 @@
+"""Superconductors: an ensemble that says at which temperature a composition superconducts, or whether it does, and how sure it is."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jaxsci.core import Batch, Key, Params
+from jaxsci.data.materials import elements
+from jaxsci.data.materials.compositions import dense
+from jaxsci.data.materials.elements import ELEMENTS
+from jaxsci.data.materials.superconductors import SplitName
+from jaxsci.errors import InputError
+from jaxsci.files import write_json
+from jaxsci.runs import folder as runs
+from jaxsci.runs.folder import Report
+from jaxsci.tasks.superconductors import ensemble as predictors
+from jaxsci.tasks.superconductors import evaluation as superconductor_evaluation
+from jaxsci.tasks.superconductors import influence as influences
+from jaxsci.tasks.superconductors import predict as superconductor_prediction
+from jaxsci.tasks.superconductors import report as superconductor_report
+from jaxsci.tasks.superconductors.calibration import calibrated, outputs_of
+from jaxsci.tasks.superconductors.networks import (
+    TABLES,
+    Network,
+    NetworkName,
+    Target,
+    make_recipe,
+    network,
+    to_kelvin,
+    to_units,
+)
+from jaxsci.tasks.superconductors.predict import TASK
+from jaxsci.tasks.superconductors.samples import Sample, Sources, TableName, describe, read_class, read_tc
+from jaxsci.training import Progress
+
+INFLUENCE_FILE = "influence.json"
+CALIBRATION_FILE = "calibration.json"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user chooses, and the files of the data sets."""
+
+    measured: Path
+    elements: Path
+    target: Target = "tc"
+    table: TableName = "stanev"
+    split: SplitName = "random"
+    model: NetworkName = "best"
+    members: int = 20
+    influence: int = 10
+    presumed: Path | None = None
+    more: Path | None = None
+    unreported: Path | None = None
+    tested: Path | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    prior: float | None = None
+    seed: int = 42
+
+
+class Job(NamedTuple):
+    """All that training and evaluation need."""
+
+    options: Options
+    sample: Sample
+    table: np.ndarray  # standardised features of the elements
+    network: Network
+    keys: Key  # [member]
+
+
+def train(options: Options, root: Path, name: str | None, report: Report) -> Path:
+    """Train an ensemble in a new run folder, calibrate it on the validation part, evaluate it and write the report.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        InputError: a file or an option cannot be used; no run folder is left behind.
+    """
+    job = prepare(options, report)
+    folder = runs.new_folder(root, TASK, f"{options.target}-{options.split}", name)
+    runs.write_config(folder, TASK, options, describe(job.sample, _sources(options), options.split, options.seed))
+    return _train(folder, job, report, resume=False)
+
+
+def resume(folder: Path, report: Report) -> Path:
+    """Go on with a run that was stopped."""
+    return _train(folder, prepare(read_options(folder), report), report, resume=True)
+
+
+def prepare(options: Options, report: Report) -> Job:
+    """Read the tables and build the network."""
+    if options.influence < 0:
+        raise InputError(f"--influence: expected a number of trainings, got {options.influence}; 0 leaves the map out")
+    runs.require_positive(options, "members", "epochs", "batch_size", "prior")
+    if options.prior is not None and options.prior >= 1:
+        raise InputError(
+            f"--prior: expected a share between 0 and 1, got {options.prior}; leave it out for the default"
+        )
+    if options.prior is not None and options.target == "tc":
+        raise InputError(
+            "--prior: expected with --target class, got --target tc, which has no probability; leave it out"
+        )
+    report("reading materials", 0.0, "")
+    sources = _sources(options)
+    if options.target == "tc":
+        sample = read_tc(sources, options.split, options.seed)
+    else:
+        sample = read_class(sources, options.split, options.seed, published=options.model == "published")
+    table = elements.standardised(elements.table(TABLES[options.model], options.elements))
+    net = network(options.model, options.target, table)
+    settings = replace(
+        net.settings,
+        epochs=options.epochs or net.settings.epochs,
+        batch_size=min(options.batch_size or net.settings.batch_size, len(sample.parts[0])),
+    )
+    report("reading materials", 1.0, f"{len(sample.tc):,} materials")
+    keys = jax.random.split(jax.random.key(options.seed), options.members)
+    return Job(options, sample, table, net._replace(settings=settings), over_devices(keys))
+
+
+def over_devices(keys: Key) -> Key:
+    """The keys split over as many devices as divide their number, so that each device trains its share of the members."""
+    devices = jax.devices()
+    number = max(n for n in range(1, len(devices) + 1) if len(keys) % n == 0)
+    if number == 1:
+        return keys
+    return jax.device_put(keys, NamedSharding(Mesh(np.array(devices[:number]), ("member",)), PartitionSpec("member")))
+
+
+def batch(job: Job, rows: np.ndarray) -> Batch:
+    """These materials with their targets: Tc in the network's units, or 1 for a superconductor."""
+    sample = job.sample
+    target = to_units(sample.tc) if job.options.target == "tc" else sample.superconducting
+    return Batch(
+        jnp.asarray(sample.amounts[rows]), jnp.asarray(target[rows], jnp.float32), jnp.ones(len(rows), jnp.float32)
+    )
+
+
+def _train(folder: Path, job: Job, report: Report, *, resume: bool) -> Path:
+    parts = (batch(job, job.sample.parts[0]), batch(job, job.sample.parts[1]))
+    recipe = make_recipe(job.network, job.options.target, len(parts[0].weight))
+    settings = job.network.settings
+    result = runs.train(folder, recipe, parts, key=job.keys, settings=settings, resume=resume, report=report)
+    params = _here(result.params)
+    report("calibrating", 0.0, "")
+    options = job.options
+    predictor, calibration = calibrated(
+        job.network, params, job.sample, job.table, target=options.target, prior=options.prior, seed=options.seed
+    )
+    write_json(folder / CALIBRATION_FILE, calibration)
+    predictors.save(predictor, folder / predictors.FILE)
+    report("calibrating", 1.0, "")
+    if job.options.influence:
+        write_json(folder / INFLUENCE_FILE, influences.as_record(_influence(job, parts, report)))
+    _evaluate(folder, job, params, result.history, report)
+    return folder
+
+
+def _influence(job: Job, parts: tuple[Batch, Batch], report: Report) -> influences.Influence:
+    """X of the elements, by networks that see fractions: of the amounts as written, large formulas would count more."""
+
+    def on_progress(progress: Progress) -> None:
+        done = (progress.epoch - 1 + progress.fraction) / last
+        report("influence of elements", 0.99 * min(done, 1), f"epoch {progress.epoch} of {last}")
+
+    train, validation = (part._replace(x=part.x / jnp.sum(part.x, axis=1, keepdims=True)) for part in parts)
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(job.options.seed), 2), job.options.influence)
+    table = elements.standardised(elements.table(TABLES["influence"], job.options.elements))
+    last = min(job.options.epochs or influences.EPOCHS, influences.EPOCHS)
+    found = influences.influence(
+        train, validation, job.options.target, table, keys=over_devices(keys), epochs=last, report=on_progress
+    )
+    report("influence of elements", 1.0, "")
+    return found
+
+
+def trained(folder: Path) -> tuple[Job, Params, list[dict[str, Any]]]:
+    """The job of a run, the parameters of its members' best epochs, and its history."""
+    job = prepare(read_options(folder), runs.silent)
+    recipe = make_recipe(job.network, job.options.target, len(job.sample.parts[0]))
+    params, history = runs.trained(folder, recipe, job.keys)
+    return job, _here(params), history
+
+
+def read_options(folder: Path) -> Options:
+    """The options a run was started with."""
+    return runs.read_options(
+        folder, TASK, Options, ("measured", "elements", "presumed", "more", "unreported", "tested")
+    )
+
+
+def predict(folder: Path, source: Path, out: Path, report: Report) -> None:
+    """Write the predictions for every formula of a table."""
+    superconductor_prediction.predict_table(source, [folder], out, report)
+
+
+def evaluate(folder: Path, data: Path | None, report: Report) -> str:
+    """Evaluate a trained run again on its test part and on Hosono's list.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        InputError: another file is given; a table of formulas is predicted with `jaxsci predict superconductors`.
+    """
+    if data is not None:
+        raise InputError(
+            f"{data}: expected no other file for a run of {TASK}, got one; use jaxsci predict superconductors {data} --run {folder}"
+        )
+    job, params, history = trained(folder)
+    _evaluate(folder, job, params, history, report)
+    return str(folder / "report.html")
+
+
+def _evaluate(folder: Path, job: Job, params: Params, history: list[dict[str, Any]], report: Report) -> None:
+    """Write evaluation.json, the figures and the report."""
+    report("evaluating", 0.0, "")
+    predictor = predictors.load(folder / predictors.FILE)
+    calibration = runs.read_json(folder / CALIBRATION_FILE, "train the run again")
+    test = job.sample.parts[2]
+    amounts, tc = job.sample.amounts[test], job.sample.tc[test]
+    answers = predictors.answer(predictor, amounts)
+    seed = job.options.seed
+    result: dict[str, Any] = {
+        "task": TASK,
+        "target": job.options.target,
+        "model": job.options.model,
+        "members": job.options.members,
+        "part": "test",
+        "materials": len(test),
+    }
+    tested = job.sample.tested
+    on_list = None if tested is None else predictors.answer(predictor, dense(tested.compositions, ELEMENTS))
+    if job.options.target == "tc":
+        result["metrics"] = superconductor_evaluation.of_tc(answers, _members_tc(job, params, amounts), tc, seed)
+        if tested is not None and on_list is not None:
+            rows = tested.tc > 0
+            listed = dense(tested.compositions, ELEMENTS)[rows]
+            found = {name: values[rows] for name, values in on_list.items()}
+            result["list"] = superconductor_evaluation.of_tc(
+                found, _members_tc(job, params, listed), tested.tc[rows], seed
+            )
+    else:
+        threshold = calibration["threshold"]
+        truth = job.sample.superconducting[test]
+        result["metrics"] = superconductor_evaluation.of_class(answers, truth, threshold, seed)
+        if tested is not None and on_list is not None:
+            result["list"] = superconductor_evaluation.of_class(on_list, tested.tc > 0, threshold, seed)
+    write_json(folder / "evaluation.json", result)
+    report("evaluating", 0.5, "figures")
+    latent = _latent(job, params, amounts)
+    influence = None
+    if job.options.influence:
+        influence = influences.from_record(runs.read_json(folder / INFLUENCE_FILE, "train the run again"))
+    shown = superconductor_report.Shown(answers, on_list, latent, influence)
+    superconductor_report.write(folder, result, job.sample, shown, history)
+    report("evaluating", 1.0, "")
+
+
+def _members_tc(job: Job, params: Params, amounts: np.ndarray) -> np.ndarray:
+    """Tc in K of each member alone, [member, material]."""
+    outputs = outputs_of(job.network, params, amounts)
+    middle = outputs if outputs.ndim == 2 else outputs[..., outputs.shape[-1] // 2]
+    return np.asarray(to_kelvin(jnp.asarray(middle)))
+
+
+def _latent(job: Job, params: Params, amounts: np.ndarray) -> np.ndarray:
+    """The latent space of the first member, [material, latent]."""
+    first = jax.tree.map(lambda leaf: leaf[0], params)
+    return np.asarray(jax.jit(jax.vmap(job.network.embed, in_axes=(None, 0)))(first, jnp.asarray(amounts)))
+
+
+def _sources(options: Options) -> Sources:
+    return Sources(options.measured, options.table, options.presumed, options.more, options.unreported, options.tested)
+
+
+def _here(params: Params) -> Params:
+    """The parameters of all members on one device."""
+    return jax.device_put(jax.tree.map(np.asarray, params))

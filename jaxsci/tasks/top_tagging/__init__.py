@@ -1,0 +1,1 @@
+"""Top-quark jets against QCD jets (arXiv:1902.09914)."""

@@ -1,0 +1,201 @@
+"""The report of a top tagger: figures and page from what was measured."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxsci import metrics
+from jaxsci.core import Array
+from jaxsci.data import jets
+from jaxsci.data.jets import images as jet_images
+from jaxsci.plots import classification, training
+from jaxsci.plots import jets as jet_plots
+from jaxsci.runs import binary_evaluation, figures
+from jaxsci.runs import folder as runs
+from jaxsci.runs.figures import Drawing
+from jaxsci.runs.page import Section
+from jaxsci.runs.tables import Cell, Column, Table
+
+AVERAGED = 10_000  # jets of a class in the average image
+COLUMNS = {  # of the table of taggers: metric -> title
+    "auc": "AUC",
+    "accuracy": "accuracy",
+    "rejection_0.3": "1/ε_B at ε_S = 0.3",
+    "rejection_0.5": "1/ε_B at ε_S = 0.5",
+}
+
+
+def write(
+    folder: Path,
+    result: dict[str, Any],
+    sample: jets.JetSample,
+    labels: np.ndarray,
+    logits: np.ndarray,
+    baseline: np.ndarray | None,
+    history: list[dict[str, Any]],
+) -> None:
+    """Draw all figures into `folder/figures` and write `folder/report.html`.
+
+    Args:
+        folder: of the run, or of its evaluation on another file.
+        result: the content of evaluation.json.
+        sample: the jets that were evaluated.
+        labels: [jet], 1 top, 0 QCD.
+        logits: [jet], the tagger's.
+        baseline: [jet], the score of the jet mass; None where the jets are images.
+        history: a record an epoch.
+    """
+    tagger, values = result["tagger"], result["metrics"]
+    curves = {tagger: _curve(logits, labels, values)}
+    if baseline is not None and tagger != "mass":
+        curves["mass"] = _curve(baseline, labels, result["baseline"]["metrics"])
+    by_class = {name: np.asarray(labels == label) for label, name in enumerate(("QCD", "top"))}
+    probabilities = 1 / (1 + np.exp(-np.asarray(logits, np.float64)))
+    performance = [
+        Drawing(
+            "roc",
+            "Background rejection 1/ε_B against signal efficiency ε_S on the test part.",
+            classification.roc(curves, noun="jets"),
+        ),
+        Drawing(
+            "confusion_matrix",
+            "Confusion matrix at probability 1/2: rows are the true class, columns the tagger's answer.",
+            classification.confusion_matrix(values["confusion_matrix"], ["QCD", "top"], noun="jets"),
+        ),
+        Drawing(
+            "scores",
+            "Distribution of the probability of top in both classes.",
+            classification.score_distributions(
+                {name: probabilities[rows] for name, rows in by_class.items()},
+                label="probability of top",
+                noun="jets",
+                log=True,
+            ),
+        ),
+        Drawing(
+            "calibration",
+            "Observed fraction of top jets against the predicted probability.",
+            classification.reliability(probabilities, labels, noun="jets"),
+        ),
+    ]
+    sections = [
+        Section("The taggers", _words(result), table=table(folder, result)),
+        Section("How well it separates", figures=figures.pictures(folder, performance)),
+        Section("What it sees", _IMAGES, figures=figures.pictures(folder, [_average_images(sample, by_class)])),
+    ]
+    if history:
+        curves_drawing = Drawing("learning_curves", "Loss and accuracy an epoch.", training.learning_curves(history))
+        sections.append(Section("How it learned", figures=figures.pictures(folder, [curves_drawing])))
+    sections.append(figures.provenance(folder))
+    figures.write_page(folder, f"Top tagging with {tagger}", _summary(folder, result), sections)
+
+
+_IMAGES = (
+    "Average jet images after the preprocessing of arXiv:1902.09914: centred, rotated to the principal axis, reflected, and normalised."
+    " A top quark decays to three partons, a QCD jet begins with one: the average top jet is wider and has several prongs."
+)
+
+
+def _curve(scores: np.ndarray, labels: np.ndarray, values: dict[str, Any]) -> classification.RocCurve:
+    efficiencies, backgrounds, band = _roc(jnp.asarray(scores), jnp.asarray(labels))
+    return classification.RocCurve(
+        np.asarray(efficiencies),
+        np.asarray(backgrounds),
+        background_count=int(np.sum(labels == 0)),
+        auc=values["auc"]["value"],
+        rejection_lower=np.asarray(band.lower),
+        rejection_upper=np.asarray(band.upper),
+    )
+
+
+@jax.jit
+def _roc(scores: Array, labels: Array) -> tuple[Array, Array, metrics.Interval]:
+    """The ROC at 199 signal efficiencies, with the interval of the rejection: errors of the background and of the cut."""
+    asked = jnp.linspace(0.005, 0.995, 199)
+    scores, labels = scores.astype(jnp.float32), labels.astype(jnp.int32)
+    point = metrics.working_point(scores, labels, signal_efficiency=asked)
+    band = metrics.rejection_interval(scores, labels, signal_efficiency=asked, level=binary_evaluation.LEVEL)
+    return point.signal_efficiency, point.background_efficiency, band
+
+
+def _average_images(sample: jets.JetSample, by_class: dict[str, np.ndarray]) -> Drawing:
+    if sample.images is not None:
+        images = {name: sample.images[rows][:AVERAGED] for name, rows in by_class.items()}
+        half_width = None
+    else:
+        assert sample.constituents is not None
+        images = {name: jet_images.images(sample.constituents[rows][:AVERAGED]) for name, rows in by_class.items()}
+        half_width = jet_images.HALF_WIDTH
+    return Drawing("average_images", "Average jet images.", jet_plots.average_images(images, half_width=half_width))
+
+
+def table(folder: Path, result: dict[str, Any]) -> Table:
+    """This run, the mass baseline, and the runs beside it that were evaluated on the same jets."""
+    rows = {f"{result['tagger']} (this run)": result["metrics"]}
+    if "baseline" in result and result["tagger"] != "mass":
+        rows["mass (baseline)"] = result["baseline"]["metrics"]
+    rows |= _siblings(folder)
+    cells: list[list[Cell]] = [
+        [name, *(figures.estimate(values.get(key)) for key in COLUMNS)] for name, values in rows.items()
+    ]
+    return Table(
+        [Column("tagger"), *(Column(title, best="largest") for title in COLUMNS.values())],
+        cells,
+        "Taggers on the same test jets.",
+        [
+            "Intervals are 68 %: DeLong's for the AUC, Wilson's for the rest; a rejection counts the error of the cut too."
+        ],
+    )
+
+
+def _siblings(folder: Path) -> dict[str, Any]:
+    if not (folder / "config.json").exists():
+        return {}
+    data = runs.read_config(folder)["data"]
+    found = {}
+    for other in sorted(folder.parent.iterdir()):
+        if other == folder or not (other / "evaluation.json").exists():
+            continue
+        other_data = runs.read_config(other)["data"]
+        if (other_data["digest"], other_data["split"]) == (data["digest"], data["split"]):
+            found[other.name] = runs.read_json(other / "evaluation.json", "remove the run")["metrics"]
+    return found
+
+
+def _words(result: dict[str, Any]) -> str:
+    words = "The test part was never used in training nor for any choice."
+    if "gain" in result:
+        gain = result["gain"]
+        difference = gain["auc_difference"]
+        ratio = gain["rejection_ratio_0.3"]
+        words += (
+            f" Against the jet mass alone, the score |m - m_top|, on the same jets: AUC higher by {difference['value']:.4f}"
+            f" ± {difference['error']:.4f} (DeLong)"
+        )
+        if None not in ratio.values():
+            words += (
+                f", rejection at ε_S = 0.3 higher by a factor of {ratio['value']:.1f}"
+                f" (68 % interval {ratio['lower']:.1f} to {ratio['upper']:.1f}, paired bootstrap)"
+            )
+        words += "."
+    return words
+
+
+def _summary(folder: Path, result: dict[str, Any]) -> dict[str, str]:
+    run = folder if (folder / "config.json").exists() else folder.parent.parent
+    data = runs.read_config(run)["data"]
+    source = (
+        "simulated (Pythia 8, particle level), from the package"
+        if data["file"] == "embedded"
+        else Path(data["file"]).name
+    )
+    evaluated = " and ".join(f"{count:,} {name}" for name, count in result["jets"].items())
+    return {
+        "Tagger": result["tagger"],
+        "Jets": f"{data['jets']:,}, {source}",
+        "Evaluated on": f"{evaluated} jets ({result['part']})",
+        "Seed": str(data["split"]["seed"]),
+    }

@@ -1,0 +1,152 @@
+"""The taggers: for each its inputs (numpy, from constituents), its network and how it is trained."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxsci.core import Inputs, Key, Model, WeightedSet
+from jaxsci.data import jets
+from jaxsci.data.jets import features as jet_features
+from jaxsci.data.jets import images as jet_images
+from jaxsci.models import convolutional, deep_sets, dense, heads
+from jaxsci.models.convolutional import Block
+
+TaggerName: TypeAlias = Literal["cnn", "cnn-landscape", "pfn", "efn", "topodnn", "mass"]
+TOP_MASS = 172.57  # GeV, Particle Data Group 2024, direct measurements
+PIXELS = 40
+
+
+class Schedule(NamedTuple):
+    """How a tagger is trained unless the user says otherwise."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float  # of the peak, after warm-up
+    weight_decay: float = 0.0
+    portions: int = 1  # of a batch: those whose activations fit a processor's cache
+
+
+@dataclass(frozen=True)
+class Tagger:
+    """From a jet to the logit of "top"."""
+
+    inputs: Callable[[np.ndarray], Inputs]  # constituents [jet, constituent, 4] -> inputs, each [jet, ...]
+    model: Model  # one jet's inputs -> logit
+    schedule: Schedule
+    augment: Callable[[Key, Inputs], Inputs] | None = None
+
+
+def tagger(name: TaggerName, compute_dtype: Literal["bfloat16"] | None = None) -> Tagger:
+    """The tagger of that name; its matrix work in `compute_dtype` where one is given."""
+    return {
+        "cnn": cnn,
+        "cnn-landscape": cnn_landscape,
+        "pfn": pfn,
+        "efn": efn,
+        "topodnn": topodnn,
+        "mass": mass,
+    }[name](compute_dtype)
+
+
+NAMES: tuple[TaggerName, ...] = get_args(TaggerName)
+
+
+def image_inputs(constituents: np.ndarray) -> np.ndarray:
+    """Jet images [jet, 40, 40, 1], square roots of the pT fractions times 40: soft pixels matter, and numbers are of order 1."""
+    return images_as_inputs(jet_images.images(constituents, pixels=PIXELS))
+
+
+def images_as_inputs(images: np.ndarray) -> np.ndarray:
+    """The same from ready images [jet, 40, 40] whose pixels add up to 1."""
+    return PIXELS * np.sqrt(images[..., None])
+
+
+def cnn(compute_dtype: Literal["bfloat16"] | None = None) -> Tagger:
+    """A small convolutional network on jet images, chosen to train in minutes on two cores."""
+    config = convolutional.Config(
+        (PIXELS, PIXELS, 1),
+        blocks=(Block(16, pool=2), Block(32, pool=2), Block(64, pool=2)),
+        dense=(64,),
+        compute_dtype=compute_dtype,
+    )
+    model = heads.scalar(convolutional.model(config))
+    return Tagger(image_inputs, model, Schedule(8, 128, 2e-3, 1e-2), shift_image)
+
+
+def cnn_landscape(compute_dtype: Literal["bfloat16"] | None = None) -> Tagger:
+    """The 610k-parameter network of the comparison of top taggers (arXiv:1902.09914): 4x4 windows, ADADELTA replaced by Adam."""
+    config = convolutional.Config(
+        (PIXELS, PIXELS, 1),
+        blocks=(
+            Block(128, window=4, padding="VALID"),
+            Block(64, window=4, padding="VALID", pool=2),
+            Block(64, window=4),
+            Block(64, window=4, pool=2),
+        ),
+        dense=(64, 256, 256),
+        compute_dtype=compute_dtype,
+    )
+    return Tagger(image_inputs, heads.scalar(convolutional.model(config)), Schedule(10, 128, 1e-3), shift_image)
+
+
+def shift_image(key: Key, image: jax.Array) -> jax.Array:
+    """Shift by up to one pixel each way: the image is already centred, rotated and flipped, up to its binning."""
+    shift = jax.random.randint(key, (2,), -1, 2)
+    padded = jnp.pad(image, ((1, 1), (1, 1), (0, 0)))
+    return jax.lax.dynamic_slice(padded, (1 + shift[0], 1 + shift[1], 0), image.shape)
+
+
+def pfn(compute_dtype: Literal["bfloat16"] | None = None) -> Tagger:
+    """A Particle Flow Network (arXiv:1810.05165) on seven features a constituent, with rotations and reflections of the jet."""
+    features = jet_features.FEATURES
+    config = deep_sets.Config(len(features), phi=(100, 100, 256), rho=(100, 100, 100), compute_dtype=compute_dtype)
+
+    def inputs(constituents: np.ndarray) -> WeightedSet:
+        return WeightedSet(*jet_features.features(constituents))  # type: ignore[arg-type]  # numpy until training
+
+    return Tagger(inputs, heads.scalar(deep_sets.model(config)), Schedule(20, 200, 1e-3, 1e-2, portions=10), turn)
+
+
+def turn(key: Key, jet: WeightedSet) -> WeightedSet:
+    """Rotate a jet about its axis by a random angle and reflect it: the first two features are the angles to the axis."""
+    angle_key, flip_key = jax.random.split(key)
+    angle = jax.random.uniform(angle_key, maxval=2 * jnp.pi)
+    flip = jnp.where(jax.random.bernoulli(flip_key), 1.0, -1.0)
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    rotation = jnp.stack([jnp.stack([cos, -sin * flip]), jnp.stack([sin, cos * flip])])
+    return jet._replace(elements=jet.elements.at[:, :2].set(jet.elements[:, :2] @ rotation))
+
+
+def efn(compute_dtype: Literal["bfloat16"] | None = None) -> Tagger:
+    """An Energy Flow Network (arXiv:1810.05165): angles as elements, momentum fractions as weights; infrared and collinear safe."""
+    config = deep_sets.Config(2, phi=(100, 100, 256), rho=(100, 100, 100), compute_dtype=compute_dtype)
+
+    def inputs(constituents: np.ndarray) -> WeightedSet:
+        return WeightedSet(*jet_features.efn_inputs(constituents))  # type: ignore[arg-type]  # numpy until training
+
+    return Tagger(inputs, heads.scalar(deep_sets.model(config)), Schedule(20, 200, 1e-3, portions=10), turn)
+
+
+def topodnn(compute_dtype: Literal["bfloat16"] | None = None) -> Tagger:
+    """The dense network 300-102-12-6-1 on the 30 hardest constituents (pT, eta, phi) of arXiv:1704.02124."""
+    config = dense.Config(90, hidden=(300, 102, 12, 6), compute_dtype=compute_dtype)
+    return Tagger(jet_features.topodnn_inputs, heads.scalar(dense.model(config)), Schedule(20, 128, 1e-3, 1e-2))
+
+
+def mass(compute_dtype: Literal["bfloat16"] | None = None) -> Tagger:
+    """The one-number baseline: a logistic regression on |m - m_top|, whose ranking of jets no fit can change."""
+    config = dense.Config(1, hidden=(), compute_dtype=compute_dtype)
+
+    def inputs(constituents: np.ndarray) -> np.ndarray:
+        return -mass_score(constituents)[:, None] / 10.0
+
+    return Tagger(inputs, heads.scalar(dense.model(config)), Schedule(5, 128, 0.05))
+
+
+def mass_score(constituents: np.ndarray) -> np.ndarray:
+    """-|m - m_top| in GeV, float32 [jet]: larger for jets that look like a top quark."""
+    return -np.abs(jets.mass(constituents) - np.float32(TOP_MASS))

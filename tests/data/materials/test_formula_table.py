@@ -1,0 +1,91 @@
+"""Tables of formulas: every layout that is read, and every fault with its row and reason."""
+
+import math
+
+import pytest
+
+from jaxsci.data.materials.formula_table import stream
+from jaxsci.errors import InputError
+
+
+def write(tmp_path, content, name="table.csv"):
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def read(path, **options):
+    chunks = list(stream(path, **options))
+    return [[item for chunk in chunks for item in getattr(chunk, name)] for name in ("rows", "formulas", "tc")]
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "rows"),
+    [
+        ("formula,Tc\nMgB2,39\nNb,9.2\n", "t.csv", [2, 3]),
+        ("\ufeffid;Formula;tc (K)\r\n1; MgB2 ;39\r\n2;Nb;9.2", "t.csv", [2, 3]),
+        ("name\tTc\n\nMgB2\t39\n\nNb\t9.2\n", "t.tsv", [3, 5]),
+        ('Tc,"material"\n39,"MgB2"\n9.2,Nb\n', "t.csv", [2, 3]),
+    ],
+)
+def test_layouts(tmp_path, content, name, rows):
+    path = write(tmp_path, content, name)
+    assert read(path, with_tc=True) == [rows, ["MgB2", "Nb"], [39, 9.2]]
+    assert read(path)[1] == ["MgB2", "Nb"]
+
+
+def test_a_bare_list_of_formulas(tmp_path):
+    rows, formulas, tc = read(write(tmp_path, "MgB2\nNb3Sn\n", "list.txt"))
+    assert (rows, formulas) == ([1, 2], ["MgB2", "Nb3Sn"])
+    assert all(math.isnan(value) for value in tc)
+
+
+def test_chunks_and_chosen_columns(tmp_path):
+    content = "codes\ntitles\nname,element,tc\n" + "".join(f"phase,Nb{i}Sn,{i}\n" for i in range(1, 8))
+    path = write(tmp_path, content)
+    chunks = list(stream(path, chunk=3, with_tc=True, columns=("element", "tc"), header_row=3))
+    assert [chunk.rows for chunk in chunks] == [[4, 5, 6], [7, 8, 9], [10]]
+    assert chunks[1].compositions[0] == {"Nb": 4, "Sn": 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            "formula,Tc\nMgB2,39\nYBa2Cu3O7-x,90\n",
+            r"row 3: 'YBa2Cu3O7-x': expected known amounts, came '-' at character 10",
+        ),
+        ("formula,Tc\nMgB2,39\nMg0B2,39\n", r"row 3: 'Mg0B2': expected a finite amount above 0"),
+        ("formula,Tc\nMgB2,39\nBkO2,1\n", r"row 3: expected elements up to Cm, came Bk"),
+        ("formula,Tc\nMgB2,39 K\n", r"row 2: expected Tc in K, 0 to 400, came '39 K'; give a plain number"),
+        ("formula,Tc\nMgB2,39\nNb,9200\n", r"row 3: expected Tc in K, 0 to 400, came '9200'"),
+        ("formula,Tc\nMgB2,-1\n", r"row 2: expected Tc in K"),
+        ("formula,Tc\nMgB2,nan\n", r"row 2: expected Tc in K"),
+        ("formula,Tc\nMgB2\n", r"row 2: expected 2 columns, came 1"),
+        ("formula,Tc\nMgB2,39\n,1\n", r"row 3: '': expected an element, came the end"),
+        (b"formula,Tc\nMgB2,39\nNb\xe9,9\n", r"row 3: expected UTF-8 text"),
+        ("formula,Tc (mK)\nMgB2,39000\n", r"expected a column of critical temperatures in K, .*convert other units"),
+        ("substance,Tc\nMgB2,39\n", r"expected a header with one of formula"),
+        ("formula,Tc\n\n \n", r"expected at least one formula, came a table without rows"),
+        ("formula,Tc\n".encode("utf-16"), r"expected UTF-8 text, came UTF-16"),
+        ("", r"the file is empty"),
+        ('formula,Tc\n"MgB2' + "B" * 140_000 + ",39\n", r"field larger than field limit .*check the quotation marks"),
+    ],
+)
+def test_faults_name_row_and_reason(tmp_path, content, message):
+    with pytest.raises(InputError, match=message) as caught:
+        read(write(tmp_path, content), with_tc=True)
+    assert "table.csv" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_bad_rows_are_skipped_and_counted_by_reason(tmp_path):
+    path = write(tmp_path, b"formula,Tc\nMgB2,39\nMgBx,1\nFmO,1\nNb,warm\nNb\xff,9\nNb\nNb,9.2\n")
+    chunk = next(stream(path, with_tc=True, skip_bad=True))
+    assert chunk.rows == [2, 8]
+    assert chunk.bad == {"formula": 1, "element": 1, "tc": 1, "encoding": 1, "columns": 1}
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        next(stream(tmp_path / "none.csv"))

@@ -1,0 +1,121 @@
+"""The tables of superconductors: cleaning rules, families, splits; the published files where they are at hand."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxsci.data.materials import superconductors as sc
+from jaxsci.data.materials.compositions import encode, same_composition, same_system
+from jaxsci.data.materials.formula import parse
+from jaxsci.data.split import split_groups
+from jaxsci.errors import InputError
+
+needs_data = pytest.mark.skipif("JAXSCI_DATA" not in os.environ, reason="needs the files that JAXSCI_DATA points to")
+
+TABLE = """name,Tc
+MgB2,39
+Mg2B4,37
+B2Mg,41
+Nb,0
+LaH10,250
+YBa2Cu3O7-x,90
+Nb3Sn,18
+"""
+
+
+@pytest.fixture
+def table(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text(TABLE)
+    return path
+
+
+def test_the_rules_of_cleaning_and_their_counts(table):
+    rows = sc.read_measured("stanev", table)
+    assert rows.formulas.tolist() == ["MgB2", "Mg2B4", "B2Mg", "Nb3Sn"]
+    counts = {"rows": 7, "formula not readable": 1, "Tc not reported": 1, "Tc above 150 K": 1}
+    assert rows.cleaning == counts
+    assert rows.cleaning["rows"] - sum(list(counts.values())[1:]) == len(rows.tc)
+    merged = sc.read_measured("stanev", table, merge=True)
+    assert merged.formulas.tolist() == ["MgB2", "Nb3Sn"]
+    assert merged.tc.tolist() == [39, 18]
+    assert merged.cleaning == {**counts, "composition repeated": 2}
+
+
+def test_the_scatter_of_repeated_measurements(table):
+    scatter, rows = sc.repeated_measurements(sc.read_measured("stanev", table))
+    assert rows == 3
+    assert scatter == pytest.approx(np.std([39, 37, 41], ddof=1))
+    with pytest.raises(InputError, match="measured more than once"):
+        sc.repeated_measurements(sc.read_measured("stanev", table, merge=True))
+
+
+def test_compositions_that_are_elsewhere_are_left_out(table):
+    rows = sc.read_measured("stanev", table)
+    left = sc.without(rows, encode([parse("Mg3B6"), parse("Pb")]), "in the list")
+    assert left.formulas.tolist() == ["Nb3Sn"]
+    assert left.cleaning["in the list"] == 3
+
+
+def test_families():
+    formulas = ["YBa2Cu3O7", "LaFeAsO", "CeCu2Si2", "MgB2", "CeFeAsO0.9F0.1", "CuS", "UPt3", "Fe3O4"]
+    found = sc.family(encode([parse(text) for text in formulas]))
+    assert [sc.FAMILIES[i] for i in found] == [
+        *("cuprate", "iron-based", "heavy-fermion type", "other", "iron-based", "other", "heavy-fermion type", "other")
+    ]
+
+
+def random_compositions(n=600):
+    rng = np.random.default_rng(0)
+    symbols = np.array(["Y", "Ba", "Cu", "O", "La", "Sr", "Nb", "Sn"])
+    return encode([{s: float(rng.integers(1, 4)) for s in rng.choice(symbols, 2, replace=False)} for _ in range(n)])
+
+
+@pytest.mark.parametrize(("name", "group"), [("composition", same_composition), ("system", same_system)])
+def test_grouped_splits_part_no_group(name, group):
+    compositions = random_compositions()
+    labels = np.zeros(600, int)
+    parts = sc.parts(compositions, labels, name, seed=3)
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(600))
+    groups = [set(group(compositions)[part]) for part in parts]
+    assert not groups[0] & groups[1] | groups[0] & groups[2] | groups[1] & groups[2]
+    for part, fraction in zip(parts, sc.FRACTIONS, strict=True):
+        # to within the largest group
+        assert abs(len(part) - fraction * 600) <= np.bincount(group(compositions)).max()
+    for part, same in zip(parts, sc.parts(compositions, labels, name, seed=3), strict=True):
+        np.testing.assert_array_equal(part, same)
+    assert set(parts[2]) != set(sc.parts(compositions, labels, name, seed=4)[2])
+
+
+def test_the_random_split_parts_what_a_grouped_one_does_not():
+    compositions = random_compositions()
+    train, _, test = sc.parts(compositions, np.zeros(600, int), "random", seed=3)
+    assert len(test) == 120
+    assert set(same_composition(compositions)[train]) & set(same_composition(compositions)[test])
+    with pytest.raises(InputError, match="one of random, composition, system"):
+        sc.parts(compositions, np.zeros(600, int), "alphabetical", seed=1)
+
+
+def test_too_few_groups_are_refused():
+    with pytest.raises(InputError, match="enough groups for three parts, came 2"):
+        split_groups(np.array([0] * 5 + [1] * 5), seed=0, fractions=(0.6, 0.2, 0.2))
+
+
+@needs_data
+def test_the_published_tables():
+    """Numbers of rows as the provenance of the files gives them."""
+    folder = Path(os.environ["JAXSCI_DATA"]) / "superconductors"
+    stanev = sc.read_measured("stanev", folder / sc.FILES["stanev"])
+    assert stanev.cleaning["rows"] == 16_414
+    assert abs(stanev.cleaning["Tc not reported"] - 3_966) < 10  # of which a few are not readable
+    assert stanev.tc.max() == 143
+    nims = sc.read_measured("nims", folder / sc.FILES["nims"])
+    assert nims.cleaning["rows"] == 26_321
+    assert len(nims.tc) > 20_000
+    hosono = sc.read_tested(folder / sc.FILES["hosono"])
+    assert (len(hosono.tc), int((hosono.tc > 0).sum())) == (207, 41)
+    presumed = sc.read_presumed(folder / sc.FILES["cod"])
+    assert presumed.cleaning["rows"] == 162_370
+    assert np.isnan(presumed.tc).all()

@@ -1,0 +1,102 @@
+"""Sky maps as files have them: units, orderings, unseen pixels, lists of pixels; and what cannot be used."""
+
+import healpy
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from jaxsci.data.sphere import sky
+from jaxsci.errors import InputError
+
+NSIDE = 4
+VALUES = np.random.default_rng(0).normal(size=12 * NSIDE**2)
+
+
+def write(path, values=VALUES, **header):
+    columns = header.pop("columns", [fits.Column(name="TEMPERATURE", format="D", unit="mK", array=values)])
+    table = fits.BinTableHDU.from_columns(columns)
+    table.header.update({"PIXTYPE": "HEALPIX", "ORDERING": "RING", "NSIDE": NSIDE, **header})
+    table.writeto(path, overwrite=True)
+    return path
+
+
+def test_both_orderings_are_read_as_ring(tmp_path):
+    ring = sky.read_map(write(tmp_path / "ring.fits"))
+    nested = sky.read_map(write(tmp_path / "nested.fits", healpy.reorder(VALUES, r2n=True), ORDERING="NESTED"))
+    np.testing.assert_array_equal(ring.values, VALUES)
+    np.testing.assert_array_equal(nested.values, VALUES)
+    assert (ring.nside, ring.unit) == (NSIDE, "mK")
+
+
+def test_a_map_written_by_healpy(tmp_path):
+    path = tmp_path / "healpy.fits"
+    healpy.write_map(path, [VALUES, 2 * VALUES], dtype=np.float64, column_units="K_CMB", column_names=["I", "Q"])
+    np.testing.assert_array_equal(sky.read_map(path, column="Q").values, 2 * VALUES)
+    np.testing.assert_allclose(sky.in_microkelvin(sky.read_map(path), path), 1e6 * VALUES)
+
+
+def test_unseen_pixels_become_nan(tmp_path):
+    values = VALUES.copy()
+    values[[0, 1, 2]] = [sky.UNSEEN, np.nan, np.float32(sky.UNSEEN)]
+    np.testing.assert_array_equal(
+        np.flatnonzero(np.isnan(sky.read_map(write(tmp_path / "m.fits", values)).values)), [0, 1, 2]
+    )
+
+
+def test_a_list_of_pixels_is_spread_over_the_sky(tmp_path):
+    pixels = np.array([5, 90, 7])
+    columns = [fits.Column("PIXEL", "J", array=pixels), fits.Column("T", "D", array=VALUES[pixels])]
+    read = sky.read_map(write(tmp_path / "part.fits", columns=columns, INDXSCHM="EXPLICIT"))
+    np.testing.assert_array_equal(read.values[pixels], VALUES[pixels])
+    assert np.isnan(read.values).sum() == VALUES.size - 3
+
+
+def test_npz(tmp_path):
+    np.savez(tmp_path / "m.npz", map=healpy.reorder(VALUES, r2n=True), ordering="NESTED", unit="uK")
+    read = sky.read_map(tmp_path / "m.npz")
+    np.testing.assert_array_equal(read.values, VALUES)
+    np.testing.assert_array_equal(sky.in_microkelvin(read, "m.npz"), VALUES)
+
+
+def test_degrading_is_that_of_healpy():
+    values = VALUES.copy()
+    values[:5] = np.nan
+    expected = healpy.ud_grade(np.where(np.isnan(values), healpy.UNSEEN, values), 2)
+    ours = sky.degrade(values, 2, least=0.01)
+    np.testing.assert_allclose(ours, np.where(expected == healpy.UNSEEN, np.nan, expected), rtol=1e-12)
+    assert np.isnan(sky.degrade(values, 2, least=0.9)).sum() > np.isnan(ours).sum()
+    with pytest.raises(InputError, match="expected nside 8 or finer, got 4"):
+        sky.degrade(values, 8)
+
+
+def test_what_cannot_be_used_is_refused(tmp_path):
+    with pytest.raises(InputError, match="12 nside"):
+        sky.read_map(write(tmp_path / "m.fits", VALUES[:-1]))
+    with pytest.raises(InputError, match="ORDERING RING or NESTED, got SPIRAL"):
+        sky.read_map(write(tmp_path / "m.fits", ORDERING="SPIRAL"))
+    with pytest.raises(InputError, match="one of the columns TEMPERATURE, got 3"):
+        sky.read_map(write(tmp_path / "m.fits"), column=3)
+    with pytest.raises(InputError, match="temperature in uK, mK or K, got MJy/sr"):
+        sky.in_microkelvin(sky.SkyMap(VALUES, NSIDE, "MJy/sr"), "m.fits")
+    with pytest.raises(InputError, match="no unit; give it with --unit"):
+        sky.in_microkelvin(sky.SkyMap(VALUES, NSIDE, ""), "m.fits")
+    (tmp_path / "m.fits").write_bytes(b"SIMPLE  =    nonsense")
+    with pytest.raises(InputError, match=r"expected a HEALPix map in \.fits or \.npz, but it cannot be read"):
+        sky.read_map(tmp_path / "m.fits")
+
+
+def test_masks(tmp_path):
+    mask = (np.arange(VALUES.size) % 3 > 0).astype(float)
+    np.testing.assert_array_equal(sky.read_mask(write(tmp_path / "k.fits", mask), NSIDE), mask == 1)
+    with pytest.raises(InputError, match="expected a mask of nside 8 as the map, got 4"):
+        sky.read_mask(tmp_path / "k.fits", 8)
+    with pytest.raises(InputError, match="removes everything"):
+        sky.read_mask(write(tmp_path / "k.fits", 0 * mask), NSIDE)
+
+
+def test_a_spectrum_with_and_without_a_head(tmp_path):
+    (tmp_path / "s.txt").write_text(" L  TT\n 2 1.0E+3\n 3 9.0E+2\n")
+    np.testing.assert_array_equal(sky.read_spectrum(tmp_path / "s.txt"), [[2, 1000], [3, 900]])
+    (tmp_path / "s.txt").write_text("# l Dl\n 2 x\n")
+    with pytest.raises(InputError, match="expected a table of numbers"):
+        sky.read_spectrum(tmp_path / "s.txt")

@@ -1,0 +1,302 @@
+"""Convolution against plain loops and against XLA: values, and derivatives to second order."""
+
+import os
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from jax import lax
+
+from jaxsci.errors import InputError
+from jaxsci.ops import conv, conv_patches, conv_transpose
+from jaxsci.ops.convolution import _windows as convolution_blocks
+from jaxsci.ops.convolution import _xla as convolution_lax
+from jaxsci.ops.convolution._cpu import dispatch as convolution_cpu
+from jaxsci.ops.convolution._cpu import forward as convolution_cpu_output
+from jaxsci.ops.convolution._cpu import kernel_gradient as convolution_cpu_kernel
+from jaxsci.ops.convolution._sizes import geometry
+
+# A case compiles a program of its own, so that a run of thousands is for a release.
+CASES = int(os.environ.get("JAXSCI_CONVOLUTION_CASES", "20"))
+CASE = settings(deadline=None, max_examples=CASES)
+
+
+def forget():
+    """Drop compiled programs: thousands of them use up the memory mappings a process may have."""
+    if CASES > 100:
+        jax.clear_caches()
+
+
+def loops(role, first, second, shape, size):
+    """The trilinear form of `convolution_primitives`, one product of channels at a time. float64."""
+    x, k, y = {"output": (first, second, None), "input": (None, first, second), "kernel": (first, None, second)}[role]
+    result = np.zeros(size)
+    x, k, y = (result if a is None else a for a in (x, k, y))
+    for t in np.ndindex(*y.shape[2:-1]):
+        for w in np.ndindex(*k.shape[1:-2]):
+            n = tuple(s * i + d * j - p for i, j, s, d, (p, _) in zip(t, w, *shape_columns(shape), strict=True))
+            if any(i < 0 or i >= edge for i, edge in zip(n, x.shape[2:-1], strict=True)):
+                continue
+            at_x, at_k, at_y = (slice(None), slice(None), *n), (slice(None), *w), (slice(None), slice(None), *t)
+            if role == "output":
+                y[at_y] += np.einsum("gbi,gio->gbo", x[at_x], k[at_k])
+            elif role == "input":
+                x[at_x] += np.einsum("gbo,gio->gbi", y[at_y], k[at_k])
+            else:
+                k[at_k] += np.einsum("gbi,gbo->gio", x[at_x], y[at_y])
+    return result
+
+
+def shape_columns(shape):
+    return shape.strides, shape.dilation, shape.padding
+
+
+@st.composite
+def cases(draw):
+    """Options of `conv` and shapes that fit them; channels on both sides of every limit of the CPU kernels."""
+    rank = draw(st.sampled_from([1, 2, 3]))
+
+    def each(low, high):
+        return tuple(draw(st.integers(low, high)) for _ in range(rank))
+
+    window, strides, dilation = each(1, 5 if rank < 3 else 3), each(1, 3), each(1, 2)
+    size = tuple(max(i, d * (k - 1) + 1) for i, k, d in zip(each(2, 7), window, dilation, strict=True))
+    pairs = tuple(zip(each(0, 2), each(0, 2), strict=True))
+    padding = draw(st.sampled_from(["SAME", "VALID", "FULL", "HALF", 1, pairs]))
+    options = {"strides": strides, "padding": padding, "dilation": dilation}
+    groups, batch = draw(st.sampled_from([1, 1, 3])), draw(st.sampled_from([1, 2, 8, 17]))
+    inputs, outputs = draw(st.sampled_from([1, 3, 5, 17, 32])), draw(st.sampled_from([1, 2, 3, 9, 32]))
+    return options, groups, (batch, *size, inputs), (*window, inputs, outputs)
+
+
+def draws(*shapes, dtype=jnp.float64, seed=0):
+    rng = np.random.default_rng(seed)
+    return tuple(jnp.asarray(rng.normal(size=shape), dtype) for shape in shapes)
+
+
+def input_fails_in_xla(shape, window, output):
+    back = convolution_blocks.transposed(shape, window)
+    return convolution_lax.fails_on_cpu(output, window, back, shape.strides)
+
+
+@CASE
+@given(cases(), st.sampled_from(["float32", "float64"]))
+def test_the_three_contractions_equal_loops_and_xla(case, dtype):
+    options, groups, x_shape, kernel_shape = case
+    shape, output = geometry(x_shape[1:-1], kernel_shape[:-2], **options)
+    shapes = {
+        "input": (groups, *x_shape),
+        "kernel": (groups, *kernel_shape),
+        "output": (groups, x_shape[0], *output, kernel_shape[-1]),
+    }
+    with jax.enable_x64(True):
+        arrays = dict(zip(shapes, draws(*shapes.values(), dtype=dtype), strict=True))
+        pairs = {role: [arrays[r] for r in shapes if r != role] for role in shapes}
+
+        # XLA's own transposition aborts the process at some of the shapes, and is wrong at others.
+        peers = {role: [convolution_cpu, convolution_lax] for role in shapes}
+        if input_fails_in_xla(shape, kernel_shape[:-2], output):
+            peers["input"].pop()
+
+        @jax.jit
+        def compute(pairs):
+            return {
+                role: [getattr(module, role)(*pair, geometry=shape, precision=None) for module in peers[role]]
+                for role, pair in pairs.items()
+            }
+
+        for role, results in compute(pairs).items():
+            expected = loops(role, *(np.asarray(a, np.float64) for a in pairs[role]), shape, shapes[role])
+            # Sums of up to some thousand products of order 1.
+            tolerance = 1e-12 if dtype == "float64" else 1e-4
+            for result in results:
+                assert result.dtype == dtype
+                np.testing.assert_allclose(result, expected, rtol=tolerance, atol=10 * tolerance)
+    forget()
+
+
+@pytest.mark.parametrize(
+    ("size", "window", "options", "output"),
+    [
+        ((7, 4), (3, 2), {"strides": (3, 2), "padding": 1, "dilation": (2, 1)}, (2, 3)),
+        ((2,), (2,), {"padding": ((2, 0),)}, (3,)),
+        ((5, 4), (2, 3), {"padding": ((3, 0), (1, 1))}, (7, 4)),
+    ],
+)
+def test_transposes_at_which_xla_aborts_the_process_or_is_wrong(size, window, options, output):
+    shape, got = geometry(size, window, **({"strides": (1,) * len(size), "dilation": (1,) * len(size)} | options))
+    assert got == output
+    assert input_fails_in_xla(shape, window, output)
+    kernel, y = draws((1, *window, 17, 9), (1, 8, *output, 9), dtype=jnp.float32)
+    ours = jax.jit(partial(convolution_cpu.input, geometry=shape, precision=None))(kernel, y)
+    expected = loops("input", np.asarray(kernel, np.float64), np.asarray(y, np.float64), shape, ours.shape)
+    np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("strides", [(3, 2), (1, 1)])
+@pytest.mark.parametrize(
+    ("groups", "batch", "inputs", "outputs"),
+    [(1, 37, 5, 6), (2, 19, 1, 5), (1, 32, 6, 1), (1, 37, 6, 3), (2, 3, 5, 4), (1, 5, 5, 17), (1, 19, 17, 5)],
+)
+def test_parts_and_blocks_add_up(monkeypatch, dtype, strides, groups, batch, inputs, outputs):
+    # Limits so small that small arrays meet what large ones do: parts, blocks, and images left over.
+    monkeypatch.setattr(convolution_cpu, "FEW_PRODUCTS", 1)
+    monkeypatch.setattr(convolution_cpu, "SMALL_FACTORS", 1)
+    monkeypatch.setattr(convolution_cpu_output, "PART_PRODUCTS", 1)
+    monkeypatch.setattr(convolution_cpu_kernel, "PARTS", 2)
+    monkeypatch.setattr(convolution_cpu_kernel, "MOST_COPIES", 2)
+    monkeypatch.setattr(convolution_blocks, "BLOCK_BYTES", 2**15)
+    monkeypatch.setattr(convolution_cpu_kernel, "PRODUCT_BYTES", 2**15)
+    shape, output = geometry((7, 6), (3, 2), strides, "SAME", (1, 2))
+    shapes = {
+        "input": (groups, batch, 7, 6, inputs),
+        "kernel": (groups, 3, 2, inputs, outputs),
+        "output": (groups, batch, *output, outputs),
+    }
+    with jax.enable_x64(True):
+        arrays = dict(zip(shapes, draws(*shapes.values(), dtype=dtype), strict=True))
+        for role in shapes:
+            pair = [arrays[r] for r in shapes if r != role]
+            ours, xla = (
+                jax.jit(partial(getattr(module, role), geometry=shape, precision=None))(*pair)
+                for module in (convolution_cpu, convolution_lax)
+            )
+            tolerance = 1e-12 if dtype == "float64" else 1e-4  # sums of up to 37 * 42 products of order 1
+            np.testing.assert_allclose(ours, xla, rtol=tolerance, atol=10 * tolerance)
+
+
+def lax_conv(x, kernel, *, strides, padding, dilation, groups):
+    rank = x.ndim - 2
+    space = "HWD"[:rank]
+    shape, _ = geometry(x.shape[1:-1], kernel.shape[:rank], strides, padding, dilation)
+    numbers = (f"N{space}C", f"{space}IO", f"N{space}C")
+    return lax.conv_general_dilated(
+        x, kernel, strides, shape.padding, None, dilation, numbers, feature_group_count=groups
+    )
+
+
+def derivatives(function, x, kernel, directions):
+    """Value, gradient, Hessian products both ways, and the Gauss-Newton product."""
+
+    def loss(x, kernel):
+        return jnp.sum(jnp.sin(function(x, kernel)))
+
+    gradient = jax.grad(loss, (0, 1))
+    y, tangent = jax.jvp(function, (x, kernel), directions)
+
+    def along(x, kernel):
+        return sum(jnp.vdot(a, b) for a, b in zip(gradient(x, kernel), directions, strict=True))
+
+    return (
+        y,
+        gradient(x, kernel),
+        jax.jvp(gradient, (x, kernel), directions)[1],
+        jax.grad(along, (0, 1))(x, kernel),
+        jax.vjp(function, x, kernel)[1](jnp.cos(y) * tangent),
+    )
+
+
+@settings(deadline=None, max_examples=max(8, CASES // 4))
+@given(cases())
+def test_second_order_equals_xla(case):
+    options, groups, (batch, *size, inputs), kernel_shape = case
+    shape, output = geometry(tuple(size), kernel_shape[:-2], **options)
+    assume(not input_fails_in_xla(shape, kernel_shape[:-2], output))
+    options = options | {"groups": groups}
+    with jax.enable_x64(True):
+        shapes = (batch, *size, groups * inputs), (*kernel_shape[:-1], groups * kernel_shape[-1])
+        x, kernel, *directions = draws(*shapes, *shapes)
+        ours, xla = jax.jit(lambda *args: [derivatives(partial(f, **options), *args) for f in (conv, lax_conv)])(
+            x, kernel, tuple(directions)
+        )
+    scale = max(jax.tree.leaves(jax.tree.map(lambda a: np.abs(a).max(initial=1), xla)))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12 * scale), ours, xla)
+    forget()
+
+
+@pytest.mark.usefixtures("x64")
+@settings(deadline=None, max_examples=max(8, CASES // 4))
+@given(cases())
+def test_conv_transpose_is_the_adjoint(case):
+    options, groups, (batch, *size, inputs), kernel_shape = case
+    options = options | {"groups": groups}
+    x, kernel = draws((batch, *size, groups * inputs), (*kernel_shape[:-1], groups * kernel_shape[-1]))
+
+    @jax.jit
+    def both_sides(x, kernel):
+        y = conv(x, kernel, **options)
+        cotangent = jnp.cos(jnp.arange(y.size, dtype=y.dtype)).reshape(y.shape)
+        back = conv_transpose(cotangent, kernel, output_size=tuple(size), **options)
+        return jnp.vdot(y, cotangent), jnp.vdot(x, back), jnp.linalg.norm(y) * jnp.linalg.norm(cotangent)
+
+    left, right, scale = both_sides(x, kernel)
+    np.testing.assert_allclose(left, right, rtol=0, atol=1e-13 * scale)
+    forget()
+
+
+@pytest.mark.usefixtures("x64")
+def test_patches_times_kernel_is_the_convolution():
+    x, kernel = draws((2, 7, 6, 3), (3, 2, 3, 4))
+    options = {"strides": (2, 1), "padding": "FULL", "dilation": (1, 2)}
+    patches = conv_patches(x, (3, 2), **options)
+    np.testing.assert_allclose(jnp.tensordot(patches, kernel, 3), conv(x, kernel, **options), rtol=1e-13, atol=1e-13)
+
+
+def test_the_example_of_the_paper():
+    x = [[3, 3, 2, 1, 0], [0, 0, 1, 3, 1], [3, 1, 2, 2, 3], [2, 0, 0, 2, 2], [2, 0, 0, 0, 1]]
+    kernel = jnp.asarray([[0, 1, 2], [2, 2, 0], [0, 1, 2]], jnp.float32)[..., None, None]
+    x = jnp.asarray(x, jnp.float32)[None, ..., None]
+    valid = conv(x, kernel, padding="VALID")[0, ..., 0]
+    strided = conv(x, kernel, strides=2, padding=1)[0, ..., 0]
+    np.testing.assert_array_equal(valid, [[12, 12, 17], [10, 17, 19], [9, 6, 14]])
+    np.testing.assert_array_equal(strided, [[6, 17, 3], [8, 17, 13], [6, 4, 4]])
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_half_precision_adds_up_in_float32(dtype):
+    # 4,000 ones: bfloat16 sums stop at 256, float16 sums at 2,048.
+    size, channels = 1000, 4
+    for inputs, outputs in ((channels, 1), (1, channels)):
+        x, kernel = jnp.ones((1, size, inputs), dtype), jnp.ones((size, inputs, outputs), dtype)
+        y = conv(x, kernel, padding="VALID")
+        assert y.dtype == dtype
+        np.testing.assert_array_equal(y.astype(jnp.float32), dtype(size * inputs))
+    x, kernel = jnp.ones((4, size, 3), dtype), jnp.ones((1, 3, 2), dtype)
+    gradient = jax.grad(lambda kernel: conv(x, kernel).sum())(kernel)
+    assert gradient.dtype == dtype
+    np.testing.assert_array_equal(gradient.astype(jnp.float32), 4 * size)
+    back = conv_transpose(jnp.ones((1, 1, 2 * size), dtype), jnp.ones((1, 1, 2 * size), dtype))
+    np.testing.assert_array_equal(back.astype(jnp.float32), 2 * size)
+
+
+@pytest.mark.parametrize(
+    ("x", "kernel", "options", "message"),
+    [
+        ((5, 6, 3), (3, 3, 3, 4), {}, r"kernel: .* 1 window dimensions .* got shape \(3, 3, 3, 4\)"),
+        ((6, 3), (3, 3, 4), {}, r"x: \[batch, \*space, channel\].*x\[None\]"),
+        ((1, 5, 6, 2), (3, 3, 3, 4), {}, "x: 3 channels last are expected .* move the channels last"),
+        ((1, 5, 6, 4), (3, 3, 2, 3), {"groups": 2}, "groups: a divisor of the 3 output channels"),
+        ((1, 5, 6, 4), (3, 3, 4, 3), {"groups": 0}, "groups: a divisor"),
+        ((1, 2, 6, 4), (3, 3, 4, 3), {"padding": "VALID"}, "use a smaller window or more padding"),
+        ((1, 5, 6, 4), (3, 3, 4, 3), {"padding": "valid"}, "got 'valid'"),
+        ((1, 5, 6, 4), (3, 3, 4, 3), {"strides": (1, 1, 1)}, "strides: .* 2 of them"),
+    ],
+)
+def test_errors_name_what_came_and_the_remedy(x, kernel, options, message):
+    with pytest.raises(InputError, match=message) as error:
+        conv(jnp.ones(x), jnp.ones(kernel), **options)
+    assert "\n" not in str(error.value)
+
+
+def test_dtypes_must_agree():
+    with pytest.raises(InputError, match=r"one floating dtype .* got float32 and bfloat16; convert with .astype"):
+        conv(jnp.ones((1, 4, 1)), jnp.ones((3, 1, 1), jnp.bfloat16))
+    with pytest.raises(InputError, match=r"y: the 2 output channels of the kernel .* are expected last"):
+        conv_transpose(jnp.ones((1, 4, 1)), jnp.ones((3, 1, 2)))
+    with pytest.raises(InputError, match="add the missing axes"):
+        conv_patches(jnp.ones((4, 4)), 3)

@@ -1,0 +1,107 @@
+"""The run folder, and a training that is killed at random moments."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from jaxsci.errors import InputError
+from jaxsci.runs import folder as runs
+from jaxsci.tasks.top_tagging import task as top_tagging
+
+KILLS = int(os.environ.get("JAXSCI_KILLS", "2"))
+SMALL = ("--tagger", "topodnn", "--max-jets", "1500", "--epochs", "40", "--batch-size", "64")
+
+
+def command(*arguments, cwd):
+    code = "from jaxsci.cli.main import main; main()"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process):
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return out
+
+
+def parameters(folder):
+    options = top_tagging.read_options(folder)
+    return top_tagging.trained(folder, options)[1]
+
+
+def test_names_count_up_and_a_taken_name_is_refused(tmp_path):
+    assert runs.new_folder(tmp_path, "t", "cnn", None).name == "cnn-1"
+    assert runs.new_folder(tmp_path, "t", "cnn", None).name == "cnn-2"
+    runs.new_folder(tmp_path, "t", "cnn", "mine")
+    with pytest.raises(InputError, match="mine: expected a new run, but it exists; choose another --name"):
+        runs.new_folder(tmp_path, "t", "cnn", "mine")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "expected a file of a run folder, found none"),
+        ("{", "expected a readable JSON file"),
+        ("[1]", "expected the keys task and options"),
+        ('{"task": "images", "options": {}}', "expected a run of top-tagging, got one of images"),
+    ],
+)
+def test_a_folder_that_is_no_run_is_refused(tmp_path, content, message):
+    if content is not None:
+        (tmp_path / "config.json").write_text(content)
+    with pytest.raises(InputError, match=message):
+        runs.read_config(tmp_path, "top-tagging")
+
+
+def test_a_training_killed_at_random_moments_resumes_bit_for_bit(tmp_path):
+    finish(command("train", "top-tagging", *SMALL, "--name", "whole", cwd=tmp_path))
+    whole = tmp_path / "runs" / "top-tagging" / "whole"
+    victim = whole.with_name("victim")
+    moments = random.Random(1)
+    process = command("train", "top-tagging", *SMALL, "--name", "victim", cwd=tmp_path)
+    while not (victim / "config.json").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    killed = 0
+    for _ in range(KILLS):
+        time.sleep(moments.uniform(0, 6))
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            killed += 1
+        process.communicate()
+        assert not (victim / "report.html").exists() or process.returncode == 0
+        process = command("train", "top-tagging", "--resume", str(victim), cwd=tmp_path)
+    finish(process)
+    assert killed > 0
+    ours, theirs = parameters(victim), parameters(whole)
+    for layer, leaves in theirs.items():
+        for name, leaf in leaves.items():
+            np.testing.assert_array_equal(ours[layer][name], leaf)
+    lines = [(folder / "metrics.jsonl").read_text().splitlines() for folder in (victim, whole)]
+    ours, theirs = ([json.loads(line)["validation_loss"] for line in part] for part in lines)
+    assert ours == theirs
+
+
+def test_ctrl_c_ends_with_130_and_what_to_do(tmp_path):
+    process = command("train", "top-tagging", *SMALL, "--epochs", "2000", "--name", "long", cwd=tmp_path)
+    checkpoints = tmp_path / "runs" / "top-tagging" / "long" / "checkpoints"
+    while not any(checkpoints.glob("*/")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "--resume" in err
+    assert "Traceback" not in err

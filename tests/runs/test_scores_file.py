@@ -1,0 +1,59 @@
+"""Predictions on disk: the same in every format, and whole or absent."""
+
+import csv
+
+import h5py
+import numpy as np
+import pytest
+
+from jaxsci.errors import InputError
+from jaxsci.runs import scores_file
+
+CHUNKS = [
+    {"logit": np.array([0.5, -1.25]), "class": np.array([1, 0])},
+    {"logit": np.array([2.0]), "class": np.array([1])},
+]
+
+
+def read(path):
+    if path.suffix == ".csv":
+        with path.open() as file:
+            rows = list(csv.DictReader(file))
+        return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
+    if path.suffix == ".h5":
+        with h5py.File(path) as file:
+            return {name: file[name][:] for name in file}
+    with np.load(path) as file:
+        return dict(file)
+
+
+@pytest.mark.parametrize("suffix", scores_file.SUFFIXES)
+def test_chunks_are_joined_in_order(tmp_path, suffix):
+    path = tmp_path / f"scores{suffix}"
+    scores_file.write(path, CHUNKS)
+    found = read(path)
+    np.testing.assert_array_equal(found["logit"], [0.5, -1.25, 2.0])
+    np.testing.assert_array_equal(found["class"], [1, 0, 1])
+
+
+@pytest.mark.parametrize("suffix", scores_file.SUFFIXES)
+def test_an_error_on_the_way_leaves_the_old_file_and_no_other(tmp_path, suffix):
+    path = tmp_path / f"scores{suffix}"
+    path.write_text("old")
+
+    def broken():
+        yield CHUNKS[0]
+        raise InputError("row 2 is bad")
+
+    with pytest.raises(InputError, match="row 2"):
+        scores_file.write(path, broken())
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_other_formats_and_empty_inputs_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"ends in \.csv, \.h5, \.npz, got '\.txt'"):
+        scores_file.write(tmp_path / "scores.txt", CHUNKS)
+    with pytest.raises(InputError, match="at least one example"):
+        scores_file.write(tmp_path / "scores.csv", [])
+    assert list(tmp_path.iterdir()) == []

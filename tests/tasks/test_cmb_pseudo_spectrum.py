@@ -1,0 +1,74 @@
+"""Power spectra on a part of the sky: coupling against the exact matrix, and no bias on simulated skies."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxsci import healpix
+from jaxsci.models import harmonics
+from jaxsci.tasks.cmb import pseudo_spectrum as spectrum
+
+pytestmark = pytest.mark.usefixtures("x64")
+
+NSIDE, LMAX = 16, 24
+AREA = 4 * np.pi / (12 * NSIDE**2)
+
+
+@pytest.fixture(scope="module")
+def masked():
+    """A belt about the equator is hidden: harmonics at the pixels left, and the coupling of degrees to LMAX."""
+    with jax.enable_x64(True):
+        theta, phi = healpix.angles(NSIDE)
+        keep = abs(np.cos(theta)) > 0.35
+        directions = jnp.asarray(harmonics.vectors(theta, phi))
+        matrix = jax.jit(jax.vmap(lambda x: harmonics.values(x, 2 * LMAX)))(directions)
+        degree = harmonics.degrees(2 * LMAX)
+        mask_power = spectrum.power(AREA * matrix[keep].sum(0), degree)
+        low = harmonics.degrees(LMAX)
+        seen = matrix[keep][:, : low.size]
+        return seen, low, spectrum.coupling_of(AREA * seen.T @ seen, low), mask_power
+
+
+def test_the_coupling_of_a_mask_against_its_matrix(masked):
+    _, _, exact, mask_power = masked
+    analytic = spectrum.coupling(mask_power, LMAX)
+    # Sums over pixels are not integrals: they agree to the accuracy of HEALPix's quadrature, and rows add up to the sky fraction.
+    np.testing.assert_allclose(analytic, exact, rtol=0.02, atol=2e-4)
+    np.testing.assert_allclose(exact[5].sum(), 0.65, atol=0.02)
+
+
+def test_bandpowers_of_simulated_skies_are_unbiased(masked):
+    seen, degree, mixing, _ = masked
+    ell = np.arange(LMAX + 1)
+    truth = np.where(ell > 1, 1000 * (1 + (ell / 20) ** 2), 0)  # D_l
+    power = truth * 2 * np.pi / np.maximum(ell * (ell + 1), 1)
+    rng = np.random.default_rng(0)
+    noise = 5.0
+    skies = (rng.normal(size=(200, degree.size)) * np.sqrt(power)[degree]) @ np.asarray(seen).T
+    skies += noise * rng.normal(size=skies.shape)
+    bands = spectrum.bins(2, 22, 3)
+    flat = jnp.full(LMAX + 1, AREA * noise**2 * seen.shape[0] / (12 * NSIDE**2))
+
+    @jax.jit
+    def bandpowers(sky):
+        pseudo = spectrum.power(AREA * sky @ seen, degree)
+        return spectrum.decoupled(pseudo, mixing, jnp.ones(LMAX + 1), flat, bands)
+
+    found, response = jax.vmap(bandpowers)(jnp.asarray(skies))
+    expected = np.asarray(response[0]) @ truth
+    found = np.asarray(found)
+    error = found.std(0) / np.sqrt(len(found))
+    assert (abs(found.mean(0) - expected) < 4 * error).all()
+    # Cosmic variance of a bin, from the number of modes on the part of the sky that is seen; a belt loses some more.
+    modes = (2 * bands.centres + 1) * 3 * 0.65
+    ratio = found.std(0) / expected / np.sqrt(2 / modes)
+    assert (ratio > 0.8).all()
+    assert (ratio < 1.6).all()
+
+
+def test_bins_are_whole():
+    bands = spectrum.bins(2, 11, 4)
+    np.testing.assert_array_equal(bands.first, [2, 6])
+    np.testing.assert_array_equal(bands.last, [5, 9])
+    np.testing.assert_array_equal(bands.centres, [3.5, 7.5])

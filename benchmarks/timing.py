@@ -99,7 +99,7 @@ def quartiles(values: Sequence[float]) -> dict[str, float]:
 
 
 def speedups(timings: Mapping[str, Timing], name: str, than: str) -> list[float]:
-    """How many times faster `name` was `than` another, in each round: neighbours in time are compared with each other."""
+    """How many times faster `name` was `than` another, in each round: neighbors in time are compared with each other."""
     return [theirs / ours for ours, theirs in zip(timings[name].calls, timings[than].calls, strict=True)]
 
 

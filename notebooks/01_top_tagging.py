@@ -108,7 +108,7 @@ for name, rows in by_class.items():
 figure = classification.score_distributions(
     {name: mass[rows] for name, rows in by_class.items()}, label="Jet mass $m$ (GeV)", noun="jets", bins=80
 )
-figure.axes[0].axvline(taggers.TOP_MASS, color=style.GREY, linewidth=1, linestyle=":")
+figure.axes[0].axvline(taggers.TOP_MASS, color=style.GRAY, linewidth=1, linestyle=":")
 show(figure)
 
 # %% [markdown]
@@ -118,11 +118,11 @@ show(figure)
 # that differ by where they flew, by a turn about their axis or by a mirror image hold the same physics. The
 # preprocessing of arXiv:1902.09914 removes these differences before any network sees them:
 #
-# 1. **centre**: the $p_T$-weighted centroid of the angles moves to the origin;
+# 1. **center**: the $p_T$-weighted centroid of the angles moves to the origin;
 # 2. **rotate**: the principal axis of the $p_T$-weighted second moments becomes vertical;
 # 3. **flip**: both reflections, so that the quadrant with most $p_T$ is the upper right one;
 # 4. **pixelise**: $p_T$ is summed in $40 \times 40$ pixels;
-# 5. **normalise**: the pixels add up to 1.
+# 5. **normalize**: the pixels add up to 1.
 #
 # Each step is a function of arrays over all jets, `[jet, constituent]`. Here it acts on the top jet whose mass is
 # nearest to the median; the area of a disc is proportional to $p_T$, the circle has the radius of the jet. The network
@@ -134,22 +134,22 @@ jet = kinematics.trim(constituents[typical][None])
 pt, axis = kinematics.pt(jet), kinematics.jet_momentum(jet)
 eta = kinematics.eta(jet) - kinematics.eta(axis)[:, None]
 phi = kinematics.wrap(kinematics.phi(jet) - kinematics.phi(axis)[:, None])
-centred = jet_images.centre(pt, eta, phi)
-rotated = jet_images.rotate(pt, *centred)
+centered = jet_images.centre(pt, eta, phi)
+rotated = jet_images.rotate(pt, *centered)
 flipped = jet_images.flip(pt, *rotated)
-image = jet_images.normalise(jet_images.pixelise(pt, *flipped, pixels=40, half_width=jet_images.HALF_WIDTH))[0]
+image = jet_images.normalize(jet_images.pixelise(pt, *flipped, pixels=40, half_width=jet_images.HALF_WIDTH))[0]
 
 extent = jet_images.HALF_WIDTH * np.array([-1, 1, -1, 1])
 angle = np.linspace(0, 2 * np.pi, 200)
-stages = {"about the jet axis": (eta, phi), "1. centred": centred, "2. rotated": rotated, "3. flipped": flipped}
+stages = {"about the jet axis": (eta, phi), "1. centered": centered, "2. rotated": rotated, "3. flipped": flipped}
 with style.context():
     figure = style.figure(4.8)
     panels = figure.subplots(2, 3, sharex=True, sharey=True).ravel()
     for axes, (title, (x, y)) in zip(panels, stages.items(), strict=False):
-        axes.scatter(x, y, s=400 * pt / pt.sum(), color=style.colour(1), alpha=0.6, linewidth=0.4, edgecolor="black")
-        axes.plot(0.8 * np.cos(angle), 0.8 * np.sin(angle), ":", color=style.GREY, linewidth=1)
-        axes.axhline(0, color=style.GREY, linewidth=0.5)
-        axes.axvline(0, color=style.GREY, linewidth=0.5)
+        axes.scatter(x, y, s=400 * pt / pt.sum(), color=style.color(1), alpha=0.6, linewidth=0.4, edgecolor="black")
+        axes.plot(0.8 * np.cos(angle), 0.8 * np.sin(angle), ":", color=style.GRAY, linewidth=1)
+        axes.axhline(0, color=style.GRAY, linewidth=0.5)
+        axes.axvline(0, color=style.GRAY, linewidth=0.5)
         axes.set_title(title)
     for axes, picture in zip(panels[4:], (image, 40 * np.sqrt(image)), strict=True):
         drawn = axes.imshow(np.ma.masked_equal(picture, 0), extent=extent, cmap="magma_r")
@@ -229,7 +229,7 @@ table(scores)
 #
 # $$L(a) = \frac{1}{\sum_i w_i} \sum_i w_i \big[ -y_i \ln p_i - (1 - y_i) \ln (1 - p_i) \big], \qquad p_i = \frac{1}{1 + e^{-f(X_i, a)}} .$$
 #
-# A `Recipe` is all that defines a training besides the data: model, loss, optimiser, and a random change of an
+# A `Recipe` is all that defines a training besides the data: model, loss, optimizer, and a random change of an
 # example that keeps its label (here a shift of the image by up to one pixel). `fit` minimises the loss, keeps the
 # epoch of the smallest validation loss, and draws every random number from the key.
 

@@ -149,12 +149,12 @@ best = polynomial_errors.argmin(axis=1)
 with style.context():
     figure = style.figure(3.3)
     for k, axes in enumerate(figure.subplots(1, 2, sharey=True)):
-        axes.plot(degrees + 1, polynomial_errors[k], ".-", color=style.GREY, label="polynomial")
+        axes.plot(degrees + 1, polynomial_errors[k], ".-", color=style.GRAY, label="polynomial")
         parameters = [3 * width + 1 for width in WIDTHS]
         label = f"network, median of {SEEDS} seeds (dashes)"
-        axes.plot(parameters, [np.median(errors[w][k]) for w in WIDTHS], "o-", color=style.colour(k), label=label)
-        axes.plot(parameters, [errors[w][k] for w in WIDTHS], "_", markersize=9, color=style.colour(k))
-        axes.axhline(NOISE, color=style.GREY, linewidth=0.7, linestyle=":")
+        axes.plot(parameters, [np.median(errors[w][k]) for w in WIDTHS], "o-", color=style.color(k), label=label)
+        axes.plot(parameters, [errors[w][k] for w in WIDTHS], "_", markersize=9, color=style.color(k))
+        axes.axhline(NOISE, color=style.GRAY, linewidth=0.7, linestyle=":")
         axes.set(title=NAMES[k], xscale="log", yscale="log", ylim=(2e-3, 2), xlabel="parameters")
         axes.legend(loc="lower left")
         axes.grid(True)
@@ -182,14 +182,14 @@ inside = np.abs(kinks) < 1
 with style.context():
     figure = style.figure(4.4)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    upper.plot(x, y[:, 1], ".", color=style.GREY, alpha=0.4, markersize=3, label="400 points")
+    upper.plot(x, y[:, 1], ".", color=style.GRAY, alpha=0.4, markersize=3, label="400 points")
     upper.plot(grid, truths(grid)[:, 1], color="black", linewidth=1, label="truth")
-    upper.plot(grid, fitted[width][:, member], color=style.colour(1), label=f"network, K = {width}, median seed")
+    upper.plot(grid, fitted[width][:, member], color=style.color(1), label=f"network, K = {width}, median seed")
     label = f"best polynomial, degree {degrees[best[1]]}"
-    upper.plot(grid, polynomials[degrees[best[1]]][1], "--", color=style.colour(0), label=label)
+    upper.plot(grid, polynomials[degrees[best[1]]][1], "--", color=style.color(0), label=label)
     upper.set(ylim=(-0.2, 1.3), ylabel="f(x)")
     upper.legend(loc="upper left")
-    lower.vlines(kinks[inside], 0, np.abs(hidden["kernel"][0] * output["kernel"][:, 0])[inside], color=style.colour(1))
+    lower.vlines(kinks[inside], 0, np.abs(hidden["kernel"][0] * output["kernel"][:, 0])[inside], color=style.color(1))
     lower.set(xlabel="x", ylabel=r"change of slope $|c_k w_k|$", xlim=(-1, 1), ylim=(0, None))
 show(figure)
 
@@ -201,7 +201,7 @@ show(figure)
 # $$L(a) = \frac1N \sum_i \ell\big(f(X_i, a), Y_i\big) + \lambda J(a), \qquad J(a) = \sum w^2 \text{ over all weights, not biases.}$$
 #
 # For a linear model (here 15 Legendre polynomials on 60 points of the resonance) the minimum is known in closed form,
-# with centred features $\Phi$ and answers $y$: $a(\lambda) = (\tfrac1N \Phi^\top \Phi + \lambda)^{-1} \tfrac1N
+# with centered features $\Phi$ and answers $y$: $a(\lambda) = (\tfrac1N \Phi^\top \Phi + \lambda)^{-1} \tfrac1N
 # \Phi^\top y$. Does training get there? The step `(state, batch) -> (state, metrics)` is the body of a `scan`, the
 # scan a function of $\lambda$, and its `vmap` the whole path.
 
@@ -231,16 +231,16 @@ def ridge(strength):
 
 
 trained = np.asarray(jax.jit(jax.vmap(ridge))(strengths))
-phi, centred = features - features.mean(0, dtype=float), answers - answers.mean(dtype=float)
-exact = np.stack([np.linalg.solve(phi.T @ phi / 60 + s * np.eye(15), phi.T @ centred / 60) for s in strengths])
+phi, centered = features - features.mean(0, dtype=float), answers - answers.mean(dtype=float)
+exact = np.stack([np.linalg.solve(phi.T @ phi / 60 + s * np.eye(15), phi.T @ centered / 60) for s in strengths])
 print(f"largest difference of {exact.size} coefficients from the closed form: {np.abs(trained - exact).max():.1e}")
 
 with style.context():
     figure = style.figure(2.9, width=5.5)
     axes = figure.subplots()
     for i, k in enumerate((0, 2, 4, 6, 8, 12)):
-        axes.plot(strengths, exact[:, k], color=style.colour(i), linewidth=1)
-        axes.plot(strengths, trained[:, k], style.marker(0), color=style.colour(i), label=f"$a_{{{k + 1}}}$")
+        axes.plot(strengths, exact[:, k], color=style.color(i), linewidth=1)
+        axes.plot(strengths, trained[:, k], style.marker(0), color=style.color(i), label=f"$a_{{{k + 1}}}$")
     title = "lines: closed form; points: trained"
     axes.set(xscale="log", xlabel=r"strength $\lambda$", ylabel="coefficient", title=title)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
@@ -249,7 +249,7 @@ show(figure)
 
 # %% [markdown]
 # Now the case that penalties are for: a network with far more parameters than examples. Its input are the 30 hardest
-# constituents of a jet, for each the momentum fraction and two angles, centred, rotated and flipped (TopoDNN,
+# constituents of a jet, for each the momentum fraction and two angles, centered, rotated and flipped (TopoDNN,
 # [arXiv:1704.02124](https://arxiv.org/abs/1704.02124)). All strengths times all seeds are one `fit_ensemble`. Each
 # member is trained to the minimum of its own objective: the training jets stand in for the validation, so that
 # nothing stops early and the penalty alone works against overfitting.
@@ -301,8 +301,8 @@ with style.context():
     for i, (name, rows) in enumerate((("training", train_rows[:FEW_JETS]), ("validation", validation_rows))):
         loss = np.asarray(losses_of(hardest[rows], labels[rows])).reshape(-1, SEEDS)
         label = f"{style.counted(len(rows), name + ' jets')}"
-        axes.plot(path_strengths, np.median(loss, axis=1), "o-", color=style.colour(i), label=label)
-        axes.fill_between(path_strengths, loss.min(1), loss.max(1), color=style.colour(i), alpha=0.2, linewidth=0)
+        axes.plot(path_strengths, np.median(loss, axis=1), "o-", color=style.color(i), label=label)
+        axes.fill_between(path_strengths, loss.min(1), loss.max(1), color=style.color(i), alpha=0.2, linewidth=0)
     axes.set(xscale="log", yscale="log", xlabel=r"strength $\lambda$", ylabel="loss without penalty")
     axes.legend(loc="lower right")
     axes.grid(True)
@@ -374,7 +374,7 @@ with style.context():
     axes = figure.subplots()
     for k, name in enumerate(("QCD", "top")):
         rows = is_top[: len(norms)] == k
-        look = {"color": style.colour(k), "alpha": 0.5, "markersize": 3}
+        look = {"color": style.color(k), "alpha": 0.5, "markersize": 3}
         axes.plot(right[rows], norms[rows], style.marker(k), label=style.counted(rows.sum(), f"{name} jets"), **look)
     axes.set(yscale="log", xlabel="probability given to the right class", ylabel="norm of the gradient")
     axes.legend()
@@ -532,7 +532,7 @@ for k, direction in enumerate(DIRECTIONS):
 # What is kept? Originals and copies of the convolutional autoencoder that was trained on QCD jets: four QCD jets, then
 # four top jets. Six numbers hold the main axis and the places of the cores; the soft particles between them are noise
 # to the network, and are averaged away. Below, its latent space. It was trained without labels and without top jets;
-# colours are put on afterwards.
+# colors are put on afterwards.
 
 # %%
 shown = np.concatenate([np.flatnonzero(is_top == label)[:4] for label in (0, 1)])

@@ -14,7 +14,7 @@
 # %% [markdown]
 # # 3. Convolution
 #
-# A dense layer connects everything with everything. An image has structure: neighbours belong together, and a pattern
+# A dense layer connects everything with everything. An image has structure: neighbors belong together, and a pattern
 # means the same wherever it lies. A convolution has both built in: a small **window** (or kernel) of weights slides
 # over the image, the same weights everywhere. This chapter follows the arithmetic of
 # [arXiv:1603.07285](https://arxiv.org/abs/1603.07285) with its own example, puts filters on real jet images, and then
@@ -96,7 +96,7 @@ def grid(axes, values, corner=(0, 0), form="{:.3g}", faces="white"):
     faces = np.broadcast_to(faces, values.shape)
     for (i, j), value in np.ndenumerate(values):
         axes.add_patch(
-            Rectangle((corner[1] + j, corner[0] + i), 1, 1, facecolor=faces[i, j], edgecolor=style.GREY, linewidth=0.6)
+            Rectangle((corner[1] + j, corner[0] + i), 1, 1, facecolor=faces[i, j], edgecolor=style.GRAY, linewidth=0.6)
         )
         text = "" if np.isnan(value) else form.format(value)
         axes.text(corner[1] + j + 0.45, corner[0] + i + 0.48, text, ha="center", va="center", fontsize=7)
@@ -144,7 +144,7 @@ show(slide(x, k, y), dpi=160)
 # Large numbers: the image, and to its right the output as far as it is known; small numbers: the weights of the window
 # where it lies. The first output is $3 \cdot 0 + 3 \cdot 1 + 2 \cdot 2 + 0 \cdot 2 + \dots = 12$.
 #
-# **Padding** puts zeros around the image (grey), a **stride** $s$ skips places:
+# **Padding** puts zeros around the image (gray), a **stride** $s$ skips places:
 
 # %%
 strided = plane(conv, x, kernel, strides=2, padding=1)
@@ -382,7 +382,7 @@ with style.context():
     kinds = list(dict.fromkeys(kind for _, kind in medians))
     for i, name in enumerate(("lax", "jaxsci")):
         widths = [medians[name, kind] for kind in kinds]
-        bars = axes.barh(np.arange(len(kinds)) + 0.4 * i, widths, 0.38, color=style.colour(i), label=name)
+        bars = axes.barh(np.arange(len(kinds)) + 0.4 * i, widths, 0.38, color=style.color(i), label=name)
         axes.bar_label(bars, fmt=" {:.1f}", fontsize=7.5)
     axes.set_yticks(np.arange(len(kinds)) + 0.2, kinds)
     axes.invert_yaxis()
@@ -398,7 +398,7 @@ for name in ("lax", "jaxsci"):
 # %% [markdown]
 # ### Fewer products
 #
-# One reason is that fewer products are needed than one thinks. Four neighbouring outputs of a window of three are
+# One reason is that fewer products are needed than one thinks. Four neighboring outputs of a window of three are
 # twelve products by the formula; six are enough, at the price of some additions: transform six inputs and the window,
 # multiply element by element, transform back (minimal filtering: Winograd 1980; Lavin and Gray,
 # [arXiv:1509.09308](https://arxiv.org/abs/1509.09308)). In two dimensions 36 products do the work of 144.

@@ -49,7 +49,7 @@ def ratio(results: dict[str, Any]) -> Figure:
             if peer in entries
         ]
         _scatter(axes, points, peer)
-    axes.axvline(1, color=style.GREY, linewidth=1)
+    axes.axvline(1, color=style.GRAY, linewidth=1)
     axes.set_yticks(range(len(measured)), [f"{shape}  {what}" for shape, (what, _) in measured.items()])
     axes.invert_yaxis()
     axes.set(xscale="log", xlabel="jaxsci is faster by, forward and backward pass")
@@ -70,7 +70,7 @@ def roofline(results: dict[str, Any]) -> Figure:
     panels = figure.subplots(1, 3, sharex=True, sharey=True)
     intensity = np.geomspace(0.5, 1000, 200)
     for axes, operation in zip(panels, PARTS, strict=True):
-        axes.plot(intensity, np.minimum(product, copy * intensity), color=style.GREY, label="product and copy")
+        axes.plot(intensity, np.minimum(product, copy * intensity), color=style.GRAY, label="product and copy")
         measured = _measured(results, operation)
         for name in (OURS, "lax", "torch"):
             points = [
@@ -84,17 +84,17 @@ def roofline(results: dict[str, Any]) -> Figure:
     panels[0].set_ylabel("GFLOP/s")
     panels[1].set_xlabel("operations a byte that must be read or written")
     found = (axes.get_legend_handles_labels() for axes in panels)
-    labelled = {label: handle for handles, labels in found for handle, label in zip(handles, labels, strict=True)}
-    figure.legend(labelled.values(), labelled.keys(), loc="outside upper center", ncols=4)
+    labeled = {label: handle for handles, labels in found for handle, label in zip(handles, labels, strict=True)}
+    figure.legend(labeled.values(), labeled.keys(), loc="outside upper center", ncols=4)
     style.footnote(figure, "Operations of direct sums, float32; fewer products can lift a point above the line.")
     return figure
 
 
 def _scatter(axes: Axes, points: list[tuple[float, float]], contestant: str) -> None:
-    """Points in the same colour and marker for a contestant in every figure."""
+    """Points in the same color and marker for a contestant in every figure."""
     if points:
         i = CONTESTANTS.index(contestant)
-        look = {"color": style.colour(i), "marker": "o^sD"[i], "linestyle": "", "alpha": 0.8}
+        look = {"color": style.color(i), "marker": "o^sD"[i], "linestyle": "", "alpha": 0.8}
         axes.plot(*zip(*points, strict=True), **look, label=contestant)
 
 

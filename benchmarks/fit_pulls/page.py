@@ -189,7 +189,7 @@ def draw(results: dict[str, Any]) -> Figure:
             parameters = study.get(kind, {"parameters": {}})["parameters"].values()
             shift = 0.15 * (2 * i - 1) if "roots" in study else 0.0
             look = {
-                "color": style.colour(i),
+                "color": style.color(i),
                 "marker": "o^"[i],
                 "linestyle": "",
                 "markersize": 3.5,
@@ -198,7 +198,7 @@ def draw(results: dict[str, Any]) -> Figure:
             for axes, quantity in zip(panels, ("mean", "width"), strict=True):
                 axes.plot([p[quantity] for p in parameters], [row + shift] * len(parameters), **look)
     for i, label in enumerate(KINDS.values()):
-        panels[0].plot([], [], color=style.colour(i), marker="o^"[i], linestyle="", label=label)
+        panels[0].plot([], [], color=style.color(i), marker="o^"[i], linestyle="", label=label)
     panels[0].fill_betweenx([], [], [], color="#d9d9d9", label=f"{LIMIT:g} standard errors")
     panels[0].set_yticks(range(len(studies)), [study["fitter"] for study in studies])
     panels[0].set_ylim(len(studies) - 0.4, -0.6)
@@ -208,8 +208,8 @@ def draw(results: dict[str, Any]) -> Figure:
     return figure
 
 
-def _band(axes: Axes, row: int, centre: float, error: float) -> None:
+def _band(axes: Axes, row: int, center: float, error: float) -> None:
     axes.fill_betweenx(
-        [row - 0.38, row + 0.38], centre - LIMIT * error, centre + LIMIT * error, color="#d9d9d9", linewidth=0
+        [row - 0.38, row + 0.38], center - LIMIT * error, center + LIMIT * error, color="#d9d9d9", linewidth=0
     )
-    axes.plot([centre, centre], [row - 0.38, row + 0.38], color=style.GREY, linewidth=0.8)
+    axes.plot([center, center], [row - 0.38, row + 0.38], color=style.GRAY, linewidth=0.8)

@@ -63,8 +63,8 @@ def bandpowers(fits: int, seed: int) -> Study:
     pulls = (second.simulated - first.expected) / first.error
     names = [f"l {a} to {b}" for a, b in zip(*first.bins, strict=True)]
     # A band of a few modes has the chi^2 distribution, whose width is less well known; and the error itself has such an error.
-    centred = second.simulated - second.simulated.mean(0)
-    kurtosis = np.mean((centred**4).mean(0) / (centred**2).mean(0) ** 2) - 3
+    centered = second.simulated - second.simulated.mean(0)
+    kurtosis = np.mean((centered**4).mean(0) / (centered**2).mean(0) ** 2) - 3
     what = f"skies behind a belt, nside {NSIDE}; errors from {fits:,} other skies"
     return Study(
         "cmb, bandpowers", what, dict(zip(names, pulls.T, strict=True)), width_error=float(np.sqrt(2 + kurtosis))

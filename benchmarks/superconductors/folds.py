@@ -37,7 +37,7 @@ FOLDS = 5
 RESAMPLES = 4000
 DRAWS = 40  # of chemical systems that choose a threshold
 CHOOSING = 0.16  # share of the systems that do, as in a validation part
-# A misprint of the list: its neighbours are FeAs1.9Sb0.1, and no material has 22 atoms of arsenic to one of iron.
+# A misprint of the list: its neighbors are FeAs1.9Sb0.1, and no material has 22 atoms of arsenic to one of iron.
 MISPRINT, MEANT = "Ca0.85La0.15FeAs21.98Sb0.02", "Ca0.85La0.15FeAs1.98Sb0.02"
 
 

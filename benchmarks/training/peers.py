@@ -126,7 +126,7 @@ def make_epoch(
     Args:
         module: from `twin`.
         problem: its data and batch size.
-        portions: of a batch, whose gradients are added up before the optimiser's step.
+        portions: of a batch, whose gradients are added up before the optimizer's step.
         compiled: the network and the loss go through `torch.compile`.
     """
     x, (y,) = tensors(problem.data.x), tensors(problem.data.y)

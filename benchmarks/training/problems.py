@@ -70,11 +70,11 @@ def _embedded() -> Jets:
 
 def _tagger(name: taggers.TaggerName, chosen: Jets) -> Problem:
     tagger = taggers.tagger(name)
-    data = _labelled(tagger.inputs(chosen.constituents), chosen.labels)
+    data = _labeled(tagger.inputs(chosen.constituents), chosen.labels)
     return Problem(tagger.model, binary_cross_entropy, data, tagger.schedule.batch_size, tagger.schedule.portions)
 
 
-def _labelled(x: object, labels: np.ndarray) -> Batch:
+def _labeled(x: object, labels: np.ndarray) -> Batch:
     x = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), x)
     return _batch(x, labels.astype(np.float32))
 

@@ -43,7 +43,7 @@ def roc(
     Args:
         curves: by the name of the classifier; one with NaN efficiencies (a class is absent) or too little background is named, with
             the reason, and not drawn.
-        baseline: the name among `curves` that is drawn in grey, dashed; it need not be there.
+        baseline: the name among `curves` that is drawn in gray, dashed; it need not be there.
         efficiencies: signal efficiencies to mark by a thin line, where rejections are quoted.
         noun: what the examples are, in the plural.
 
@@ -57,18 +57,18 @@ def roc(
     number = 0
     for name, curve in curves.items():
         if name == baseline:
-            _draw_roc(axes, name, curve, style.GREY, "--")
+            _draw_roc(axes, name, curve, style.GRAY, "--")
         else:
-            _draw_roc(axes, name, curve, style.colour(number), style.dash(number))
+            _draw_roc(axes, name, curve, style.color(number), style.dash(number))
             number += 1
     chance = np.geomspace(1e-3, 1, 200)
     top = max(axes.dataLim.y1, 10.0)
-    axes.plot(chance, 1 / chance, ":", color=style.GREY, linewidth=1, label="random")
+    axes.plot(chance, 1 / chance, ":", color=style.GRAY, linewidth=1, label="random")
     for efficiency in efficiencies:
-        axes.axvline(efficiency, color=style.GREY, linewidth=0.6, zorder=0)
+        axes.axvline(efficiency, color=style.GRAY, linewidth=0.6, zorder=0)
         text = rf"$\varepsilon_S = {efficiency:g}$"
         axes.text(
-            efficiency, 0.99, f" {text}", transform=axes.get_xaxis_transform(), va="top", color=style.GREY, fontsize=8
+            efficiency, 0.99, f" {text}", transform=axes.get_xaxis_transform(), va="top", color=style.GRAY, fontsize=8
         )
     axes.set(xlim=(0, 1), yscale="log", ylim=(1, 2 * top))
     axes.set(xlabel=r"Signal efficiency $\varepsilon_S$", ylabel=r"Background rejection $1/\varepsilon_B$")
@@ -81,7 +81,7 @@ def roc(
     return figure
 
 
-def _draw_roc(axes: Axes, name: str, curve: RocCurve, colour: str, dash: str) -> None:
+def _draw_roc(axes: Axes, name: str, curve: RocCurve, color: str, dash: str) -> None:
     points = [np.asarray(values, np.float64) for values in curve[:2]]
     passing = points[1] * curve.background_count
     if curve.rejection_lower is None or curve.rejection_upper is None:
@@ -100,17 +100,17 @@ def _draw_roc(axes: Axes, name: str, curve: RocCurve, colour: str, dash: str) ->
         missing = ": undefined, one class only or NaN scores"
     else:
         missing = "" if len(signal) else f": fewer than {LEAST_PASSING} of the background"
-    axes.plot(signal, 1 / background, dash, color=colour, label=f"{style.literal(name)}{area}{missing}")
-    axes.fill_between(signal, lower, upper, color=colour, alpha=0.2, linewidth=0)
+    axes.plot(signal, 1 / background, dash, color=color, label=f"{style.literal(name)}{area}{missing}")
+    axes.fill_between(signal, lower, upper, color=color, alpha=0.2, linewidth=0)
 
 
 @style.context()
 def confusion_matrix(counts: ArrayLike, names: Sequence[str] | None = None, *, noun: str = "examples") -> Figure:
     """Counts of examples by true class (rows) and predicted class (columns), with the percentage of each row.
 
-    The colour is the part of the row, on a square-root scale so that rare confusions are seen: the diagonal shows the recalls. Up to
+    The color is the part of the row, on a square-root scale so that rare confusions are seen: the diagonal shows the recalls. Up to
     10 classes counts stand above the percentages, up to 40 percentages alone ("0": less than half a percent; empty: none), beyond
-    that the colour speaks. A class without examples has "–" in its row.
+    that the color speaks. A class without examples has "–" in its row.
 
     Args:
         counts: [true, predicted], not negative.
@@ -169,7 +169,7 @@ def _write_cells(axes: Axes, matrix: np.ndarray, parts: np.ndarray) -> None:
             text = f"{100 * part:.0f}" if matrix[true, predicted] else ""
         size = 10 if len(matrix) < 5 else 7.5 if few else 6.5
         dark = not np.isnan(part) and part > 0.35  # the background, where the text must be light
-        tint = "white" if dark else style.GREY if not few and part < 0.005 else "black"
+        tint = "white" if dark else style.GRAY if not few and part < 0.005 else "black"
         axes.text(predicted, true, text, ha="center", va="center", fontsize=size, color=tint)
 
 
@@ -235,13 +235,13 @@ def score_distributions(
 def _draw_histogram(axes: Axes, counts: np.ndarray, edges: np.ndarray, index: int, label: str) -> None:
     total = counts.sum()
     fractions = counts / max(total, 1)
-    colour = style.colour(index)
-    axes.stairs(fractions, edges, color=colour, linestyle=style.dash(index), linewidth=1.4, label=label)
-    axes.stairs(fractions, edges, fill=True, color=colour, alpha=0.12)
+    color = style.color(index)
+    axes.stairs(fractions, edges, color=color, linestyle=style.dash(index), linewidth=1.4, label=label)
+    axes.stairs(fractions, edges, fill=True, color=color, alpha=0.12)
     filled = counts > 0
     low, high = style.wilson(counts[filled], total)
     middle, height = ((edges[1:] + edges[:-1]) / 2)[filled], fractions[filled]
-    axes.errorbar(middle, height, [height - low, high - height], fmt="none", ecolor=colour, elinewidth=1)
+    axes.errorbar(middle, height, [height - low, high - height], fmt="none", ecolor=color, elinewidth=1)
 
 
 @style.context()
@@ -278,14 +278,14 @@ def reliability(probabilities: ArrayLike, labels: ArrayLike, *, bins: int = 15, 
     filled = counts > 0
     low, high = style.wilson(ones[filled], counts[filled])
     observed, predicted = ones[filled] / counts[filled], total[filled] / counts[filled]
-    upper.plot([0, 1], [0, 1], ":", color=style.GREY, linewidth=1, label="perfect calibration")
+    upper.plot([0, 1], [0, 1], ":", color=style.GRAY, linewidth=1, label="perfect calibration")
     errors = [observed - low, high - observed]
     upper.errorbar(
-        predicted, observed, errors, fmt="o", color=style.colour(0), elinewidth=1, label=style.counted(len(p), noun)
+        predicted, observed, errors, fmt="o", color=style.color(0), elinewidth=1, label=style.counted(len(p), noun)
     )
     upper.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), ylabel="Observed frequency")
     upper.legend(loc="upper left")
-    lower.stairs(counts, edges, fill=True, color=style.colour(0), alpha=0.4)
+    lower.stairs(counts, edges, fill=True, color=style.color(0), alpha=0.4)
     lower.set(xlabel="Predicted probability", ylabel=f"{noun.capitalize()} per bin")
     lower.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     lower.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))

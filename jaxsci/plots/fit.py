@@ -82,12 +82,12 @@ def measured(
 
 
 def draw_curve(axes: Axes, name: str, curve: Curve, index: int) -> None:
-    """A curve with its band, in colour number `index`; the first is the strongest."""
+    """A curve with its band, in color number `index`; the first is the strongest."""
     axes.plot(
-        curve.x, curve.y, "-" if index == 0 else "--", color=style.colour(index), label=style.literal(name), zorder=3
+        curve.x, curve.y, "-" if index == 0 else "--", color=style.color(index), label=style.literal(name), zorder=3
     )
     if curve.lower is not None and curve.upper is not None:
-        axes.fill_between(curve.x, curve.lower, curve.upper, color=style.colour(index), alpha=0.25, linewidth=0)
+        axes.fill_between(curve.x, curve.lower, curve.upper, color=style.color(index), alpha=0.25, linewidth=0)
 
 
 def draw_points(axes: Axes, points: Points) -> None:
@@ -109,7 +109,7 @@ def draw_points(axes: Axes, points: Points) -> None:
 def draw_pulls(axes: Axes, x: np.ndarray, pulls: np.ndarray, half_width: ArrayLike | None = None) -> None:
     """Pulls as bars with lines at -2, 0 and 2."""
     half = np.diff(x, append=x[-1] + 1).min() / 2 if half_width is None else np.asarray(half_width)
-    axes.bar(x, pulls, width=1.8 * half, color=style.GREY)
+    axes.bar(x, pulls, width=1.8 * half, color=style.GRAY)
     for level in (-2, 0, 2):
         axes.axhline(level, color="black", linewidth=0.8 if level == 0 else 0.6, linestyle="-" if level == 0 else ":")
     top = max(3.5, 1.1 * float(np.nanmax(np.abs(pulls), initial=0)))
@@ -137,11 +137,11 @@ def scans(profiles: Mapping[str, Scan], errors: Mapping[str, tuple[float, float]
     panels = figure.subplots(1, len(profiles), sharey=True, squeeze=False)[0]
     for axes, (label, scan) in zip(panels, profiles.items(), strict=True):
         values = np.asarray(scan.values, np.float64)
-        axes.plot(values, scan.rise, color=style.colour(0), label="profile")
-        centre, error = errors[label]
-        axes.plot(values, ((values - centre) / error) ** 2, "--", color=style.colour(1), label="from the Hessian")
-        axes.axvspan(scan.lower, scan.upper, color=style.colour(0), alpha=0.15, linewidth=0)
-        axes.axhline(1, color=style.GREY, linewidth=0.6)
+        axes.plot(values, scan.rise, color=style.color(0), label="profile")
+        center, error = errors[label]
+        axes.plot(values, ((values - center) / error) ** 2, "--", color=style.color(1), label="from the Hessian")
+        axes.axvspan(scan.lower, scan.upper, color=style.color(0), alpha=0.15, linewidth=0)
+        axes.axhline(1, color=style.GRAY, linewidth=0.6)
         axes.set(xlabel=label, ylim=(0, 9))
         axes.xaxis.set_major_locator(MaxNLocator(5))
     panels[0].set(ylabel=r"$2\,(L - L_{\min})$")
@@ -162,7 +162,7 @@ def pull_distributions(pulls: Mapping[str, ArrayLike]) -> Figure:
     for axes, (name, values) in zip(panels, pulls.items(), strict=True):
         pull = np.asarray(values, np.float64)
         pull = pull[np.isfinite(pull)]
-        axes.hist(np.clip(pull, -4, 4), edges, density=True, color=style.colour(5), label="simulated fits")
+        axes.hist(np.clip(pull, -4, 4), edges, density=True, color=style.color(5), label="simulated fits")
         axes.plot(edges, np.exp(-(edges**2) / 2) / np.sqrt(2 * np.pi), color="black", linewidth=1, label="unit normal")
         mean, width, n = pull.mean(), pull.std(ddof=1), len(pull)
         words = f"mean {mean:.2f} ± {width / np.sqrt(n):.2f}\nwidth {width:.2f} ± {width / np.sqrt(2 * n):.2f}"

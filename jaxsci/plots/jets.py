@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike
 from jaxsci.errors import InputError
 from jaxsci.plots import style
 
-DECADES = 5  # of the colour scale below the brightest pixel
+DECADES = 5  # of the color scale below the brightest pixel
 _AXES = (
-    "Δη′ and Δφ′: pseudorapidity and azimuth from the jet's $p_T$-weighted centre,\n"
+    "Δη′ and Δφ′: pseudorapidity and azimuth from the jet's $p_T$-weighted center,\n"
     "after the rotation of the principal axis to the vertical and both reflections"
 )
 
@@ -23,7 +23,7 @@ _AXES = (
 def average_images(
     images_by_class: Mapping[str, ArrayLike], *, half_width: float | None, limit: int = 10_000, noun: str = "jets"
 ) -> Figure:
-    """The average jet image of every class, side by side, with one logarithmic colour scale.
+    """The average jet image of every class, side by side, with one logarithmic color scale.
 
     Pixels more than five decades below the brightest, and those no jet reaches, are white.
 
@@ -52,7 +52,7 @@ def average_images(
 
 @style.context()
 def single_images(images_by_class: Mapping[str, ArrayLike], *, half_width: float | None, jets: int = 4) -> Figure:
-    """The first few jet images of every class, a row a class, with one logarithmic colour scale.
+    """The first few jet images of every class, a row a class, with one logarithmic color scale.
 
     Args:
         images_by_class: as for `average_images`.
@@ -102,7 +102,7 @@ def _shared_scale(images: list[np.ndarray]) -> LogNorm:
 def _show(axes: Axes, image: np.ndarray | None, half_width: float | None, norm: LogNorm) -> AxesImage | None:
     axes.spines[:].set_visible(True)
     if image is None:
-        axes.text(0.5, 0.5, "no jets", transform=axes.transAxes, ha="center", va="center", color=style.GREY)
+        axes.text(0.5, 0.5, "no jets", transform=axes.transAxes, ha="center", va="center", color=style.GRAY)
         axes.set_box_aspect(1)
         return None
     extent = None if half_width is None else (-half_width, half_width, -half_width, half_width)

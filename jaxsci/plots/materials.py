@@ -16,15 +16,15 @@ from jaxsci.plots import style
 def periodic_table(
     symbols: Sequence[str], values: ArrayLike, spread: ArrayLike | None = None, *, label: str = "value"
 ) -> Figure:
-    """The periodic table, each element in the colour of its value, written under its symbol with its spread.
+    """The periodic table, each element in the color of its value, written under its symbol with its spread.
 
-    The scale diverges from 0; elements without a value are grey.
+    The scale diverges from 0; elements without a value are gray.
 
     Args:
         symbols: of the elements in the order of their atomic numbers, from hydrogen.
         values: [element], NaN where there is none.
         spread: [element].
-        label: of the colour scale, with its unit.
+        label: of the color scale, with its unit.
 
     Raises:
         InputError: arrays of different lengths.
@@ -73,7 +73,7 @@ def _cell(axes: Axes, line: int, column: int, number: int, symbol: str, value: f
     axes.fill_between(
         [column - 0.5, column + 0.5], line - 0.5, line + 0.5, facecolor=face, edgecolor="white", linewidth=1, zorder=2
     )
-    ink = "white" if dark and known else "black" if known else style.GREY
+    ink = "white" if dark and known else "black" if known else style.GRAY
     axes.text(column - 0.42, line - 0.22, str(number), fontsize=5, color=ink, zorder=3)
     axes.text(column, line - 0.05, symbol, ha="center", va="center", fontsize=9.5, color=ink, zorder=3)
     if known:
@@ -93,7 +93,7 @@ def predicted_against_measured(
     lower: ArrayLike | None = None,
     upper: ArrayLike | None = None,
 ) -> Figure:
-    """Predicted against measured temperature, a colour a family, with intervals where they are given (for few materials).
+    """Predicted against measured temperature, a color a family, with intervals where they are given (for few materials).
 
     Args:
         measured: [material] in K.
@@ -113,20 +113,20 @@ def predicted_against_measured(
     axes = figure.subplots()
     few = len(x) <= 100
     top = 1.05 * max(x.max(initial=1.0), y.max(initial=1.0))
-    axes.plot([0, top], [0, top], ":", color=style.GREY, linewidth=1)
+    axes.plot([0, top], [0, top], ":", color=style.GRAY, linewidth=1)
     for kind, name in enumerate(names):
         rows = kinds == kind
         if not rows.any():
             continue
-        colour = style.colour(kind)
+        color = style.color(kind)
         if few and lower is not None and upper is not None:
             ends = [np.maximum(y[rows] - np.asarray(lower)[rows], 0), np.maximum(np.asarray(upper)[rows] - y[rows], 0)]
-            axes.errorbar(x[rows], y[rows], ends, fmt="none", ecolor=colour, elinewidth=0.7, alpha=0.6)
+            axes.errorbar(x[rows], y[rows], ends, fmt="none", ecolor=color, elinewidth=0.7, alpha=0.6)
         axes.plot(
             x[rows],
             y[rows],
             style.marker(8 * kind),
-            color=colour,
+            color=color,
             markersize=4 if few else 2.2,
             alpha=0.9 if few else 0.5,
             markeredgewidth=0,
@@ -166,8 +166,8 @@ def coverage(predicted: ArrayLike, inside: ArrayLike, *, nominal: float, bins: i
     low, high = style.wilson(good, counts)
     share = good / counts
     axes.axhline(nominal, color="black", linestyle="--", linewidth=1, label=f"promised, {100 * nominal:.0f} %")
-    axes.axhline(held.mean(), color=style.GREY, linestyle=":", linewidth=1, label=f"all, {100 * held.mean():.1f} %")
-    axes.errorbar(middle, share, [share - low, high - share], fmt="o", color=style.colour(0), elinewidth=1)
+    axes.axhline(held.mean(), color=style.GRAY, linestyle=":", linewidth=1, label=f"all, {100 * held.mean():.1f} %")
+    axes.errorbar(middle, share, [share - low, high - share], fmt="o", color=style.color(0), elinewidth=1)
     axes.set(
         xlabel="Predicted $T_c$ (K)", ylabel="Measured within the interval", ylim=(min(0.6, low.min() - 0.02), 1.01)
     )
@@ -188,17 +188,15 @@ def precision_recall(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], threshol
     left, right = figure.subplots(1, 2)
     for number, (name, (probability, truth)) in enumerate(curves.items()):
         cuts, precision, recall = _cuts(probability, truth)
-        colour = style.colour(number)
-        left.plot(
-            recall, precision, style.dash(number), color=colour, drawstyle="steps-post", label=style.literal(name)
-        )
+        color = style.color(number)
+        left.plot(recall, precision, style.dash(number), color=color, drawstyle="steps-post", label=style.literal(name))
         at = int(np.searchsorted(-cuts, -threshold, side="left")) - 1
         if at >= 0:
-            left.plot(recall[at], precision[at], "o", color=colour, markersize=6)
+            left.plot(recall[at], precision[at], "o", color=color, markersize=6)
     left.set(xlabel="Recall", ylabel="Precision", xlim=(0, 1.01), ylim=(0, 1.02))
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     for number, (name, values) in enumerate({"precision": precision, "recall": recall, "F1": f1}.items()):
-        right.plot(cuts, values, color=style.colour(number + 2), label=name)
+        right.plot(cuts, values, color=style.color(number + 2), label=name)
     right.axvline(threshold, color="black", linestyle="--", linewidth=1, label=f"threshold {threshold:.2f}")
     right.set(xlabel="Threshold on the probability", xlim=(0, 1), ylim=(0, 1.02), title=style.literal(list(curves)[-1]))
     for axes in (left, right):

@@ -20,7 +20,7 @@ _ROWS = ("original", "reconstruction", "difference")
 def reconstructions(originals: ArrayLike, reconstructed: ArrayLike, *, limit: int = 8) -> Figure:
     """Originals over their reconstructions over the difference (reconstruction - original), a column an image.
 
-    Both share one grey scale, that of the originals shown; three channels are shown in colour, any other number by the mean of the
+    Both share one gray scale, that of the originals shown; three channels are shown in color, any other number by the mean of the
     channels. The difference, a mean over channels, has a scale symmetric about 0. Under it stands the mean squared error per pixel.
 
     Args:
@@ -84,7 +84,7 @@ def _show(axes: Axes, image: np.ndarray, low: float, high: float) -> AxesImage:
 def latent_space(
     codes: ArrayLike, labels: ArrayLike, names: Sequence[str] | None = None, *, limit: int = 5_000
 ) -> Figure:
-    """Codes in two dimensions, a colour a class, the class's name at the median of its codes where no other one stands.
+    """Codes in two dimensions, a color a class, the class's name at the median of its codes where no other one stands.
 
     Two dimensions are drawn as they are; of more the two leading principal components, whose parts of the variance the axes name; one
     as histograms.
@@ -144,25 +144,25 @@ def _in_the_plane(codes: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """[example, 2] and the names of both axes. A component's sign is chosen so that its largest coefficient is positive."""
     if codes.shape[1] == 2:
         return codes, ["Latent 1", "Latent 2"]
-    centred = codes - codes.mean(axis=0)
-    variances, basis = np.linalg.eigh(centred.T @ centred)
+    centered = codes - codes.mean(axis=0)
+    variances, basis = np.linalg.eigh(centered.T @ centered)
     leading = basis[:, [-1, -2]]
     leading = leading * np.sign(leading[np.abs(leading).argmax(axis=0), [0, 1]])
     parts = variances[[-1, -2]] / max(variances.sum(), np.finfo(float).tiny)
     titles = [
         f"Principal component {i} ({100 * max(part, 0):.1f} % of variance)" for i, part in enumerate(parts, start=1)
     ]
-    return centred @ leading, titles
+    return centered @ leading, titles
 
 
 def _draw_plane(axes: Axes, points: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> None:
     for k, name in enumerate(names):
         of_class = points[labels == k]
-        text, colour = style.literal(name, longest=20), style.colour(k)
+        text, color = style.literal(name, longest=20), style.color(k)
         axes.scatter(
             of_class[:, 0],
             of_class[:, 1],
-            color=colour,
+            color=color,
             marker=style.marker(k),
             s=7,
             alpha=0.5,
@@ -181,5 +181,5 @@ def _draw_one_dimension(axes: Axes, values: np.ndarray, labels: np.ndarray, name
         counts = np.histogram(values[labels == k], edges)[0]
         fractions = counts / max(counts.sum(), 1)
         label = style.literal(name, longest=20)
-        axes.stairs(fractions, edges, color=style.colour(k), linestyle=style.dash(k), label=label)
+        axes.stairs(fractions, edges, color=style.color(k), linestyle=style.dash(k), label=label)
     axes.set(xlabel="Latent 1", ylabel="Fraction of the class per bin")

@@ -15,21 +15,21 @@ from jaxsci.plots.fit import Curve, Points, draw_curve, draw_points
 
 
 class Globe(NamedTuple):
-    """Values on a grid of latitudes and longitudes; NaN is drawn grey."""
+    """Values on a grid of latitudes and longitudes; NaN is drawn gray."""
 
     values: ArrayLike  # [latitude, longitude], the first row north, the first column at the left edge of the map
     title: str
-    limit: float | None = None  # of the colours, symmetric about 0; None: that of the first map
+    limit: float | None = None  # of the colors, symmetric about 0; None: that of the first map
 
 
 @style.context()
-def globes(maps: Sequence[Globe], *, label: str, colours: str = "RdBu_r", columns: int = 1) -> Figure:
-    """Whole spheres in Mollweide projection (equal areas), side by side, with a colour bar for each different range.
+def globes(maps: Sequence[Globe], *, label: str, colors: str = "RdBu_r", columns: int = 1) -> Figure:
+    """Whole spheres in Mollweide projection (equal areas), side by side, with a color bar for each different range.
 
     Args:
         maps: the spheres.
-        label: of the colour bars, with the unit.
-        colours: a matplotlib colour map that is symmetric about its middle.
+        label: of the color bars, with the unit.
+        colors: a matplotlib color map that is symmetric about its middle.
         columns: of panels.
 
     Raises:
@@ -49,7 +49,7 @@ def globes(maps: Sequence[Globe], *, label: str, colours: str = "RdBu_r", column
         longitude = np.linspace(-np.pi, np.pi, grid.shape[1] + 1)
         axes.set_facecolor("#d0d0d0")
         image = axes.pcolormesh(
-            longitude, latitude, np.ma.masked_invalid(grid), cmap=colours, vmin=-limit, vmax=limit, rasterized=True
+            longitude, latitude, np.ma.masked_invalid(grid), cmap=colors, vmin=-limit, vmax=limit, rasterized=True
         )
         axes.set(title=globe.title, xticks=[], yticks=[])
         bar = figure.colorbar(image, ax=axes, orientation="horizontal", shrink=0.6, pad=0.03, aspect=30)
@@ -124,11 +124,11 @@ def spectrum(
 
 def _draw_marks(axes: Axes, marks: Sequence[Mark]) -> None:
     """Numbered triangles with their errors, above the places that they mark."""
-    colour = style.colour(1)
+    color = style.color(1)
     for number, mark in enumerate(marks, start=1):
         place = (mark.degree, mark.height * 1.07)
-        axes.errorbar(*place, xerr=mark.error, fmt="v", color=colour, markersize=5, zorder=6)
-        axes.annotate(f"{number}", place, (0, 6), textcoords="offset points", ha="center", color=colour)
+        axes.errorbar(*place, xerr=mark.error, fmt="v", color=color, markersize=5, zorder=6)
+        axes.annotate(f"{number}", place, (0, 6), textcoords="offset points", ha="center", color=color)
 
 
 @style.context()
@@ -144,7 +144,7 @@ def degree_powers(spectra: Mapping[str, tuple[ArrayLike, ArrayLike]], *, ylabel:
     for i, (name, (degree, power)) in enumerate(spectra.items()):
         x, y = np.asarray(degree, np.float64), np.asarray(power, np.float64)
         use = (x > 0) & (y > 0)
-        axes.plot(x[use], y[use], style.dash(8 * i), color=style.colour(i), label=style.literal(name), linewidth=1.2)
+        axes.plot(x[use], y[use], style.dash(8 * i), color=style.color(i), label=style.literal(name), linewidth=1.2)
     axes.set(xscale="log", yscale="log", xlabel=r"degree $\ell$", ylabel=ylabel)
     axes.grid(True)
     axes.legend()

@@ -1,4 +1,4 @@
-"""One look for every figure: colours, sizes, and the context in which figures are made and drawn."""
+"""One look for every figure: colors, sizes, and the context in which figures are made and drawn."""
 
 import contextlib
 from collections.abc import Iterator
@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 WIDTH = 7.0  # inches, the text width of a page: at 96 pixels an inch what a report shows
-GREY = "#767676"  # the lightest grey that is still readable on white (contrast 4.5 : 1, WCAG 2.1)
+GRAY = "#767676"  # the lightest gray that is still readable on white (contrast 4.5 : 1, WCAG 2.1)
 
-# Distinguishable with every common colour blindness: Okabe and Ito 2008, "Color Universal Design"; yellow, which is faint
+# Distinguishable with every common color blindness: Okabe and Ito 2008, "Color Universal Design"; yellow, which is faint
 # on white, comes last.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 _MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
@@ -51,22 +51,22 @@ def context() -> Iterator[None]:
 
 
 def figure(height: float, *, width: float = WIDTH) -> Figure:
-    """An empty figure of this size in inches; titles, labels and colour bars are kept inside and apart."""
+    """An empty figure of this size in inches; titles, labels and color bars are kept inside and apart."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def colour(index: int) -> str:
-    """Colour number `index` of the palette, which starts again after the last."""
+def color(index: int) -> str:
+    """Color number `index` of the palette, which starts again after the last."""
     return PALETTE[index % len(PALETTE)]
 
 
 def dash(index: int) -> str:
-    """A line style that changes when the colours start again, so that 32 lines stay apart."""
+    """A line style that changes when the colors start again, so that 32 lines stay apart."""
     return _DASHES[index // len(PALETTE) % len(_DASHES)]
 
 
 def marker(index: int) -> str:
-    """A marker that changes when the colours start again, so that 64 classes stay apart."""
+    """A marker that changes when the colors start again, so that 64 classes stay apart."""
     return _MARKERS[index // len(PALETTE) % len(_MARKERS)]
 
 
@@ -80,13 +80,13 @@ def literal(name: object, *, longest: int = 40) -> str:
 
 def note(axes: Axes, text: str) -> None:
     """Say in the middle of empty axes why they are empty."""
-    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=GREY, wrap=True)
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=GRAY, wrap=True)
     axes.set(xticks=[], yticks=[])
 
 
 def footnote(figure: Figure, text: str) -> None:
-    """Small grey text under everything else."""
-    figure.supxlabel(text, fontsize=7.5, color=GREY)
+    """Small gray text under everything else."""
+    figure.supxlabel(text, fontsize=7.5, color=GRAY)
 
 
 def counted(number: int, noun: str) -> str:

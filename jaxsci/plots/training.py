@@ -74,15 +74,15 @@ def _draw_metric(axes: Axes, name: str, epochs: np.ndarray, curves: Mapping[str,
         lower, middle, upper = _quantiles(values)
         marker = "o" if len(epochs) <= 60 else ""
         label = "training" if part == "train" else part
-        axes.plot(epochs, middle, marker=marker, markersize=3, color=style.colour(index), label=label)
+        axes.plot(epochs, middle, marker=marker, markersize=3, color=style.color(index), label=label)
         if values.shape[1] > 1:
-            axes.fill_between(epochs, lower, upper, color=style.colour(index), alpha=0.2, linewidth=0)
+            axes.fill_between(epochs, lower, upper, color=style.color(index), alpha=0.2, linewidth=0)
         lost |= set(epochs[np.isnan(values).all(axis=1)].astype(int).tolist())
     if best.size and best.min() == best.max():
-        axes.axvline(best[0], color=style.GREY, linewidth=1, linestyle="--", label=f"best epoch {best[0]:.0f}")
+        axes.axvline(best[0], color=style.GRAY, linewidth=1, linestyle="--", label=f"best epoch {best[0]:.0f}")
     elif best.size:
         axes.axvspan(
-            best.min(), best.max(), color=style.GREY, alpha=0.15, label=f"best epochs {best.min():.0f}–{best.max():.0f}"
+            best.min(), best.max(), color=style.GRAY, alpha=0.15, label=f"best epochs {best.min():.0f}–{best.max():.0f}"
         )
     known = np.concatenate([values[np.isfinite(values)] for values in curves.values()])
     if known.size and known.min() > 0 and known.max() > 10 * known.min():
@@ -95,7 +95,7 @@ def _draw_metric(axes: Axes, name: str, epochs: np.ndarray, curves: Mapping[str,
     )
     axes.grid(True)
     if lost:
-        axes.set_title(f"no finite value in {_listed(sorted(lost))}", fontsize=8, color=style.colour(1))
+        axes.set_title(f"no finite value in {_listed(sorted(lost))}", fontsize=8, color=style.color(1))
 
 
 def _quantiles(values: np.ndarray) -> np.ndarray:

@@ -62,25 +62,25 @@ def test_any_name_can_be_drawn_as_it_is(name):
     assert text.replace(r"\$", "$") == " ".join(name.split())[:39] + ("…" if len(name) > 40 else name[39:40])
 
 
-def luminance(colour):
+def luminance(color):
     """Relative luminance of sRGB, WCAG 2.1."""
-    rgb = np.array(matplotlib.colors.to_rgb(colour))
+    rgb = np.array(matplotlib.colors.to_rgb(color))
     return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]
 
 
 def test_grey_is_readable_on_white():
-    assert 1.05 / (luminance(style.GREY) + 0.05) >= 4.5
+    assert 1.05 / (luminance(style.GRAY) + 0.05) >= 4.5
 
 
 @pytest.mark.parametrize("cone", [0, 1])
-def test_colours_differ_without_red_or_green_cones(cone):
+def test_colors_differ_without_red_or_green_cones(cone):
     """sRGB to LMS and back, one cone response replaced so that white and blue stay (Vienot, Brettel, Mollon 1999)."""
     to_lms = np.array([[17.8824, 43.5161, 4.11935], [3.45565, 27.1554, 3.86714], [0.0299566, 0.184309, 1.46709]])
     replaced = np.eye(3)
     replaced[cone] = [[0, 2.02344, -2.52581], [0.494207, 0, 1.24827]][cone]
     seen = []
-    for colour in style.PALETTE:
-        linear = np.array(matplotlib.colors.to_rgb(colour)) ** 2.2
+    for color in style.PALETTE:
+        linear = np.array(matplotlib.colors.to_rgb(color)) ** 2.2
         seen.append(np.clip(np.linalg.solve(to_lms, replaced @ to_lms @ linear), 0, 1) ** (1 / 2.2))
     distances = [np.abs(a - b).max() for i, a in enumerate(seen) for b in seen[:i]]
     assert min(distances) > 0.1  # of the full range of a channel
@@ -89,8 +89,8 @@ def test_colours_differ_without_red_or_green_cones(cone):
 
 
 def test_lines_and_markers_stay_apart_beyond_the_palette():
-    assert len({(style.colour(i), style.dash(i)) for i in range(32)}) == 32
-    assert len({(style.colour(i), style.marker(i)) for i in range(64)}) == 64
+    assert len({(style.color(i), style.dash(i)) for i in range(32)}) == 32
+    assert len({(style.color(i), style.marker(i)) for i in range(64)}) == 64
 
 
 @settings(deadline=None, max_examples=50)

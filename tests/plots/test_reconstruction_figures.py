@@ -32,7 +32,7 @@ def test_originals_over_reconstructions_over_signed_differences(channels, checke
     assert all(word in words(figure) for word in ("original", "reconstruction", "difference"))
 
 
-def test_colour_images_share_the_scale_of_the_originals(checked):
+def test_color_images_share_the_scale_of_the_originals(checked):
     x = np.zeros((1, 4, 4, 3))
     x[0, 0, 0] = [0.0, 2.0, 4.0]
     top, middle, _ = rows(checked(reconstructions(x, x + 1)), 1)

@@ -17,7 +17,7 @@ from jaxsci.runs.tables import Column, Table
 from jaxsci.tasks.cmb import sky_fit
 
 UNIT = "temperature [μK]"
-LIMIT = 200.0  # μK, of the colours
+LIMIT = 200.0  # μK, of the colors
 TABLED = 3  # the highest degree in the table of coefficients
 
 
@@ -49,7 +49,7 @@ def write(folder: Path, result: dict[str, Any], pictures: Pictures) -> None:
         f"{(result['lmax'] + 1) ** 2:,} coefficients a_lm to degree {result['lmax']} by least squares on {result['pixels']:,} pixels;"
         " the monopole and the dipole are fitted without a prior and left out of the pictures, which removes them. Degrees to"
         f" {result['free']} are free; those above have the variance C_l of the best fit of Planck as their prior (the Wiener filter),"
-        " which is what fills the mask. Signal finer than the fit counts as noise that neighbouring pixels share."
+        " which is what fills the mask. Signal finer than the fit counts as noise that neighboring pixels share."
         f" χ² is {result['chi2']:.0f} for {result['dof']:.0f} degrees of freedom."
     )
     sections = [
@@ -122,7 +122,7 @@ def _maps(pictures: Pictures, result: dict[str, Any]) -> Drawing:
     observed = pictures.observed - np.nanmean(pictures.observed)
     residual = observed - pictures.fitted
     globes = [
-        sphere.Globe(globe_grid(observed), "observed; masked in grey", LIMIT),
+        sphere.Globe(globe_grid(observed), "observed; masked in gray", LIMIT),
         sphere.Globe(globe_grid(pictures.fitted), f"fitted, ℓ ≤ {result['lmax']}", LIMIT),
         sphere.Globe(globe_grid(residual), "residual", LIMIT),
     ]

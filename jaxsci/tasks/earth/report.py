@@ -13,7 +13,7 @@ from jaxsci.runs.figures import Drawing
 from jaxsci.runs.page import Section
 
 UNIT = "height [m]"
-LIMIT = 6000.0  # m, of the colours
+LIMIT = 6000.0  # m, of the colors
 COLOURS = "BrBG_r"  # seas green, land brown
 
 
@@ -42,7 +42,7 @@ def write(
     """
     globes = [sphere.Globe(values, f"ℓ ≤ {degree}", LIMIT) for degree, values in maps.items()]
     drawing = Drawing(
-        "maps", "The relief, degree by degree.", sphere.globes(globes, label=UNIT, colours=COLOURS, columns=2)
+        "maps", "The relief, degree by degree.", sphere.globes(globes, label=UNIT, colors=COLOURS, columns=2)
     )
     there = (
         f"The coefficients to degree {result['lmax']} are summed on a Gauss-Legendre grid and found again from it: the largest change is"
@@ -50,7 +50,7 @@ def write(
         f" deviation about it {result['deviation']:,.0f} m.".replace("-", "−")
     )
     spectra = {"given coefficients": (np.arange(len(result["spectrum"])), np.array(result["spectrum"]))}
-    words = "Each degree's part of the mean square of the height, the sum of its squared coefficients (4π normalised)."
+    words = "Each degree's part of the mean square of the height, the sum of its squared coefficients (4π normalized)."
     if fitted is not None:
         grid = result["grid"]
         spectra[f"fitted to the grid, ℓ ≤ {grid['lmax']}"] = (
@@ -93,6 +93,6 @@ def _grid(folder: Path, grid: dict[str, Any], fitted: GridFit) -> Section:
         f" {grid['correlation_of_coefficients']:.4f}."
     )
     drawing = Drawing(
-        "grid", "The grid, the fit and what is left.", sphere.globes(globes, label=UNIT, colours=COLOURS, columns=2)
+        "grid", "The grid, the fit and what is left.", sphere.globes(globes, label=UNIT, colors=COLOURS, columns=2)
     )
     return Section("Back from a grid", words, figures=figures.pictures(folder, [drawing]))

@@ -121,7 +121,7 @@ show(figure)
 # 1. **center**: the $p_T$-weighted centroid of the angles moves to the origin;
 # 2. **rotate**: the principal axis of the $p_T$-weighted second moments becomes vertical;
 # 3. **flip**: both reflections, so that the quadrant with most $p_T$ is the upper right one;
-# 4. **pixelise**: $p_T$ is summed in $40 \times 40$ pixels;
+# 4. **pixelize**: $p_T$ is summed in $40 \times 40$ pixels;
 # 5. **normalize**: the pixels add up to 1.
 #
 # Each step is a function of arrays over all jets, `[jet, constituent]`. Here it acts on the top jet whose mass is
@@ -134,10 +134,10 @@ jet = kinematics.trim(constituents[typical][None])
 pt, axis = kinematics.pt(jet), kinematics.jet_momentum(jet)
 eta = kinematics.eta(jet) - kinematics.eta(axis)[:, None]
 phi = kinematics.wrap(kinematics.phi(jet) - kinematics.phi(axis)[:, None])
-centered = jet_images.centre(pt, eta, phi)
+centered = jet_images.center(pt, eta, phi)
 rotated = jet_images.rotate(pt, *centered)
 flipped = jet_images.flip(pt, *rotated)
-image = jet_images.normalize(jet_images.pixelise(pt, *flipped, pixels=40, half_width=jet_images.HALF_WIDTH))[0]
+image = jet_images.normalize(jet_images.pixelize(pt, *flipped, pixels=40, half_width=jet_images.HALF_WIDTH))[0]
 
 extent = jet_images.HALF_WIDTH * np.array([-1, 1, -1, 1])
 angle = np.linspace(0, 2 * np.pi, 200)

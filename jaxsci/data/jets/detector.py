@@ -198,14 +198,14 @@ def _energy_flow(calorimeter: _Calorimeter, hits: _Hits, rng: np.random.Generato
 
     ring, sector = keys // most % rings, keys % most
     low, high = calorimeter.eta_edges[ring], calorimeter.eta_edges[ring + 1]
-    centre = (low + high) / 2
+    center = (low + high) / 2
     deposit, tracked, tracked_variance = (
         total(hits.energy),
         total(hits.track_energy),
         total(hits.track_error**2),
     )
-    measured = _log_normal(deposit, calorimeter.resolution(centre, deposit), rng)
-    error = calorimeter.resolution(centre, measured)
+    measured = _log_normal(deposit, calorimeter.resolution(center, deposit), rng)
+    error = calorimeter.resolution(center, measured)
     measured[(measured < calorimeter.energy_min) | (measured < SIGNIFICANCE_MIN * error)] = 0.0
     excess = measured - tracked
     neutral = (excess > calorimeter.energy_min) & (excess > SIGNIFICANCE_MIN * np.sqrt(tracked_variance + error**2))
@@ -213,7 +213,7 @@ def _energy_flow(calorimeter: _Calorimeter, hits: _Hits, rng: np.random.Generato
     both = ~neutral & (measured > 0) & (tracked > 0)
     mean = (error**2 * tracked + tracked_variance * measured)[both] / (error**2 + tracked_variance)[both]
     scale[both] = mean / tracked[both]
-    # Anywhere in the cell: its centre would leave a comb in the images.
+    # Anywhere in the cell: its center would leave a comb in the images.
     eta = rng.uniform(low, high)
     phi = 2 * np.pi * (sector + rng.random(len(keys))) / calorimeter.cells_round[ring]
     pt = excess / np.cosh(eta)

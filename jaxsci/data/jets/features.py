@@ -106,7 +106,7 @@ def _features(jets: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _pfn(jets: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     pt = kinematics.pt(jets)
-    x, y = jet_images.centre(pt, kinematics.eta(jets), kinematics.phi(jets))
+    x, y = jet_images.center(pt, kinematics.eta(jets), kinematics.phi(jets))
     return np.stack([_shares(pt), x, y], axis=-1)[:, :k], pt[:, :k] > 0
 
 

@@ -1,7 +1,7 @@
 """Jet images: the transverse momentum of a jet on a grid of angles, after the preprocessing of arXiv:1902.09914.
 
 The pT-weighted centroid is moved to the origin, the principal axis is turned upright, both axes are flipped so that the most
-energetic quadrant is the upper right one, pT is summed in pixels, and the total is normalised to 1. What remains does not depend
+energetic quadrant is the upper right one, pT is summed in pixels, and the total is normalized to 1. What remains does not depend
 on where the jet flew, on its roll about its axis, on its mirror image, nor (massless constituents) on a boost along the beam.
 
 x is what was eta and y what was phi before the rotation. In an image, columns follow x from left to right and rows follow y from the
@@ -35,7 +35,7 @@ def images(constituents: np.ndarray, *, pixels: int = 40, half_width: float = HA
     for start in range(0, len(out), _JETS_AT_ONCE):
         rows = slice(start, start + _JETS_AT_ONCE)
         pt, x, y = align(constituents[rows])
-        out[rows] = normalise(pixelise(pt, x, y, pixels=pixels, half_width=half_width))
+        out[rows] = normalize(pixelize(pt, x, y, pixels=pixels, half_width=half_width))
     return out
 
 
@@ -46,13 +46,13 @@ def align(constituents: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     """
     constituents = kinematics.trim(constituents)
     pt = kinematics.pt(constituents)
-    x, y = centre(pt, kinematics.eta(constituents), kinematics.phi(constituents))
+    x, y = center(pt, kinematics.eta(constituents), kinematics.phi(constituents))
     x, y = rotate(pt, x, y)
     x, y = flip(pt, x, y)
     return pt, x, y
 
 
-def centre(pt: np.ndarray, eta: np.ndarray, phi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def center(pt: np.ndarray, eta: np.ndarray, phi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Angles to the pT-weighted centroid of each jet, [jet, constituent] each; 0 where padded.
 
     Azimuths are first taken relative to the direction of the jet, so that a jet across phi = +-pi stays whole.
@@ -82,7 +82,7 @@ def flip(pt: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.n
     return np.where(brightest % 2 == 1, x, -x), np.where(brightest // 2 == 1, y, -y)
 
 
-def pixelise(pt: np.ndarray, x: np.ndarray, y: np.ndarray, *, pixels: int, half_width: float) -> np.ndarray:
+def pixelize(pt: np.ndarray, x: np.ndarray, y: np.ndarray, *, pixels: int, half_width: float) -> np.ndarray:
     """Sum pT in GeV in square pixels: float64 [jet, pixels, pixels], row 0 at the top."""
     column = np.floor((x + half_width) * (pixels / (2 * half_width)))
     row = pixels - 1 - np.floor((y + half_width) * (pixels / (2 * half_width)))
@@ -92,7 +92,7 @@ def pixelise(pt: np.ndarray, x: np.ndarray, y: np.ndarray, *, pixels: int, half_
     return np.bincount(index, pt[inside], minlength=len(pt) * pixels**2).reshape(len(pt), pixels, pixels)
 
 
-def normalise(images: np.ndarray) -> np.ndarray:
+def normalize(images: np.ndarray) -> np.ndarray:
     """Scale each image [jet, row, column] so that its pixels add up to 1; an empty image stays empty."""
     return images / _or_one(images.sum(axis=(1, 2), keepdims=True))
 

@@ -104,7 +104,7 @@ def test_images_are_float32_fractions_with_total_one_and_the_maximum_quadrant_up
 def test_centre_moves_the_weighted_mean_to_the_origin_and_padding_stays_there():
     pt, x, y = (np.atleast_2d(a) for a in random_jet(3))
     pt[0, -5:] = 0
-    dx, dy = jet_images.centre(pt, x + 1.5, y + 3.0)
+    dx, dy = jet_images.center(pt, x + 1.5, y + 3.0)
     np.testing.assert_allclose([np.sum(pt * dx), np.sum(pt * dy)], 0, rtol=0, atol=1e-9)
     np.testing.assert_array_equal(dx[0, -5:], 0)
     np.testing.assert_allclose(dx[0, 0] - dx[0, 1], x[0, 0] - x[0, 1], rtol=0, atol=1e-12)
@@ -142,7 +142,7 @@ def test_three_prongs_of_a_symmetric_decay_keep_their_distances():
 
 def test_pixelise_against_histogram2d():
     pt, x, y = (np.atleast_2d(a) for a in random_jet(7, n=200))
-    pixels = jet_images.pixelise(pt, x, y, pixels=16, half_width=0.3)[0]
+    pixels = jet_images.pixelize(pt, x, y, pixels=16, half_width=0.3)[0]
     edges = np.linspace(-0.3, 0.3, 17)
     expected, _, _ = np.histogram2d(x[0], y[0], bins=(edges, edges), weights=pt[0])
     np.testing.assert_allclose(pixels, expected.T[::-1], rtol=1e-12)

@@ -79,8 +79,8 @@ def measure_direction(direction: str, data: np.ndarray, nside: int, options: arg
     calls = {OURS: lambda: np.asarray(transform(data))} | peers(direction, data, nside, lmax, options.threads)
     reference = calls["healpy"]()
     error = float(np.max(np.abs(calls[OURS]() - reference)) / np.std(reference))
-    contestants = {name: (lambda call=call: float(np.abs(call()[0, -1]))) for name, call in calls.items()}
-    timings = timing.alternate(contestants, options.repeats, lambda line: print(line, flush=True))
+    implementations = {name: (lambda call=call: float(np.abs(call()[0, -1]))) for name, call in calls.items()}
+    timings = timing.alternate(implementations, options.repeats, lambda line: print(line, flush=True))
     ratios = {name: [1 / s for s in timing.speedups(timings, OURS, name)] for name in timings if name != OURS}
     return {
         "compile_seconds": compile_seconds,
@@ -191,7 +191,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--keep-memory",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="keep freed memory for the next call of any contestant, where the C library can (default: unless --quick)",
+        help="keep freed memory for the next call of any implementation, where the C library can (default: unless --quick)",
     )
     parser.add_argument("--out", type=Path, default=None, help="folder of the results (default: benchmarks/results)")
     options = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""Contestants timed in turn, so that whatever else the machine does meanwhile hits all of them alike."""
+"""Time implementations alternately, so that whatever else the machine does meanwhile affects all of them alike."""
 
 import math
 import time
@@ -13,7 +13,7 @@ LEAST = 3  # calls that make a median
 
 
 class Timing(NamedTuple):
-    """One contestant's calls, in seconds."""
+    """One implementation's calls, in seconds."""
 
     first: float  # compilation, where there is any, and one call; NaN where every call compiles
     calls: list[float]
@@ -25,45 +25,45 @@ class Timing(NamedTuple):
         return max(0.0, self.first - float(np.median(self.calls)))
 
 
-Report = Callable[[str], None]
+Progress = Callable[[str], None]
 
 
 def alternate(
-    contestants: Mapping[str, Callable[[], float]],
+    implementations: Mapping[str, Callable[[], float]],
     repeats: int,
-    report: Report = lambda line: None,
+    progress: Progress = lambda line: None,
     *,
     warm_up: bool = True,
 ) -> dict[str, Timing]:
-    """Call each once to compile (`warm_up`) and then in turn, A B C A B C, so often.
+    """Call each once to compile (`warm_up`) and then alternately, A B C A B C, `repeats` times each.
 
-    A contestant does the same amount of work at every call. It returns a number that depends on this work, such as the loss, so
+    An implementation does the same amount of work at every call. It returns a number that depends on this work, such as the loss, so
     that none of it can be left undone or still be under way.
     """
-    first = {name: _timed(call)[0] if warm_up else math.nan for name, call in contestants.items()}
-    calls: dict[str, list[float]] = {name: [] for name in contestants}
+    first = {name: _timed(call)[0] if warm_up else math.nan for name, call in implementations.items()}
+    calls: dict[str, list[float]] = {name: [] for name in implementations}
     results = {}
     for _ in range(repeats):
-        for name, call in contestants.items():
+        for name, call in implementations.items():
             seconds, results[name] = _timed(call)
             calls[name].append(seconds)
-    timings = {name: Timing(first[name], calls[name], results[name]) for name in contestants}
+    timings = {name: Timing(first[name], calls[name], results[name]) for name in implementations}
     for name, timing in timings.items():
-        report(f"  {name:24s} {np.median(timing.calls):8.3f} s  ({timing.compilation:.1f} s to compile)")
+        progress(f"  {name:24s} {np.median(timing.calls):8.3f} s  ({timing.compilation:.1f} s to compile)")
     return timings
 
 
-def visits(contestants: Mapping[Name, Callable[[], Any]], repeats: int, budget: float) -> dict[Name, list[float]]:
-    """Seconds of calls, in rounds: each contestant is called twice in a row and the second call counts.
+def visits(implementations: Mapping[Name, Callable[[], Any]], repeats: int, budget: float) -> dict[Name, list[float]]:
+    """Seconds of calls, in rounds: each implementation is called twice in a row and the second call counts.
 
-    The first one meets the caches, and the spinning threads, that another contestant has left behind; next to a call longer than the
+    The first one meets the caches, and the spinning threads, that another implementation has left behind; next to a call longer than the
     `budget` of seconds they are nothing, so that such a call counts by itself. Whoever has used up its budget after three rounds sits out
     the rest, and whoever needs ten budgets for the very first call, which may do what later ones need not, is judged by that one.
     """
-    calls: dict[Name, list[float]] = {name: [] for name in contestants}
-    spent = dict.fromkeys(contestants, 0.0)
+    calls: dict[Name, list[float]] = {name: [] for name in implementations}
+    spent = dict.fromkeys(implementations, 0.0)
     quick = {}
-    for name, call in contestants.items():
+    for name, call in implementations.items():
         seconds = _seconds(call)
         if seconds > PATIENCE * budget:
             calls[name] = [seconds]

@@ -67,10 +67,10 @@ def measure_network(name: str, options: argparse.Namespace) -> dict[str, Any]:
     problem = _problem(make, examples, options)
     examples = len(problem.data.weight)
     key = jax.random.key(options.seed)
-    contestants = {"jaxsci": ours.training(problem, key)}
+    implementations = {"jaxsci": ours.training(problem, key)}
     if "none" not in options.peers:
-        contestants |= _peers(name, problem, key, options)
-    timings = timing.alternate(contestants, options.repeats, _say)
+        implementations |= _peers(name, problem, key, options)
+    timings = timing.alternate(implementations, options.repeats, _say)
     return {
         "examples": examples,
         "batch_size": problem.batch_size,
@@ -92,17 +92,17 @@ def _peers(name: str, problem: Problem, key: jax.Array, options: argparse.Namesp
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     params = jax.device_get(init_state(problems.recipe(problem), key).params)
-    contestants = {}
+    implementations = {}
     for mode in options.peers:
         if mode == "compiled" and not peers.can_compile():
             _say("  torch.compile is left out: it needs a C++ compiler")
             continue
         for portions in sorted({1, problem.portions}):
             label = f"torch {mode}" if portions == 1 else f"torch {mode}, portions"
-            contestants[label] = peers.make_epoch(
+            implementations[label] = peers.make_epoch(
                 peers.twin(name, params), problem, portions=portions, compiled=mode == "compiled"
             )
-    return contestants
+    return implementations
 
 
 def measure_ensemble(options: argparse.Namespace) -> dict[str, Any]:

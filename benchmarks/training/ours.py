@@ -1,4 +1,4 @@
-"""The library's own training as contestants: an epoch as one compiled program that takes its state over."""
+"""The library's own training as implementations to compare: an epoch as one compiled program that takes its state over."""
 
 from collections.abc import Callable
 from functools import partial
@@ -25,7 +25,7 @@ def epoch(state: TrainState, data: Batch, *, problem: Problem) -> tuple[TrainSta
 
 
 def trained(program: Epoch, state: TrainState, data: Batch) -> Callable[[], float]:
-    """A contestant: `program` applied again and again to the state, which it takes over; the result is the mean loss."""
+    """An implementation to time: `program` applied again and again to the state, which it takes over; the result is the mean loss."""
     held = [state]
 
     def call() -> float:
@@ -41,5 +41,5 @@ def program(problem: Problem) -> Epoch:
 
 
 def training(problem: Problem, key: jax.Array) -> Callable[[], float]:
-    """A contestant that trains the problem for an epoch at every call."""
+    """An implementation that trains the problem for an epoch at every call."""
     return trained(program(problem), init_state(recipe(problem), key), jax.device_put(problem.data))

@@ -36,13 +36,13 @@ def _networks(results: dict[str, Any]) -> str:
     peak = results["machine"]["matrix_product"]["gflops"]
     rows = []
     for name, network in results["networks"].items():
-        for contestant, timing in network["timings"].items():
+        for implementation, timing in network["timings"].items():
             share = timing["rate"]["median"] * network["gflop_an_example"] / peak
-            label = contestant
-            if network["portions"] > 1 and (contestant == OURS or contestant.endswith("portions")):
-                label = f"{contestant.removesuffix(', portions')}, {network['portions']} portions"
-            speedup = "" if contestant == OURS else _ratio(network["speedup"][contestant])
-            first = [name, network["batch_size"]] if contestant == OURS else ["", ""]
+            label = implementation
+            if network["portions"] > 1 and (implementation == OURS or implementation.endswith("portions")):
+                label = f"{implementation.removesuffix(', portions')}, {network['portions']} portions"
+            speedup = "" if implementation == OURS else _ratio(network["speedup"][implementation])
+            first = [name, network["batch_size"]] if implementation == OURS else ["", ""]
             rows.append([*first, label, _rate(timing), f"{share:.0%}", _seconds(timing), speedup])
     return "## Networks\n\n" + _table(header, rows)
 

@@ -42,9 +42,9 @@ def test_a_tiny_configuration_runs_end_to_end(tmp_path, monkeypatch):
     timings = results["networks"]["dense"]["timings"]
     assert list(timings) == ["jaxsci", "torch eager"][: 1 + HAS_TORCH]
     in_turn, whole = results["ensemble"]["epochs"], results["ensemble"]["whole"]
-    for contestant in (*timings.values(), *in_turn.values(), *whole.values()):
-        assert min(contestant["seconds"]) > 0
-        assert contestant["rate"]["low"] <= contestant["rate"]["median"] <= contestant["rate"]["high"]
+    for implementation in (*timings.values(), *in_turn.values(), *whole.values()):
+        assert min(implementation["seconds"]) > 0
+        assert implementation["rate"]["low"] <= implementation["rate"]["median"] <= implementation["rate"]["high"]
     assert len(timings["jaxsci"]["seconds"]) == 2
     if HAS_TORCH:
         # The same parameters and as many epochs, in other orders: about the same loss, near log 2.
@@ -57,18 +57,18 @@ def test_a_tiny_configuration_runs_end_to_end(tmp_path, monkeypatch):
     assert "| vmap |" in page
 
 
-def test_contestants_take_turns():
+def test_implementations_take_turns():
     calls = []
 
-    def contestant(name):
+    def implementation(name):
         return lambda: calls.append(name) or len(calls)
 
-    timings = timing.alternate({name: contestant(name) for name in "abc"}, 2)
+    timings = timing.alternate({name: implementation(name) for name in "abc"}, 2)
     assert "".join(calls) == "abcabcabc"  # the first round compiles and does not count
     assert [len(t.calls) for t in timings.values()] == [2, 2, 2]
     assert [t.result for t in timings.values()] == [7, 8, 9]
     calls.clear()
-    timings = timing.alternate({name: contestant(name) for name in "ab"}, 1, warm_up=False)
+    timings = timing.alternate({name: implementation(name) for name in "ab"}, 1, warm_up=False)
     assert "".join(calls) == "ab"
 
 

@@ -228,7 +228,7 @@ def score_distributions(
         axes.set_ylim(bottom=smallest / 2)
     else:
         axes.set_ylim(bottom=0)
-    axes.legend(loc="upper center" if inside else "best")
+    style.legend_above(figure, axes)
     return figure
 
 
@@ -284,7 +284,7 @@ def reliability(probabilities: ArrayLike, labels: ArrayLike, *, bins: int = 15, 
         predicted, observed, errors, fmt="o", color=style.color(0), elinewidth=1, label=style.counted(len(p), noun)
     )
     upper.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), ylabel="Observed frequency")
-    upper.legend(loc="upper left")
+    style.legend_above(figure, upper)
     lower.stairs(counts, edges, fill=True, color=style.color(0), alpha=0.4)
     lower.set(xlabel="Predicted probability", ylabel=f"{noun.capitalize()} per bin")
     lower.yaxis.set_major_locator(MaxNLocator(3, integer=True))

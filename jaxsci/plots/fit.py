@@ -50,7 +50,7 @@ def measured(
         pulls: [point]; None: no panel.
         xlabel: with its unit.
         ylabel: with its unit.
-        words: a few results to write into the upper right corner, lines separated by line breaks.
+        words: a few results to write into the upper corner with fewer measurements, lines separated by line breaks.
 
     Raises:
         InputError: no measurement, or pulls of another number.
@@ -72,9 +72,12 @@ def measured(
     axes.set(ylabel=ylabel)
     if np.min(points.y) >= 0:
         axes.set_ylim(bottom=0)
-    axes.legend(loc="upper left")
+    style.legend_above(figure, axes)
     if words:
-        axes.text(0.985, 0.97, words, transform=axes.transAxes, ha="right", va="top", linespacing=1.5)
+        y, third = np.asarray(points.y, np.float64)[np.argsort(x)], -(-x.size // 3)
+        left = y[-third:].mean() > y[:third].mean()  # the corner that the measurements leave free
+        place, side = (0.015, "left") if left else (0.985, "right")
+        axes.text(place, 0.97, words, transform=axes.transAxes, ha=side, va="top", linespacing=1.5)
     if pulls is not None:
         draw_pulls(bottom, x, np.asarray(pulls, np.float64), points.half_width)
     bottom.set(xlabel=xlabel)
@@ -120,14 +123,14 @@ class Scan(NamedTuple):
     """A profile scan of one parameter."""
 
     values: ArrayLike  # [point]
-    rise: ArrayLike  # [point], twice the rise of the negative log-likelihood
+    delta_2nll: ArrayLike  # [point], twice the negative log-likelihood above its minimum
     lower: float  # ends of the 68.3 % interval
     upper: float
 
 
 @style.context()
 def scans(profiles: Mapping[str, Scan], errors: Mapping[str, tuple[float, float]]) -> Figure:
-    """Twice the rise of the negative log-likelihood against each parameter, all others at their best, with the 68.3 % interval shaded.
+    """Profile likelihood of each parameter, 2 (L - L_min) with the others re-optimized, with the 68.3 % interval shaded.
 
     Args:
         profiles: by the label of the parameter, with its unit.
@@ -137,7 +140,7 @@ def scans(profiles: Mapping[str, Scan], errors: Mapping[str, tuple[float, float]
     panels = figure.subplots(1, len(profiles), sharey=True, squeeze=False)[0]
     for axes, (label, scan) in zip(panels, profiles.items(), strict=True):
         values = np.asarray(scan.values, np.float64)
-        axes.plot(values, scan.rise, color=style.color(0), label="profile")
+        axes.plot(values, scan.delta_2nll, color=style.color(0), label="profile")
         center, error = errors[label]
         axes.plot(values, ((values - center) / error) ** 2, "--", color=style.color(1), label="from the Hessian")
         axes.axvspan(scan.lower, scan.upper, color=style.color(0), alpha=0.15, linewidth=0)
@@ -145,7 +148,7 @@ def scans(profiles: Mapping[str, Scan], errors: Mapping[str, tuple[float, float]
         axes.set(xlabel=label, ylim=(0, 9))
         axes.xaxis.set_major_locator(MaxNLocator(5))
     panels[0].set(ylabel=r"$2\,(L - L_{\min})$")
-    panels[0].legend(loc="upper center")
+    style.legend_above(figure, panels[0])
     return figure
 
 
@@ -166,7 +169,7 @@ def pull_distributions(pulls: Mapping[str, ArrayLike]) -> Figure:
         axes.plot(edges, np.exp(-(edges**2) / 2) / np.sqrt(2 * np.pi), color="black", linewidth=1, label="unit normal")
         mean, width, n = pull.mean(), pull.std(ddof=1), len(pull)
         words = f"mean {mean:.2f} ± {width / np.sqrt(n):.2f}\nwidth {width:.2f} ± {width / np.sqrt(2 * n):.2f}"
-        axes.set_title(f"{style.literal(name)}\n{words}", fontsize=8.5)
+        axes.set_title(f"{style.literal(name)}\n{style.minus(words)}", fontsize=8.5)
         axes.set(xlabel="pull", xlim=(-4, 4))
     panels[0].set(ylabel="density")
     handles, labels = panels[0].get_legend_handles_labels()

@@ -158,12 +158,12 @@ def _in_the_plane(codes: np.ndarray) -> tuple[np.ndarray, list[str]]:
 def _draw_plane(axes: Axes, points: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> None:
     for k, name in enumerate(names):
         of_class = points[labels == k]
-        text, color = style.literal(name, longest=20), style.color(k)
+        text, color = style.literal(name, longest=20), style.color(k, len(names))
         axes.scatter(
             of_class[:, 0],
             of_class[:, 1],
             color=color,
-            marker=style.marker(k),
+            marker=style.marker(k, len(names)),
             s=7,
             alpha=0.5,
             linewidth=0,
@@ -181,5 +181,7 @@ def _draw_one_dimension(axes: Axes, values: np.ndarray, labels: np.ndarray, name
         counts = np.histogram(values[labels == k], edges)[0]
         fractions = counts / max(counts.sum(), 1)
         label = style.literal(name, longest=20)
-        axes.stairs(fractions, edges, color=style.color(k), linestyle=style.dash(k), label=label)
+        axes.stairs(
+            fractions, edges, color=style.color(k, len(names)), linestyle=style.dash(k, len(names)), label=label
+        )
     axes.set(xlabel="Latent 1", ylabel="Fraction of the class per bin")

@@ -16,6 +16,11 @@ GRAY = "#767676"  # the lightest gray that is still readable on white (contrast 
 # Distinguishable with every common color blindness: Okabe and Ito 2008, "Color Universal Design"; yellow, which is faint
 # on white, comes last.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+# For nine and ten classes, where Okabe and Ito's colors would repeat: Petroff 2021, arXiv:2107.02270.
+PALETTE_OF_TEN = (
+    *("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6"),
+    *("#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"),
+)
 _MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
 _DASHES = ("-", "--", "-.", ":")
 
@@ -55,19 +60,37 @@ def figure(height: float, *, width: float = WIDTH) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def color(index: int) -> str:
-    """Color number `index` of the palette, which starts again after the last."""
-    return PALETTE[index % len(PALETTE)]
+def palette(classes: int) -> tuple[str, ...]:
+    """Colors for so many classes: all different up to ten, and repeated in order beyond that."""
+    return PALETTE_OF_TEN if len(PALETTE) < classes <= len(PALETTE_OF_TEN) else PALETTE
 
 
-def dash(index: int) -> str:
+def color(index: int, classes: int = 1) -> str:
+    """Color number `index` of the palette for so many classes, which starts again after the last."""
+    colors = palette(classes)
+    return colors[index % len(colors)]
+
+
+def dash(index: int, classes: int = 1) -> str:
     """A line style that changes when the colors start again, so that 32 lines stay apart."""
-    return _DASHES[index // len(PALETTE) % len(_DASHES)]
+    return _DASHES[index // len(palette(classes)) % len(_DASHES)]
 
 
-def marker(index: int) -> str:
+def marker(index: int, classes: int = 1) -> str:
     """A marker that changes when the colors start again, so that 64 classes stay apart."""
-    return _MARKERS[index // len(PALETTE) % len(_MARKERS)]
+    return _MARKERS[index // len(palette(classes)) % len(_MARKERS)]
+
+
+def legend_above(figure: Figure, axes: Axes) -> None:
+    """The legend of `axes` above all panels, where it covers no data."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, loc="outside upper center", ncols=min(len(labels), 3))
+
+
+def minus(text: str) -> str:
+    """The text of a number with a true minus sign in place of each hyphen."""
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def literal(name: object, *, longest: int = 40) -> str:

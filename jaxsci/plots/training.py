@@ -51,7 +51,7 @@ def learning_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
         parts = [part for part in _PARTS if any(f"{part}_{name}" in record for record in history)]
         curves = {part: _members(history, f"{part}_{name}") for part in parts}
         _draw_metric(axes, name, epochs, curves, best)
-    panels[0].legend(loc="best")
+    style.legend_above(figure, panels[0])
     return figure
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from jaxsci.plots import png, style
+from jaxsci.plots import classification, fit, png, style, training
 from jaxsci.runs.estimate import Estimate, rounded
 
 
@@ -129,3 +129,28 @@ def test_wilson_without_trials_knows_nothing():
 )
 def test_rounding(estimate, text):
     assert str(rounded(estimate)) == text
+
+
+def test_ten_classes_have_ten_colors():
+    for classes in (2, 8, 9, 10):
+        assert len({style.color(k, classes) for k in range(classes)}) == classes
+    # Beyond ten, color and marker together tell classes apart.
+    assert len({(style.color(k, 30), style.marker(k, 30)) for k in range(30)}) == 30
+
+
+def test_legends_cover_no_data():
+    rng = np.random.default_rng(0)
+    probability = rng.uniform(size=500)
+    label = (rng.uniform(size=500) < probability).astype(int)
+    history = [{"epoch": i, "train_loss": 1 / i, "validation_loss": 1.1 / i} for i in range(1, 6)]
+    points = fit.Points(np.arange(9.0), np.arange(9.0), np.ones(9))
+    for figure in (
+        classification.reliability(probability, label),
+        classification.score_distributions({"signal": probability, "background": 1 - probability}),
+        training.learning_curves(history),
+        fit.measured(points, {"line": fit.Curve([0, 8], [0, 8])}, pulls=None, xlabel="x", ylabel="y"),
+    ):
+        figure.draw_without_rendering()
+        (legend,) = figure.legends
+        box = legend.get_window_extent()
+        assert not any(box.overlaps(axes.get_window_extent()) for axes in figure.axes if axes.get_visible())

@@ -68,7 +68,7 @@ def train(variant: Variant, sample: jets.JetSample, seed: int, epochs: int) -> d
     parts = split(sample.labels, seed=1, fractions=top_tagging.FRACTIONS)
     batch = partial(top_tagging.as_batch, x, sample.labels)
     model = heads.scalar(deep_sets.model(deep_sets.Config(elements.shape[-1], initializer="he_uniform")))
-    loss = objective(model.apply, binary_cross_entropy, measures={"accuracy": correct})
+    loss = objective(model.apply, binary_cross_entropy, metrics={"accuracy": correct})
     steps = epochs * steps_per_epoch(len(parts[0]), BATCH)
     recipe = Recipe(model, loss, variant.optimizer(steps), variant.augment, PORTIONS)
     began = time.perf_counter()

@@ -20,7 +20,7 @@ def nside_of(pixels: int) -> int:
 
 
 def angles(nside: int) -> tuple[np.ndarray, np.ndarray]:
-    """Colatitude theta and longitude phi in radians of all pixel centres in RING order, each [pixel]."""
+    """Colatitude theta and longitude phi in radians of all pixel centers in RING order, each [pixel]."""
     ring = np.arange(1, 4 * nside)
     cap = np.minimum(np.minimum(ring, 4 * nside - ring), nside)
     polar = cap < nside
@@ -75,7 +75,7 @@ def _even_bits(numbers: np.ndarray) -> np.ndarray:
 def pixel_window(nside: int, lmax: int, *, level: int = 3) -> np.ndarray:
     """w_l [l] for l <= lmax: what averaging over a pixel leaves of a harmonic of degree l, in the mean over pixels.
 
-    w_l^2 is the mean over pixels of the mean of P_l(cos of the angle) over pairs of points in a pixel; the points are the centres
+    w_l^2 is the mean over pixels of the mean of P_l(cos of the angle) over pairs of points in a pixel; the points are the centers
     of its 4^level parts, the pixels every 12 nside^2 / 192-th.
     """
     fine = nside << level

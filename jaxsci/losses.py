@@ -2,10 +2,10 @@
 
 A loss of one example is any function (output, target) -> scalar. Its knobs are keyword-only, may be traced arrays (so
 that a sweep can map over them) and are bound by `functools.partial`; `objective` makes of it the function of (params,
-batch) that training minimises:
+batch) that training minimizes:
 
     loss = objective(model.apply, partial(cross_entropy, label_smoothing=0.1))
-    loss = regularised(loss, l2, strength=1e-4)
+    loss = regularized(loss, l2, strength=1e-4)
 """
 
 import functools
@@ -139,7 +139,7 @@ def focal(logits: Array, label: Array, *, gamma: ArrayLike = 2.0, class_weights:
 
 
 def correct(logits: Array, label: Array) -> Array:
-    """1 if the answer is right, 0 if wrong: the `measures` entry whose mean is the accuracy.
+    """1 if the answer is right, 0 if wrong: the entry of `metrics` whose mean is the accuracy.
 
     Args:
         logits: [class], the largest decides (the first of equals); or a scalar logit, yes above 0.
@@ -158,8 +158,8 @@ def objective(
     apply: Callable[[Params, Inputs], Array],
     example_loss: ExampleLoss,
     *,
-    measures: Mapping[str, ExampleLoss] | None = None,
-    together: bool = False,
+    metrics: Mapping[str, ExampleLoss] | None = None,
+    batched: bool = False,
 ) -> LossFn:
     """The loss of a batch: the mean of `example_loss` weighted by `batch.weight`.
 
@@ -169,33 +169,33 @@ def objective(
     Args:
         apply: a model of one example.
         example_loss: (output, target) -> scalar.
-        measures: further functions of the same form to report, such as {"accuracy": correct}.
-        together: whether `apply` takes the inputs of a whole batch at once.
+        metrics: further functions of the same form to report, such as {"accuracy": correct}.
+        batched: whether `apply` takes [batch, ...] inputs; otherwise it is vmapped over the examples.
 
     Returns:
         A function (params, batch) -> (loss, metrics). The metrics are weighted means over the batch, "loss" and one for
-        each measure, and "weight", the sum of the batch's weights w_b: the mean over many batches, sum_b w_b m_b / sum_b w_b,
+        each of `metrics`, and "weight", the sum of the batch's weights w_b: the mean over many batches, sum_b w_b m_b / sum_b w_b,
         is then exact for batches of unequal weight.
     """
-    measures = {**(measures or {}), "loss": example_loss}
+    functions = {**(metrics or {}), "loss": example_loss}
 
     def loss(params: Params, batch: Batch) -> tuple[Array, Metrics]:
         chex.assert_rank(batch.weight, 1)
         chex.assert_equal_shape_prefix([batch.weight, *jax.tree.leaves((batch.x, batch.y))], 1)
-        present = batch.weight.astype(bool)
+        mask = batch.weight.astype(bool)
 
         def of_example(output: Array, y: Array) -> dict[str, Array]:
-            return {name: measure(output, y) for name, measure in measures.items()}
+            return {name: function(output, y) for name, function in functions.items()}
 
-        x, y = _fill_padding((batch.x, batch.y), present)
-        outputs = apply(params, x) if together else jax.vmap(functools.partial(apply, params))(x)
+        x, y = _fill_padding((batch.x, batch.y), mask)
+        outputs = apply(params, x) if batched else jax.vmap(functools.partial(apply, params))(x)
         values = jax.vmap(of_example)(outputs, y)
         weight = batch.weight.astype(values["loss"].dtype)
         total = jnp.sum(weight)
         safe = jnp.where(total == 0, jnp.ones_like(total), total)
 
         def mean(value: Array) -> Array:
-            return jnp.sum(jnp.where(present, weight * value.astype(weight.dtype), jnp.zeros_like(weight))) / safe
+            return jnp.sum(jnp.where(mask, weight * value.astype(weight.dtype), jnp.zeros_like(weight))) / safe
 
         metrics = {name: mean(value) for name, value in values.items()}
         return metrics["loss"], {**metrics, "weight": total}
@@ -227,7 +227,7 @@ def weights_of(params: Params) -> list[Array]:
     """The leaves that a penalty acts on: those whose key is "kernel".
 
     That is the name of every weight of a layer in this library and in flax.linen. What is named otherwise is not
-    penalised: "bias", the "scale" of a normalisation, an "embedding".
+    penalized: "bias", the "scale" of a normalization, an "embedding".
 
     Raises:
         ValueError: there is no such leaf, so that a penalty would be 0 whatever the model does.
@@ -241,7 +241,7 @@ def weights_of(params: Params) -> list[Array]:
     return weights
 
 
-def regularised(loss: LossFn, penalty: Penalty, strength: ArrayLike) -> LossFn:
+def regularized(loss: LossFn, penalty: Penalty, strength: ArrayLike) -> LossFn:
     """The loss plus strength * J(params).
 
     `strength` (lambda) may be a traced array. In the metrics "loss" is the sum, and "penalty" = strength * J its second
@@ -281,17 +281,17 @@ def _weighted_answer(loss: Array, y: Array, class_weights: ArrayLike | None) -> 
     return jnp.where((y >= 0) & (y <= 1), loss * (weights[0] * (1 - y) + weights[1] * y), jnp.nan)
 
 
-def _fill_padding(arrays: Inputs, present: Array) -> Inputs:
+def _fill_padding(arrays: Inputs, mask: Array) -> Inputs:
     """Padded examples replaced by a copy of the first present one (zeros if there is none).
 
     Masking the losses alone is not enough: the derivative of a NaN times a cotangent of 0 is NaN. A model is as
     well-behaved on the copy as on the data, which zeros do not promise (one that divides an image by its sum).
     """
-    first = jnp.argmax(present)
+    first = jnp.argmax(mask)
 
     def fill(leaf: Array) -> Array:
-        mask = present.reshape((-1,) + (1,) * (leaf.ndim - 1))
-        copy = jnp.where(present[first], leaf[first], jnp.zeros_like(leaf[first]))
-        return jnp.where(mask, leaf, copy[None])
+        of_leaf = mask.reshape((-1,) + (1,) * (leaf.ndim - 1))
+        copy = jnp.where(mask[first], leaf[first], jnp.zeros_like(leaf[first]))
+        return jnp.where(of_leaf, leaf, copy[None])
 
     return jax.tree.map(fill, arrays)

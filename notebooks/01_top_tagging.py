@@ -230,7 +230,7 @@ table(scores)
 # $$L(a) = \frac{1}{\sum_i w_i} \sum_i w_i \big[ -y_i \ln p_i - (1 - y_i) \ln (1 - p_i) \big], \qquad p_i = \frac{1}{1 + e^{-f(X_i, a)}} .$$
 #
 # A `Recipe` is all that defines a training besides the data: model, loss, optimizer, and a random change of an
-# example that keeps its label (here a shift of the image by up to one pixel). `fit` minimises the loss, keeps the
+# example that keeps its label (here a shift of the image by up to one pixel). `fit` minimizes the loss, keeps the
 # epoch of the smallest validation loss, and draws every random number from the key.
 
 
@@ -242,10 +242,10 @@ def batch_of(inputs, rows):
 
 
 def recipe_of(model, settings, augment):
-    """Cross-entropy minimised by Adam with weight decay, warm-up, cosine decay to zero, and clipped gradients."""
+    """Cross-entropy minimized by Adam with weight decay, warm-up, cosine decay to zero, and clipped gradients."""
     steps = settings.epochs * steps_per_epoch(len(train_rows), settings.batch_size)
     optimizer = adamw(2e-3, weight_decay=1e-2, schedule=warmup_cosine(steps), clip=1.0)
-    loss = objective(model.apply, binary_cross_entropy, measures={"accuracy": correct})
+    loss = objective(model.apply, binary_cross_entropy, metrics={"accuracy": correct})
     return Recipe(model, loss, optimizer, augment)
 
 
@@ -404,7 +404,7 @@ for a, b in (("CNN", "mass"), ("PFN, ensemble", "mass"), ("PFN, ensemble", "CNN"
 
 # %%
 logits = jnp.asarray(scores["PFN, ensemble"])
-matrix = metrics.confusion_matrix(metrics.predicted_yes(logits), is_top, classes=2)
+matrix = metrics.confusion_matrix(metrics.predicted_label(logits), is_top, classes=2)
 interval = metrics.binomial_interval(jnp.trace(matrix), matrix.sum())
 print(f"accuracy {rounded(Estimate(metrics.accuracy(matrix), *interval))}")
 for measure in (metrics.recall, metrics.precision, metrics.f1):

@@ -17,7 +17,7 @@
 # A dense network is an expansion in a basis that is not given but learned. This chapter compares it with a basis that
 # is given (polynomials), shows what a penalty does to it, trains it to tell top-quark jets from QCD jets, and then
 # takes the labels away: an autoencoder that has only seen one kind of jet is asked to notice the other, in both
-# directions. On the way three statements are tested to many digits: a penalised linear fit against its closed form, a
+# directions. On the way three statements are tested to many digits: a penalized linear fit against its closed form, a
 # linear autoencoder against principal components, and the mean of the gradients of single examples against the
 # gradient of the mean.
 #
@@ -56,7 +56,7 @@ from jaxsci.core import Batch
 from jaxsci.data import jets
 from jaxsci.data.jets import images as jet_images
 from jaxsci.data.split import split
-from jaxsci.losses import binary_cross_entropy, correct, l2, objective, regularised, squared_error
+from jaxsci.losses import binary_cross_entropy, correct, l2, objective, regularized, squared_error
 from jaxsci.models import autoencoder, convolutional_autoencoder, dense, heads
 from jaxsci.models.convolutional import Block
 from jaxsci.plots import classification, style
@@ -194,9 +194,9 @@ with style.context():
 show(figure)
 
 # %% [markdown]
-# ## Training as minimisation, with a penalty
+# ## Training as minimization, with a penalty
 #
-# A penalty $J(a)$ states what we expect of the parameters before we see data; the training minimises
+# A penalty $J(a)$ states what we expect of the parameters before we see data; the training minimizes
 #
 # $$L(a) = \frac1N \sum_i \ell\big(f(X_i, a), Y_i\big) + \lambda J(a), \qquad J(a) = \sum w^2 \text{ over all weights, not biases.}$$
 #
@@ -207,7 +207,7 @@ show(figure)
 
 
 # %%
-def minimise(recipe, batch, steps):
+def minimize(recipe, batch, steps):
     """The parameters after so many steps on the whole batch, and the loss at each step."""
     step, batch = make_step(recipe), jax.tree.map(jnp.asarray, batch)
     start = init_state(recipe, jax.random.key(SEED))
@@ -225,9 +225,9 @@ strengths = np.geomspace(1e-4, 1e1, 16).astype(np.float32)
 
 def ridge(strength):
     """The coefficients at this strength of the penalty."""
-    loss = regularised(objective(linear.apply, squared_error), l2, strength)
+    loss = regularized(objective(linear.apply, squared_error), l2, strength)
     recipe = Recipe(linear, loss, adamw(0.1, schedule=warmup_cosine(STEPS)))
-    return minimise(recipe, Batch(features, answers, np.ones(60, np.float32)), STEPS)[0]["layer_0"]["kernel"][:, 0]
+    return minimize(recipe, Batch(features, answers, np.ones(60, np.float32)), STEPS)[0]["layer_0"]["kernel"][:, 0]
 
 
 trained = np.asarray(jax.jit(jax.vmap(ridge))(strengths))
@@ -272,14 +272,14 @@ path_settings = Settings(epochs=PATH_EPOCHS, batch_size=50)
 path_strengths = np.geomspace(1e-6, 1e-1, 11).astype(np.float32)
 
 
-def penalised(hyper):
+def penalized(hyper):
     """A member's recipe; `hyper["strength"]` is lambda."""
-    loss = regularised(objective(classifier.apply, binary_cross_entropy), l2, hyper["strength"])
+    loss = regularized(objective(classifier.apply, binary_cross_entropy), l2, hyper["strength"])
     return Recipe(classifier, loss, optimizer(3e-3, path_settings, FEW_JETS))
 
 
 path = fit_ensemble(
-    penalised,
+    penalized,
     {"strength": np.repeat(path_strengths, SEEDS)},
     few,
     few,
@@ -328,7 +328,7 @@ topodnn_settings = Settings(epochs=2 * JET_EPOCHS, batch_size=100, patience=4)
 candidates = {}
 for activation in ("relu", "gelu"):
     model = heads.scalar(dense.model(dense.Config(90, hidden=(300, 102, 12, 6), activation=activation)))
-    loss = objective(model.apply, binary_cross_entropy, measures={"accuracy": correct})
+    loss = objective(model.apply, binary_cross_entropy, metrics={"accuracy": correct})
     recipe = Recipe(model, loss, optimizer(2e-3, topodnn_settings, len(train_rows)))
     parts = batch_of(train_rows), batch_of(validation_rows)
     made = fit(recipe, *parts, key=jax.random.key(SEED), settings=topodnn_settings)
@@ -407,7 +407,7 @@ for latent in LATENTS:
     model = autoencoder.model(autoencoder.Config((pixels**2,), latent=latent, hidden=(), initializer="glorot_normal"))
     schedule = warmup_cosine(AUTOENCODER_STEPS)
     recipe = Recipe(model, objective(model.apply, squared_error), adamw(3e-2, schedule=schedule))
-    params, reported = jax.jit(partial(minimise, recipe, steps=AUTOENCODER_STEPS))(batch)
+    params, reported = jax.jit(partial(minimize, recipe, steps=AUTOENCODER_STEPS))(batch)
     reached, pca = float(reported[-1]), np.sum(singular[latent:] ** 2) / small.size
     decoder = np.linalg.qr(np.asarray(params["decoder"]["layer_0"]["kernel"], np.float64).T)[0]
     sine = np.linalg.norm(decoder - components[:latent].T @ (components[:latent] @ decoder), 2)
@@ -547,7 +547,7 @@ show(latent_space(codes, is_top, ["QCD", "top"], limit=3_000))
 #
 # - A dense network is a basis that is fitted too. Where a good basis is known, use it; the network is for where none
 #   is.
-# - Every claim of the kind "is the minimum of" can be tested where theory knows the answer: a penalised linear model,
+# - Every claim of the kind "is the minimum of" can be tested where theory knows the answer: a penalized linear model,
 #   a linear autoencoder.
 # - A penalty, a seed, a target are arrays, and a sweep over them is one compiled program.
 # - An anomaly score has to be tried in both directions, and against a baseline that has learned nothing.

@@ -131,7 +131,7 @@ for name, pooling in (
 # The loss is that of 19 quantiles of $T_c$, so each member predicts a distribution: its median is the answer, its
 # width the noise that the member expects in the data.
 #
-# ## What neighbours say
+# ## What neighbors say
 #
 # A Gaussian process answers from the measured materials themselves, each counted by how alike it is: in its fractions, in
 # their roots, in the properties of its elements. Its covariance was chosen on the validation part. It errs differently
@@ -196,7 +196,7 @@ for name in ("predicted_measured", "coverage"):
     display(Image(tc_run / "figures" / f"{name}.png", width=520))
 
 # %% [markdown]
-# **The random split flatters.** Most test materials have a neighbour in the training part with the same elements in
+# **The random split flatters.** Most test materials have a neighbor in the training part with the same elements in
 # slightly different amounts. What is left when all materials of the same elements stay on one side:
 
 # %%

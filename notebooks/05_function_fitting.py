@@ -47,7 +47,7 @@ jax.config.update("jax_enable_x64", True)  # least squares wants the digits
 
 from jaxsci.core import Batch, Model
 from jaxsci.data import dimuons, download
-from jaxsci.fitting import errors, gaussian, least_squares, minimise, predictions, profiles, total
+from jaxsci.fitting import errors, gaussian, least_squares, minimize, predictions, profiles, total
 from jaxsci.losses import objective, squared_error
 from jaxsci.models import dense, harmonics, heads
 from jaxsci.plots import fit as fit_plots
@@ -239,7 +239,7 @@ sample = dimuons.read(DATA / "collider" / "uproot-Zmumu.root")
 shape = shapes.Config(window=(60.0, 120.0), radiation=True)
 inside = sample.mass[(sample.mass > 60) & (sample.mass < 120)]
 function = dimuon.negative_log_likelihood(shapes.model(shape), jnp.asarray(inside))
-peak = jax.jit(partial(minimise, function))(dimuon.starting_point(shape, inside))
+peak = jax.jit(partial(minimize, function))(dimuon.starting_point(shape, inside))
 scans = jax.jit(partial(profiles, function, scanned=("mass", "width")))(peak)
 print(f"{sample.rows:,} rows, {len(sample.mass)} collisions")
 for name, e in errors(peak.covariance, peak.params).items():
@@ -261,7 +261,7 @@ show(
 )
 
 # %% [markdown]
-# The same fit in bins, with Gaussian errors and the same shape: `minimise(total(objective(...)))` with another term of one
+# The same fit in bins, with Gaussian errors and the same shape: `minimize(total(objective(...)))` with another term of one
 # measurement. Bins without events have no error to speak of; they are given that of one event, which is the usual and not
 # a good reason to prefer the likelihood of the events themselves.
 
@@ -272,9 +272,9 @@ def expected(params, mass):
     return len(inside) * jnp.exp(shapes.model(shape).apply(params, mass))
 
 
-centres = jnp.asarray((edges[1:] + edges[:-1]) / 2)
-binned = Batch(centres, jnp.asarray(counts, jnp.float64), jnp.asarray(1 / np.maximum(counts, 1.0)))
-coarse = jax.jit(partial(minimise, total(objective(expected, gaussian), binned)))(peak.params)
+centers = jnp.asarray((edges[1:] + edges[:-1]) / 2)
+binned = Batch(centers, jnp.asarray(counts, jnp.float64), jnp.asarray(1 / np.maximum(counts, 1.0)))
+coarse = jax.jit(partial(minimize, total(objective(expected, gaussian), binned)))(peak.params)
 print(
     f"mass = {float(coarse.params['mass']):.2f} ± {float(errors(coarse.covariance, coarse.params)['mass']):.2f} GeV in bins"
 )

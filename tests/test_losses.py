@@ -193,7 +193,7 @@ def model(params, x):
 
 
 PARAMS = {"kernel": jnp.linspace(-1.0, 1.0, 6).reshape(2, 3), "bias": jnp.array([0.1, 0.0, -0.2])}
-TRAINING = losses.objective(model, losses.cross_entropy, measures={"accuracy": losses.correct})
+TRAINING = losses.objective(model, losses.cross_entropy, metrics={"accuracy": losses.correct})
 
 
 def batch_of(size: int) -> Batch:
@@ -311,10 +311,10 @@ def test_a_penalty_on_nothing_is_an_error():
         losses.l2({"layer": {"weights": jnp.ones(3)}})
 
 
-def test_regularised_adds_strength_times_penalty():
+def test_regularized_adds_strength_times_penalty():
     batch = batch_of(6)
     value, metrics = TRAINING(PARAMS, batch)
-    total, extended = losses.regularised(TRAINING, losses.l2, 0.1)(PARAMS, batch)
+    total, extended = losses.regularized(TRAINING, losses.l2, 0.1)(PARAMS, batch)
     penalty = 0.1 * float(jnp.sum(PARAMS["kernel"] ** 2))
     np.testing.assert_allclose(total, value + penalty, rtol=1e-6)
     np.testing.assert_allclose(extended["penalty"], penalty, rtol=1e-6)
@@ -326,7 +326,7 @@ def test_strength_may_be_swept_and_its_gradient_is_shrinkage():
     batch = batch_of(6)
 
     def gradient(strength):
-        loss = losses.regularised(TRAINING, losses.l2, strength)
+        loss = losses.regularized(TRAINING, losses.l2, strength)
         return jax.grad(lambda params: loss(params, batch)[0])(PARAMS)
 
     swept = jax.jit(jax.vmap(gradient))(jnp.array([0.0, 0.3]))
@@ -337,7 +337,7 @@ def test_strength_may_be_swept_and_its_gradient_is_shrinkage():
 def test_strict_dtypes_under_x64(x64):
     params = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), PARAMS)
     batch = jax.tree.map(lambda leaf: leaf.astype(jnp.float64) if leaf.dtype == jnp.float32 else leaf, batch_of(6))
-    loss = losses.regularised(TRAINING, losses.elastic_net, jnp.asarray(0.1, jnp.float32))
+    loss = losses.regularized(TRAINING, losses.elastic_net, jnp.asarray(0.1, jnp.float32))
     assert jax.jit(loss)(params, batch)[0].dtype == jnp.float64
     assert losses.l1(PARAMS).dtype == jnp.float32
 

@@ -1,4 +1,4 @@
-"""Simulated fits of every fitter of `jaxsci.fit`: linear least squares, conjugate gradients, likelihoods and their minimisers."""
+"""Simulated fits of every fitter of `jaxsci.fit`: linear least squares, conjugate gradients, likelihoods and their minimizers."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,7 +10,7 @@ from scipy import stats
 
 from benchmarks.fit_pulls.study import Maker, Study
 from jaxsci.core import Array, Batch, ExampleLoss, Params
-from jaxsci.fitting import _minimizers as minimisers
+from jaxsci.fitting import _minimizers as minimizers
 from jaxsci.fitting import (
     conjugate_gradients,
     draw_errors,
@@ -18,7 +18,7 @@ from jaxsci.fitting import (
     gaussian,
     least_squares,
     log_density,
-    minimise,
+    minimize,
     poisson,
     signed_roots,
     total,
@@ -152,7 +152,7 @@ def _binned(name: str, what: str, y: np.ndarray, truth: dict[str, float], solver
         return total(objective(bump, loss), Batch(jnp.asarray(LOOKING), y, jnp.ones_like(y)))
 
     start = {"height": 0.75 * truth["height"], "place": 0.0, "width": 1.2}
-    return _likelihood(f"minimise, {name}, {solver}", what, function, y, (truth, start), solver)
+    return _likelihood(f"minimize, {name}, {solver}", what, function, y, (truth, start), solver)
 
 
 def unbinned(fits: int, seed: int, *, solver: str) -> Study:
@@ -163,7 +163,7 @@ def unbinned(fits: int, seed: int, *, solver: str) -> Study:
         return total(objective(normal_density, log_density), Batch(x, jnp.zeros_like(x), jnp.ones_like(x)))
 
     what = f"a normal distribution, {EVENTS:,} events"
-    return _likelihood(f"minimise, unbinned, {solver}", what, function, x, (LINE, {"place": 0.0, "width": 1.5}), solver)
+    return _likelihood(f"minimize, unbinned, {solver}", what, function, x, (LINE, {"place": 0.0, "width": 1.5}), solver)
 
 
 def z_peak(fits: int, seed: int, *, events: int) -> Study:
@@ -177,7 +177,7 @@ def z_peak(fits: int, seed: int, *, events: int) -> Study:
         return total(objective(model.apply, log_density), Batch(masses, jnp.zeros_like(n), n))
 
     return _likelihood(
-        f"minimise, Z peak, {events:,} events", f"{events:,} muon pairs", function, n, (PEAK, PEAK), "newton"
+        f"minimize, Z peak, {events:,} events", f"{events:,} muon pairs", function, n, (PEAK, PEAK), "newton"
     )
 
 
@@ -194,7 +194,7 @@ def _likelihood(
 
     def one(data: Array) -> tuple[Params, Params]:
         likelihood = function(data)
-        fit = minimise(likelihood, start, solver=getattr(minimisers, solver))
+        fit = minimize(likelihood, start, solver=getattr(minimizers, solver))
         error = errors(fit.covariance, fit.params)
         good = fit.distance < 1e-3
         plain = jax.tree.map(lambda a, b, e: jnp.where(good, (a - b) / e, jnp.nan), fit.params, truth, error)

@@ -17,12 +17,12 @@ LEVEL = float(2 * stats.norm.sf(LIMIT))  # the probability of three standard err
 HOW = f"""\
 A pull is (fitted − true) / error. Where the errors are right, pulls have mean 0 and width 1, known from n fits to 1/√n and 1/√(2n).
 With a penalty the truth of every data set is drawn from the prior and the pull is that of the posterior: a fixed truth is pulled
-towards the prior, which is no fault. The **joint** columns are the probabilities of means and widths at least as far off, all
+toward the prior, which is no fault. The **joint** columns are the probabilities of means and widths at least as far off, all
 parameters of a fitter together with their correlations (Hotelling's T²; χ² of the widths); below {LEVEL:.4f}, three standard errors,
 they are bold. Named are the parameters beyond {LIMIT:g} standard errors, of which one in {1 / LEVEL:.0f} is there by chance."""
 
 ROOTS = """\
-Likelihoods are not parabolas. The signed root, sign(â − a) √(2 (L(a) − L_min)) with L(a) minimised over all other parameters, is the
+Likelihoods are not parabolas. The signed root, sign(â − a) √(2 (L(a) − L_min)) with L(a) minimized over all other parameters, is the
 pull where L is quadratic and stays near a unit normal where it is not, however the parameters are written. Its size is below 1 where
 the truth lies in the 68.3 % interval of `jaxsci.fit.intervals`: the share inside is the coverage of these intervals. The bias of
 maximum likelihood, of the order 1/√N in errors, stays; the first six fitters have so much data that it is a few hundredths. Smaller samples
@@ -32,7 +32,7 @@ numbers -0.12."""
 WHY = """\
 Plain pulls of the Z peak are skew for three reasons, all of which die out as 1/√N.
 
-- *The parametrisation*: the slope of a background of 16 events has an error in proportion to itself, so that a fit that comes out flat
+- *The parametrization*: the slope of a background of 16 events has an error in proportion to itself, so that a fit that comes out flat
   claims a small error and one that comes out steep a large one; the fraction of signal likewise, 1.6 errors from its end at 1. The
   signed root does not know how a parameter is written and mends the widths of both.
 - *The boundary*: where the best fraction would be 1 or the resolution 0, there is no minimum inside; such a fit is refused and counted as

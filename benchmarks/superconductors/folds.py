@@ -178,7 +178,7 @@ def crossed(
         members: of each fold.
         seed: of folds, members and whatever is drawn.
     """
-    table = elements.standardised(elements.table(TABLES["best"], data / "elements" / "mendeleev_v0.6.0_elements.db"))
+    table = elements.standardized(elements.table(TABLES["best"], data / "elements" / "mendeleev_v0.6.0_elements.db"))
     net = network("best", target, table)
     assert net.process is not None
     of_process = y if target == "tc" else 2 * y - 1
@@ -216,7 +216,7 @@ def _trained(
         for r in (train, rest)
     ]
     recipe = make_recipe(net, target, len(train))
-    return fit_ensemble(lambda hyper: recipe, {}, *parts, keys=keys, settings=net.settings, in_turn=True).params
+    return fit_ensemble(lambda hyper: recipe, {}, *parts, keys=keys, settings=net.settings, sequential=True).params
 
 
 def _middle(net: Network, params: Any, amounts: np.ndarray) -> np.ndarray:

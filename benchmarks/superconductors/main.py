@@ -67,12 +67,12 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     keys = jax.random.split(jax.random.key(0), options.members)
     whole = EPOCHS * MATERIALS / rows  # epochs that are measured in a training
     recipe = make_recipe(net, "tc", rows)
-    kinds = {"padded": make_recipe(net._replace(together=None), "tc", rows), "packed": recipe}
+    kinds = {"padded": make_recipe(net._replace(batched=None), "tc", rows), "packed": recipe}
     seconds, ratios = {}, {}
     spread = over_devices(keys)
     first_all, epoch_all = _timed(
         lambda: fit_ensemble(
-            lambda hyper: recipe, {}, train, validation, keys=spread, settings=settings, in_turn=not options.vmap
+            lambda hyper: recipe, {}, train, validation, keys=spread, settings=settings, sequential=not options.vmap
         )
     )
     together = first_all + whole * epoch_all

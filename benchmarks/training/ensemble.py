@@ -15,13 +15,13 @@ from jaxsci.core import Batch
 from jaxsci.training import Settings, TrainState, fit, fit_ensemble, init_state
 
 # Portions of a batch whose activations fit the cache, for one member at a time and for sixteen at once (README.md).
-PORTIONS = 8
-PORTIONS_TOGETHER = 16
+MICROBATCHES = 8
+MICROBATCHES_VMAPPED = 16
 
 
 def epochs(problem: Problem, members: int, seed: int) -> dict[str, Callable[[], float]]:
     """An epoch of all members: as one program over them in several ways, and by the program of one again and again."""
-    alone, together = problem._replace(portions=PORTIONS), problem._replace(portions=PORTIONS_TOGETHER)
+    alone, together = problem._replace(microbatches=MICROBATCHES), problem._replace(microbatches=MICROBATCHES_VMAPPED)
     data = jax.device_put(problem.data)
     keys = jax.random.split(jax.random.key(seed), members)
     first = jax.jit(jax.vmap(partial(init_state, recipe(problem))))(keys)
@@ -30,9 +30,9 @@ def epochs(problem: Problem, members: int, seed: int) -> dict[str, Callable[[], 
         return jax.tree.map(jnp.copy, first)  # a program takes over the arrays that it is given
 
     one = program(alone)
-    in_turn = [trained(one, jax.tree.map(lambda leaf, i=i: leaf[i], states()), data) for i in range(members)]
+    sequential = [trained(one, jax.tree.map(lambda leaf, i=i: leaf[i], states()), data) for i in range(members)]
     ways = {
-        "one after another": lambda: float(np.mean([call() for call in in_turn])),
+        "one after another": lambda: float(np.mean([call() for call in sequential])),
         "vmap": trained(jax.jit(_vmapped(together), donate_argnums=0), states(), data),
         "vmap, the batch at once": trained(jax.jit(_vmapped(problem), donate_argnums=0), states(), data),
         "lax.map": trained(jax.jit(_mapped(alone), donate_argnums=0), states(), data),
@@ -70,7 +70,9 @@ def whole_trainings(problem: Problem, members: int, seed: int, settings: Setting
     """`fit_ensemble` against as many calls of `fit`, compilation, validation and history included."""
     keys = jax.random.split(jax.random.key(seed), members)
     validation = jax.tree.map(lambda leaf: leaf[: problem.batch_size], problem.data)
-    alone, together = (recipe(problem._replace(portions=portions)) for portions in (PORTIONS, PORTIONS_TOGETHER))
+    alone, together = (
+        recipe(problem._replace(microbatches=microbatches)) for microbatches in (MICROBATCHES, MICROBATCHES_VMAPPED)
+    )
 
     def ensemble(keys: jax.Array) -> float:
         result = fit_ensemble(lambda hyper: together, {}, problem.data, validation, keys=keys, settings=settings)

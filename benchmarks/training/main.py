@@ -74,7 +74,7 @@ def measure_network(name: str, options: argparse.Namespace) -> dict[str, Any]:
     return {
         "examples": examples,
         "batch_size": problem.batch_size,
-        "portions": problem.portions,
+        "microbatches": problem.microbatches,
         "gflop_an_example": 3 * problems.forward_flops(problem) / 1e9,
         "timings": timing.as_json(timings, examples),
         "speedup": {
@@ -84,7 +84,7 @@ def measure_network(name: str, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _peers(name: str, problem: Problem, key: jax.Array, options: argparse.Namespace) -> dict[str, Callable[[], float]]:
-    """PyTorch from the same parameters, eager and compiled, and in our portions where there are several."""
+    """PyTorch from the same parameters, eager and compiled, and in our microbatches where there are several."""
     import torch
 
     from benchmarks.training import peers
@@ -97,10 +97,10 @@ def _peers(name: str, problem: Problem, key: jax.Array, options: argparse.Namesp
         if mode == "compiled" and not peers.can_compile():
             _say("  torch.compile is left out: it needs a C++ compiler")
             continue
-        for portions in sorted({1, problem.portions}):
-            label = f"torch {mode}" if portions == 1 else f"torch {mode}, portions"
+        for microbatches in sorted({1, problem.microbatches}):
+            label = f"torch {mode}" if microbatches == 1 else f"torch {mode}, microbatches"
             implementations[label] = peers.make_epoch(
-                peers.twin(name, params), problem, portions=portions, compiled=mode == "compiled"
+                peers.twin(name, params), problem, microbatches=microbatches, compiled=mode == "compiled"
             )
     return implementations
 
@@ -117,14 +117,14 @@ def measure_ensemble(options: argparse.Namespace) -> dict[str, Any]:
         _say,
         warm_up=False,
     )
-    in_turn, fits = "one after another", "fit, one after another"
+    sequential, fits = "one after another", "fit, one after another"
     return {
         "members": options.members,
         "examples": len(problem.data.weight),
         "batch_size": problem.batch_size,
         "epochs": timing.as_json(timings, member_examples),
         "speedup": {
-            name: timing.quartiles(timing.speedups(timings, name, in_turn)) for name in timings if name != in_turn
+            name: timing.quartiles(timing.speedups(timings, name, sequential)) for name in timings if name != sequential
         },
         "whole": timing.as_json(whole, member_examples * settings.epochs),
         "whole_epochs": settings.epochs,

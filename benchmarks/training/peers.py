@@ -119,14 +119,14 @@ def optimizer(module: nn.Module) -> torch.optim.Optimizer:
 
 
 def make_epoch(
-    module: nn.Module, problem: Problem, *, portions: int = 1, compiled: bool = False
+    module: nn.Module, problem: Problem, *, microbatches: int = 1, compiled: bool = False
 ) -> Callable[[], float]:
     """A function that trains `module` for one epoch in a new order and returns the mean loss.
 
     Args:
         module: from `twin`.
         problem: its data and batch size.
-        portions: of a batch, whose gradients are added up before the optimizer's step.
+        microbatches: of a batch, whose gradients are added up before the optimizer's step.
         compiled: the network and the loss go through `torch.compile`.
     """
     x, (y,) = tensors(problem.data.x), tensors(problem.data.y)
@@ -143,9 +143,9 @@ def make_epoch(
         batches = 0
         for rows in torch.randperm(len(y)).split(problem.batch_size):
             update.zero_grad(set_to_none=True)
-            for part in rows.chunk(portions):
+            for part in rows.chunk(microbatches):
                 value = function([leaf[part] for leaf in x], y[part])
-                value = value / portions if portions > 1 else value
+                value = value / microbatches if microbatches > 1 else value
                 value.backward()
                 total += value.detach()
             update.step()

@@ -28,14 +28,14 @@ class Problem(NamedTuple):
     example_loss: ExampleLoss
     data: Batch  # numpy; a whole number of batches
     batch_size: int
-    portions: int = 1  # of a batch, as in `Recipe`
+    microbatches: int = 1  # of a batch, as in `Recipe`
 
 
 def recipe(problem: Problem) -> Recipe:
     """The library's own training of the problem, by AdamW."""
     loss = objective(problem.model.apply, problem.example_loss)
     optimizer = adamw(LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    return Recipe(problem.model, loss, optimizer, portions=problem.portions)
+    return Recipe(problem.model, loss, optimizer, microbatches=problem.microbatches)
 
 
 def forward_flops(problem: Problem) -> float:
@@ -71,7 +71,7 @@ def _embedded() -> Jets:
 def _tagger(name: taggers.TaggerName, chosen: Jets) -> Problem:
     tagger = taggers.tagger(name)
     data = _labeled(tagger.inputs(chosen.constituents), chosen.labels)
-    return Problem(tagger.model, binary_cross_entropy, data, tagger.schedule.batch_size, tagger.schedule.portions)
+    return Problem(tagger.model, binary_cross_entropy, data, tagger.schedule.batch_size, tagger.schedule.microbatches)
 
 
 def _labeled(x: object, labels: np.ndarray) -> Batch:
@@ -114,7 +114,7 @@ def dense_autoencoder(chosen: Jets) -> Problem:
 
 def small_set(chosen: Jets) -> Problem:
     """A member of the ensemble: a Deep Set with Phi 32, 32, 32 and F 32, 32 on the inputs of the `pfn`."""
-    return pfn(chosen)._replace(model=heads.scalar(deep_sets.model(SMALL)), batch_size=128, portions=1)
+    return pfn(chosen)._replace(model=heads.scalar(deep_sets.model(SMALL)), batch_size=128, microbatches=1)
 
 
 class Entry(NamedTuple):

@@ -39,8 +39,8 @@ def _networks(results: dict[str, Any]) -> str:
         for implementation, timing in network["timings"].items():
             share = timing["rate"]["median"] * network["gflop_an_example"] / peak
             label = implementation
-            if network["portions"] > 1 and (implementation == OURS or implementation.endswith("portions")):
-                label = f"{implementation.removesuffix(', portions')}, {network['portions']} portions"
+            if network["microbatches"] > 1 and (implementation == OURS or implementation.endswith("microbatches")):
+                label = f"{implementation.removesuffix(', microbatches')}, {network['microbatches']} microbatches"
             speedup = "" if implementation == OURS else _ratio(network["speedup"][implementation])
             first = [name, network["batch_size"]] if implementation == OURS else ["", ""]
             rows.append([*first, label, _rate(timing), f"{share:.0%}", _seconds(timing), speedup])

@@ -208,7 +208,7 @@ class FitCmb:
     unit: Literal["uK", "mK", "K"] | None = None
     """Unit of a map that does not say it."""
     noise: float = 6.0
-    """Noise of a pixel in μK at nside 32 or the map's, if coarser; the default is that of WMAP's W band, from its polarisation."""
+    """Noise of a pixel in μK at nside 32 or the map's, if coarser; the default is that of WMAP's W band, from its polarization."""
     lmax: int = 48
     """Highest degree of the coefficients."""
     free: int = 4
@@ -229,7 +229,7 @@ class FitEarth:
     """The relief of the Earth in spherical harmonics; without --data to degree 300 (`jaxsci data fetch sphere`)."""
 
     data: Path | None = None
-    """Your coefficients, 4 pi normalised without Condon-Shortley phase: rows l m C S (.msl, .txt, .csv), or .npz with C and S [l, m]."""
+    """Your coefficients, 4 pi normalized without Condon-Shortley phase: rows l m C S (.msl, .txt, .csv), or .npz with C and S [l, m]."""
     grid: Path | None = None
     """Heights in km of 180 x 360 cells, north first, from 180 degrees west, to be fitted; default: that of the data set, without --data."""
     lmax: int = 300
@@ -282,7 +282,7 @@ class DataGenerate:
     processes: Annotated[int | None, arg(metavar="N")] = None
     """Default: one a core."""
     compact: bool = False
-    """Write quantised constituents, about 400 bytes a jet."""
+    """Write quantized constituents, about 400 bytes a jet."""
 
 
 @dataclass(frozen=True)

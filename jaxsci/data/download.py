@@ -29,7 +29,7 @@ class DataSet(NamedTuple):
 
     title: str
     files: tuple[RemoteFile, ...]
-    licence: str
+    license: str
     citation: str
 
 
@@ -235,13 +235,13 @@ def find(name: str, file: str, *, folder: Path | None = None) -> Path:
 
 
 def show(folder: Path | None = None) -> None:
-    """Print the catalogue: what there is, how large, under which licence, how to cite it, and whether it is in the cache."""
+    """Print the catalogue: what there is, how large, under which license, how to cite it, and whether it is in the cache."""
     for name, data in CATALOGUE.items():
         place = (folder or cache_folder()) / name
         here = all((place / file.name).exists() for file in data.files)
         size = sum(file.size for file in data.files)
         print(f"{name}: {data.title}")
-        print(f"    {len(data.files)} files, {size / 1e6:,.0f} MB, {data.licence}; cite {data.citation}")
+        print(f"    {len(data.files)} files, {size / 1e6:,.0f} MB, {data.license}; cite {data.citation}")
         print(f"    {'in' if here else 'not yet in'} {place}")
 
 

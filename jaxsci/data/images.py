@@ -16,7 +16,7 @@ _EXPECTED = "images in an .npz file (x [n, height, width(, channel)] and y [n]) 
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
-class LabelledImages(NamedTuple):
+class LabeledImages(NamedTuple):
     """Images with their classes."""
 
     x: np.ndarray  # float32 [n, height, width, channel]; images of whole numbers are scaled to [0, 1]
@@ -24,8 +24,8 @@ class LabelledImages(NamedTuple):
     classes: int
 
 
-def read(path: str | Path, labels_path: str | Path | None = None) -> LabelledImages:
-    """Read labelled images.
+def read(path: str | Path, labels_path: str | Path | None = None) -> LabeledImages:
+    """Read labeled images.
 
     Whole numbers are divided by 255, or by 65,535 where one is larger than 255 (images of 16 bits); real numbers stay as they are.
 
@@ -43,10 +43,10 @@ def read(path: str | Path, labels_path: str | Path | None = None) -> LabelledIma
         )
     x = _pixels(path, arrays[0])
     y = _classes(path, arrays[1], len(x))
-    return LabelledImages(x, y, int(y.max()) + 1)
+    return LabeledImages(x, y, int(y.max()) + 1)
 
 
-def read_unlabelled(path: str | Path) -> np.ndarray:
+def read_unlabeled(path: str | Path) -> np.ndarray:
     """Read images alone, float32 [n, height, width, channel], from a file that `read` would take; labels in it are not looked at.
 
     Raises:

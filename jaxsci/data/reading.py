@@ -68,7 +68,7 @@ def clean_constituents(path: Path, raw: np.ndarray, first_row: int) -> np.ndarra
 
 
 def clean_images(path: Path, raw: np.ndarray, first_row: int) -> np.ndarray:
-    """Check ready jet images [jet, row, column] and return them as float32, each normalised to a total of 1.
+    """Check ready jet images [jet, row, column] and return them as float32, each normalized to a total of 1.
 
     Raises:
         InputError: a pixel is not finite or negative, an image is empty.
@@ -81,7 +81,7 @@ def clean_images(path: Path, raw: np.ndarray, first_row: int) -> np.ndarray:
         (pixels < 0, "pixels of at least 0, came negative pixels"),
         (total == 0, "some pT in each image, came images of zeros"),
     )
-    _refuse(path, first_row, faults, "remove them, or undo any standardisation: a pixel is the pT in it")
+    _refuse(path, first_row, faults, "remove them, or undo any standardization: a pixel is the pT in it")
     return (pixels / total[:, None, None]).astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Training, validation and test part of a labelled sample."""
+"""Training, validation and test part of a labeled sample."""
 
 import numpy as np
 

@@ -1,7 +1,7 @@
 """Fitting with error bars: linear least squares, and maximum likelihood of parametric shapes. Every fit is a pure function."""
 
 from jaxsci.fitting._iterative import Effort, IterativeFit, conjugate_gradients, draw_errors, require_converged
-from jaxsci.fitting._likelihood import LikelihoodFit, gaussian, log_density, minimise, poisson, require_minimum, total
+from jaxsci.fitting._likelihood import LikelihoodFit, gaussian, log_density, minimize, poisson, require_minimum, total
 from jaxsci.fitting._linear import LinearFit, least_squares, predictions, require_determined
 from jaxsci.fitting._parameters import errors, names
 from jaxsci.fitting._profile import Profile, intervals, profiles, signed_roots
@@ -19,7 +19,7 @@ __all__ = [
     "intervals",
     "least_squares",
     "log_density",
-    "minimise",
+    "minimize",
     "names",
     "poisson",
     "predictions",

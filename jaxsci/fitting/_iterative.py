@@ -44,7 +44,7 @@ def conjugate_gradients(
     key: Key,
     effort: Effort = USUAL,
 ) -> IterativeFit:
-    """Minimise sum_i w_i (y_i - (F a)_i)^2 + sum_j P_j a_j^2 with F as a function only, transposed by JAX.
+    """Minimize sum_i w_i (y_i - (F a)_i)^2 + sum_j P_j a_j^2 with F as a function only, transposed by JAX.
 
     A draw from the covariance is the solution for the right-hand side F^T W^(1/2) xi + P^(1/2) eta with xi and eta normal: error
     bars good to 1 / sqrt(2 draws), without the matrix. Pure, and differentiable of any order by implicit differentiation.

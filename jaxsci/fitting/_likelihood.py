@@ -1,7 +1,7 @@
 """Maximum likelihood: the terms of one measurement, their sum, and its minimum with errors from the Hessian.
 
 loss = objective(shape.apply, log_density)                # or gaussian, poisson: jaxsci.losses
-fit = minimise(total(loss, data), start)                  # parameters, covariance
+fit = minimize(total(loss, data), start)                  # parameters, covariance
 lower, upper = intervals(total(loss, data), fit)          # 68.3 % of a likelihood that is not quadratic: jaxsci.fitting
 """
 
@@ -49,7 +49,7 @@ def poisson(output: Array, count: Array) -> Array:
 
 
 def log_density(output: Array, _: Array) -> Array:
-    """-log p of an unbinned fit: the model's output is log p(x | a), normalised where x was measured; the target is not used."""
+    """-log p of an unbinned fit: the model's output is log p(x | a), normalized where x was measured; the target is not used."""
     chex.assert_rank(output, 0)
     return -output
 
@@ -59,8 +59,8 @@ def total(loss: LossFn, data: Batch) -> Function:
     return lambda params: loss(params, data)[0] * jnp.sum(data.weight)
 
 
-def minimise(function: Function, start: Params, *, solver: Solver = newton) -> LikelihoodFit:
-    """Minimise a negative log-likelihood.
+def minimize(function: Function, start: Params, *, solver: Solver = newton) -> LikelihoodFit:
+    """Minimize a negative log-likelihood.
 
     Pure: jit, vmap (1,000 fits as one program), and derivatives of any order with respect to what `function` closes over, by
     implicit differentiation of grad L = 0. Inside a compiled program it cannot raise: see `require_minimum`.
@@ -68,7 +68,7 @@ def minimise(function: Function, start: Params, *, solver: Solver = newton) -> L
     Args:
         function: of the parameters; infinite or NaN where they are not allowed (a negative width).
         start: where to begin; its structure is that of the result.
-        solver: `minimisers.newton` for a few parameters, `minimisers.lbfgs` for many.
+        solver: `minimizers.newton` for a few parameters, `minimizers.lbfgs` for many.
     """
     vector, unravel = as_vector(start)
 

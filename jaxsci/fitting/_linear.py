@@ -47,7 +47,7 @@ def predictions(apply: Callable[[Params, Inputs], Array], x: Inputs) -> Forward:
 def least_squares(
     design: Forward | Array, y: Array, weight: Array, *, like: Params, precision: Params | Array | float | None = None
 ) -> LinearFit:
-    """Minimise sum_i w_i (y_i - (F a)_i)^2 + sum_j P_j a_j^2 by a QR decomposition: for up to a few thousand parameters.
+    """Minimize sum_i w_i (y_i - (F a)_i)^2 + sum_j P_j a_j^2 by a QR decomposition: for up to a few thousand parameters.
 
     Pure: jit, vmap (1,000 fits of one design cost one decomposition) and derivatives of any order, by implicit differentiation of
     the solution with respect to all that enters: y, weights, penalty, and what the design is made from. It cannot raise for

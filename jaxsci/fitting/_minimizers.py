@@ -1,4 +1,4 @@
-"""Minimisers of a function of a vector, as loops inside one compiled program."""
+"""Minimizers of a function of a vector, as loops inside one compiled program."""
 
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias

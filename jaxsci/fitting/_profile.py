@@ -1,7 +1,7 @@
 """Profile likelihood: what one parameter costs with all others at their best. Intervals and pulls where no parabola would do.
 
 The errors of the Hessian are those of a quadratic likelihood. Few events, a boundary, or a parameter on which the likelihood depends
-in another way make it skew; twice its rise to a value, minimised over the others, still has the distribution of chi^2 with one
+in another way make it skew; twice its rise to a value, minimized over the others, still has the distribution of chi^2 with one
 degree of freedom to a higher order in the number of events, and does not care how the parameters are written.
 Source: Wilks 1938, Ann. Math. Stat. 9, 60; James and Roos 1975, Comput. Phys. Commun. 10, 343 (MINOS).
 """
@@ -35,10 +35,10 @@ class Profile(NamedTuple):
 def profiles(
     function: Function, fit: LikelihoodFit, scanned: Sequence[str], *, points: int = 31, reach: float = 3.0
 ) -> dict[str, Profile]:
-    """Scan parameters over +- `reach` standard errors, minimising over the others at each point; all points are one `vmap`.
+    """Scan parameters over +- `reach` standard errors, minimizing over the others at each point; all points are one `vmap`.
 
     Args:
-        function: as given to `minimise`.
+        function: as given to `minimize`.
         fit: its result.
         scanned: names of parameters, among `parameters.names(fit.params)`; one or more.
         points: of each scan, odd.
@@ -69,12 +69,12 @@ def profiles(
 
 
 def intervals(function: Function, fit: LikelihoodFit) -> tuple[Params, Params]:
-    """Lower and upper ends of the 68.3 % interval of every parameter: where 2 (L - L_min), minimised over all others, is 1.
+    """Lower and upper ends of the 68.3 % interval of every parameter: where 2 (L - L_min), minimized over all others, is 1.
 
     Pure: jit and vmap. An end at a boundary, beyond which the function is not finite, is that boundary.
 
     Args:
-        function: as given to `minimise`.
+        function: as given to `minimize`.
         fit: its result.
 
     Returns:
@@ -95,12 +95,12 @@ def intervals(function: Function, fit: LikelihoodFit) -> tuple[Params, Params]:
 
 
 def signed_roots(function: Function, fit: LikelihoodFit, values: Params) -> Params:
-    """The pull of every parameter a against a value v: sign(a - v) sqrt(2 (L(v) - L_min)), L(v) minimised over all others.
+    """The pull of every parameter a against a value v: sign(a - v) sqrt(2 (L(v) - L_min)), L(v) minimized over all others.
 
     (a - v) / error where L is quadratic; between -1 and 1 where v is in the 68.3 % interval of `intervals`.
 
     Args:
-        function: as given to `minimise`.
+        function: as given to `minimize`.
         fit: its result.
         values: v, in the structure of the parameters: the truth of a simulation, or a hypothesis.
 
@@ -119,7 +119,7 @@ def _orders(size: int) -> Array:
 
 
 def _rise(function: Function, fit: LikelihoodFit, order: Array, value: Array) -> Array:
-    """2 (L - L_min) with parameter `order[0]` at `value`, minimised over the others."""
+    """2 (L - L_min) with parameter `order[0]` at `value`, minimized over the others."""
     vector, unravel = as_vector(fit.params)
 
     def reduced(rest: Array) -> Array:

@@ -14,7 +14,7 @@ from jaxsci.metrics._classification import (
     f1,
     precision,
     predicted_class,
-    predicted_yes,
+    predicted_label,
     recall,
 )
 from jaxsci.metrics._intervals import (
@@ -61,7 +61,7 @@ __all__ = [
     "placements",
     "precision",
     "predicted_class",
-    "predicted_yes",
+    "predicted_label",
     "r2",
     "recall",
     "rejection_interval",

@@ -22,7 +22,7 @@ def predicted_class(logits: Array) -> Array:
     return jnp.where(jnp.any(jnp.isnan(logits), axis=1), -1, jnp.argmax(logits, axis=1).astype(jnp.int32))
 
 
-def predicted_yes(scores: Array, *, threshold: ArrayLike = 0.0) -> Array:
+def predicted_label(scores: Array, *, threshold: ArrayLike = 0.0) -> Array:
     """1 where the score is above the threshold, else 0, and -1 where it is NaN: [example] -> int32 [example].
 
     The threshold is 0 for logits and 0.5 for probabilities.

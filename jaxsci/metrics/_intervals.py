@@ -157,8 +157,8 @@ def auc_interval(scores: Array, labels: Array, weight: Array | None = None, *, l
         return jnp.min(placed, where=members, initial=jnp.inf) < jnp.max(placed, where=members, initial=-jnp.inf)
 
     step = _normal_quantile(level, area.dtype) * error / (area * (1 - area))
-    centre = jnp.log(area) - jnp.log1p(-area)
-    ends = (jax.nn.sigmoid(centre - step), jax.nn.sigmoid(centre + step))
+    center = jnp.log(area) - jnp.log1p(-area)
+    ends = (jax.nn.sigmoid(center - step), jax.nn.sigmoid(center + step))
     return Interval(*(jnp.where(varies(0) | varies(1), end, jnp.nan) for end in ends))
 
 

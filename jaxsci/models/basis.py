@@ -152,36 +152,36 @@ class BSplines:
 
 @dataclass(frozen=True)
 class RadialBasis:
-    """exp(-|x - c|^2 / (2 width^2)) around every centre c, in any number of dimensions."""
+    """exp(-|x - c|^2 / (2 width^2)) around every center c, in any number of dimensions."""
 
-    centres: tuple[tuple[float, ...], ...]
+    centers: tuple[tuple[float, ...], ...]
     width: float
 
     def __post_init__(self) -> None:
-        _check(len(self.centres), (0.0, self.width))
-        if len({len(centre) for centre in self.centres}) != 1:
-            raise InputError("radial basis: expected centres of one dimension, got none or several")
+        _check(len(self.centers), (0.0, self.width))
+        if len({len(center) for center in self.centers}) != 1:
+            raise InputError("radial basis: expected centers of one dimension, got none or several")
 
     @classmethod
     def on_grid(cls, *axes: tuple[float, float, int], overlap: float = 1.0) -> "RadialBasis":
-        """Centres on a grid, each axis (first, last, number); the width is `overlap` times the largest step."""
+        """Centers on a grid, each axis (first, last, number); the width is `overlap` times the largest step."""
         lines = [np.linspace(*axis) for axis in axes]
         if any(len(line) < 2 for line in lines):
-            raise InputError(f"radial basis: expected two centres or more along every axis, got {axes}")
+            raise InputError(f"radial basis: expected two centers or more along every axis, got {axes}")
         points = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).reshape(-1, len(lines))
         return cls(tuple(map(tuple, points.tolist())), overlap * float(max(line[1] - line[0] for line in lines)))
 
     @property
     def size(self) -> int:
-        """The number of centres."""
-        return len(self.centres)
+        """The number of centers."""
+        return len(self.centers)
 
     def values(self, x: Array) -> Array:
-        """The Gaussians at one point x [dimension], or [] if there is one: [centre]."""
-        centres = jnp.asarray(self.centres, x.dtype)
+        """The Gaussians at one point x [dimension], or [] if there is one: [center]."""
+        centers = jnp.asarray(self.centers, x.dtype)
         point = x[None] if x.ndim == 0 else x
-        chex.assert_shape(point, centres.shape[1:])
-        away = (point[None, :] - centres) / self.width
+        chex.assert_shape(point, centers.shape[1:])
+        away = (point[None, :] - centers) / self.width
         return jnp.exp(-jnp.sum(away**2, axis=1) / 2)
 
 

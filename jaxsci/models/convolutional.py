@@ -55,10 +55,10 @@ def map_shapes(shape: tuple[int, int, int], blocks: tuple[Block, ...]) -> list[t
     return shapes
 
 
-def init_blocks(key: Key, blocks: tuple[Block, ...], channels: int, initialise: layers.Initializer) -> Params:
+def init_blocks(key: Key, blocks: tuple[Block, ...], channels: int, initialize: layers.Initializer) -> Params:
     """Parameters `block_i`: `kernel` [window, window, in, out] and `bias` [out]."""
     params = {}
-    draw = layers.initializer(initialise)
+    draw = layers.initializer(initialize)
     for i, (block, block_key) in enumerate(zip(blocks, jax.random.split(key, len(blocks)), strict=True)):
         kernel = draw(block_key, (block.window, block.window, channels, block.channels))
         params[f"block_{i}"] = {"kernel": kernel, "bias": jnp.zeros(block.channels, kernel.dtype)}

@@ -56,7 +56,7 @@ def init(key: Key, config: Config) -> Params:
     keys = jax.random.split(key, 4)
     map_shape = convolutional.map_shapes(config.shape, config.blocks)[-1]
     sizes = (math.prod(map_shape), *config.hidden, config.latent)
-    init_blocks = partial(convolutional.init_blocks, initialise=config.initializer)
+    init_blocks = partial(convolutional.init_blocks, initialize=config.initializer)
     return {
         "encoder": {
             "blocks": init_blocks(keys[0], config.blocks, config.shape[2]),

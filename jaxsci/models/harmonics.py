@@ -1,11 +1,11 @@
 """Real spherical harmonics as a model that is linear in its coefficients: f(n, a) = sum_lm a_lm Y_lm(n) at a unit vector n.
 
-Orthonormal, int Y_lm Y_l'm' dOmega = delta, without the Condon-Shortley phase: with the normalised Legendre functions P_lm >= 0 just
+Orthonormal, int Y_lm Y_l'm' dOmega = delta, without the Condon-Shortley phase: with the normalized Legendre functions P_lm >= 0 just
 off the north pole,
 
     Y_l0 = P_l0(cos theta),  Y_lm = sqrt 2 P_lm cos(m phi),  Y_l-m = sqrt 2 P_lm sin(m phi)   (m > 0),
 
-stored at l^2 + l + m. The geodesist's 4 pi normalised coefficients are a_lm / sqrt(4 pi).
+stored at l^2 + l + m. The geodesist's 4 pi normalized coefficients are a_lm / sqrt(4 pi).
 """
 
 from dataclasses import dataclass

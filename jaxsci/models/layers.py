@@ -1,4 +1,4 @@
-"""The affine layer and the choices every network shares: activation, initialiser, dtype of the matrix work."""
+"""The affine layer and the choices every network shares: activation, initializer, dtype of the matrix work."""
 
 import itertools
 from collections.abc import Callable
@@ -22,7 +22,7 @@ def activation(name: Activation) -> Callable[[Array], Array]:
 
 
 def initializer(name: Initializer) -> Any:
-    """The random initialiser of the name.
+    """The random initializer of the name.
 
     With n inputs and m outputs of a layer the variance of a weight is 2/n (He et al. 2015, arXiv:1502.01852, for ReLU), 2/(n+m) (Glorot and
     Bengio 2010, for tanh and sigmoid) or 1/n (LeCun et al. 1998).
@@ -30,9 +30,9 @@ def initializer(name: Initializer) -> Any:
     return getattr(jax.nn.initializers, name)()
 
 
-def init_affine(key: Key, inputs: int, outputs: int, initialise: Initializer) -> Params:
-    """Weights `kernel` [inputs, outputs] drawn from the initialiser, and zero `bias` [outputs]."""
-    kernel = initializer(initialise)(key, (inputs, outputs))
+def init_affine(key: Key, inputs: int, outputs: int, initialize: Initializer) -> Params:
+    """Weights `kernel` [inputs, outputs] drawn from the initializer, and zero `bias` [outputs]."""
+    kernel = initializer(initialize)(key, (inputs, outputs))
     return {"kernel": kernel, "bias": jnp.zeros(outputs, kernel.dtype)}
 
 
@@ -47,11 +47,11 @@ def apply_affine(params: Params, x: Array, compute_dtype: ComputeDtype = None) -
     return y + jnp.broadcast_to(bias, y.shape)
 
 
-def init_stack(key: Key, sizes: tuple[int, ...], initialise: Initializer) -> Params:
+def init_stack(key: Key, sizes: tuple[int, ...], initialize: Initializer) -> Params:
     """Affine layers `layer_0`, `layer_1`, ... between consecutive `sizes`."""
     keys = jax.random.split(key, len(sizes) - 1)
     return {
-        f"layer_{i}": init_affine(keys[i], inputs, outputs, initialise)
+        f"layer_{i}": init_affine(keys[i], inputs, outputs, initialize)
         for i, (inputs, outputs) in enumerate(itertools.pairwise(sizes))
     }
 

@@ -24,7 +24,7 @@ def from_linen(module: "linen.Module", example: Inputs) -> Model:
         if set(variables) - {"params"}:
             raise ValueError(
                 f"a module with parameters only is expected, got the collections {sorted(variables)}; "
-                "replace batch statistics by a stateless normalisation such as LayerNorm"
+                "replace batch statistics by a stateless normalization such as LayerNorm"
             )
         return dict(variables.get("params", {}))
 

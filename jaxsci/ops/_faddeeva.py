@@ -47,14 +47,14 @@ def _faddeeva_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array,
     return value, tangents[0] * (2j / math.sqrt(math.pi) - 2 * primals[0] * value)
 
 
-def voigt(x: Array, centre: ArrayLike, width: ArrayLike, resolution: ArrayLike) -> Array:
-    """Density at x of a Breit-Wigner (Lorentzian) smeared by a Gaussian, normalised on the whole line.
+def voigt(x: Array, center: ArrayLike, width: ArrayLike, resolution: ArrayLike) -> Array:
+    """Density at x of a Breit-Wigner (Lorentzian) smeared by a Gaussian, normalized on the whole line.
 
     V(x) = int BW(m; M, Gamma) N(x - m; sigma) dm = Re w(z) / (sigma sqrt(2 pi)),  z = (x - M + i Gamma / 2) / (sigma sqrt 2).
 
     Args:
         x: any shape, real floating.
-        centre: M, scalar, in the unit of x.
+        center: M, scalar, in the unit of x.
         width: Gamma > 0, the full width at half maximum of the Breit-Wigner.
         resolution: sigma > 0 of the Gaussian.
 
@@ -62,7 +62,7 @@ def voigt(x: Array, centre: ArrayLike, width: ArrayLike, resolution: ArrayLike) 
         In the shape and dtype of x, per unit of x.
     """
     chex.assert_type(x, float)
-    centre, width, resolution = (jnp.asarray(value, x.dtype) for value in (centre, width, resolution))
+    center, width, resolution = (jnp.asarray(value, x.dtype) for value in (center, width, resolution))
     scale = resolution * math.sqrt(2)
-    z = jax.lax.complex((x - centre) / scale, jnp.broadcast_to(width / (2 * scale), x.shape))
+    z = jax.lax.complex((x - center) / scale, jnp.broadcast_to(width / (2 * scale), x.shape))
     return jnp.real(faddeeva(z)) / (resolution * math.sqrt(2 * math.pi))

@@ -19,7 +19,7 @@ def max_pool(x: Array, window: Sizes, *, strides: Sizes | None = None, padding: 
     Args:
         x: [batch, *space, channel] with any number of spatial dimensions, any real dtype.
         window: its size, an integer for all spatial dimensions, or one for each.
-        strides: distance between neighbouring windows; by default the window itself, which then do not overlap.
+        strides: distance between neighboring windows; by default the window itself, which then do not overlap.
         padding: as for `conv`; less than the window on each side.
 
     Returns:
@@ -44,7 +44,7 @@ def average_pool(x: Array, window: Sizes, *, strides: Sizes | None = None, paddi
     Args:
         x: [batch, *space, channel] with any number of spatial dimensions; bfloat16 and float16 add up in float32.
         window: its size, an integer for all spatial dimensions, or one for each.
-        strides: distance between neighbouring windows; by default the window itself, which then do not overlap.
+        strides: distance between neighboring windows; by default the window itself, which then do not overlap.
         padding: as for `conv`; less than the window on each side.
 
     Returns:

@@ -68,7 +68,7 @@ def _ranking(scores: Array, labels: Array) -> tuple[tuple[Array, Interval], tupl
 
 @jax.jit
 def _classification(logits: Array, labels: Array) -> tuple[Array, Interval, dict[str, Array]]:
-    matrix = metrics.confusion_matrix(metrics.predicted_yes(logits), labels, classes=2)
+    matrix = metrics.confusion_matrix(metrics.predicted_label(logits), labels, classes=2)
     interval = metrics.binomial_interval(jnp.trace(matrix), jnp.sum(matrix), level=LEVEL)
     others = {
         "precision": metrics.precision(matrix)[1],

@@ -157,8 +157,8 @@ def train(
         resume = False  # killed before its first epoch was complete: the same run from its beginning
     if resume:
         history = checkpoint.restore(checkpoints, abstract_state(recipe, key))[1]
-    in_turn = jax.default_backend() == "cpu"
-    ensemble = partial(fit_ensemble, lambda hyper: recipe, {}, keys=key, in_turn=in_turn)
+    sequential = jax.default_backend() == "cpu"
+    ensemble = partial(fit_ensemble, lambda hyper: recipe, {}, keys=key, sequential=sequential)
     run = ensemble if key.ndim else partial(fit, recipe, key=key)
     result = run(*parts, settings=settings, checkpoints=checkpoints, resume=resume, report=on_progress)
     write_metrics(folder, result.history)

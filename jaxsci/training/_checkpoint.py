@@ -95,7 +95,7 @@ def restore(folder: Path, like: Any) -> tuple[Any, list[dict[str, Any]]]:
         like: a state of the same shapes and dtypes; its values are not used.
 
     Raises:
-        InputError: there is no whole checkpoint, or it was written by another model or optimiser.
+        InputError: there is no whole checkpoint, or it was written by another model or optimizer.
     """
     import orbax.checkpoint as ocp
 
@@ -108,7 +108,7 @@ def restore(folder: Path, like: Any) -> tuple[Any, list[dict[str, Any]]]:
         wrong = set(_shapes(target).items()) ^ set(record["arrays"].items())
         if wrong:
             raise InputError(
-                f"{folder}: expected a checkpoint of the same model and optimiser, but {len(wrong)} arrays differ, such as "
+                f"{folder}: expected a checkpoint of the same model and optimizer, but {len(wrong)} arrays differ, such as "
                 f"{' '.join(min(wrong))}; use the settings of the run's config.json, or another run name"
             )
         restored = manager.restore(epoch, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))

@@ -47,10 +47,10 @@ def take(data: Batch, rows: Array, present: Array) -> Batch:
 def train_steps(
     recipe: Recipe, state: TrainState, running: Array, data: Batch, order: Order
 ) -> tuple[TrainState, Array, Metrics]:
-    """Scan the optimisation step over the minibatches of `order`.
+    """Scan the optimization step over the minibatches of `order`.
 
     Args:
-        recipe: model, loss, optimiser.
+        recipe: model, loss, optimizer.
         state: before the first of these steps.
         running: bool; False leaves the state as it is (a member of an ensemble that has stopped).
         data: the whole training part.

@@ -25,7 +25,7 @@ Hyper = Mapping[str, Array]  # what a sweep varies: each [member]
 
 @dataclass(frozen=True)
 class Settings:
-    """How long and in what portions to train."""
+    """How long and in what microbatches to train."""
 
     epochs: int = 20
     batch_size: int = 128
@@ -74,10 +74,10 @@ def fit(
     resume: bool = False,
     report: Callable[[Progress], None] | None = None,
 ) -> Fit:
-    """Minimise the recipe's loss over the training part, epoch by epoch.
+    """Minimize the recipe's loss over the training part, epoch by epoch.
 
     Args:
-        recipe: model, loss, optimiser.
+        recipe: model, loss, optimizer.
         train: the training part, as arrays that fit on the device.
         validation: decides on early stopping and on the epoch that is kept, by its mean loss.
         key: source of the initial parameters, the order of the examples and the augmentation.
@@ -102,7 +102,7 @@ def fit_ensemble(
     *,
     keys: Key,
     settings: Settings,
-    in_turn: bool = False,
+    sequential: bool = False,
     checkpoints: Path | None = None,
     resume: bool = False,
     report: Callable[[Progress], None] | None = None,
@@ -117,7 +117,7 @@ def fit_ensemble(
         keys: [member] random keys. Where they lie decides where the members train: split over the devices of a mesh (by
             `jax.device_put(keys, NamedSharding(mesh, PartitionSpec("member")))`), each device trains its share on a copy of the data.
         settings: as for `fit`.
-        in_turn: whether a device takes its members one after another in the one program, in place of all at once: faster on a processor,
+        sequential: whether a device takes its members one after another in the one program, in place of all at once: faster on a processor,
             whose caches hold the state of one, and a member that has stopped then costs nothing.
         checkpoints: as for `fit`.
         resume: as for `fit`.
@@ -131,12 +131,12 @@ def fit_ensemble(
     wrong = {name: jnp.shape(value) for name, value in hyper.items() if jnp.shape(value)[:1] != keys.shape}
     if wrong:
         raise ValueError(f"one value a member is expected, {keys.shape[0]} for that many keys, got the shapes {wrong}")
-    programs = _compile(recipe, settings, keys.sharding, in_turn)
+    programs = _compile(recipe, settings, keys.sharding, sequential)
     return _run(programs, hyper, train, validation, keys, settings, checkpoints, resume, report)
 
 
 def _compile(
-    recipe: Callable[[Hyper], Recipe], settings: Settings, members: Sharding | None, in_turn: bool = False
+    recipe: Callable[[Hyper], Recipe], settings: Settings, members: Sharding | None, sequential: bool = False
 ) -> _Programs:
     """The programs of one training, or of an ensemble whose members lie as `members` says."""
 
@@ -155,7 +155,7 @@ def _compile(
     def mapped(function: Callable[..., Any], *axes: int | None) -> Callable[..., Any]:
         if members is None:
             return function
-        return _in_turn(function, axes, members) if in_turn else jax.vmap(function, in_axes=axes)
+        return _sequential(function, axes, members) if sequential else jax.vmap(function, in_axes=axes)
 
     # All results have a leading member axis, and stay where their member is.
     compiled = partial(jax.jit, out_shardings=members) if isinstance(members, NamedSharding) else jax.jit
@@ -168,7 +168,7 @@ def _compile(
     )
 
 
-def _in_turn(function: Callable[..., Any], axes: tuple[int | None, ...], members: Sharding) -> Callable[..., Any]:
+def _sequential(function: Callable[..., Any], axes: tuple[int | None, ...], members: Sharding) -> Callable[..., Any]:
     """What `jax.vmap` gives, as a loop over the members of each device."""
 
     def loop(*arguments: Any) -> Any:
@@ -243,26 +243,26 @@ def _train_epoch(
     """All steps of an epoch, as a few equal scans, so that progress shows and Ctrl-C is heard."""
     order = programs.order(state, data.weight.shape[0])
     steps = order.rows.shape[-2]
-    portion = steps // _portions(steps)
+    chunk = steps // _chunks(steps)
     done: list[tuple[int, Any, Array]] = []
 
     def check_last() -> None:
         first, metrics, finite = done[-1]
         _check_finite(metrics, finite, epoch, first, checkpoints)
-        report(Progress(epoch, (first + portion) / steps, None))
+        report(Progress(epoch, (first + chunk) / steps, None))
 
-    for first in range(0, steps, portion):
-        rows = Order(*(a[..., first : first + portion, :] for a in order))
+    for first in range(0, steps, chunk):
+        rows = Order(*(a[..., first : first + chunk, :] for a in order))
         state, metrics, finite = programs.train(state, hyper, running, rows, data)
         if done:
-            check_last()  # one portion late, so that the device is never left waiting
+            check_last()  # one chunk late, so that the device is never left waiting
         done.append((first, metrics, finite))
     check_last()
     return state, jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=-1), *(metrics for _, metrics, _ in done))
 
 
-def _portions(steps: int) -> int:
-    """The largest number up to ten that divides `steps`: equal portions need one compiled program."""
+def _chunks(steps: int) -> int:
+    """The largest number up to ten that divides `steps`: equal microbatches need one compiled program."""
     return max(n for n in range(1, 11) if steps % n == 0)
 
 

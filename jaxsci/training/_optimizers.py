@@ -1,4 +1,4 @@
-"""The optimisers the tasks use, composed from optax so that learning rate and weight decay may be traced arrays of a sweep."""
+"""The optimizers the tasks use, composed from optax so that learning rate and weight decay may be traced arrays of a sweep."""
 
 import jax
 import optax

@@ -1,4 +1,4 @@
-"""One optimisation step: the body of `lax.scan`, and what it needs."""
+"""One optimization step: the body of `lax.scan`, and what it needs."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ class Recipe(NamedTuple):
     loss: LossFn
     optimizer: optax.GradientTransformation
     augment: Callable[[Key, Inputs], Inputs] | None = None  # a random change of ONE example that keeps its label
-    portions: int = 1  # of a batch, whose gradients are added up one after another
+    microbatches: int = 1  # of a batch, whose gradients are added up one after another
 
 
 class TrainState(NamedTuple):
@@ -51,7 +51,9 @@ def make_step(recipe: Recipe) -> Step:
         if recipe.augment is not None:
             keys = jax.random.split(jax.random.fold_in(state.key, state.step), batch.weight.shape[0])
             batch = batch._replace(x=jax.vmap(recipe.augment)(keys, batch.x))
-        (value, metrics), gradient = loss_and_gradient(recipe.loss, state.params, batch, portions=recipe.portions)
+        (value, metrics), gradient = loss_and_gradient(
+            recipe.loss, state.params, batch, microbatches=recipe.microbatches
+        )
         with jax.numpy_dtype_promotion("standard"):  # optax raises decay rates to an integer step count
             updates, opt_state = recipe.optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
@@ -61,30 +63,30 @@ def make_step(recipe: Recipe) -> Step:
 
 
 def loss_and_gradient(
-    loss: LossFn, params: Params, batch: Batch, *, portions: int = 1
+    loss: LossFn, params: Params, batch: Batch, *, microbatches: int = 1
 ) -> tuple[tuple[Array, Metrics], Params]:
-    """Loss, metrics and gradient of a batch, added up over equal portions of it.
+    """Loss, metrics and gradient of a batch, added up over equal microbatches of it.
 
-    L = sum_p (W_p / W) L_p with the weight sum W_p of portion p: the same number as at once, up to rounding. Portions whose
+    L = sum_p (W_p / W) L_p with the weight sum W_p of chunk p: the same number as at once, up to rounding. Portions whose
     activations stay in a processor's cache train a network of small matrices faster, and they bound the memory of a large batch.
 
     Args:
         loss: a mean over the batch by `batch.weight`, with or without a penalty.
         params: where the gradient is taken.
         batch: [batch, ...].
-        portions: a divisor of the batch size.
+        microbatches: a divisor of the batch size.
 
     Raises:
-        ValueError: `portions` does not divide the batch size.
+        ValueError: `microbatches` does not divide the batch size.
     """
     value_and_gradient = jax.value_and_grad(loss, has_aux=True)
-    if portions == 1:
+    if microbatches == 1:
         (value, metrics), gradient = value_and_gradient(params, batch)
         return (value, {"weight": jnp.sum(batch.weight), **metrics}), gradient
     size = batch.weight.shape[0]
-    if size % portions:
-        raise ValueError(f"a number of portions that divides the batch size {size} is expected, got {portions}")
-    parts = jax.tree.map(lambda leaf: leaf.reshape(portions, size // portions, *leaf.shape[1:]), batch)
+    if size % microbatches:
+        raise ValueError(f"a number of microbatches that divides the batch size {size} is expected, got {microbatches}")
+    parts = jax.tree.map(lambda leaf: leaf.reshape(microbatches, size // microbatches, *leaf.shape[1:]), batch)
     weight = jnp.sum(parts.weight, axis=1)
     total = jnp.sum(weight)
     shares = weight / jnp.where(total > 0, total, jnp.ones_like(total))

@@ -23,7 +23,7 @@ def test_a_few_fits_run_end_to_end(tmp_path):
                 np.testing.assert_allclose(parameter["mean"], 0, atol=5 / np.sqrt(200))
                 np.testing.assert_allclose(parameter["width"], 1, atol=5 / np.sqrt(400))
     page = (tmp_path / "fit_pulls.md").read_text()
-    assert "| minimise, poisson, newton | height |" in page
+    assert "| minimize, poisson, newton | height |" in page
     assert (tmp_path / "fit_pulls.png").stat().st_size > 0
 
 

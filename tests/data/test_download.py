@@ -198,7 +198,7 @@ def test_an_unknown_name_lists_the_known_ones():
 
 def test_the_catalogue_is_complete_and_printable(tmp_path, capsys):
     for data in download.CATALOGUE.values():
-        assert data.licence
+        assert data.license
         assert data.citation
         for file in data.files:
             assert file.url.startswith("https://")

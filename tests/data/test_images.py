@@ -59,7 +59,7 @@ def test_every_type_of_idx_is_read(tmp_path, dtype):
     x = np.arange(2 * 3 * 4).reshape(2, 3, 4).astype(dtype)
     (tmp_path / "x-images").write_bytes(idx(x))
     scale = 1 if dtype[0] == "f" else 255
-    np.testing.assert_allclose(images.read_unlabelled(tmp_path / "x-images")[..., 0], x / scale, rtol=1e-6)
+    np.testing.assert_allclose(images.read_unlabeled(tmp_path / "x-images")[..., 0], x / scale, rtol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (5, 7, 1), (5, 7, 3)])
@@ -81,8 +81,8 @@ def test_images_of_16_bits_are_scaled_by_their_range(tmp_path):
 def test_images_without_labels_are_read_for_prediction(tmp_path):
     x, y = sample()
     expected = (x / np.float32(255))[..., None]
-    np.testing.assert_array_equal(images.read_unlabelled(write(tmp_path / "x.npz", x=x)), expected)
-    np.testing.assert_array_equal(images.read_unlabelled(write_pair(tmp_path, x, y)), expected)
+    np.testing.assert_array_equal(images.read_unlabeled(write(tmp_path / "x.npz", x=x)), expected)
+    np.testing.assert_array_equal(images.read_unlabeled(write_pair(tmp_path, x, y)), expected)
 
 
 def bad(**changes):

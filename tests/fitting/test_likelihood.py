@@ -10,13 +10,13 @@ from scipy.special import xlogy
 
 from jaxsci.core import Batch
 from jaxsci.errors import InputError
-from jaxsci.fitting import _minimizers as minimisers
+from jaxsci.fitting import _minimizers as minimizers
 from jaxsci.fitting import (
     errors,
     gaussian,
     intervals,
     log_density,
-    minimise,
+    minimize,
     poisson,
     profiles,
     require_minimum,
@@ -55,7 +55,7 @@ def assert_pulls(fits, truth, sizes=1.0):
         np.testing.assert_allclose(pulls.std(), 1, atol=4 / np.sqrt(2 * FITS) + sizes)
 
 
-@pytest.mark.parametrize("solver", [minimisers.newton, minimisers.lbfgs], ids=["newton", "lbfgs"])
+@pytest.mark.parametrize("solver", [minimizers.newton, minimizers.lbfgs], ids=["newton", "lbfgs"])
 def test_pulls_of_gaussian_fits(solver):
     rng = np.random.default_rng(1)
     y = np.asarray(bump(as_params(TRUTH), jnp.asarray(X))) + rng.normal(size=(FITS, X.size))
@@ -63,7 +63,7 @@ def test_pulls_of_gaussian_fits(solver):
 
     def one(y):
         data = Batch(jnp.asarray(X), y, jnp.ones(X.size))
-        return minimise(total(objective(bump, gaussian), data), start, solver=solver)
+        return minimize(total(objective(bump, gaussian), data), start, solver=solver)
 
     # The parameters are known to one part in 40: what is not linear shows in the pulls at that order.
     assert_pulls(jax.jit(jax.vmap(one))(jnp.asarray(y)), TRUTH, 0.03)
@@ -75,7 +75,7 @@ def test_pulls_of_binned_poisson_fits():
 
     def one(n):
         data = Batch(jnp.asarray(X), n, jnp.ones(X.size))
-        return minimise(total(objective(bump, poisson), data), as_params({"height": 30.0, "place": 0.0, "width": 1.2}))
+        return minimize(total(objective(bump, poisson), data), as_params({"height": 30.0, "place": 0.0, "width": 1.2}))
 
     fits = jax.jit(jax.vmap(one))(jnp.asarray(counts))
     assert_pulls(fits, TRUTH, 0.06)  # 360 counts: skewness of one part in 19
@@ -88,7 +88,7 @@ def test_pulls_of_unbinned_fits():
 
     def one(x):
         data = Batch(x, jnp.zeros_like(x), jnp.ones_like(x))
-        return minimise(total(objective(normal_density, log_density), data), as_params({"place": 0.0, "width": 1.5}))
+        return minimize(total(objective(normal_density, log_density), data), as_params({"place": 0.0, "width": 1.5}))
 
     fits = jax.jit(jax.vmap(one))(jnp.asarray(sample))
     np.testing.assert_allclose(fits.params["place"], sample.mean(1), rtol=0, atol=1e-9)
@@ -111,7 +111,7 @@ def test_profile_scans_of_a_quadratic_likelihood_are_its_hessian():
         d = jnp.stack([params["a"], params["b"], params["c"]]) - jnp.asarray([1.0, 2.0, 3.0])
         return d @ matrix @ d / 2 + 5.0
 
-    fit = jax.jit(lambda s: minimise(function, s))(as_params({"a": 0.0, "b": 0.0, "c": 0.0}))
+    fit = jax.jit(lambda s: minimize(function, s))(as_params({"a": 0.0, "b": 0.0, "c": 0.0}))
     np.testing.assert_allclose(fit.covariance, np.linalg.inv(matrix), rtol=1e-12)
     scans = jax.jit(lambda f: profiles(function, f, ["b", "a"]))(fit)
     for name, index, value in (("a", 0, 1.0), ("b", 1, 2.0)):
@@ -128,7 +128,7 @@ def test_derivatives_of_second_order_through_the_minimum():
 
     def place(t):
         data = Batch(jnp.asarray(X), y + t * shift, jnp.exp(0.1 * t * shift))
-        return minimise(total(objective(bump, gaussian), data), as_params(TRUTH)).params["place"]
+        return minimize(total(objective(bump, gaussian), data), as_params(TRUTH)).params["place"]
 
     check_grads(jax.jit(place), (0.5,), order=2, modes=["rev"], rtol=1e-4)
 
@@ -140,13 +140,13 @@ def test_a_hard_start_ends_at_the_minimum():
         value = (1 - params["x"]) ** 2 + 100 * (params["y"] - params["x"] ** 2) ** 2
         return jnp.where(params["y"] < -1.0, jnp.nan, value)
 
-    fit = jax.jit(lambda s: minimise(valley, s))(as_params({"x": -1.2, "y": 1.0}))
+    fit = jax.jit(lambda s: minimize(valley, s))(as_params({"x": -1.2, "y": 1.0}))
     np.testing.assert_allclose([fit.params["x"], fit.params["y"]], 1, atol=1e-5)
     require_minimum(fit)
 
 
 def test_what_has_no_minimum_is_refused():
-    flat = minimise(lambda p: p["a"] ** 2 + 0 * p["b"], as_params({"a": 1.0, "b": 2.0}))
+    flat = minimize(lambda p: p["a"] ** 2 + 0 * p["b"], as_params({"a": 1.0, "b": 2.0}))
     with pytest.raises(InputError, match=r"expected a minimum.*not determined: .*b"):
         require_minimum(flat)
 
@@ -164,7 +164,7 @@ def test_intervals_and_signed_roots_of_a_skewed_likelihood():
         b = (-p + np.sqrt(p**2 + 4 * 9 * 32 * s)) / 18
         return 2 * (s + b - 9 + 9 * np.log(9 / (s + b)) + 8 * b - 32 + 32 * np.log(32 / (8 * b)))
 
-    fit = jax.jit(lambda s: minimise(function, s))(as_params({"signal": 3.0, "background": 3.0}))
+    fit = jax.jit(lambda s: minimize(function, s))(as_params({"signal": 3.0, "background": 3.0}))
     ends = [jax.tree.map(float, end)["signal"] for end in jax.jit(lambda f: intervals(function, f))(fit)]
     exact = [brentq(lambda s: rise(s) - 1, *bracket) for bracket in ((0.5, 5), (5, 20))]
     np.testing.assert_allclose(ends, exact, atol=1e-3)  # the search ends at 1e-4 of the root
@@ -179,7 +179,7 @@ def test_intervals_end_at_a_boundary_or_are_open():
         allowed = (params["inside"] < 0.25) & (params["saturated"] > -1)
         return jnp.where(allowed, params["inside"] ** 2 / 2 + 0.2 * jnp.tanh(params["saturated"]) ** 2, jnp.nan)
 
-    fit = jax.jit(lambda s: minimise(function, s))(as_params({"inside": 0.1, "saturated": 0.1}))
+    fit = jax.jit(lambda s: minimize(function, s))(as_params({"inside": 0.1, "saturated": 0.1}))
     lower, upper = jax.jit(lambda f: intervals(function, f))(fit)
     np.testing.assert_allclose([lower["inside"], upper["inside"]], [-1, 0.25], atol=1e-3)
     np.testing.assert_allclose(lower["saturated"], -1, atol=1e-3)

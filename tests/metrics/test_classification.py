@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxsci import metrics
-from jaxsci.metrics import predicted_class, predicted_yes
+from jaxsci.metrics import predicted_class, predicted_label
 
 # Compiled: op by op each new shape costs seconds.
 confusion_matrix = jax.jit(metrics.confusion_matrix, static_argnames="classes")
@@ -61,8 +61,8 @@ def test_a_class_outside_the_range_makes_all_undefined(prediction, label, weight
 def test_nan_scores_are_no_prediction():
     logits = jnp.array([[0.0, 1.0], [jnp.nan, 0.0], [2.0, 2.0]])
     np.testing.assert_array_equal(predicted_class(logits), [1, -1, 0])
-    np.testing.assert_array_equal(predicted_yes(jnp.array([-1.0, jnp.nan, 1.0, 0.0])), [0, -1, 1, 0])
-    np.testing.assert_array_equal(predicted_yes(jnp.array([0.4, 0.6]), threshold=0.5), [0, 1])
+    np.testing.assert_array_equal(predicted_label(jnp.array([-1.0, jnp.nan, 1.0, 0.0])), [0, -1, 1, 0])
+    np.testing.assert_array_equal(predicted_label(jnp.array([0.4, 0.6]), threshold=0.5), [0, 1])
     matrix = confusion_matrix(predicted_class(logits), jnp.array([1, 1, 0]), classes=2)
     assert np.isnan(accuracy(matrix))
 

@@ -9,7 +9,7 @@ from scipy.interpolate import BSpline
 
 from jaxsci.core import Batch
 from jaxsci.errors import InputError
-from jaxsci.fitting import least_squares, log_density, minimise, predictions, require_minimum, total
+from jaxsci.fitting import least_squares, log_density, minimize, predictions, require_minimum, total
 from jaxsci.losses import objective, squared_error
 from jaxsci.models import basis, mixture
 
@@ -60,7 +60,7 @@ def test_splines_have_the_derivative_of_scipy():
 
 def test_radial_basis_in_two_dimensions():
     ours = basis.RadialBasis.on_grid((0.0, 1.0, 2), (0.0, 2.0, 3), overlap=0.5)
-    away = np.asarray(ours.centres) - [0.3, 1.1]
+    away = np.asarray(ours.centers) - [0.3, 1.1]
     np.testing.assert_allclose(ours.values(jnp.asarray([0.3, 1.1])), np.exp(-2 * np.sum(away**2, axis=1)))
 
 
@@ -97,14 +97,14 @@ def test_mixture_is_fitted_by_maximum_likelihood():
     model = mixture.model(mixture.Config(2, (-4.0, 3.0)))
     data = Batch(jnp.asarray(x), jnp.zeros(len(x)), jnp.ones(len(x)))
     function = total(objective(model.apply, log_density), data)
-    fit = jax.jit(lambda start: minimise(function, start))(model.init(jax.random.key(0)))
+    fit = jax.jit(lambda start: minimize(function, start))(model.init(jax.random.key(0)))
     require_minimum(fit)
     found = jnp.concatenate([fit.params["log_deviations"], fit.params["logits"], fit.params["means"]])
     truth = np.array([np.log(0.5), 0.0, np.log(0.3 / 0.7), -2.0, 1.0])
     assert np.all(np.abs((found - truth) / jnp.sqrt(jnp.diagonal(fit.covariance))) < 4)
 
 
-def test_mixture_is_normalised():
+def test_mixture_is_normalized():
     model = mixture.model(mixture.Config(3, (-1.0, 1.0)))
     x = jnp.linspace(-9, 9, 4001)
     density = jnp.exp(jax.vmap(model.apply, in_axes=(None, 0))(model.init(jax.random.key(0)), x))

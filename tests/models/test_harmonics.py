@@ -42,7 +42,7 @@ def test_a_grid_and_back_is_exact():
     z, weights = (jnp.asarray(a) for a in np.polynomial.legendre.leggauss(LMAX + 1))
     values = harmonics.on_rings(jnp.asarray(cosine), jnp.asarray(sine), z, 2 * LMAX + 2)
     back = harmonics.from_rings(values, z, weights, LMAX)
-    # The legendre functions are normalised with exp(i m phi): the pairs of a cosine and a sine come back as they are.
+    # The legendre functions are normalized with exp(i m phi): the pairs of a cosine and a sine come back as they are.
     np.testing.assert_allclose(back[0], cosine, rtol=0, atol=1e-12)
     np.testing.assert_allclose(back[1], sine, rtol=0, atol=1e-12)
 

@@ -27,19 +27,19 @@ def test_a_linen_network_equals_ours_with_the_same_parameters():
 
 
 def test_modules_with_other_state_are_refused():
-    class Normalised(linen.Module):
+    class Normalized(linen.Module):
         @linen.compact
         def __call__(self, x):
             return linen.BatchNorm(use_running_average=False)(x)
 
     with pytest.raises(ValueError, match="batch_stats"):
-        from_linen(Normalised(), jnp.ones((2, 3))).init(jax.random.key(0))
+        from_linen(Normalized(), jnp.ones((2, 3))).init(jax.random.key(0))
 
 
 @pytest.mark.parametrize(
     ("name", "variance"), [("he_normal", 2 / 400), ("glorot_uniform", 2 / 600), ("lecun_normal", 1 / 400)]
 )
-def test_initialisers_have_the_variance_of_the_literature(name, variance):
+def test_initializers_have_the_variance_of_the_literature(name, variance):
     kernel = layers.init_affine(jax.random.key(0), 400, 200, name)["kernel"]
     # 80,000 draws: the relative standard error of a variance is sqrt(2 / 80,000) = 0.5 %.
     np.testing.assert_allclose(np.var(kernel), variance, rtol=0.025)

@@ -68,7 +68,7 @@ def test_roc_band_of_the_caller_is_drawn_as_it_is(checked):
     assert set(np.round(vertices[:, 1], 9)) == set(np.round(np.r_[0.5 / y, 2 / y], 9))
 
 
-def test_roc_draws_the_baseline_in_grey_and_takes_no_color_for_it(checked):
+def test_roc_draws_the_baseline_in_gray_and_takes_no_color_for_it(checked):
     figure = checked(figures.roc({"mass": exact_roc(seed=1, distance=1), "cnn": exact_roc()}))
     assert line(figure, "mass").get_color() == figures.style.GRAY
     assert line(figure, "mass").get_linestyle() == "--"

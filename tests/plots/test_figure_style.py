@@ -68,7 +68,7 @@ def luminance(color):
     return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]
 
 
-def test_grey_is_readable_on_white():
+def test_gray_is_readable_on_white():
     assert 1.05 / (luminance(style.GRAY) + 0.05) >= 4.5
 
 

@@ -61,7 +61,7 @@ def test_bandpowers_of_simulated_skies_are_unbiased(masked):
     error = found.std(0) / np.sqrt(len(found))
     assert (abs(found.mean(0) - expected) < 4 * error).all()
     # Cosmic variance of a bin, from the number of modes on the part of the sky that is seen; a belt loses some more.
-    modes = (2 * bands.centres + 1) * 3 * 0.65
+    modes = (2 * bands.centers + 1) * 3 * 0.65
     ratio = found.std(0) / expected / np.sqrt(2 / modes)
     assert (ratio > 0.8).all()
     assert (ratio < 1.6).all()
@@ -71,4 +71,4 @@ def test_bins_are_whole():
     bands = spectrum.bins(2, 11, 4)
     np.testing.assert_array_equal(bands.first, [2, 6])
     np.testing.assert_array_equal(bands.last, [5, 9])
-    np.testing.assert_array_equal(bands.centres, [3.5, 7.5])
+    np.testing.assert_array_equal(bands.centers, [3.5, 7.5])

@@ -1,4 +1,4 @@
-"""The peak over a background: normalisation, convolution and radiation against direct integration."""
+"""The peak over a background: normalization, convolution and radiation against direct integration."""
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ def density(config):
 
 
 @pytest.mark.parametrize("radiation", [False, True])
-def test_the_density_is_normalised_and_interpolates_exactly(radiation):
+def test_the_density_is_normalized_and_interpolates_exactly(radiation):
     config = shapes.Config((60.0, 120.0), radiation=radiation)
     x, weights = shapes.quadrature(config.window, 400)
     np.testing.assert_allclose(weights @ density(config)(jnp.asarray(x)), 1, rtol=1e-9)

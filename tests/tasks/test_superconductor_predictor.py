@@ -37,7 +37,7 @@ def test_intervals_cover_what_they_promise_whatever_the_network(seed):
     outputs = jnp.asarray(members, jnp.float32)
     widened = predictors.widening(predictors.spread(outputs[:, :2000]), jnp.asarray(y[:2000], jnp.float32))
     answer = predictors.spread(outputs[:, 2000:])
-    lower, upper = answer.centre - widened * answer.below, answer.centre + widened * answer.above
+    lower, upper = answer.center - widened * answer.below, answer.center + widened * answer.above
     inside = np.mean((y[2000:] >= lower) & (y[2000:] <= upper))
     # Two samples of 2000 each: a standard error of sqrt(2 * 0.09 / 2000), 0.0095; four of them.
     assert abs(inside - 0.9) < 0.04
@@ -48,7 +48,7 @@ def test_the_share_of_the_process_has_the_smallest_error_there_is():
     y = rng.normal(size=500)
     process, members = y + rng.normal(size=500), y + 2 * rng.normal(size=(3, 500))
     answer = predictors.spread(jnp.asarray(members, jnp.float32))
-    ensemble = np.asarray(answer.centre, np.float64)
+    ensemble = np.asarray(answer.center, np.float64)
     share = best_share(process, ensemble, y)
 
     def error(w):
@@ -58,12 +58,12 @@ def test_the_share_of_the_process_has_the_smallest_error_there_is():
     assert error(share) <= min(error(share - 0.01), error(share + 0.01))
     assert best_share(y, ensemble, y) == 1
     assert best_share(ensemble, ensemble, y) == 0
-    # The centre and the standard deviation of the members at weight (1 - share) / 3 each, and of the process at its share.
+    # The center and the standard deviation of the members at weight (1 - share) / 3 each, and of the process at its share.
     found = predictors.spread(jnp.asarray(members, jnp.float32), jnp.asarray(process, jnp.float32), share)
     weights = np.array([(1 - share) / 3] * 3 + [share])
     values = np.vstack([members, process])
     mean = weights @ values
-    np.testing.assert_allclose(found.centre, mean, atol=1e-5)  # float32, numbers of order 1
+    np.testing.assert_allclose(found.center, mean, atol=1e-5)  # float32, numbers of order 1
     np.testing.assert_allclose(found.members, np.sqrt(weights @ (values - mean) ** 2), atol=1e-5)
 
 

@@ -45,9 +45,9 @@ assert len(traces) == 2 * traced, traces  # every program was compiled once, not
 assert len(together.best_loss.sharding.device_set) == 2
 jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), alone.params, together.params)
 
-in_turn = train(split, 4, in_turn=True)
-assert len(in_turn.best_loss.sharding.device_set) == 2
-jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), alone.params, in_turn.params)
+sequential = train(split, 4, sequential=True)
+assert len(sequential.best_loss.sharding.device_set) == 2
+jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), alone.params, sequential.params)
 
 folder = Path(sys.argv[1])
 train(split, 2, checkpoints=folder)

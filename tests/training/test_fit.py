@@ -80,15 +80,15 @@ def test_evaluation_is_the_exact_mean_whatever_the_batches():
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("portions", [2, 4, 16])
-def test_gradients_in_portions_equal_the_gradient_at_once(portions):
+@pytest.mark.parametrize("microbatches", [2, 4, 16])
+def test_gradients_in_portions_equal_the_gradient_at_once(microbatches):
     params = MODEL.init(KEY)
     batch = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), data(16))
-    batch = batch._replace(weight=batch.weight.at[9:].set(0.0))  # the last portions are padding alone
-    whole, parts = (loss_and_gradient(LOSS, params, batch, portions=n) for n in (1, portions))
+    batch = batch._replace(weight=batch.weight.at[9:].set(0.0))  # the last microbatches are padding alone
+    whole, parts = (loss_and_gradient(LOSS, params, batch, microbatches=n) for n in (1, microbatches))
     chex.assert_trees_all_close(parts, whole, rtol=1e-12)
     with pytest.raises(ValueError, match="divides the batch size 16"):
-        loss_and_gradient(LOSS, params, batch, portions=3)
+        loss_and_gradient(LOSS, params, batch, microbatches=3)
 
 
 def test_training_learns_and_keeps_the_best_epoch():
@@ -258,7 +258,7 @@ def test_resume_without_or_with_foreign_checkpoint_says_what_to_do(tmp_path):
     train(recipe(), checkpoints=tmp_path / "some")
     wider = heads.scalar(dense.model(dense.Config(4, hidden=(9, 8))))
     other = Recipe(wider, objective(wider.apply, binary_cross_entropy), adamw(1e-2))
-    with pytest.raises(InputError, match="same model and optimiser"):
+    with pytest.raises(InputError, match="same model and optimizer"):
         train(other, checkpoints=tmp_path / "some", resume=True)
 
 

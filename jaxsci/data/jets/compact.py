@@ -1,4 +1,4 @@
-"""A small file for many jets: quantised, ragged, compressed HDF5.
+"""A small file for many jets: quantized, ragged, compressed HDF5.
 
 A constituent costs about 5 bytes instead of 16. For each jet: the label, the number of constituents and the direction of the jet axis; for
 each constituent, hardest first:

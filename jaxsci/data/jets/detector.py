@@ -1,4 +1,4 @@
-"""A fast detector: what ATLAS would make of the particles of an event, by parametrisation.
+"""A fast detector: what ATLAS would make of the particles of an event, by parametrization.
 
 Charged particles bend in the solenoid and leave tracks; all particles but muons leave their energy in the cells of an electromagnetic or a
 hadronic calorimeter; particle flow then subtracts from each cell the energy of the tracks that point to it, so that charged energy

@@ -21,7 +21,7 @@ FEATURES = ("d_eta", "d_phi", "log_pt", "log_e", "log_pt_fraction", "log_e_fract
 # standard deviations between 0.8 and 1.2.
 _SHIFT = np.array([0.0, 0.0, 1.7, 2.0, -4.7, -4.7, 0.2])
 _SCALE = np.array([4.0, 4.0, 0.7, 0.7, 0.7, 0.7, 4.0])
-_LIMIT = 5.0  # of a standardised feature; in ln pT it counts a constituent below 4 MeV as one of 4 MeV
+_LIMIT = 5.0  # of a standardized feature; in ln pT it counts a constituent below 4 MeV as one of 4 MeV
 
 _TINY = 1e-30  # GeV, below any real momentum: keeps logarithms and fractions finite
 _JETS_AT_ONCE = 1000  # bounds the memory
@@ -31,7 +31,7 @@ _Inputs: TypeAlias = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 
 
 def features(constituents: np.ndarray, *, max_constituents: int = 100) -> tuple[np.ndarray, np.ndarray]:
-    """Seven standardised features of each constituent, those of ParticleNet (arXiv:1902.08570), in the order of `FEATURES`:
+    """Seven standardized features of each constituent, those of ParticleNet (arXiv:1902.08570), in the order of `FEATURES`:
 
     - `d_eta`, `d_phi`: pseudorapidity and azimuth less rapidity and azimuth of the jet;
     - `log_pt`, `log_e`: ln(pT / GeV), ln(E / GeV);
@@ -70,7 +70,7 @@ def efn_inputs(constituents: np.ndarray, *, max_constituents: int = 100) -> tupl
 def topodnn_inputs(constituents: np.ndarray, *, max_constituents: int = 30) -> np.ndarray:
     """Inputs of a dense network on the k hardest constituents after arXiv:1704.02124: (z, x, y) of each in turn, [jet, 3 k].
 
-    z is the share of the jet's scalar sum of pT, and x, y are the angles centred, rotated and flipped as for jet images.
+    z is the share of the jet's scalar sum of pT, and x, y are the angles centered, rotated and flipped as for jet images.
     """
     elements, _ = _by_blocks(_topodnn, constituents, max_constituents, 3)
     return elements.reshape(len(elements), -1)
@@ -100,8 +100,8 @@ def _features(jets: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     log_pt_fraction = log_pt - np.log(np.maximum(kinematics.pt(axis), _TINY))
     log_e_fraction = log_e - np.log(np.maximum(axis[..., 0], _TINY))
     columns = (d_eta, d_phi, log_pt, log_e, log_pt_fraction, log_e_fraction, np.hypot(d_eta, d_phi))
-    standardised = (np.stack(columns, axis=-1) - _SHIFT) * _SCALE
-    return np.clip(standardised, -_LIMIT, _LIMIT), pt > 0
+    standardized = (np.stack(columns, axis=-1) - _SHIFT) * _SCALE
+    return np.clip(standardized, -_LIMIT, _LIMIT), pt > 0
 
 
 def _pfn(jets: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -40,7 +40,7 @@ def images(constituents: np.ndarray, *, pixels: int = 40, half_width: float = HA
 
 
 def align(constituents: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Centre, rotate and flip: pT in GeV, x and y of the constituents, each float64 [jet, constituent], pT = 0 where padded.
+    """Center, rotate and flip: pT in GeV, x and y of the constituents, each float64 [jet, constituent], pT = 0 where padded.
 
     Columns that are padding in every jet are cut off.
     """

@@ -31,7 +31,7 @@ PARTICLE_PT_MIN = 0.001  # GeV: Pythia radiates photons down to 1e-13 GeV, which
 # that would pass all cuts and 10 % of the top jets (measured down to 200 GeV); 500 GeV would cost 38 % and 29 %, and among QCD jets
 # those of larger mass and more constituents.
 PT_HAT_MIN = 350.0
-# GeV. Events whose leading jet of partons is softer are dropped before hadronisation, which saves half of the time. Less than 0.5 % of the
+# GeV. Events whose leading jet of partons is softer are dropped before hadronization, which saves half of the time. Less than 0.5 % of the
 # jets that pass all cuts come from such events, with and without the detector.
 PARTON_JET_PT_MIN = 510.0
 QCD, TOP = 0, 1  # labels
@@ -120,7 +120,7 @@ def generate_events(label: int, seed: int) -> Iterator[Events]:
             raise RuntimeError(f"Pythia refuses the setting {setting!r}")
     veto = _soft_event_veto()
     if not pythia.setUserHooksPtr(veto) or not pythia.init():
-        raise RuntimeError("Pythia cannot be initialised")
+        raise RuntimeError("Pythia cannot be initialized")
     while True:
         with _silent_stdout():  # fastjet, inside Pythia too, prints a banner before its first clustering
             batch = pythia.nextBatch(_EVENTS_PER_BATCH)
@@ -131,7 +131,7 @@ def generate_events(label: int, seed: int) -> Iterator[Events]:
 
 
 def _soft_event_veto() -> Any:
-    """Pythia's hook that drops an event with no hard jet of partons: hadronisation costs more than all before it."""
+    """Pythia's hook that drops an event with no hard jet of partons: hadronization costs more than all before it."""
     import pythia8mc
 
     class SoftEventVeto(pythia8mc.UserHooks):

@@ -30,7 +30,7 @@ class Records(NamedTuple):
 
     images: bool  # ready images [jet, row, column]; otherwise constituents [jet, constituent, 4]
     shape: tuple[int, ...]
-    labelled: bool
+    labeled: bool
     blocks: Callable[[int], Iterator[tuple[np.ndarray, np.ndarray | None]]]  # (jets at once) -> jets and labels
 
 

@@ -51,7 +51,7 @@ def read(
             be part of a jet; a label is not 0 or 1; there are no jets, or (`labels="required"`) no labels; the memory is too small.
     """
     with _opened(path) as source:
-        if labels == "required" and not source.labelled:
+        if labels == "required" and not source.labeled:
             raise InputError(
                 f"{path}: expected labels, 1 for top and 0 for background, came jets without; add an array labels [n] "
                 f"(in a table of the reference data set, the column {reference.LABEL})"
@@ -64,7 +64,7 @@ def read(
             raise InputError(
                 f"{path}: expected {size:.1f} GiB of free memory for its jets, came less; use a smaller file"
             ) from error
-        marks = np.empty(shape[0], np.uint8) if source.labelled else None
+        marks = np.empty(shape[0], np.uint8) if source.labeled else None
         row = 0
         for block, block_labels in _cleaned(Path(path), source, _JETS_AT_ONCE):
             kept = min(len(block), shape[0] - row)

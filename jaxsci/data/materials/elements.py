@@ -1,7 +1,7 @@
-"""Properties of the elements as tables of features, from the database of mendeleev 0.6.0 (MIT licence), which is downloaded.
+"""Properties of the elements as tables of features, from the database of mendeleev 0.6.0 (MIT license), which is downloaded.
 
 Two tables: "paper", the 22 features of npj Comput. Mater. 9, 71 (2023), and "extended", which adds the occupation of the valence
-orbitals, further ionisation energies and radii, oxidation states, and the chemical orderings of Mendeleev and Pettifor.
+orbitals, further ionization energies and radii, oxidation states, and the chemical orderings of Mendeleev and Pettifor.
 """
 
 import re
@@ -90,7 +90,7 @@ def table(name: TableName, database: str | Path) -> ElementTable:
         database: elements.db of mendeleev 0.6.0, as `jaxsci data fetch elements` downloads it.
 
     Returns:
-        The table. The paper fills 50 of its gaps from another source; here all are NaN until `standardised` fills them.
+        The table. The paper fills 50 of its gaps from another source; here all are NaN until `standardized` fills them.
 
     Raises:
         InputError: another name, or a file that is not this database.
@@ -123,7 +123,7 @@ def table(name: TableName, database: str | Path) -> ElementTable:
     return ElementTable(tuple(columns), np.stack(list(columns.values()), axis=1))
 
 
-def standardised(table: ElementTable) -> np.ndarray:
+def standardized(table: ElementTable) -> np.ndarray:
     """The features as a network needs them, float32 [element, feature].
 
     A gap is filled with the mean of its column over the elements that have a value; then each column is shifted to mean 0 and scaled
@@ -208,7 +208,7 @@ def _floats(values: list) -> np.ndarray:
 
 
 def _query(path: Path, names: list[str]) -> tuple[dict[str, list], np.ndarray, np.ndarray]:
-    """Columns of the elements, the first three ionisation energies [element, 3], and the extreme oxidation states [element, 2]."""
+    """Columns of the elements, the first three ionization energies [element, 3], and the extreme oxidation states [element, 2]."""
     wanted = ["symbol", "block", "lattice_structure", "electronic_configuration", *names]
     energies = np.full((ELEMENTS, 3), np.nan)
     states = np.full((ELEMENTS, 2), np.nan)

@@ -11,7 +11,7 @@ from jaxsci.errors import InputError
 
 
 class Coefficients(NamedTuple):
-    """Real coefficients in the geodesist's convention: 4 pi normalised, no Condon-Shortley phase.
+    """Real coefficients in the geodesist's convention: 4 pi normalized, no Condon-Shortley phase.
 
     h(lat, lon) = sum_lm P_lm(sin lat) (C_lm cos m lon + S_lm sin m lon), the mean of every squared function over the sphere being 1.
     """

@@ -33,10 +33,10 @@ def conv(
     Args:
         x: [batch, *space, in] with 1, 2 or 3 spatial dimensions; bfloat16, float16 (both add up in float32), float32 or float64.
         kernel: [*window, in / groups, out] in the dtype of `x`.
-        strides: distance between neighbouring windows; like `dilation` an integer, or one for each spatial dimension.
+        strides: distance between neighboring windows; like `dilation` an integer, or one for each spatial dimension.
         padding: zeros around `x`: "SAME" (o = ceil(i/s)), "VALID" (none), "HALF" (half the window), "FULL" (window - 1), an integer, or
             pairs (before, after), one a dimension.
-        dilation: distance between neighbouring elements of the window.
+        dilation: distance between neighboring elements of the window.
         groups: the channels are divided into so many groups; group g of the outputs sees group g of the inputs alone.
         precision: of the products on accelerators, as in `jax.lax.dot_general`. On a CPU "highest" asks for direct sums where fewer
             products would be faster but round a little more (float32: the largest of many errors is up to four times that of direct sums).

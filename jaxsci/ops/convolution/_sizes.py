@@ -105,10 +105,10 @@ def conv_output_size(
     Args:
         size: of the input, an integer (one dimension) or one for each dimension.
         window: of the kernel; like the next arguments an integer for all dimensions, or one for each.
-        strides: distance between neighbouring windows.
+        strides: distance between neighboring windows.
         padding: "SAME" (o = ceil(i/s)), "VALID" (p = 0), "HALF" (p = half the window), "FULL" (p = window - 1), an integer, or pairs
             (before, after), one a dimension.
-        dilation: distance between neighbouring elements of the window.
+        dilation: distance between neighboring elements of the window.
 
     Returns:
         An integer if `size` is one, else a tuple.

@@ -1,4 +1,4 @@
-"""Indices, normalisations and phases of spherical harmonics, and the factors between them.
+"""Indices, normalizations and phases of spherical harmonics, and the factors between them.
 
 The library computes with the orthonormal functions of quantum mechanics and of HEALPix,
 

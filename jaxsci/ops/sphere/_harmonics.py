@@ -24,7 +24,7 @@ def real_harmonics(theta: Array, phi: Array, lmax: int, convention: Convention =
     Args:
         theta, phi: angles of one shape [...].
         lmax: the largest degree.
-        convention: normalisation and phase.
+        convention: normalization and phase.
 
     Returns:
         [..., (lmax + 1)^2] in the order of `jaxsci.ops.sphere`. All derivatives by the angles are finite, also at the poles.

@@ -3,7 +3,7 @@
     P_lm = a_lm (x P_l-1,m - b_lm P_l-2,m),     a_lm^2 = (4 l^2 - 1) / (l^2 - m^2),     b_lm = 1 / a_l-1,m,
     P_mm = sqrt((2m + 1)!! / (4 pi (2m)!!)) sin(theta)^m,
 
-is stable towards higher degrees (Holmes and Featherstone 2002, J. Geodesy 76, 279). sin(theta)^m falls below the
+is stable toward higher degrees (Holmes and Featherstone 2002, J. Geodesy 76, 279). sin(theta)^m falls below the
 smallest number long before P_lm has grown to a size that matters, so everything is carried times 2^SCALE.
 """
 

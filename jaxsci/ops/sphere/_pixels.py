@@ -1,7 +1,7 @@
-"""The pixels of HEALPix (Gorski et al. 2005, ApJ 622, 759): their centres, and the two orders in which maps are kept.
+"""The pixels of HEALPix (Gorski et al. 2005, ApJ 622, 759): their centers, and the two orders in which maps are kept.
 
 In "ring" order pixels follow the rings of equal latitude from north to south and each ring eastwards; in "nested" order they follow a
-quadtree on each of twelve faces, so that neighbours in the sky are neighbours in memory. Everything is computed from `nside` alone, before
+quadtree on each of twelve faces, so that neighbors in the sky are neighbors in memory. Everything is computed from `nside` alone, before
 any array of JAX is touched.
 """
 
@@ -14,7 +14,7 @@ from jaxsci.core import Array
 from jaxsci.errors import InputError
 from jaxsci.ops.sphere._grids import Healpix, rings
 
-# For each face: the ring of its southern corner and the longitude of its centre, in units of nside and of pi / 4.
+# For each face: the ring of its southern corner and the longitude of its center, in units of nside and of pi / 4.
 SOUTHERN_RING = np.repeat([2, 3, 4], 4)
 LONGITUDE = np.array([1, 3, 5, 7, 0, 2, 4, 6, 1, 3, 5, 7])
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from jaxsci.core import Array, Batch, Params
 from jaxsci.errors import InputError
-from jaxsci.fitting import LikelihoodFit, errors, gaussian, minimise, require_minimum, total
+from jaxsci.fitting import LikelihoodFit, errors, gaussian, minimize, require_minimum, total
 from jaxsci.losses import objective
 
-HALF_WINDOW = 0.25  # of the distance between neighbouring peaks
+HALF_WINDOW = 0.25  # of the distance between neighboring peaks
 
 
 class Peak(NamedTuple):
@@ -88,4 +88,4 @@ def fit(degree: np.ndarray, power: np.ndarray, error: np.ndarray, curve: np.ndar
 @jax.jit
 @partial(jax.vmap, in_axes=(None, None, 0, 0))
 def _minima(degree: Array, power: Array, weight: Array, start: Params) -> LikelihoodFit:
-    return minimise(total(objective(shape, gaussian), Batch(degree, power, weight)), start)
+    return minimize(total(objective(shape, gaussian), Batch(degree, power, weight)), start)

@@ -21,7 +21,7 @@ class Bins(NamedTuple):
     last: np.ndarray  # int [bin], the highest, included
 
     @property
-    def centres(self) -> np.ndarray:
+    def centers(self) -> np.ndarray:
         """The mean degree of each bin."""
         return (self.first + self.last) / 2
 

@@ -139,7 +139,7 @@ def _powers(pictures: Pictures, result: dict[str, Any]) -> Drawing:
     theory = pictures.theory[pictures.theory[:, 0] <= powers.bins.last[-1] + 1]
     spread = np.sqrt(2 / ((2 * theory[:, 0] + 1) * 2 * half[0] * result["sky_fraction"]))
     band = fit_plots.Curve(theory[:, 0], theory[:, 1], theory[:, 1] * (1 - spread), theory[:, 1] * (1 + spread))
-    points = fit_plots.Points(powers.bins.centres, powers.value, powers.error, half, "this sky")
+    points = fit_plots.Points(powers.bins.centers, powers.value, powers.error, half, "this sky")
     figure = sphere.spectrum(points, {"best fit of Planck 2018": band})
     return Drawing(
         "spectrum",

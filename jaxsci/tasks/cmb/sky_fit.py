@@ -125,8 +125,8 @@ def bandpowers(
 
     @jax.jit
     def pseudo(maps: Array) -> Array:
-        analysed = sky.area * (matrix.T @ cleaned(maps))
-        return jax.vmap(lambda a: spectrum.power(a, degree), in_axes=1)(analysed)
+        analyzed = sky.area * (matrix.T @ cleaned(maps))
+        return jax.vmap(lambda a: spectrum.power(a, degree), in_axes=1)(analyzed)
 
     mixing = spectrum.coupling_of(jax.jit(lambda m: sky.area * (m.T @ cleaned(m)))(matrix), degree)
     report(0.3)
@@ -154,7 +154,7 @@ def simulated(directions: Array, sky: Sky, theory: Theory, resolved: int, number
     @jax.jit
     def at(points: Array, drawn: Array) -> Array:
         both = jnp.concatenate([drawn, jnp.where((degree > resolved)[:, None], drawn, 0.0)], axis=1)
-        # In portions: all harmonics at all pixels would not fit into memory.
+        # In chunks: all harmonics at all pixels would not fit into memory.
         return jax.lax.map(lambda x: harmonics.values(x, lmax) @ both, points, batch_size=128)
 
     maps = at(directions, drawn)

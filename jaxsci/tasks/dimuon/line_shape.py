@@ -1,4 +1,4 @@
-"""Parametric shapes of a peak over a background as log densities: models of one measurement, normalised in a window."""
+"""Parametric shapes of a peak over a background as log densities: models of one measurement, normalized in a window."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -36,10 +36,10 @@ def init(key: Key, config: Config) -> Params:
 
 
 def apply(params: Params, x: Array, config: Config) -> Array:
-    """log p(x) = log(f S(x) + (1 - f) B(x)) of one mass x in the window, S and B normalised there.
+    """log p(x) = log(f S(x) + (1 - f) B(x)) of one mass x in the window, S and B normalized there.
 
     S is a Breit-Wigner convolved with a Gaussian (the Voigt profile), and with `radiation` also with what the leptons radiate; B is
-    exp(-slope (x - middle)). Both are evaluated at the nodes of the quadrature that normalises them, once for all examples, and
+    exp(-slope (x - middle)). Both are evaluated at the nodes of the quadrature that normalizes them, once for all examples, and
     interpolated by the polynomial through these nodes.
 
     Args:
@@ -62,7 +62,7 @@ def model(config: Config) -> Model:
 
 
 def peak(params: Params, x: Array, config: Config) -> Array:
-    """The signal at x [...], not normalised in the window.
+    """The signal at x [...], not normalized in the window.
 
     With radiation the pair keeps the part z of its squared mass, by the leading logarithms of quantum electrodynamics
     with the density D(z) = beta (1 - z)^(beta - 1) (1 + 3 beta / 4) - beta (1 + z) / 2 and
@@ -84,7 +84,7 @@ def _radiator(config: Config) -> tuple[np.ndarray, np.ndarray]:
     """The part sqrt z of its mass that a pair keeps, as nodes with their probabilities.
 
     Up to a loss of 2 % of z the nodes are those of u, where the density is flat; beyond, those of z down to where nothing is left in
-    the window, where neighbours must be closer than the width of the peak.
+    the window, where neighbors must be closer than the width of the peak.
     """
     beta = 2 * FINE_STRUCTURE / np.pi * (2 * np.log(config.mass / config.lepton_mass) - 1)
     soft = 0.02
@@ -98,7 +98,7 @@ def _radiator(config: Config) -> tuple[np.ndarray, np.ndarray]:
 
 
 def exponential(params: Params, x: Array, config: Config) -> Array:
-    """exp(-slope (x - middle of the window)) at x [...], not normalised."""
+    """exp(-slope (x - middle of the window)) at x [...], not normalized."""
     return jnp.exp(-params["slope"].astype(x.dtype) * (x - sum(config.window) / 2))
 
 

@@ -92,11 +92,11 @@ def _peak(
     )
     expected = len(mass) * np.diff(np.interp(edges, curves["mass"], cumulative / cumulative[-1]))
     pulls = (counts - expected) / np.sqrt(expected)
-    centres = (edges[1:] + edges[:-1]) / 2
+    centers = (edges[1:] + edges[:-1]) / 2
     factor = len(mass) * step
     names = {"fit": SHAPES[result["shape"]], "other": SHAPES[_other(result)], "background": "background"}
     figure = fit_plots.measured(
-        fit_plots.Points(centres, counts, np.sqrt(counts), np.full(bins, step / 2), f"{len(mass):,} events"),
+        fit_plots.Points(centers, counts, np.sqrt(counts), np.full(bins, step / 2), f"{len(mass):,} events"),
         {names[key]: fit_plots.Curve(curves["mass"], factor * curves[key]) for key in names},
         pulls=pulls,
         xlabel="mass of the muon pair / GeV",

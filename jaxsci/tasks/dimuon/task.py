@@ -20,7 +20,7 @@ from jaxsci.fitting import (
     errors,
     intervals,
     log_density,
-    minimise,
+    minimize,
     profiles,
     require_minimum,
     total,
@@ -122,7 +122,7 @@ def fit_shape(shape: shapes.Config, mass: np.ndarray, report: Report) -> Likelih
     """The best parameters with their covariance."""
     report("fitting", 0.0, "")
     function = negative_log_likelihood(shapes.model(shape), jnp.asarray(mass))
-    result = jax.jit(partial(minimise, function))(starting_point(shape, mass))
+    result = jax.jit(partial(minimize, function))(starting_point(shape, mass))
     require_minimum(result)
     report("fitting", 1.0, f"mass {float(result.params['mass']):.2f} GeV")
     return result
@@ -159,7 +159,7 @@ def simulate(
     @jax.jit
     def pulls(masses: Array) -> Params:
         def one(mass: Array) -> Params:
-            result = minimise(negative_log_likelihood(model, mass), fitted.params)
+            result = minimize(negative_log_likelihood(model, mass), fitted.params)
             error = errors(result.covariance, result.params)
             good = result.distance < 1e-3
             return jax.tree.map(

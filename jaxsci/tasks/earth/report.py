@@ -24,7 +24,7 @@ class GridFit(NamedTuple):
     sine: np.ndarray  # S [l, m]
     error: np.ndarray  # standard error of both, [l, m]
     residual: float  # root of the mean squared residual, weighted by area, m
-    synthesised: np.ndarray  # [row, column]
+    synthesized: np.ndarray  # [row, column]
     observed: np.ndarray  # [row, column], m
 
 
@@ -83,8 +83,8 @@ def write(
 def _grid(folder: Path, grid: dict[str, Any], fitted: GridFit) -> Section:
     globes = [
         sphere.Globe(fitted.observed, "grid of 1°", LIMIT),
-        sphere.Globe(fitted.synthesised, f"fitted, ℓ ≤ {grid['lmax']}", LIMIT),
-        sphere.Globe(fitted.observed - fitted.synthesised, "residual", 1500.0),
+        sphere.Globe(fitted.synthesized, f"fitted, ℓ ≤ {grid['lmax']}", LIMIT),
+        sphere.Globe(fitted.observed - fitted.synthesized, "residual", 1500.0),
     ]
     words = (
         f"The grid of 1° is another survey of the same relief. Least squares to degree {grid['lmax']}, weighted by area, order by order,"

@@ -95,9 +95,9 @@ def geodetic(cosine: Array, sine: Array) -> relief.Coefficients:
 
 
 def synthesis(given: relief.Coefficients, rows: int, columns: int) -> np.ndarray:
-    """Heights [row, column] at the centres of equal steps of latitude and longitude, north first, from 180 degrees west eastward."""
+    """Heights [row, column] at the centers of equal steps of latitude and longitude, north first, from 180 degrees west eastward."""
     z = np.cos((np.arange(rows) + 0.5) * np.pi / rows)
-    start = np.pi * (1 / columns - 1)  # of the first column's centre; the synthesis begins at 0
+    start = np.pi * (1 / columns - 1)  # of the first column's center; the synthesis begins at 0
     turned = turn(given, start)
     return np.asarray(jax.jit(harmonics.on_rings, static_argnums=3)(*orthonormal(turned), jnp.asarray(z), columns))
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxsci.data.images import LabelledImages
+from jaxsci.data.images import LabeledImages
 from jaxsci.plots import classification, reconstruction, training
 from jaxsci.runs import figures
 from jaxsci.runs import folder as runs
@@ -17,7 +17,7 @@ from jaxsci.runs.tables import Cell, Column, Table
 def write(
     folder: Path,
     result: dict[str, Any],
-    sample: LabelledImages,
+    sample: LabeledImages,
     outputs: np.ndarray,
     codes: np.ndarray | None,
     history: list[dict[str, Any]],

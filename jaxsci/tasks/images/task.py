@@ -82,7 +82,7 @@ def make_recipe(options: Options, network: Network, examples: int) -> Recipe:
     optimizer = adamw(options.learning_rate, weight_decay=1e-2, schedule=warmup_cosine(steps), clip=1.0)
     if options.model == "autoencoder":
         return Recipe(model, objective(model.apply, squared_error), optimizer)
-    return Recipe(model, objective(model.apply, cross_entropy, measures={"accuracy": correct}), optimizer)
+    return Recipe(model, objective(model.apply, cross_entropy, metrics={"accuracy": correct}), optimizer)
 
 
 def train(options: Options, root: Path, name: str | None, report: Report) -> Path:
@@ -114,7 +114,7 @@ def resume(folder: Path, report: Report) -> Path:
     return _train(folder, options, read(options, report), report, resume=True)
 
 
-def _train(folder: Path, options: Options, sample: images.LabelledImages, report: Report, *, resume: bool) -> Path:
+def _train(folder: Path, options: Options, sample: images.LabeledImages, report: Report, *, resume: bool) -> Path:
     parts = split(sample.y, seed=options.seed, fractions=FRACTIONS)
     built = network(options, sample.x.shape[1:], sample.classes)
     recipe = make_recipe(options, built, len(parts[0]))
@@ -124,7 +124,7 @@ def _train(folder: Path, options: Options, sample: images.LabelledImages, report
     result = runs.train(
         folder, recipe, (batches[0], batches[1]), key=key, settings=settings, resume=resume, report=report
     )
-    test = images.LabelledImages(sample.x[parts[2]], sample.y[parts[2]], sample.classes)
+    test = images.LabeledImages(sample.x[parts[2]], sample.y[parts[2]], sample.classes)
     train_images = sample.x[parts[0]] if options.model == "autoencoder" else None
     _evaluate(
         folder, options, built, result.params, test, result.history, report, part="test", train_images=train_images
@@ -132,7 +132,7 @@ def _train(folder: Path, options: Options, sample: images.LabelledImages, report
     return folder
 
 
-def read(options: Options, report: Report) -> images.LabelledImages:
+def read(options: Options, report: Report) -> images.LabeledImages:
     """Read the images of a run."""
     runs.require_positive(options, "latent", "epochs", "batch_size", "learning_rate", "patience")
     if options.data is None:
@@ -145,7 +145,7 @@ def read(options: Options, report: Report) -> images.LabelledImages:
     return sample
 
 
-def as_batch(options: Options, sample: images.LabelledImages, rows: np.ndarray) -> Batch:
+def as_batch(options: Options, sample: images.LabeledImages, rows: np.ndarray) -> Batch:
     """The images of these rows; the target is the class, or for the autoencoder the image itself."""
     x = sample.x[rows]
     target = x if options.model == "autoencoder" else sample.y[rows]
@@ -176,7 +176,7 @@ def evaluate(folder: Path, data: Path | None, report: Report) -> str:
     if data is None:
         sample = read(options, report)
         rows = split(sample.y, seed=options.seed, fractions=FRACTIONS)[2]
-        sample, target, part = images.LabelledImages(sample.x[rows], sample.y[rows], sample.classes), folder, "test"
+        sample, target, part = images.LabeledImages(sample.x[rows], sample.y[rows], sample.classes), folder, "test"
     else:
         sample, target, part = images.read(data), folder / "evaluations" / data.stem, data.name
         _check_shape(data, sample.x, built)
@@ -200,7 +200,7 @@ def _evaluate(
     options: Options,
     built: Network,
     params: Params,
-    sample: images.LabelledImages,
+    sample: images.LabeledImages,
     history: list[dict[str, Any]],
     report: Report,
     *,
@@ -266,7 +266,7 @@ def predict(folder: Path, source: Path, out: Path, report: Report) -> None:
     options = read_options(folder)
     scores_file.check(out)
     built, params, _ = trained(folder, options)
-    x = images.read_unlabelled(source)
+    x = images.read_unlabeled(source)
     _check_shape(source, x, built)
 
     def chunks(size: int = 10_000) -> Any:

@@ -38,7 +38,7 @@ def conditioned(
         config: the covariance.
         amounts: measured materials [material, element].
         target: [material], in the network's units.
-        table: standardised features of the elements [element, feature].
+        table: standardized features of the elements [element, feature].
         seed: of the draw where there are more than MOST.
         first: bool [material], those that are drawn before the others; None: all alike.
     """

@@ -29,7 +29,7 @@ def calibrated(
         network: of the members.
         params: [member, ...].
         sample: the materials.
-        table: standardised features of the elements [96, feature].
+        table: standardized features of the elements [96, feature].
         target: what the network was trained for.
         prior: as for `superconductor_predictor.calibrate`.
         seed: as for `superconductor_process.conditioned`.
@@ -68,7 +68,7 @@ def _beside(
     target = to_units(sample.tc)
     measured = jnp.asarray(target[sample.parts[1]], jnp.float32)
     process, mean, number = _process(config, sample, target, table, seed)
-    ensemble = predictors.spread(jnp.asarray(outputs)).centre
+    ensemble = predictors.spread(jnp.asarray(outputs)).center
     share = processes.best_share(*(np.asarray(values, np.float64) for values in (process, ensemble, measured)))
     widened = predictors.widening(predictors.spread(jnp.asarray(outputs), process, share), measured)
     return processes.Share(mean, share), {"widening": widened, "share": share, "materials_of_process": number}

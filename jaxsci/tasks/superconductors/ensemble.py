@@ -39,8 +39,8 @@ Predictor = Callable[[Array], Answers]  # of amounts [material, 96]
 class Spread(NamedTuple):
     """The distribution of Tc that an ensemble predicts, in the network's units, each [material]."""
 
-    centre: Array  # mean over the members of their median, and of the process beside them
-    below: Array  # from the centre to the ends of the interval: noise and member spread added in quadrature
+    center: Array  # mean over the members of their median, and of the process beside them
+    below: Array  # from the center to the ends of the interval: noise and member spread added in quadrature
     above: Array
     noise_below: Array  # from the quantiles alone
     noise_above: Array
@@ -66,20 +66,20 @@ def spread(outputs: Array, process: Array | None = None, share: float = 0.0) -> 
     median = mean[:, middle]
     noise_below = jnp.maximum(median - mean[:, 0], 0)
     noise_above = jnp.maximum(mean[:, -1] - median, 0)
-    centre, members = median, jnp.std(quantiles[..., middle], axis=0)
+    center, members = median, jnp.std(quantiles[..., middle], axis=0)
     if process is not None:
-        centre = centre + share * (process - median)
+        center = center + share * (process - median)
         members = jnp.hypot((1 - share) ** 0.5 * members, (share * (1 - share)) ** 0.5 * (process - median))
     between = jnp.maximum(_NORMAL_95 * members, _NARROWEST)
     return Spread(
-        centre, jnp.hypot(noise_below, between), jnp.hypot(noise_above, between), noise_below, noise_above, members
+        center, jnp.hypot(noise_below, between), jnp.hypot(noise_above, between), noise_below, noise_above, members
     )
 
 
 def widening(answer: Spread, target: Array) -> float:
     """The factor on both sides of the interval with which it covers 90 % of these materials (conformalised quantiles).
 
-    The k-th smallest of max((centre - y) / below, (y - centre) / above), k = ceil(0.9 (n + 1)): Romano, Patterson and Candes 2019,
+    The k-th smallest of max((center - y) / below, (y - center) / above), k = ceil(0.9 (n + 1)): Romano, Patterson and Candes 2019,
     arXiv:1905.03222, with errors in units of the interval. For materials drawn like these the coverage is then 90 %, whatever the network.
 
     Args:
@@ -87,7 +87,7 @@ def widening(answer: Spread, target: Array) -> float:
         target: [material], in the network's units.
     """
     misses = np.sort(
-        np.asarray(jnp.maximum((answer.centre - target) / answer.below, (target - answer.centre) / answer.above))
+        np.asarray(jnp.maximum((answer.center - target) / answer.below, (target - answer.center) / answer.above))
     )
     rank = min(len(misses), int(np.ceil(COVERAGE * (len(misses) + 1))))
     return float(misses[rank - 1])
@@ -117,11 +117,11 @@ def tc_predictor(
             answer = spread(outputs, process, beside.share)
             mean = mean + beside.share * (to_kelvin(process) - mean)
         return {
-            "tc": to_kelvin(answer.centre),
-            "tc_lower": to_kelvin(answer.centre - widened * answer.below),
-            "tc_upper": to_kelvin(answer.centre + widened * answer.above),
+            "tc": to_kelvin(answer.center),
+            "tc_lower": to_kelvin(answer.center - widened * answer.below),
+            "tc_upper": to_kelvin(answer.center + widened * answer.above),
             "tc_mean": mean,
-            "noise": (to_kelvin(answer.centre + answer.noise_above) - to_kelvin(answer.centre - answer.noise_below))
+            "noise": (to_kelvin(answer.center + answer.noise_above) - to_kelvin(answer.center - answer.noise_below))
             / 2,
             "member_spread": to_kelvin(answer.members),
             "outside": _outside(amounts, known),

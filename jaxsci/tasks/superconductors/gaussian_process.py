@@ -40,7 +40,7 @@ def condition(amounts: Array, y: Array, config: Config, table: Array) -> Params:
         amounts: [material, element], each with at least one element.
         y: [material].
         config: the covariance.
-        table: [element, feature], standardised properties of the elements.
+        table: [element, feature], standardized properties of the elements.
 
     Returns:
         What `apply` needs: of each material its roots and statistics, its weight a, and the mean m.

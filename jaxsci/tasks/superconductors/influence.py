@@ -42,7 +42,7 @@ def influence(
         train: amounts [material, 96] as fractions, and targets.
         validation: decides which epoch is kept.
         target: what the targets are.
-        table: standardised features of the elements [96, feature].
+        table: standardized features of the elements [96, feature].
         keys: [member].
         epochs: passes over the training part.
         report: of the progress, as for `fit_ensemble`.
@@ -50,7 +50,7 @@ def influence(
     net = network("influence", target, table)
     net = net._replace(settings=replace(net.settings, epochs=epochs))
     recipe = make_recipe(net, target, len(train.weight))
-    in_turn = jax.default_backend() == "cpu"
+    sequential = jax.default_backend() == "cpu"
     result = fit_ensemble(
         lambda hyper: recipe,
         {},
@@ -58,7 +58,7 @@ def influence(
         validation,
         keys=keys,
         settings=net.settings,
-        in_turn=in_turn,
+        sequential=sequential,
         report=report,
     )
     each = jnp.eye(len(table), dtype=jnp.float32)  # the latent number of an element alone is its X

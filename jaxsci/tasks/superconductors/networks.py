@@ -43,7 +43,7 @@ class Network(NamedTuple):
     settings: Settings
     warmup: bool  # whether the learning rate rises and falls; otherwise it stays
     process: gaussian_process.Config | None = None  # beside the ensemble
-    together: Callable[[Params, Array], Array] | None = None  # a faster `model.apply` of a whole batch
+    batched: Callable[[Params, Array], Array] | None = None  # a faster `model.apply` of a whole batch
 
 
 def to_units(tc: np.ndarray) -> np.ndarray:
@@ -60,7 +60,7 @@ TABLES: dict[NetworkName, TableName] = {"best": "extended", "published": "paper"
 
 
 def network(name: NetworkName, target: Target, table: np.ndarray) -> Network:
-    """The network of this name over a standardised table of elements [96, feature]."""
+    """The network of this name over a standardized table of elements [96, feature]."""
     features = table.shape[1]
     elements = jnp.asarray(table)
     of_tc = target == "tc"
@@ -104,8 +104,8 @@ def make_recipe(network: Network, target: Target, examples: int) -> Recipe:
         clip=1.0 if network.warmup else None,
     )
     measures = {"accuracy": correct} if target == "class" else {}
-    together = network.together is not None
-    loss = objective(network.together or network.model.apply, network.loss, measures=measures, together=together)
+    batched = network.batched is not None
+    loss = objective(network.batched or network.model.apply, network.loss, metrics=measures, batched=batched)
     return Recipe(network.model, loss, optimizer)
 
 
@@ -136,11 +136,11 @@ def _published(table: Array, loss: ExampleLoss) -> Network:
     def embed(params: Params, amounts: Array) -> Array:
         return deep_sets.embed(params, as_set(amounts), config)
 
-    def together(params: Params, amounts: Array) -> Array:
+    def batched(params: Params, amounts: Array) -> Array:
         return _packed(params, amounts, config, table, jax.vmap(embed, in_axes=(None, 0)))
 
     settings = Settings(epochs=60, batch_size=32, patience=15)
-    return Network(model, embed, loss, 1e-3, 0.0, settings, warmup=False, together=together)
+    return Network(model, embed, loss, 1e-3, 0.0, settings, warmup=False, batched=batched)
 
 
 def _packed(

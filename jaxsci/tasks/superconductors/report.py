@@ -269,7 +269,7 @@ def _influence(influence: Influence, of_tc: bool) -> Drawing:
     mean, spread = influence
     return Drawing(
         "influence",
-        f"Influence X of the elements on {what}: mean ± spread over the trainings; grey: not in the training part.",
+        f"Influence X of the elements on {what}: mean ± spread over the trainings; gray: not in the training part.",
         materials.periodic_table(
             SYMBOLS[: len(mean)], mean, spread, label="influence X (spread over the elements = 1)"
         ),

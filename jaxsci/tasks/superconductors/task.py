@@ -69,7 +69,7 @@ class Job(NamedTuple):
 
     options: Options
     sample: Sample
-    table: np.ndarray  # standardised features of the elements
+    table: np.ndarray  # standardized features of the elements
     network: Network
     keys: Key  # [member]
 
@@ -113,7 +113,7 @@ def prepare(options: Options, report: Report) -> Job:
         sample = read_tc(sources, options.split, options.seed)
     else:
         sample = read_class(sources, options.split, options.seed, published=options.model == "published")
-    table = elements.standardised(elements.table(TABLES[options.model], options.elements))
+    table = elements.standardized(elements.table(TABLES[options.model], options.elements))
     net = network(options.model, options.target, table)
     settings = replace(
         net.settings,
@@ -172,7 +172,7 @@ def _influence(job: Job, parts: tuple[Batch, Batch], report: Report) -> influenc
 
     train, validation = (part._replace(x=part.x / jnp.sum(part.x, axis=1, keepdims=True)) for part in parts)
     keys = jax.random.split(jax.random.fold_in(jax.random.key(job.options.seed), 2), job.options.influence)
-    table = elements.standardised(elements.table(TABLES["influence"], job.options.elements))
+    table = elements.standardized(elements.table(TABLES["influence"], job.options.elements))
     last = min(job.options.epochs or influences.EPOCHS, influences.EPOCHS)
     found = influences.influence(
         train, validation, job.options.target, table, keys=over_devices(keys), epochs=last, report=on_progress

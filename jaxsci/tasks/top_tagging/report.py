@@ -94,7 +94,7 @@ def write(
 
 
 _IMAGES = (
-    "Average jet images after the preprocessing of arXiv:1902.09914: centred, rotated to the principal axis, reflected, and normalised."
+    "Average jet images after the preprocessing of arXiv:1902.09914: centered, rotated to the principal axis, reflected, and normalized."
     " A top quark decays to three partons, a QCD jet begins with one: the average top jet is wider and has several prongs."
 )
 

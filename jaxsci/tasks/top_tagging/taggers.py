@@ -27,7 +27,7 @@ class Schedule(NamedTuple):
     batch_size: int
     learning_rate: float  # of the peak, after warm-up
     weight_decay: float = 0.0
-    portions: int = 1  # of a batch: those whose activations fit a processor's cache
+    microbatches: int = 1  # of a batch: those whose activations fit a processor's cache
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def cnn_landscape(compute_dtype: Literal["bfloat16"] | None = None) -> Tagger:
 
 
 def shift_image(key: Key, image: jax.Array) -> jax.Array:
-    """Shift by up to one pixel each way: the image is already centred, rotated and flipped, up to its binning."""
+    """Shift by up to one pixel each way: the image is already centered, rotated and flipped, up to its binning."""
     shift = jax.random.randint(key, (2,), -1, 2)
     padded = jnp.pad(image, ((1, 1), (1, 1), (0, 0)))
     return jax.lax.dynamic_slice(padded, (1 + shift[0], 1 + shift[1], 0), image.shape)
@@ -108,7 +108,7 @@ def pfn(compute_dtype: Literal["bfloat16"] | None = None) -> Tagger:
     def inputs(constituents: np.ndarray) -> WeightedSet:
         return WeightedSet(*jet_features.features(constituents))  # type: ignore[arg-type]  # numpy until training
 
-    return Tagger(inputs, heads.scalar(deep_sets.model(config)), Schedule(20, 200, 1e-3, 1e-2, portions=10), turn)
+    return Tagger(inputs, heads.scalar(deep_sets.model(config)), Schedule(20, 200, 1e-3, 1e-2, microbatches=10), turn)
 
 
 def turn(key: Key, jet: WeightedSet) -> WeightedSet:
@@ -128,7 +128,7 @@ def efn(compute_dtype: Literal["bfloat16"] | None = None) -> Tagger:
     def inputs(constituents: np.ndarray) -> WeightedSet:
         return WeightedSet(*jet_features.efn_inputs(constituents))  # type: ignore[arg-type]  # numpy until training
 
-    return Tagger(inputs, heads.scalar(deep_sets.model(config)), Schedule(20, 200, 1e-3, portions=10), turn)
+    return Tagger(inputs, heads.scalar(deep_sets.model(config)), Schedule(20, 200, 1e-3, microbatches=10), turn)
 
 
 def topodnn(compute_dtype: Literal["bfloat16"] | None = None) -> Tagger:

@@ -133,9 +133,9 @@ def make_recipe(options: Options, tagger: taggers.Tagger, settings: Settings, ex
         schedule=warmup_cosine(steps),
         clip=1.0,
     )
-    portions = tagger.schedule.portions if settings.batch_size % tagger.schedule.portions == 0 else 1
-    loss = objective(tagger.model.apply, binary_cross_entropy, measures={"accuracy": correct})
-    return Recipe(tagger.model, loss, optimizer, tagger.augment if options.augment else None, portions)
+    microbatches = tagger.schedule.microbatches if settings.batch_size % tagger.schedule.microbatches == 0 else 1
+    loss = objective(tagger.model.apply, binary_cross_entropy, metrics={"accuracy": correct})
+    return Recipe(tagger.model, loss, optimizer, tagger.augment if options.augment else None, microbatches)
 
 
 def make_inputs(tagger: taggers.Tagger, sample: jets.JetSample, report: Report, chunk: int = 10_000) -> Inputs:

@@ -47,7 +47,7 @@ def test_precision_of_constituents(round_trip):
     real = constituents[..., 0] > 0
     # Half a step: ln(500 / 0.001) / 65535 / 2 = 1.0e-4, plus the rounding of float32.
     assert np.abs(kinematics.pt(read)[real] / kinematics.pt(constituents)[real] - 1).max() < 1.05e-4
-    # Half a step of offsets below 1, which is what jets with offsets up to 0.5 from a centre have from their axis: 1 / 32767 / 2 = 1.5e-5;
+    # Half a step of offsets below 1, which is what jets with offsets up to 0.5 from a center have from their axis: 1 / 32767 / 2 = 1.5e-5;
     # float32 leaves phi exact to 6e-8 and eta near 2.5 to about 1e-6.
     assert np.abs(kinematics.wrap(kinematics.phi(read) - kinematics.phi(constituents)))[real].max() < 1.8e-5
     # The mass, of which float32 leaves m^2 to 1e-7 E^2, moves the rapidity that the test computes by up to 1e-5.

@@ -39,7 +39,7 @@ def test_attributes_tell_how_it_was_made():
 def test_cuts(sample):
     momenta = kinematics.jet_momentum(sample[0])
     pt, eta = kinematics.pt(momenta), kinematics.eta(momenta)
-    # The quantisation moves the pT of a jet by less than 1.1e-4 of itself: 0.07 GeV.
+    # The quantization moves the pT of a jet by less than 1.1e-4 of itself: 0.07 GeV.
     assert pt.min() > pythia.PT_RANGE[0] - 0.07
     assert pt.max() < pythia.PT_RANGE[1] + 0.07
     assert np.abs(eta).max() < pythia.ETA_MAX + 1e-3
@@ -70,5 +70,5 @@ def test_reading_needs_little_more_memory_than_the_jets():
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    # The quantised columns take 14 MB and a block of 1000 jets 10 MB beside the array of 96 MB.
+    # The quantized columns take 14 MB and a block of 1000 jets 10 MB beside the array of 96 MB.
     assert peak < 1.4 * constituents.nbytes

@@ -101,7 +101,7 @@ def test_images_are_float32_fractions_with_total_one_and_the_maximum_quadrant_up
     assert (quadrants.reshape(40, 4).argmax(axis=1) == 1).all()
 
 
-def test_centre_moves_the_weighted_mean_to_the_origin_and_padding_stays_there():
+def test_center_moves_the_weighted_mean_to_the_origin_and_padding_stays_there():
     pt, x, y = (np.atleast_2d(a) for a in random_jet(3))
     pt[0, -5:] = 0
     dx, dy = jet_images.center(pt, x + 1.5, y + 3.0)
@@ -140,7 +140,7 @@ def test_three_prongs_of_a_symmetric_decay_keep_their_distances():
     assert quadrant[0]  # the hardest prong
 
 
-def test_pixelise_against_histogram2d():
+def test_pixelize_against_histogram2d():
     pt, x, y = (np.atleast_2d(a) for a in random_jet(7, n=200))
     pixels = jet_images.pixelize(pt, x, y, pixels=16, half_width=0.3)[0]
     edges = np.linspace(-0.3, 0.3, 17)

@@ -85,7 +85,7 @@ def test_files_without_labels_are_for_prediction_only(tmp_path, write, suffix):
 
 
 @formats
-def test_ready_images_come_back_normalised(tmp_path, write, suffix):
+def test_ready_images_come_back_normalized(tmp_path, write, suffix):
     images = np.random.default_rng(0).uniform(0, 600, (12, 5, 7))
     read = jets.read(write(tmp_path / f"jets{suffix}", images=images, labels=np.arange(12) % 2))
     assert read.constituents is None
@@ -104,7 +104,7 @@ def test_constituents_are_sorted_by_pt_and_gaps_closed(tmp_path):
         np.testing.assert_array_equal(jets.read(path).constituents, constituents)
 
 
-def test_the_compact_format_is_recognised(tmp_path):
+def test_the_compact_format_is_recognized(tmp_path):
     constituents, labels = sample()
     path = tmp_path / "jets.h5"
     compact.write(path, constituents, labels, {})
@@ -121,7 +121,7 @@ def test_the_embedded_sample_is_what_it_is_said_to_be():
     assert np.bincount(read.labels).tolist() == [15_000, 15_000]
     total = read.constituents.sum(axis=1, dtype=np.float64)
     pt = np.hypot(total[:, 1], total[:, 2])
-    assert (np.abs(pt - 600) < 51).all()  # the quantisation moves a jet at the edge by less than 1 GeV
+    assert (np.abs(pt - 600) < 51).all()  # the quantization moves a jet at the edge by less than 1 GeV
     assert np.abs(np.median(jets.mass(read.constituents[read.labels == 1])) - 173) < 5
     assert np.median(jets.mass(read.constituents[read.labels == 0])) < 100
 

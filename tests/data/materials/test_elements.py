@@ -66,7 +66,7 @@ def test_the_papers_table_is_that_of_its_authors(folder):
         known = ~np.isnan(ours)
         if name == "valence":
             known[SYMBOLS.index("Pd")] = False
-        # They kept ionisation energies to six decimals.
+        # They kept ionization energies to six decimals.
         np.testing.assert_allclose(ours[known], np.array([float(r[name]) for r in theirs])[known], rtol=1e-6, atol=1e-6)
         compared += known.sum()
     assert compared > 1700
@@ -77,9 +77,9 @@ def test_the_papers_table_is_that_of_its_authors(folder):
 
 @needs_data
 def test_the_papers_features_as_the_network_sees_them(folder):
-    """Their standardised columns, for those without filled-up values."""
+    """Their standardized columns, for those without filled-up values."""
     table = elements.table("paper", folder / "mendeleev_v0.6.0_elements.db")
-    ours = dict(zip([f.name for f in table.features], elements.standardised(table).T, strict=True))
+    ours = dict(zip([f.name for f in table.features], elements.standardized(table).T, strict=True))
     with (folder / "pereti_dataset_atom_standardised.csv").open() as file:
         theirs = list(csv.DictReader(file))
     for name in ("atomic_volume", "evaporation_heat", "group_id", "lattice_constant", "en_pauling", "atomic_weight"):
@@ -88,8 +88,8 @@ def test_the_papers_features_as_the_network_sees_them(folder):
 
 
 @needs_data
-def test_standardised_columns(table):
-    scaled = elements.standardised(table).astype(np.float64)
+def test_standardized_columns(table):
+    scaled = elements.standardized(table).astype(np.float64)
     assert np.isfinite(scaled).all()
     for i, feature in enumerate(table.features):
         if set(np.unique(scaled[:, i])) <= {0.0, 1.0}:

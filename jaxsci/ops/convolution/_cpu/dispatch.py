@@ -2,7 +2,7 @@
 
 XLA's CPU compiler brings a convolution into the axis order of its fast kernels only outside loops; inside `lax.scan` any other order runs
 in naive loops (github.com/jax-ml/jax/issues/12868), and so does float64 everywhere. Convolutions are written in that order from the start
-here; what was transposed for it stays behind an optimisation barrier, because XLA would fold the transposition back into the convolution.
+here; what was transposed for it stays behind an optimization barrier, because XLA would fold the transposition back into the convolution.
 Windows of 3 to 5 at stride 1 with enough channels need a quarter of the products (`convolution_winograd`). The rest are matrix products
 over blocks of images whose factors, shifted copies of the arrays laid side by side, stay in the cache (`convolution_cpu_output`,
 `convolution_cpu_kernel`). The limits below were measured on 2 cores of an x86 CPU.

@@ -1,6 +1,6 @@
 """Convolution at stride 1 by minimal filtering: fewer products, for windows of 2 to 5; the rules ask for 3 to 5.
 
-In one dimension, m neighbouring outputs of a window of r elements need r m products directly, and n = m + r - 1 products as
+In one dimension, m neighboring outputs of a window of r elements need r m products directly, and n = m + r - 1 products as
 
     y = A^T ((G k) * (B^T d))
 

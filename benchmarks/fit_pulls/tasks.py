@@ -59,7 +59,7 @@ def bandpowers(fits: int, seed: int) -> Study:
     """Bandpowers of the cut sky: the errors come from one set of simulated skies, the pulls from another."""
     sky, theory = sky_and_theory()
     key, other = jax.random.split(jax.random.key(seed))
-    first, second = (sky_fit.bandpowers(sky, theory, fits, k, report=lambda part: None) for k in (key, other))
+    first, second = (sky_fit.bandpowers(sky, theory, fits, k, progress=lambda part: None) for k in (key, other))
     pulls = (second.simulated - first.expected) / first.error
     names = [f"l {a} to {b}" for a, b in zip(*first.bins, strict=True)]
     # A band of a few modes has the chi^2 distribution, whose width is less well known; and the error itself has such an error.

@@ -93,11 +93,11 @@ def run(command: Any) -> None:
         case Fit(task=options):
             _fit(options)
         case Evaluate():
-            with _progress() as report:
-                print(_task_of(command.run).evaluate(command.run, command.data, report))
+            with _progress() as progress:
+                print(_task_of(command.run).evaluate(command.run, command.data, progress))
         case Predict():
-            with _progress() as report:
-                _task_of(command.run).predict(command.run, command.file, command.out, report)
+            with _progress() as progress:
+                _task_of(command.run).predict(command.run, command.file, command.out, progress)
             print(command.out)
         case PredictSuperconductors():
             _predict_superconductors(command)
@@ -144,15 +144,15 @@ def _train(options: TrainTopTagging | TrainImages | TrainSuperconductors) -> Non
     ]
     if task is superconductors:
         _use_all_cores()
-    with _progress() as report:
+    with _progress() as progress:
         if place.resume is not None:
-            folder = task.resume(place.resume, report)
+            folder = task.resume(place.resume, progress)
         else:
             values = {f.name: getattr(options, f.name) for f in dataclasses.fields(options) if f.name != "place"}
             if isinstance(options, TrainSuperconductors):
                 values |= _superconductor_files(options)
                 del values["data"]
-            folder = task.train(task.Options(**values), place.runs, place.name, report)
+            folder = task.train(task.Options(**values), place.runs, place.name, progress)
     print(folder / "report.html")
 
 
@@ -195,9 +195,14 @@ def _predict_superconductors(command: PredictSuperconductors) -> None:
         raise InputError(
             f"{tables[0]}: expected one table and --out, got {len(command.formulas)} names; give --out FILE.csv"
         )
-    with _progress() as report:
+    with _progress() as progress:
         bad = prediction.predict_table(
-            Path(tables[0]), command.run, command.out, report, skip_bad=command.skip_bad, explain=command.contributions
+            Path(tables[0]),
+            command.run,
+            command.out,
+            progress,
+            skip_bad=command.skip_bad,
+            explain=command.contributions,
         )
     print(command.out, prediction.reasons(bad))
 
@@ -211,8 +216,8 @@ def _fit(options: FitCmb | FitEarth | FitDimuon) -> None:
 
     task: Any = {FitCmb: cmb, FitEarth: earth, FitDimuon: dimuon}[type(options)]
     values = {f.name: getattr(options, f.name) for f in dataclasses.fields(options) if f.name != "place"}
-    with _progress() as report:
-        folder = task.fit(task.Options(**values | _files(options)), options.place.runs, options.place.name, report)
+    with _progress() as progress:
+        folder = task.fit(task.Options(**values | _files(options)), options.place.runs, options.place.name, progress)
     print(folder / "report.html")
 
 
@@ -308,12 +313,12 @@ def _progress() -> Iterator[Callable[[str, float, str], None]]:
     with Progress(*columns, console=Console(stderr=True), refresh_per_second=4) as bars:
         stages: dict[str, Any] = {}
 
-        def report(stage: str, fraction: float, words: str) -> None:
+        def progress(stage: str, fraction: float, words: str) -> None:
             if stage not in stages:
                 stages[stage] = bars.add_task(stage, total=1.0, words=words)
             bars.update(stages[stage], completed=fraction, words=words)
 
-        yield report
+        yield progress
 
 
 def _one_line(error: BaseException) -> str:

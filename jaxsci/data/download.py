@@ -245,7 +245,7 @@ def show(folder: Path | None = None) -> None:
         print(f"    {'in' if here else 'not yet in'} {place}")
 
 
-def download(file: RemoteFile, folder: Path, report: Callable[[int], None] = lambda done: None) -> Path:
+def download(file: RemoteFile, folder: Path, progress: Callable[[int], None] = lambda done: None) -> Path:
     """Download one file to `folder`, going on where an earlier attempt stopped, and check size and checksum.
 
     What has come lies in `folder` under the name with ".part" added; the file gets its own name when it is whole and checked.
@@ -253,7 +253,7 @@ def download(file: RemoteFile, folder: Path, report: Callable[[int], None] = lam
     Args:
         file: what to download.
         folder: made if it is missing.
-        report: called with the number of bytes that have come.
+        progress: called with the number of bytes that have come.
 
     Raises:
         InputError: as in `fetch`.
@@ -262,13 +262,13 @@ def download(file: RemoteFile, folder: Path, report: Callable[[int], None] = lam
     try:
         if target.exists():
             _verify(target, file, remedy="delete it and fetch it again")
-            report(file.size)
+            progress(file.size)
             return target
         folder.mkdir(parents=True, exist_ok=True)
         if _size(partial) > file.size:
             partial.unlink()
         _require_space(file, folder, file.size - _size(partial))
-        _transfer_all(file, target, partial, report)
+        _transfer_all(file, target, partial, progress)
         try:
             _verify(partial, file, remedy="it was removed; fetch it again, or tell the maintainers if this repeats")
         except InputError:
@@ -283,13 +283,13 @@ def download(file: RemoteFile, folder: Path, report: Callable[[int], None] = lam
     return target
 
 
-def _transfer_all(file: RemoteFile, target: Path, partial: Path, report: Callable[[int], None]) -> None:
+def _transfer_all(file: RemoteFile, target: Path, partial: Path, progress: Callable[[int], None]) -> None:
     """Connect until the file is whole, as long as each connection brings something."""
     for _ in range(_ATTEMPTS):
         before = _size(partial)
         if before >= file.size:
             return
-        reason = _transfer(file, partial, report)
+        reason = _transfer(file, partial, progress)
         if _size(partial) <= before:
             break
     if _size(partial) < file.size:
@@ -299,7 +299,7 @@ def _transfer_all(file: RemoteFile, target: Path, partial: Path, report: Callabl
         )
 
 
-def _transfer(file: RemoteFile, partial: Path, report: Callable[[int], None]) -> str:
+def _transfer(file: RemoteFile, partial: Path, progress: Callable[[int], None]) -> str:
     """One connection: append to `partial`, or begin again where the server cannot go on. Returns why it ended, "" if by itself."""
     import requests
     import urllib3
@@ -316,7 +316,7 @@ def _transfer(file: RemoteFile, partial: Path, report: Callable[[int], None]) ->
                 for block in response.raw.stream(_BLOCK, decode_content=False):  # the file as it is, gzipped or not
                     out.write(block)
                     done += len(block)
-                    report(min(done, file.size))
+                    progress(min(done, file.size))
                     if done > file.size:  # the checksum will tell
                         break
                 out.flush()

@@ -31,11 +31,11 @@ from jaxsci.training import _early_stopping as early_stopping
 
 Options = TypeVar("Options")  # of a task
 
-Report = Callable[[str, float, str], None]  # (stage, fraction of it done, a few words on its state)
+OnProgress = Callable[[str, float, str], None]  # (stage, fraction of it done, a few words on its state)
 
 
 def silent(stage: str, fraction: float, words: str) -> None:
-    """A report nobody reads."""
+    """Progress that nobody watches."""
 
 
 def new_folder(root: Path, task: str, stem: str, name: str | None) -> Path:
@@ -134,22 +134,22 @@ def train(
     key: Key,
     settings: Settings,
     resume: bool,
-    report: Report,
+    progress: OnProgress,
 ) -> Fit:
     """Train in a run folder: checkpoints and metrics.jsonl after every epoch. `parts` are (training, validation).
 
     With keys [member] it is an ensemble.
     """
 
-    def on_progress(progress: Progress) -> None:
-        stage = f"epoch {progress.epoch} of {settings.epochs}"
-        if progress.record is None:
-            report("training", (progress.epoch - 1 + progress.fraction) / settings.epochs, stage)
+    def on_progress(epoch: Progress) -> None:
+        stage = f"epoch {now.epoch} of {settings.epochs}"
+        if now.record is None:
+            progress("training", (now.epoch - 1 + now.fraction) / settings.epochs, stage)
             return
-        history.append(progress.record)
+        history.append(now.record)
         write_metrics(folder, history)
-        loss = np.median(np.array(progress.record["validation_loss"], np.float64))  # over the members
-        report("training", progress.epoch / settings.epochs, f"{stage}, validation loss {loss:.4f}")
+        loss = np.median(np.array(now.record["validation_loss"], np.float64))  # over the members
+        progress("training", now.epoch / settings.epochs, f"{stage}, validation loss {loss:.4f}")
 
     checkpoints = folder / "checkpoints"
     history: list[dict[str, Any]] = []
@@ -160,9 +160,9 @@ def train(
     sequential = jax.default_backend() == "cpu"
     ensemble = partial(fit_ensemble, lambda hyper: recipe, {}, keys=key, sequential=sequential)
     run = ensemble if key.ndim else partial(fit, recipe, key=key)
-    result = run(*parts, settings=settings, checkpoints=checkpoints, resume=resume, report=on_progress)
+    result = run(*parts, settings=settings, checkpoints=checkpoints, resume=resume, progress=on_progress)
     write_metrics(folder, result.history)
-    report("training", 1.0, f"best epoch {int(np.median(result.best_epoch))} of {len(result.history)}")
+    progress("training", 1.0, f"best epoch {int(np.median(result.best_epoch))} of {len(result.history)}")
     return result
 
 

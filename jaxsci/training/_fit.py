@@ -72,7 +72,7 @@ def fit(
     settings: Settings,
     checkpoints: Path | None = None,
     resume: bool = False,
-    report: Callable[[Progress], None] | None = None,
+    progress: Callable[[Progress], None] | None = None,
 ) -> Fit:
     """Minimize the recipe's loss over the training part, epoch by epoch.
 
@@ -84,14 +84,14 @@ def fit(
         settings: epochs, batch size, patience.
         checkpoints: folder for a checkpoint after every epoch; None keeps none.
         resume: go on from the newest checkpoint in `checkpoints`; the result equals that of an uninterrupted run bit for bit.
-        report: called about ten times an epoch.
+        progress: called about ten times an epoch.
 
     Raises:
         TrainingDivergedError: a loss became NaN or infinite.
         InputError: `resume` without a usable checkpoint.
     """
     programs = _compile(lambda hyper: recipe, settings, None)
-    return _run(programs, {}, train, validation, key, settings, checkpoints, resume, report)
+    return _run(programs, {}, train, validation, key, settings, checkpoints, resume, progress)
 
 
 def fit_ensemble(
@@ -105,7 +105,7 @@ def fit_ensemble(
     sequential: bool = False,
     checkpoints: Path | None = None,
     resume: bool = False,
-    report: Callable[[Progress], None] | None = None,
+    progress: Callable[[Progress], None] | None = None,
 ) -> Fit:
     """Train many members as one compiled program under `vmap`; each equals its own `fit` up to rounding.
 
@@ -121,7 +121,7 @@ def fit_ensemble(
             whose caches hold the state of one, and a member that has stopped then costs nothing.
         checkpoints: as for `fit`.
         resume: as for `fit`.
-        report: as for `fit`.
+        progress: as for `fit`.
 
     Raises:
         ValueError: the leading axes of `hyper` and `keys` differ.
@@ -132,7 +132,7 @@ def fit_ensemble(
     if wrong:
         raise ValueError(f"one value a member is expected, {keys.shape[0]} for that many keys, got the shapes {wrong}")
     programs = _compile(recipe, settings, keys.sharding, sequential)
-    return _run(programs, hyper, train, validation, keys, settings, checkpoints, resume, report)
+    return _run(programs, hyper, train, validation, keys, settings, checkpoints, resume, progress)
 
 
 def _compile(
@@ -195,7 +195,7 @@ def _run(
     settings: Settings,
     checkpoints: Path | None,
     resume: bool,
-    report: Callable[[Progress], None] | None,
+    progress: Callable[[Progress], None] | None,
 ) -> Fit:
     train, validation = jax.device_put((train, validation), _beside(key))
     state = programs.start(key, hyper)
@@ -203,13 +203,13 @@ def _run(
     if resume and checkpoints is not None:
         restored, history = restore(checkpoints, state)
         state = jax.device_put(restored, jax.tree.map(lambda leaf: leaf.sharding, state))
-    report = report or (lambda progress: None)
+    progress = progress or (lambda _: None)
     for epoch in range(len(history) + 1, settings.epochs + 1):
         running = programs.running(state)
         if not np.any(running):
             break
         began = time.perf_counter()
-        state, train_metrics = _train_epoch(programs, state, hyper, running, train, epoch, checkpoints, report)
+        state, train_metrics = _train_epoch(programs, state, hyper, running, train, epoch, checkpoints, progress)
         state, validation_metrics = programs.close(state, hyper, running, validation)
         last = {f"validation_{name}": value[..., None] for name, value in validation_metrics.items()}
         _check_finite(last, state.finite, epoch, train_metrics["weight"].shape[-1], checkpoints)
@@ -219,7 +219,7 @@ def _run(
         history.append(record)
         if checkpoints is not None:
             save(checkpoints, epoch, state, history)
-        report(Progress(epoch, 1.0, record))
+        progress(Progress(epoch, 1.0, record))
     return Fit(state.best_params, state.best_epoch, state.best_loss, history)
 
 
@@ -238,7 +238,7 @@ def _train_epoch(
     data: Batch,
     epoch: int,
     checkpoints: Path | None,
-    report: Callable[[Progress], None],
+    progress: Callable[[Progress], None],
 ) -> tuple[FitState, Any]:
     """All steps of an epoch, as a few equal scans, so that progress shows and Ctrl-C is heard."""
     order = programs.order(state, data.weight.shape[0])
@@ -249,7 +249,7 @@ def _train_epoch(
     def check_last() -> None:
         first, metrics, finite = done[-1]
         _check_finite(metrics, finite, epoch, first, checkpoints)
-        report(Progress(epoch, (first + chunk) / steps, None))
+        progress(Progress(epoch, (first + chunk) / steps, None))
 
     for first in range(0, steps, chunk):
         rows = Order(*(a[..., first : first + chunk, :] for a in order))

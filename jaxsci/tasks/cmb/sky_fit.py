@@ -108,7 +108,7 @@ def coefficients(sky: Sky, theory: Theory, lmax: int, free: int) -> LinearFit:
 
 
 def bandpowers(
-    sky: Sky, theory: Theory, simulations: int, key: Key, *, width: int = 3, report: Callable[[float], None]
+    sky: Sky, theory: Theory, simulations: int, key: Key, *, width: int = 3, progress: Callable[[float], None]
 ) -> Spectrum:
     """The power spectrum for 2 <= l <= nside: pseudo-C_l of the masked map without monopole and dipole, decoupled.
 
@@ -129,9 +129,9 @@ def bandpowers(
         return jax.vmap(lambda a: spectrum.power(a, degree), in_axes=1)(analyzed)
 
     mixing = spectrum.coupling_of(jax.jit(lambda m: sky.area * (m.T @ cleaned(m)))(matrix), degree)
-    report(0.3)
+    progress(0.3)
     whole, fine = simulated(directions, sky, theory, resolved, simulations, key)
-    report(0.8)
+    progress(0.8)
     folded = jnp.mean(pseudo(fine), axis=0)
     bands = spectrum.bins(2, sky.nside, width)
     window = jnp.asarray(theory.window[: resolved + 1] ** 2)
@@ -139,7 +139,7 @@ def bandpowers(
     value, response = decouple(pseudo(jnp.asarray(sky.values)[:, None])[0])
     skies = np.asarray(jax.vmap(lambda p: decouple(p)[0])(pseudo(whole)))
     expected = np.asarray(response) @ (theory.power * _scale(theory.power.size))[: resolved + 1]
-    report(1.0)
+    progress(1.0)
     return Spectrum(bands, np.asarray(value), skies.std(0, ddof=1), expected, skies)
 
 

@@ -18,7 +18,7 @@ from jaxsci.fitting import LinearFit, require_determined
 from jaxsci.losses import objective, squared_error
 from jaxsci.models import dense, harmonics, heads
 from jaxsci.runs import folder as runs
-from jaxsci.runs.folder import Report
+from jaxsci.runs.folder import OnProgress
 from jaxsci.tasks.cmb import peaks, sky_fit
 from jaxsci.tasks.cmb import report as cmb_report
 from jaxsci.training import Recipe, Settings, predict
@@ -49,7 +49,7 @@ class Options:
     seed: int = 1
 
 
-def fit(options: Options, root: Path, name: str | None, report: Report) -> Path:
+def fit(options: Options, root: Path, name: str | None, progress: OnProgress) -> Path:
     """Fit the sky and its spectrum and write the run folder with its report.
 
     Returns:
@@ -59,44 +59,44 @@ def fit(options: Options, root: Path, name: str | None, report: Report) -> Path:
         InputError: a file or an option cannot be used, or the pixels do not determine a coefficient; no run folder is left behind.
     """
     with jax.enable_x64(True):
-        return _fit(options, root, name, report)
+        return _fit(options, root, name, progress)
 
 
-def _fit(options: Options, root: Path, name: str | None, report: Report) -> Path:
-    report("reading the sky", 0.0, "")
+def _fit(options: Options, root: Path, name: str | None, progress: OnProgress) -> Path:
+    progress("reading the sky", 0.0, "")
     seen = read(options)
     theory = prior(options, seen.nside)
-    report("reading the sky", 1.0, f"nside {seen.nside}, {seen.keep.mean():.0%} of the sky")
-    report("coefficients", 0.0, "")
+    progress("reading the sky", 1.0, f"nside {seen.nside}, {seen.keep.mean():.0%} of the sky")
+    progress("coefficients", 0.0, "")
     fitted = sky_fit.coefficients(seen, theory, options.lmax, options.free)
     pairs = zip(harmonics.degrees(options.lmax), harmonics.orders(options.lmax), strict=True)
     require_determined(fitted, [f"a_{degree},{order}" for degree, order in pairs])
-    report("coefficients", 1.0, f"{fitted.inflation.size:,}, χ²/dof {float(fitted.chi2 / fitted.dof):.2f}")
+    progress("coefficients", 1.0, f"{fitted.inflation.size:,}, χ²/dof {float(fitted.chi2 / fitted.dof):.2f}")
     powers = sky_fit.bandpowers(
         seen,
         theory,
         options.simulations,
         jax.random.key(options.seed),
-        report=lambda part: report("power spectrum", part, ""),
+        progress=lambda part: progress("power spectrum", part, ""),
     )
-    report("acoustic peaks", 0.0, "")
+    progress("acoustic peaks", 0.0, "")
     planck, best = sky.read_spectrum(options.planck), sky.read_spectrum(options.theory)
     found = peaks.fit(
         planck[:, 0], planck[:, 1], planck[:, 2:4].mean(1), np.interp(planck[:, 0], best[:, 0], best[:, 1])
     )
-    report("acoustic peaks", 1.0, f"the first at {found[0].place:.1f} ± {found[0].place_error:.1f}")
-    rivals = compare(options, seen, theory, report) if options.model == "dense" else {}
+    progress("acoustic peaks", 1.0, f"the first at {found[0].place:.1f} ± {found[0].place_error:.1f}")
+    rivals = compare(options, seen, theory, progress) if options.model == "dense" else {}
     folder = runs.new_folder(root, TASK, options.model, name)
     digest = hashlib.sha256(np.ascontiguousarray(seen.values).tobytes()).hexdigest()[:16]
     runs.write_config(folder, TASK, options, {"file": str(options.data), "pixels": len(seen.values), "digest": digest})
     result = evaluation(options, seen, fitted, powers, found, rivals)
     write_json(folder / "evaluation.json", result)
-    report("writing the report", 0.0, "")
+    progress("writing the report", 0.0, "")
     pictures = cmb_report.Pictures(
         seen, whole(seen, seen.values), synthesis(options, seen, theory, fitted), powers, planck, best, rivals
     )
     cmb_report.write(folder, result, pictures)
-    report("writing the report", 1.0, "")
+    progress("writing the report", 1.0, "")
     return folder
 
 
@@ -152,7 +152,9 @@ def whole(seen: sky_fit.Sky, values: np.ndarray) -> np.ndarray:
     return result
 
 
-def compare(options: Options, seen: sky_fit.Sky, theory: sky_fit.Theory, report: Report) -> dict[str, cmb_report.Rival]:
+def compare(
+    options: Options, seen: sky_fit.Sky, theory: sky_fit.Theory, progress: OnProgress
+) -> dict[str, cmb_report.Rival]:
     """Harmonics and a dense network, fitted to the same pixels and tested on the same others."""
     order = np.random.default_rng(options.seed).permutation(len(seen.values))
     ends = np.round(np.cumsum(FRACTIONS) * len(order)).astype(int)
@@ -169,7 +171,7 @@ def compare(options: Options, seen: sky_fit.Sky, theory: sky_fit.Theory, report:
     maps = {"harmonics": predict(harmonics.model(harmonics.Config(options.lmax)).apply, shown, everywhere)}
     parameters = {"harmonics": degree.size}
     with jax.enable_x64(False):
-        maps["dense"], parameters["dense"] = train_dense(options, seen, (training, validation), everywhere, report)
+        maps["dense"], parameters["dense"] = train_dense(options, seen, (training, validation), everywhere, progress)
     return {
         name: cmb_report.Rival(parameters[name], *error_on(maps[name][used[test]], seen.values[test]), maps[name])
         for name in maps
@@ -184,7 +186,11 @@ def error_on(prediction: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
 
 
 def train_dense(
-    options: Options, seen: sky_fit.Sky, parts: tuple[np.ndarray, np.ndarray], everywhere: np.ndarray, report: Report
+    options: Options,
+    seen: sky_fit.Sky,
+    parts: tuple[np.ndarray, np.ndarray],
+    everywhere: np.ndarray,
+    progress: OnProgress,
 ) -> tuple[np.ndarray, int]:
     """A dense network of the direction, trained to the pixels; its map on the whole sphere and its number of parameters."""
     model = heads.scalar(dense.model(dense.Config(inputs=3, hidden=(128, 128, 128))))
@@ -203,7 +209,7 @@ def train_dense(
         batches[1],
         key=jax.random.key(options.seed),
         settings=settings,
-        report=lambda p: report("dense network", (p.epoch - 1 + p.fraction) / options.epochs, f"epoch {p.epoch}"),
+        progress=lambda p: progress("dense network", (p.epoch - 1 + p.fraction) / options.epochs, f"epoch {p.epoch}"),
     )
     outputs = predict(model.apply, result.params, everywhere.astype(np.float32))
     return mean + scale * outputs.astype(np.float64), sum(leaf.size for leaf in jax.tree.leaves(result.params))

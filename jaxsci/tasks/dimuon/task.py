@@ -28,7 +28,7 @@ from jaxsci.fitting import (
 from jaxsci.fitting._likelihood import Function
 from jaxsci.losses import objective
 from jaxsci.runs import folder as runs
-from jaxsci.runs.folder import Report
+from jaxsci.runs.folder import OnProgress
 from jaxsci.tasks.dimuon import line_shape as shapes
 from jaxsci.tasks.dimuon import report as dimuon_report
 
@@ -54,7 +54,7 @@ class Options:
     seed: int = 1
 
 
-def fit(options: Options, root: Path, name: str | None, report: Report) -> Path:
+def fit(options: Options, root: Path, name: str | None, progress: OnProgress) -> Path:
     """Fit the mass peak, simulate the fit, and write the run folder with its report.
 
     Returns:
@@ -65,11 +65,11 @@ def fit(options: Options, root: Path, name: str | None, report: Report) -> Path:
     """
     _check(options)
     with jax.enable_x64(True):
-        return _fit(options, root, name, report)
+        return _fit(options, root, name, progress)
 
 
-def _fit(options: Options, root: Path, name: str | None, report: Report) -> Path:
-    report("reading muon pairs", 0.0, "")
+def _fit(options: Options, root: Path, name: str | None, progress: OnProgress) -> Path:
+    progress("reading muon pairs", 0.0, "")
     sample = dimuons.read(options.data, tree=options.tree)
     low, high = options.window
     mass = sample.mass / options.scale
@@ -78,19 +78,19 @@ def _fit(options: Options, root: Path, name: str | None, report: Report) -> Path
         raise InputError(
             f"{options.data}: expected at least {LEAST_EVENTS} muon pairs in {low:g} to {high:g} GeV, got {len(mass)}; widen --window"
         )
-    report("reading muon pairs", 1.0, f"{len(mass):,} in the window, of {sample.rows:,} rows")
+    progress("reading muon pairs", 1.0, f"{len(mass):,} in the window, of {sample.rows:,} rows")
     shapes_tried = (options.radiation, not options.radiation)
-    results = {radiation: fit_shape(config(options, radiation), mass, report) for radiation in shapes_tried}
+    results = {radiation: fit_shape(config(options, radiation), mass, progress) for radiation in shapes_tried}
     fitted = results[options.radiation]
-    scans, ends = scan(config(options, options.radiation), fitted, mass, report)
-    pulls = simulate(options, fitted, len(mass), report)
+    scans, ends = scan(config(options, options.radiation), fitted, mass, progress)
+    pulls = simulate(options, fitted, len(mass), progress)
     folder = runs.new_folder(root, TASK, "z", name)
     runs.write_config(folder, TASK, options, describe(options, sample, mass))
     result = evaluation(options, sample, mass, results, ends, pulls)
     write_json(folder / "evaluation.json", result)
-    report("writing the report", 0.0, "")
+    progress("writing the report", 0.0, "")
     dimuon_report.write(folder, result, mass, curves(options, results), scans, pulls)
-    report("writing the report", 1.0, "")
+    progress("writing the report", 1.0, "")
     return folder
 
 
@@ -118,26 +118,26 @@ def negative_log_likelihood(model: Model, mass: Array) -> Function:
     return total(objective(model.apply, log_density), data)
 
 
-def fit_shape(shape: shapes.Config, mass: np.ndarray, report: Report) -> LikelihoodFit:
+def fit_shape(shape: shapes.Config, mass: np.ndarray, progress: OnProgress) -> LikelihoodFit:
     """The best parameters with their covariance."""
-    report("fitting", 0.0, "")
+    progress("fitting", 0.0, "")
     function = negative_log_likelihood(shapes.model(shape), jnp.asarray(mass))
     result = jax.jit(partial(minimize, function))(starting_point(shape, mass))
     require_minimum(result)
-    report("fitting", 1.0, f"mass {float(result.params['mass']):.2f} GeV")
+    progress("fitting", 1.0, f"mass {float(result.params['mass']):.2f} GeV")
     return result
 
 
 def scan(
-    shape: shapes.Config, fitted: LikelihoodFit, mass: np.ndarray, report: Report
+    shape: shapes.Config, fitted: LikelihoodFit, mass: np.ndarray, progress: OnProgress
 ) -> tuple[dict[str, Profile], tuple[Params, Params]]:
     """The profile scans of mass and width, and the ends of the intervals of all parameters."""
-    report("scanning", 0.0, "")
+    progress("scanning", 0.0, "")
     function = negative_log_likelihood(shapes.model(shape), jnp.asarray(mass))
     scans = jax.jit(partial(profiles, function, scanned=SCANNED))(fitted)
-    report("scanning", 0.5, "")
+    progress("scanning", 0.5, "")
     ends = jax.jit(partial(intervals, function))(fitted)
-    report("scanning", 1.0, "")
+    progress("scanning", 1.0, "")
     return scans, ends
 
 
@@ -148,7 +148,7 @@ def starting_point(shape: shapes.Config, mass: np.ndarray) -> Params:
 
 
 def simulate(
-    options: Options, fitted: LikelihoodFit, events: int, report: Report, portion: int = 50
+    options: Options, fitted: LikelihoodFit, events: int, progress: OnProgress, portion: int = 50
 ) -> dict[str, np.ndarray]:
     """Fit simulated samples of the fitted shape, many as one program; the pull (fitted - true) / error of each, by parameter.
 
@@ -174,10 +174,10 @@ def simulate(
     cumulative = np.concatenate([[0], np.cumsum((np.exp(log_p[1:]) + np.exp(log_p[:-1])) / 2)])
     parts: list[Params] = []
     for first in range(0, options.simulations, portion):
-        report("simulated fits", first / options.simulations, "")
+        progress("simulated fits", first / options.simulations, "")
         masses = np.interp(rng.uniform(size=(portion, events)) * cumulative[-1], cumulative, grid)
         parts.append(jax.tree.map(np.asarray, pulls(jnp.asarray(masses))))
-    report("simulated fits", 1.0, f"{options.simulations} fits")
+    progress("simulated fits", 1.0, f"{options.simulations} fits")
     names = SHAPE_PARAMETERS if parts else ()
     return {name: np.concatenate([part[name] for part in parts])[: options.simulations] for name in names}
 

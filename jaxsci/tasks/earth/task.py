@@ -18,7 +18,7 @@ from jaxsci.models import harmonics
 from jaxsci.ops.sphere._grids import gauss_legendre
 from jaxsci.ops.sphere._legendre import legendre_over_powers
 from jaxsci.runs import folder as runs
-from jaxsci.runs.folder import Report
+from jaxsci.runs.folder import OnProgress
 from jaxsci.tasks.earth import report as earth_report
 
 TASK = "earth"
@@ -37,7 +37,7 @@ class Options:
     grid_lmax: int = 120
 
 
-def fit(options: Options, root: Path, name: str | None, report: Report) -> Path:
+def fit(options: Options, root: Path, name: str | None, progress: OnProgress) -> Path:
     """Draw the relief degree by degree, take it apart again, and write the run folder with its report.
 
     Returns:
@@ -47,36 +47,36 @@ def fit(options: Options, root: Path, name: str | None, report: Report) -> Path:
         InputError: a file or an option cannot be used; no run folder is left behind.
     """
     with jax.enable_x64(True):
-        return _fit(options, root, name, report)
+        return _fit(options, root, name, progress)
 
 
-def _fit(options: Options, root: Path, name: str | None, report: Report) -> Path:
+def _fit(options: Options, root: Path, name: str | None, progress: OnProgress) -> Path:
     runs.require_positive(options, "lmax", "grid_lmax")
     if options.grid is not None and options.grid_lmax > GRID[0] - 1:
         raise InputError(
             f"--grid-lmax: expected at most {GRID[0] - 1}, which {GRID[0]} circles of latitude resolve, got {options.grid_lmax}; lower it"
         )
-    report("reading", 0.0, "")
+    progress("reading", 0.0, "")
     given = relief.read_coefficients(options.data, lmax=options.lmax)
     grid = None if options.grid is None else GRID_UNIT * relief.read_grid(options.grid, *GRID)
-    report("reading", 1.0, f"degree {options.lmax}")
-    report("there and back", 0.0, "")
+    progress("reading", 1.0, f"degree {options.lmax}")
+    progress("there and back", 0.0, "")
     difference = round_trip(given)
-    report("there and back", 1.0, f"largest difference {difference:.1e}")
+    progress("there and back", 1.0, f"largest difference {difference:.1e}")
     maps: dict[int, np.ndarray] = {}
     for degree in sorted({min(d, options.lmax) for d in SHOWN}):
-        report("maps", len(maps) / len(SHOWN), f"l ≤ {degree}")
+        progress("maps", len(maps) / len(SHOWN), f"l ≤ {degree}")
         maps[degree] = synthesis(relief.Coefficients(*(c[: degree + 1, : degree + 1] for c in given)), 360, 720)
-    report("maps", 1.0, "")
-    fitted = None if grid is None else fit_grid(grid, options.grid_lmax, report)
+    progress("maps", 1.0, "")
+    fitted = None if grid is None else fit_grid(grid, options.grid_lmax, progress)
     folder = runs.new_folder(root, TASK, "relief", name)
     digest = hashlib.sha256(np.ascontiguousarray(given.cosine).tobytes()).hexdigest()[:16]
     runs.write_config(folder, TASK, options, {"file": str(options.data), "lmax": options.lmax, "digest": digest})
     result = evaluation(options, given, difference, fitted)
     write_json(folder / "evaluation.json", result)
-    report("writing the report", 0.0, "")
+    progress("writing the report", 0.0, "")
     earth_report.write(folder, result, given, maps, fitted)
-    report("writing the report", 1.0, "")
+    progress("writing the report", 1.0, "")
     return folder
 
 
@@ -119,13 +119,13 @@ def round_trip(given: relief.Coefficients) -> float:
     return float(change / max(np.abs(given.cosine).max(), np.abs(given.sine).max()))
 
 
-def fit_grid(grid: np.ndarray, lmax: int, report: Report) -> earth_report.GridFit:
+def fit_grid(grid: np.ndarray, lmax: int, progress: OnProgress) -> earth_report.GridFit:
     """Coefficients of a grid of cells by least squares over the latitudes, for each order m on its own, all m as one program.
 
     Weights are the areas of the cells. The errors are those of a residual that is independent from cell to cell, with a variance in
     inverse proportion to the area, which the relief that is finer than `lmax` is not.
     """
-    report("fitting the grid", 0.0, "")
+    progress("fitting the grid", 0.0, "")
     rows, columns = grid.shape
     z = jnp.asarray(np.cos((np.arange(rows) + 0.5) * np.pi / rows))
     waves = np.fft.rfft(grid, axis=1)[:, : lmax + 1] / columns
@@ -143,7 +143,7 @@ def fit_grid(grid: np.ndarray, lmax: int, report: Report) -> earth_report.GridFi
     error = geodetic(jnp.sqrt(variance * jnp.asarray(noise)[None, :]), jnp.zeros_like(variance)).cosine
     error = np.where(order[None, :] <= order[:, None], error, 0)
     east = turn(found, -start)
-    report("fitting the grid", 1.0, f"residual {np.sqrt(squares):.0f} m")
+    progress("fitting the grid", 1.0, f"residual {np.sqrt(squares):.0f} m")
     return earth_report.GridFit(east.cosine, east.sine, error, float(np.sqrt(squares)), shown, grid)
 
 

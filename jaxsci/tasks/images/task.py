@@ -21,7 +21,7 @@ from jaxsci.models import autoencoder, convolutional, convolutional_autoencoder,
 from jaxsci.models.convolutional import Block
 from jaxsci.runs import binary_evaluation, scores_file
 from jaxsci.runs import folder as runs
-from jaxsci.runs.folder import Report
+from jaxsci.runs.folder import OnProgress
 from jaxsci.tasks.images import report as images_report
 from jaxsci.training import Recipe, Settings
 from jaxsci.training import predict as predict_all
@@ -85,7 +85,7 @@ def make_recipe(options: Options, network: Network, examples: int) -> Recipe:
     return Recipe(model, objective(model.apply, cross_entropy, metrics={"accuracy": correct}), optimizer)
 
 
-def train(options: Options, root: Path, name: str | None, report: Report) -> Path:
+def train(options: Options, root: Path, name: str | None, progress: OnProgress) -> Path:
     """Train in a new run folder, evaluate on the test part, and write the report.
 
     Returns:
@@ -94,7 +94,7 @@ def train(options: Options, root: Path, name: str | None, report: Report) -> Pat
     Raises:
         InputError: the images or the options cannot be used; no run folder is left behind.
     """
-    sample = read(options, report)
+    sample = read(options, progress)
     folder = runs.new_folder(root, TASK, options.model, name)
     data = {
         "file": str(options.data),
@@ -105,16 +105,16 @@ def train(options: Options, root: Path, name: str | None, report: Report) -> Pat
         "split": {"fractions": FRACTIONS, "seed": options.seed},
     }
     runs.write_config(folder, TASK, options, data)
-    return _train(folder, options, sample, report, resume=False)
+    return _train(folder, options, sample, progress, resume=False)
 
 
-def resume(folder: Path, report: Report) -> Path:
+def resume(folder: Path, progress: OnProgress) -> Path:
     """Go on with a run that was stopped; ends with the same parameters, bit for bit, as if it had not been."""
     options = read_options(folder)
-    return _train(folder, options, read(options, report), report, resume=True)
+    return _train(folder, options, read(options, progress), progress, resume=True)
 
 
-def _train(folder: Path, options: Options, sample: images.LabeledImages, report: Report, *, resume: bool) -> Path:
+def _train(folder: Path, options: Options, sample: images.LabeledImages, progress: OnProgress, *, resume: bool) -> Path:
     parts = split(sample.y, seed=options.seed, fractions=FRACTIONS)
     built = network(options, sample.x.shape[1:], sample.classes)
     recipe = make_recipe(options, built, len(parts[0]))
@@ -122,26 +122,26 @@ def _train(folder: Path, options: Options, sample: images.LabeledImages, report:
     batches = tuple(as_batch(options, sample, rows) for rows in parts[:2])
     key = jax.random.key(options.seed)
     result = runs.train(
-        folder, recipe, (batches[0], batches[1]), key=key, settings=settings, resume=resume, report=report
+        folder, recipe, (batches[0], batches[1]), key=key, settings=settings, resume=resume, progress=progress
     )
     test = images.LabeledImages(sample.x[parts[2]], sample.y[parts[2]], sample.classes)
     train_images = sample.x[parts[0]] if options.model == "autoencoder" else None
     _evaluate(
-        folder, options, built, result.params, test, result.history, report, part="test", train_images=train_images
+        folder, options, built, result.params, test, result.history, progress, part="test", train_images=train_images
     )
     return folder
 
 
-def read(options: Options, report: Report) -> images.LabeledImages:
+def read(options: Options, progress: OnProgress) -> images.LabeledImages:
     """Read the images of a run."""
     runs.require_positive(options, "latent", "epochs", "batch_size", "learning_rate", "patience")
     if options.data is None:
         raise InputError(
             "--data: expected a file of images, got none; give an .npz with x and y, or gzipped IDX images"
         )
-    report("reading images", 0.0, "")
+    progress("reading images", 0.0, "")
     sample = images.read(options.data, options.labels)
-    report("reading images", 1.0, f"{len(sample.x):,} images of {sample.classes} classes")
+    progress("reading images", 1.0, f"{len(sample.x):,} images of {sample.classes} classes")
     return sample
 
 
@@ -165,7 +165,7 @@ def trained(folder: Path, options: Options) -> tuple[Network, Params, list[dict[
     return built, *runs.trained(folder, recipe, jax.random.key(options.seed))
 
 
-def evaluate(folder: Path, data: Path | None, report: Report) -> str:
+def evaluate(folder: Path, data: Path | None, progress: OnProgress) -> str:
     """Evaluate a trained run on its test part, or on all images of another file.
 
     Returns:
@@ -174,13 +174,13 @@ def evaluate(folder: Path, data: Path | None, report: Report) -> str:
     options = read_options(folder)
     built, params, history = trained(folder, options)
     if data is None:
-        sample = read(options, report)
+        sample = read(options, progress)
         rows = split(sample.y, seed=options.seed, fractions=FRACTIONS)[2]
         sample, target, part = images.LabeledImages(sample.x[rows], sample.y[rows], sample.classes), folder, "test"
     else:
         sample, target, part = images.read(data), folder / "evaluations" / data.stem, data.name
         _check_shape(data, sample.x, built)
-    _evaluate(target, options, built, params, sample, history, report, part=part)
+    _evaluate(target, options, built, params, sample, history, progress, part=part)
     return str(target / "report.html")
 
 
@@ -202,12 +202,12 @@ def _evaluate(
     params: Params,
     sample: images.LabeledImages,
     history: list[dict[str, Any]],
-    report: Report,
+    progress: OnProgress,
     *,
     part: str,
     train_images: np.ndarray | None = None,
 ) -> None:
-    report("evaluating", 0.0, "")
+    progress("evaluating", 0.0, "")
     model = built.module.model(built.config)
     outputs = predict_all(model.apply, params, sample.x)
     result: dict[str, Any] = {"task": TASK, "model": options.model, "part": part, "images": len(sample.x)}
@@ -224,9 +224,9 @@ def _evaluate(
     else:
         result["metrics"] = classification(outputs, sample.y, sample.classes)
     write_json(folder / "evaluation.json", result)
-    report("evaluating", 0.5, "figures")
+    progress("evaluating", 0.5, "figures")
     images_report.write(folder, result, sample, outputs, codes, history)
-    report("evaluating", 1.0, "")
+    progress("evaluating", 1.0, "")
 
 
 def classification(logits: np.ndarray, labels: np.ndarray, classes: int) -> dict[str, Any]:
@@ -261,7 +261,7 @@ def pca_error(train: np.ndarray, test: np.ndarray, components: int) -> float:
     return float(np.mean(np.square(rest)))
 
 
-def predict(folder: Path, source: Path, out: Path, report: Report) -> None:
+def predict(folder: Path, source: Path, out: Path, progress: OnProgress) -> None:
     """Write the probability of every class for each image of `source`, or the code of the autoencoder."""
     options = read_options(folder)
     scores_file.check(out)
@@ -272,7 +272,7 @@ def predict(folder: Path, source: Path, out: Path, report: Report) -> None:
     def chunks(size: int = 10_000) -> Any:
         for first in range(0, len(x), size):
             part = x[first : first + size]
-            report("predicting", (first + len(part)) / len(x), f"{first + len(part):,} images")
+            progress("predicting", (first + len(part)) / len(x), f"{first + len(part):,} images")
             if options.model == "autoencoder":
                 codes = predict_all(lambda p, x: built.module.encode(p, x, built.config), params, part)
                 yield {f"code_{i}": codes[:, i] for i in range(codes.shape[1])}

@@ -31,7 +31,7 @@ def influence(
     *,
     keys: Key,
     epochs: int = EPOCHS,
-    report: Callable[[Progress], None] | None = None,
+    progress: Callable[[Progress], None] | None = None,
 ) -> Influence:
     """Train x = sum_i n_i X_i, f = rho(x), once for each key, and read X off the elements.
 
@@ -45,7 +45,7 @@ def influence(
         table: standardized features of the elements [96, feature].
         keys: [member].
         epochs: passes over the training part.
-        report: of the progress, as for `fit_ensemble`.
+        progress: called with stage, fraction and a few words, as for `fit_ensemble`.
     """
     net = network("influence", target, table)
     net = net._replace(settings=replace(net.settings, epochs=epochs))
@@ -59,7 +59,7 @@ def influence(
         keys=keys,
         settings=net.settings,
         sequential=sequential,
-        report=report,
+        progress=progress,
     )
     each = jnp.eye(len(table), dtype=jnp.float32)  # the latent number of an element alone is its X
     embed = jax.jit(jax.vmap(jax.vmap(net.embed, in_axes=(None, 0)), in_axes=(0, None)))

@@ -14,7 +14,7 @@ from jaxsci.data.materials.formula_table import Fault, stream
 from jaxsci.errors import InputError
 from jaxsci.runs import folder as runs
 from jaxsci.runs import scores_file
-from jaxsci.runs.folder import Report
+from jaxsci.runs.folder import OnProgress
 from jaxsci.tasks.superconductors import ensemble as predictors
 from jaxsci.tasks.superconductors.ensemble import Predictor
 
@@ -116,7 +116,13 @@ def contributions(ensembles: Sequence[Predictor], amounts: np.ndarray) -> list[d
 
 
 def predict_table(
-    source: Path, folders: Sequence[Path], out: Path, report: Report, *, skip_bad: bool = False, explain: bool = False
+    source: Path,
+    folders: Sequence[Path],
+    out: Path,
+    progress: OnProgress,
+    *,
+    skip_bad: bool = False,
+    explain: bool = False,
 ) -> Counter[Fault]:
     """Write the predictions for every formula of a table, in bounded memory.
 
@@ -124,7 +130,7 @@ def predict_table(
         source: .csv, .tsv or one formula a line.
         folders: runs.
         out: .csv, .npz or .h5.
-        report: of the progress.
+        progress: called with stage, fraction and a few words.
         skip_bad: leave out rows that cannot be used.
         explain: add a column with the contributions of the elements, such as "Mg:+12.3 B:+20.1".
 
@@ -150,10 +156,10 @@ def predict_table(
                 columns["contributions"] = np.array([_text(parts) for parts in contributions(ensembles, amounts)])
             yield columns
             done += len(chunk.rows)
-            report("predicting", 0.0, f"{done:,} formulas")
+            progress("predicting", 0.0, f"{done:,} formulas")
 
     scores_file.write(out, chunks())
-    report("predicting", 1.0, reasons(bad))
+    progress("predicting", 1.0, reasons(bad))
     return bad
 
 

@@ -17,7 +17,7 @@ from jaxsci.data.materials.superconductors import SplitName
 from jaxsci.errors import InputError
 from jaxsci.files import write_json
 from jaxsci.runs import folder as runs
-from jaxsci.runs.folder import Report
+from jaxsci.runs.folder import OnProgress
 from jaxsci.tasks.superconductors import ensemble as predictors
 from jaxsci.tasks.superconductors import evaluation as superconductor_evaluation
 from jaxsci.tasks.superconductors import influence as influences
@@ -74,7 +74,7 @@ class Job(NamedTuple):
     keys: Key  # [member]
 
 
-def train(options: Options, root: Path, name: str | None, report: Report) -> Path:
+def train(options: Options, root: Path, name: str | None, progress: OnProgress) -> Path:
     """Train an ensemble in a new run folder, calibrate it on the validation part, evaluate it and write the report.
 
     Returns:
@@ -83,18 +83,18 @@ def train(options: Options, root: Path, name: str | None, report: Report) -> Pat
     Raises:
         InputError: a file or an option cannot be used; no run folder is left behind.
     """
-    job = prepare(options, report)
+    job = prepare(options, progress)
     folder = runs.new_folder(root, TASK, f"{options.target}-{options.split}", name)
     runs.write_config(folder, TASK, options, describe(job.sample, _sources(options), options.split, options.seed))
-    return _train(folder, job, report, resume=False)
+    return _train(folder, job, progress, resume=False)
 
 
-def resume(folder: Path, report: Report) -> Path:
+def resume(folder: Path, progress: OnProgress) -> Path:
     """Go on with a run that was stopped."""
-    return _train(folder, prepare(read_options(folder), report), report, resume=True)
+    return _train(folder, prepare(read_options(folder), progress), progress, resume=True)
 
 
-def prepare(options: Options, report: Report) -> Job:
+def prepare(options: Options, progress: OnProgress) -> Job:
     """Read the tables and build the network."""
     if options.influence < 0:
         raise InputError(f"--influence: expected a number of trainings, got {options.influence}; 0 leaves the map out")
@@ -107,7 +107,7 @@ def prepare(options: Options, report: Report) -> Job:
         raise InputError(
             "--prior: expected with --target class, got --target tc, which has no probability; leave it out"
         )
-    report("reading materials", 0.0, "")
+    progress("reading materials", 0.0, "")
     sources = _sources(options)
     if options.target == "tc":
         sample = read_tc(sources, options.split, options.seed)
@@ -120,7 +120,7 @@ def prepare(options: Options, report: Report) -> Job:
         epochs=options.epochs or net.settings.epochs,
         batch_size=min(options.batch_size or net.settings.batch_size, len(sample.parts[0])),
     )
-    report("reading materials", 1.0, f"{len(sample.tc):,} materials")
+    progress("reading materials", 1.0, f"{len(sample.tc):,} materials")
     keys = jax.random.split(jax.random.key(options.seed), options.members)
     return Job(options, sample, table, net._replace(settings=settings), over_devices(keys))
 
@@ -143,41 +143,41 @@ def batch(job: Job, rows: np.ndarray) -> Batch:
     )
 
 
-def _train(folder: Path, job: Job, report: Report, *, resume: bool) -> Path:
+def _train(folder: Path, job: Job, progress: OnProgress, *, resume: bool) -> Path:
     parts = (batch(job, job.sample.parts[0]), batch(job, job.sample.parts[1]))
     recipe = make_recipe(job.network, job.options.target, len(parts[0].weight))
     settings = job.network.settings
-    result = runs.train(folder, recipe, parts, key=job.keys, settings=settings, resume=resume, report=report)
+    result = runs.train(folder, recipe, parts, key=job.keys, settings=settings, resume=resume, progress=progress)
     params = _here(result.params)
-    report("calibrating", 0.0, "")
+    progress("calibrating", 0.0, "")
     options = job.options
     predictor, calibration = calibrated(
         job.network, params, job.sample, job.table, target=options.target, prior=options.prior, seed=options.seed
     )
     write_json(folder / CALIBRATION_FILE, calibration)
     predictors.save(predictor, folder / predictors.FILE)
-    report("calibrating", 1.0, "")
+    progress("calibrating", 1.0, "")
     if job.options.influence:
-        write_json(folder / INFLUENCE_FILE, influences.as_record(_influence(job, parts, report)))
-    _evaluate(folder, job, params, result.history, report)
+        write_json(folder / INFLUENCE_FILE, influences.as_record(_influence(job, parts, progress)))
+    _evaluate(folder, job, params, result.history, progress)
     return folder
 
 
-def _influence(job: Job, parts: tuple[Batch, Batch], report: Report) -> influences.Influence:
+def _influence(job: Job, parts: tuple[Batch, Batch], progress: OnProgress) -> influences.Influence:
     """X of the elements, by networks that see fractions: of the amounts as written, large formulas would count more."""
 
-    def on_progress(progress: Progress) -> None:
-        done = (progress.epoch - 1 + progress.fraction) / last
-        report("influence of elements", 0.99 * min(done, 1), f"epoch {progress.epoch} of {last}")
+    def on_progress(now: Progress) -> None:
+        done = (now.epoch - 1 + now.fraction) / last
+        progress("influence of elements", 0.99 * min(done, 1), f"epoch {now.epoch} of {last}")
 
     train, validation = (part._replace(x=part.x / jnp.sum(part.x, axis=1, keepdims=True)) for part in parts)
     keys = jax.random.split(jax.random.fold_in(jax.random.key(job.options.seed), 2), job.options.influence)
     table = elements.standardized(elements.table(TABLES["influence"], job.options.elements))
     last = min(job.options.epochs or influences.EPOCHS, influences.EPOCHS)
     found = influences.influence(
-        train, validation, job.options.target, table, keys=over_devices(keys), epochs=last, report=on_progress
+        train, validation, job.options.target, table, keys=over_devices(keys), epochs=last, progress=on_progress
     )
-    report("influence of elements", 1.0, "")
+    progress("influence of elements", 1.0, "")
     return found
 
 
@@ -196,12 +196,12 @@ def read_options(folder: Path) -> Options:
     )
 
 
-def predict(folder: Path, source: Path, out: Path, report: Report) -> None:
+def predict(folder: Path, source: Path, out: Path, progress: OnProgress) -> None:
     """Write the predictions for every formula of a table."""
-    superconductor_prediction.predict_table(source, [folder], out, report)
+    superconductor_prediction.predict_table(source, [folder], out, progress)
 
 
-def evaluate(folder: Path, data: Path | None, report: Report) -> str:
+def evaluate(folder: Path, data: Path | None, progress: OnProgress) -> str:
     """Evaluate a trained run again on its test part and on Hosono's list.
 
     Returns:
@@ -215,13 +215,13 @@ def evaluate(folder: Path, data: Path | None, report: Report) -> str:
             f"{data}: expected no other file for a run of {TASK}, got one; use jaxsci predict superconductors {data} --run {folder}"
         )
     job, params, history = trained(folder)
-    _evaluate(folder, job, params, history, report)
+    _evaluate(folder, job, params, history, progress)
     return str(folder / "report.html")
 
 
-def _evaluate(folder: Path, job: Job, params: Params, history: list[dict[str, Any]], report: Report) -> None:
+def _evaluate(folder: Path, job: Job, params: Params, history: list[dict[str, Any]], progress: OnProgress) -> None:
     """Write evaluation.json, the figures and the report."""
-    report("evaluating", 0.0, "")
+    progress("evaluating", 0.0, "")
     predictor = predictors.load(folder / predictors.FILE)
     calibration = runs.read_json(folder / CALIBRATION_FILE, "train the run again")
     test = job.sample.parts[2]
@@ -254,14 +254,14 @@ def _evaluate(folder: Path, job: Job, params: Params, history: list[dict[str, An
         if tested is not None and on_list is not None:
             result["list"] = superconductor_evaluation.of_class(on_list, tested.tc > 0, threshold, seed)
     write_json(folder / "evaluation.json", result)
-    report("evaluating", 0.5, "figures")
+    progress("evaluating", 0.5, "figures")
     latent = _latent(job, params, amounts)
     influence = None
     if job.options.influence:
         influence = influences.from_record(runs.read_json(folder / INFLUENCE_FILE, "train the run again"))
     shown = superconductor_report.Shown(answers, on_list, latent, influence)
     superconductor_report.write(folder, result, job.sample, shown, history)
-    report("evaluating", 1.0, "")
+    progress("evaluating", 1.0, "")
 
 
 def _members_tc(job: Job, params: Params, amounts: np.ndarray) -> np.ndarray:

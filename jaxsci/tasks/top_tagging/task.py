@@ -17,7 +17,7 @@ from jaxsci.files import write_json
 from jaxsci.losses import binary_cross_entropy, correct, objective
 from jaxsci.runs import binary_evaluation, scores_file
 from jaxsci.runs import folder as runs
-from jaxsci.runs.folder import Report
+from jaxsci.runs.folder import OnProgress
 from jaxsci.tasks.top_tagging import report as top_tagging_report
 from jaxsci.tasks.top_tagging import taggers
 from jaxsci.training import Recipe, Settings
@@ -56,7 +56,7 @@ class Job(NamedTuple):
     parts: tuple[np.ndarray, np.ndarray, np.ndarray]  # rows of training, validation, test
 
 
-def train(options: Options, root: Path, name: str | None, report: Report) -> Path:
+def train(options: Options, root: Path, name: str | None, progress: OnProgress) -> Path:
     """Train a tagger in a new run folder, evaluate it on the test part, and write the report.
 
     Returns:
@@ -66,40 +66,40 @@ def train(options: Options, root: Path, name: str | None, report: Report) -> Pat
         InputError: the jets or the options cannot be used; no run folder is left behind.
         TrainingDivergedError: the loss became NaN or infinite.
     """
-    job = prepare(options, report)
+    job = prepare(options, progress)
     folder = runs.new_folder(root, TASK, options.tagger, name)
     runs.write_config(folder, TASK, options, describe(options, job.sample))
-    return _train(folder, options, job, report, resume=False)
+    return _train(folder, options, job, progress, resume=False)
 
 
-def resume(folder: Path, report: Report) -> Path:
+def resume(folder: Path, progress: OnProgress) -> Path:
     """Go on with a run that was stopped; ends with the same parameters, bit for bit, as if it had not been."""
     options = read_options(folder)
-    return _train(folder, options, prepare(options, report), report, resume=True)
+    return _train(folder, options, prepare(options, progress), progress, resume=True)
 
 
-def _train(folder: Path, options: Options, job: Job, report: Report, *, resume: bool) -> Path:
-    inputs = make_inputs(job.tagger, job.sample, report)
+def _train(folder: Path, options: Options, job: Job, progress: OnProgress, *, resume: bool) -> Path:
+    inputs = make_inputs(job.tagger, job.sample, progress)
     train, validation, test = (as_batch(inputs, labels_of(job.sample), rows) for rows in job.parts)
     del inputs  # as large as the three parts together
     key = jax.random.key(options.seed)
     result = runs.train(
-        folder, job.recipe, (train, validation), key=key, settings=job.settings, resume=resume, report=report
+        folder, job.recipe, (train, validation), key=key, settings=job.settings, resume=resume, progress=progress
     )
     logits = predict_all(job.recipe.model.apply, result.params, test.x)
-    _evaluate(folder, options, _take(job.sample, job.parts[2]), logits, result.history, report, part="test")
+    _evaluate(folder, options, _take(job.sample, job.parts[2]), logits, result.history, progress, part="test")
     return folder
 
 
-def prepare(options: Options, report: Report) -> Job:
+def prepare(options: Options, progress: OnProgress) -> Job:
     """Read and split the jets and build the tagger's recipe."""
     runs.require_positive(options, "epochs", "batch_size", "patience", "max_jets", "learning_rate")
-    report("reading jets", 0.0, "")
+    progress("reading jets", 0.0, "")
     source = options.data or jets.embedded()
     sample = jets.read(source, limit=options.max_jets)
     labels = labels_of(sample)
     jets.require_both_classes(labels, source)
-    report("reading jets", 1.0, f"{len(labels):,} jets")
+    progress("reading jets", 1.0, f"{len(labels):,} jets")
     parts = split(labels, seed=options.seed, fractions=FRACTIONS)
     tagger = make_tagger(options)
     check_inputs(tagger, sample)
@@ -138,7 +138,7 @@ def make_recipe(options: Options, tagger: taggers.Tagger, settings: Settings, ex
     return Recipe(tagger.model, loss, optimizer, tagger.augment if options.augment else None, microbatches)
 
 
-def make_inputs(tagger: taggers.Tagger, sample: jets.JetSample, report: Report, chunk: int = 10_000) -> Inputs:
+def make_inputs(tagger: taggers.Tagger, sample: jets.JetSample, progress: OnProgress, chunk: int = 10_000) -> Inputs:
     """The tagger's inputs of all jets, computed in chunks of bounded memory."""
     check_inputs(tagger, sample)
     if sample.images is not None:
@@ -147,9 +147,9 @@ def make_inputs(tagger: taggers.Tagger, sample: jets.JetSample, report: Report, 
     jets_total = len(sample.constituents)
     parts = []
     for first in range(0, jets_total, chunk):
-        report("preparing inputs", first / jets_total, "")
+        progress("preparing inputs", first / jets_total, "")
         parts.append(tagger.inputs(sample.constituents[first : first + chunk]))
-    report("preparing inputs", 1.0, "")
+    progress("preparing inputs", 1.0, "")
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
@@ -190,7 +190,7 @@ def read_options(folder: Path) -> Options:
     return runs.read_options(folder, TASK, Options, ("data",))
 
 
-def evaluate(folder: Path, data: Path | None, report: Report) -> str:
+def evaluate(folder: Path, data: Path | None, progress: OnProgress) -> str:
     """Evaluate a trained run on its test part, or on all jets of another file.
 
     Returns:
@@ -199,13 +199,13 @@ def evaluate(folder: Path, data: Path | None, report: Report) -> str:
     options = read_options(folder)
     tagger, params, history = trained(folder, options)
     if data is None:
-        job = prepare(options, report)
+        job = prepare(options, progress)
         sample, target, part = _take(job.sample, job.parts[2]), folder, "test"
     else:
         sample, target, part = jets.read(data), folder / "evaluations" / data.stem, data.name
         jets.require_both_classes(labels_of(sample), data)
-    logits = predict_all(tagger.model.apply, params, make_inputs(tagger, sample, report))
-    _evaluate(target, options, sample, logits, history, report, part=part)
+    logits = predict_all(tagger.model.apply, params, make_inputs(tagger, sample, progress))
+    _evaluate(target, options, sample, logits, history, progress, part=part)
     return str(target / "report.html")
 
 
@@ -215,12 +215,12 @@ def _evaluate(
     sample: jets.JetSample,
     logits: np.ndarray,
     history: list[dict[str, Any]],
-    report: Report,
+    progress: OnProgress,
     *,
     part: str,
 ) -> None:
     """Write evaluation.json, the figures and the report of these logits."""
-    report("evaluating", 0.0, "")
+    progress("evaluating", 0.0, "")
     labels = labels_of(sample)
     counts = {name: int(np.sum(labels == value)) for value, name in enumerate(CLASSES)}
     result: dict[str, Any] = {"task": TASK, "tagger": options.tagger, "part": part, "jets": counts}
@@ -233,12 +233,12 @@ def _evaluate(
             key = jax.random.fold_in(jax.random.key(options.seed), 1)
             result["gain"] = binary_evaluation.gain(logits, baseline, labels, key)
     write_json(folder / "evaluation.json", result)
-    report("evaluating", 0.5, "figures")
+    progress("evaluating", 0.5, "figures")
     top_tagging_report.write(folder, result, sample, labels, logits, baseline, history)
-    report("evaluating", 1.0, f"AUC {result['metrics']['auc']['value']:.4f}")
+    progress("evaluating", 1.0, f"AUC {result['metrics']['auc']['value']:.4f}")
 
 
-def predict(folder: Path, source: Path, out: Path, report: Report) -> None:
+def predict(folder: Path, source: Path, out: Path, progress: OnProgress) -> None:
     """Write the probability of "top" of every jet in `source`, in bounded memory."""
     options = read_options(folder)
     scores_file.check(out)
@@ -250,7 +250,7 @@ def predict(folder: Path, source: Path, out: Path, report: Report) -> None:
         for sample in jets.stream(source):
             logits = predict_all(tagger.model.apply, params, make_inputs(tagger, sample, runs.silent))
             done += len(logits)
-            report("predicting", done / total, f"{done:,} jets")
+            progress("predicting", done / total, f"{done:,} jets")
             yield {"logit": logits, "probability": 1 / (1 + np.exp(-logits))}
 
     scores_file.write(out, scores())

@@ -141,7 +141,7 @@ def train(
     With keys [member] it is an ensemble.
     """
 
-    def on_progress(epoch: Progress) -> None:
+    def on_progress(now: Progress) -> None:
         stage = f"epoch {now.epoch} of {settings.epochs}"
         if now.record is None:
             progress("training", (now.epoch - 1 + now.fraction) / settings.epochs, stage)

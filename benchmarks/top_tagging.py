@@ -30,9 +30,7 @@ from jaxsci.models import deep_sets, heads
 from jaxsci.runs import binary_evaluation
 from jaxsci.tasks.top_tagging import taggers
 from jaxsci.tasks.top_tagging import task as top_tagging
-from jaxsci.training import Recipe, Settings, fit, predict
-from jaxsci.training._epoch import steps_per_epoch
-from jaxsci.training._optimizers import adamw, warmup_cosine
+from jaxsci.training import Recipe, Settings, adamw, fit, predict, steps_per_epoch, warmup_cosine
 
 
 class Variant(NamedTuple):

@@ -282,7 +282,7 @@ def _weighted_answer(loss: Array, y: Array, class_weights: ArrayLike | None) -> 
 
 
 def _fill_padding(arrays: Inputs, mask: Array) -> Inputs:
-    """Padded examples replaced by a copy of the first present one (zeros if there is none).
+    """Padded examples replaced by a copy of the first counted one (zeros if there is none).
 
     Masking the losses alone is not enough: the derivative of a NaN times a cotangent of 0 is NaN. A model is as
     well-behaved on the copy as on the data, which zeros do not promise (one that divides an image by its sum).

@@ -67,9 +67,7 @@ from jaxsci.plots.training import learning_curves
 from jaxsci.runs import binary_evaluation
 from jaxsci.runs.estimate import Estimate, rounded
 from jaxsci.tasks.top_tagging import taggers
-from jaxsci.training import Recipe, Settings, fit, fit_ensemble, predict
-from jaxsci.training._epoch import steps_per_epoch
-from jaxsci.training._optimizers import adamw, warmup_cosine
+from jaxsci.training import Recipe, Settings, adamw, fit, fit_ensemble, predict, steps_per_epoch, warmup_cosine
 
 
 def show(figure):

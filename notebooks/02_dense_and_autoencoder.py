@@ -64,9 +64,18 @@ from jaxsci.plots.reconstruction import latent_space, reconstructions
 from jaxsci.runs import binary_evaluation
 from jaxsci.runs.estimate import Estimate, rounded
 from jaxsci.tasks.top_tagging import taggers
-from jaxsci.training import Recipe, Settings, fit, fit_ensemble, init_state, make_step, predict
-from jaxsci.training._epoch import steps_per_epoch
-from jaxsci.training._optimizers import adamw, warmup_cosine
+from jaxsci.training import (
+    Recipe,
+    Settings,
+    adamw,
+    fit,
+    fit_ensemble,
+    init_state,
+    make_step,
+    predict,
+    steps_per_epoch,
+    warmup_cosine,
+)
 
 BLOCKS = (Block(4, pool=4),) if SMALL else (Block(8, pool=2), Block(16, pool=2))  # of the convolutional autoencoder
 

@@ -51,8 +51,7 @@ from jaxsci.tasks.superconductors import blend as superconductor_process
 from jaxsci.tasks.superconductors import networks as superconductor_networks
 from jaxsci.tasks.superconductors import task as superconductors
 from jaxsci.tasks.superconductors.predict import predict
-from jaxsci.training import Recipe, fit
-from jaxsci.training._optimizers import adamw, warmup_cosine
+from jaxsci.training import Recipe, adamw, fit, warmup_cosine
 
 warnings.filterwarnings("ignore", message="IProgress not found")  # the bars of the library that writes checkpoints
 

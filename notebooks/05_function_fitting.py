@@ -58,8 +58,7 @@ from jaxsci.tasks.cmb import sky_fit
 from jaxsci.tasks.cmb import task as cmb
 from jaxsci.tasks.dimuon import line_shape as shapes
 from jaxsci.tasks.dimuon import task as dimuon
-from jaxsci.training import Recipe, Settings, fit, predict
-from jaxsci.training._optimizers import adamw, warmup_cosine
+from jaxsci.training import Recipe, Settings, adamw, fit, predict, warmup_cosine
 
 SMALL = bool(int(os.environ.get("JAXSCI_SMALL", "0")))
 SEED = 1

@@ -10,8 +10,8 @@ from scipy import stats
 
 from benchmarks.fit_pulls.study import Maker, Study
 from jaxsci.core import Array, Batch, ExampleLoss, Params
-from jaxsci.fitting import _minimizers as minimizers
 from jaxsci.fitting import (
+    CGOptions,
     conjugate_gradients,
     draw_errors,
     errors,
@@ -23,7 +23,7 @@ from jaxsci.fitting import (
     signed_roots,
     total,
 )
-from jaxsci.fitting._iterative import USUAL
+from jaxsci.fitting import _minimizers as minimizers
 from jaxsci.fitting._likelihood import Function
 from jaxsci.losses import objective
 from jaxsci.tasks.dimuon import line_shape as shapes
@@ -78,8 +78,8 @@ def iterative(fits: int, seed: int) -> Study:
     found, error = jax.jit(jax.vmap(one))(y, jax.random.split(jax.random.key(seed), fits))
     names = [f"{wave} {k}" for k in range(1, 9) for wave in ("cos", "sin")]
     pulls = dict(zip(names, ((np.asarray(found) - truth) / np.asarray(error)).T, strict=True))
-    what = f"the same; errors from {USUAL.draws} draws, so that the pull has Student's t distribution"
-    dof = USUAL.draws
+    what = f"the same; errors from {CGOptions().draws} draws, so that the pull has Student's t distribution"
+    dof = CGOptions().draws
     kurtosis = 6 / (dof - 4)
     return Study(
         "conjugate_gradients",

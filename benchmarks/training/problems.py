@@ -12,8 +12,7 @@ from jaxsci.data import jets
 from jaxsci.losses import binary_cross_entropy, objective, squared_error
 from jaxsci.models import autoencoder, deep_sets, dense, heads
 from jaxsci.tasks.top_tagging import taggers
-from jaxsci.training import Recipe
-from jaxsci.training._optimizers import adamw
+from jaxsci.training import Recipe, adamw
 
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 1e-2  # on weights, not on biases

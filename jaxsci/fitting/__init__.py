@@ -1,13 +1,13 @@
 """Fitting with error bars: linear least squares, and maximum likelihood of parametric shapes. Every fit is a pure function."""
 
-from jaxsci.fitting._iterative import Effort, IterativeFit, conjugate_gradients, draw_errors, require_converged
+from jaxsci.fitting._iterative import CGOptions, IterativeFit, conjugate_gradients, draw_errors, require_converged
 from jaxsci.fitting._likelihood import LikelihoodFit, gaussian, log_density, minimize, poisson, require_minimum, total
 from jaxsci.fitting._linear import LinearFit, least_squares, predictions, require_determined
 from jaxsci.fitting._parameters import errors, names
 from jaxsci.fitting._profile import Profile, intervals, profiles, signed_roots
 
 __all__ = [
-    "Effort",
+    "CGOptions",
     "IterativeFit",
     "LikelihoodFit",
     "LinearFit",

@@ -22,7 +22,7 @@ class IterativeFit(NamedTuple):
     residual: Array  # |A a - b| / |b| of the normal equations: how far the iteration came
 
 
-class Effort(NamedTuple):
+class CGOptions(NamedTuple):
     """How much work conjugate gradients take."""
 
     draws: int = 32  # from the covariance, for the error bars
@@ -30,7 +30,7 @@ class Effort(NamedTuple):
     iterations: int = 1000  # at most; then `require_converged` complains
 
 
-USUAL = Effort()
+DEFAULT = CGOptions()
 
 
 def conjugate_gradients(
@@ -40,9 +40,9 @@ def conjugate_gradients(
     *,
     like: Params,
     precision: Params | Array | float | None = None,
-    curvature: Params | Array | float = 1.0,
+    diagonal: Params | Array | float = 1.0,
     key: Key,
-    effort: Effort = USUAL,
+    options: CGOptions = DEFAULT,
 ) -> IterativeFit:
     """Minimize sum_i w_i (y_i - (F a)_i)^2 + sum_j P_j a_j^2 with F as a function only, transposed by JAX.
 
@@ -55,25 +55,27 @@ def conjugate_gradients(
         weight: 1 / sigma^2, like y; 0 masks.
         like: parameters whose structure, shapes and dtype the solution takes; the values are not used.
         precision: P_j >= 0, a number or in the structure of `like`; None: no penalty.
-        curvature: estimate of the diagonal of F^T W F, for the preconditioner, a number or in the structure of `like`.
+        diagonal: estimate of the diagonal of F^T W F, for the preconditioner, a number or in the structure of `like`.
         key: of the draws.
-        effort: number of draws and iterations.
+        options: number of draws and iterations.
 
     Raises:
         InputError: `forward` is not linear.
     """
-    forward, present, y, weight = prepared(forward, y, weight, like)
+    forward, mask, y, weight = prepared(forward, y, weight, like)
     penalty = spread(0.0 if precision is None else precision, like)
     transposed = jax.linear_transpose(forward, like)
 
     def normal(a: Params) -> Params:
         return jax.tree.map(lambda fwf, p, leaf: fwf + p * leaf, transposed(weight * forward(a))[0], penalty, a)
 
-    diagonal = jax.tree.map(jnp.add, spread(curvature, like), penalty)
+    scale = jax.tree.map(jnp.add, spread(diagonal, like), penalty)
 
     def solve(b: Params) -> Params:
-        precondition = lambda a: jax.tree.map(jnp.divide, a, diagonal)  # noqa: E731
-        return jax.scipy.sparse.linalg.cg(normal, b, tol=effort.tolerance, maxiter=effort.iterations, M=precondition)[0]
+        precondition = lambda a: jax.tree.map(jnp.divide, a, scale)  # noqa: E731
+        return jax.scipy.sparse.linalg.cg(normal, b, tol=options.tolerance, maxiter=options.iterations, M=precondition)[
+            0
+        ]
 
     def draw(key: Key) -> Params:
         data_key, prior_key = jax.random.split(key)
@@ -82,14 +84,14 @@ def conjugate_gradients(
 
     right = transposed(weight * y)[0]
     solution = solve(right)
-    samples = jax.vmap(draw)(jax.random.split(key, effort.draws))
+    samples = jax.vmap(draw)(jax.random.split(key, options.draws))
     effective = jnp.mean(jax.vmap(lambda a: jnp.sum(weight * forward(a) ** 2))(samples))
-    difference = jnp.where(present, y - forward(solution), jnp.zeros_like(y))
+    difference = jnp.where(mask, y - forward(solution), jnp.zeros_like(y))
     return IterativeFit(
         params=solution,
         draws=samples,
         chi2=jnp.sum(weight * difference**2),
-        dof=jnp.sum(present).astype(y.dtype) - effective,
+        dof=jnp.sum(mask).astype(y.dtype) - effective,
         pulls=root(weight) * difference,
         residual=_norm(jax.tree.map(jnp.subtract, normal(solution), right)) / _norm(right),
     )

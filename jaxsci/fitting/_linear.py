@@ -65,7 +65,7 @@ def least_squares(
         InputError: the design is not linear, or there are fewer measurements than parameters and no penalty.
     """
     vector, unravel = as_vector(like)
-    matrix, present, y, weight = _matrix(design, y, weight, like)
+    matrix, mask, y, weight = _matrix(design, y, weight, like)
     penalty = None if precision is None else as_vector(spread(precision, like))[0]
     if penalty is None and matrix.shape[0] < matrix.shape[1]:
         raise InputError(
@@ -94,13 +94,13 @@ def least_squares(
     first = jax.lax.stop_gradient(solve(None, downhill(jnp.zeros_like(vector))))
     solution = first + inverse(downhill(first))
     covariance = jax.vmap(inverse)(jnp.eye(vector.size, dtype=vector.dtype))
-    residual = jnp.where(present, y - (matrix @ solution).reshape(y.shape), jnp.zeros_like(y))
+    residual = jnp.where(mask, y - (matrix @ solution).reshape(y.shape), jnp.zeros_like(y))
     effective = vector.size - (0 if penalty is None else jnp.sum(penalty * jnp.diagonal(covariance)))
     return LinearFit(
         params=unravel(solution),
         covariance=covariance,
         chi2=jnp.sum(weight * residual**2),
-        dof=jnp.sum(present).astype(y.dtype) - effective,
+        dof=jnp.sum(mask).astype(y.dtype) - effective,
         pulls=root(weight) * residual,
         inflation=jnp.where(seen, jnp.diagonal(covariance) * scale**2, jnp.inf),
     )
@@ -112,9 +112,9 @@ def _matrix(design: Forward | Array, y: Array, weight: Array, like: Params) -> t
     if not callable(design):
         chex.assert_shape(design, (y.size, vector.size))
         return design, *masked(y, weight)
-    forward, present, y, weight = prepared(design, y, weight, like)
+    forward, mask, y, weight = prepared(design, y, weight, like)
     columns = jax.vmap(lambda e: forward(unravel(e)).reshape(-1), out_axes=1)
-    return columns(jnp.eye(vector.size, dtype=vector.dtype)), present, y, weight
+    return columns(jnp.eye(vector.size, dtype=vector.dtype)), mask, y, weight
 
 
 def require_determined(fit: LinearFit, names: list[str]) -> None:
@@ -141,19 +141,19 @@ def prepared(forward: Forward, y: Array, weight: Array, like: Params) -> tuple[F
     _require_linear(forward, like)
     chex.assert_equal_shape([y, weight, jax.eval_shape(forward, like)])
     origin = jax.tree.map(jnp.zeros_like, like)
-    present, y, weight = masked(y, weight)
+    mask, y, weight = masked(y, weight)
 
     def linear(params: Params) -> Array:
         return jax.jvp(forward, (origin,), (params,))[1]
 
-    return linear, present, jnp.where(present, y - forward(origin), 0.0), weight
+    return linear, mask, jnp.where(mask, y - forward(origin), 0.0), weight
 
 
 def masked(y: Array, weight: Array) -> tuple[Array, Array, Array]:
     """Which measurements count, and the values and weights with zeros for the others."""
     chex.assert_equal_shape([y, weight])
-    present = weight > 0
-    return present, jnp.where(present, y, 0.0), jnp.where(present, weight, 0.0)
+    mask = weight > 0
+    return mask, jnp.where(mask, y, 0.0), jnp.where(mask, weight, 0.0)
 
 
 def _require_linear(forward: Forward, like: Params) -> None:

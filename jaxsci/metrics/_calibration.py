@@ -88,14 +88,14 @@ def calibration_curve(
         edges = jnp.arange(1, bins, dtype=weight.dtype) * jnp.sum(weight)
         position = _mass_up_to(probability, weight) * bins
     index = jnp.searchsorted(edges, position, side="left")
-    present = weight != 0
+    mask = weight != 0
 
     def total(values: Array) -> Array:
-        return bin_sums(jnp.where(present, values, jnp.zeros_like(values)), index, bins)
+        return bin_sums(jnp.where(mask, values, jnp.zeros_like(values)), index, bins)
 
     mass = total(weight)
     curve = CalibrationCurve(total(weight * probability) / mass, total(weight * outcome) / mass, mass)
-    invalid = jnp.any(present & jnp.isnan(probability + outcome))
+    invalid = jnp.any(mask & jnp.isnan(probability + outcome))
     return CalibrationCurve(*(jnp.where(invalid, jnp.nan, field) for field in curve))
 
 

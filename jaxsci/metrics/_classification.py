@@ -51,14 +51,14 @@ def confusion_matrix(predicted: Array, labels: Array, weight: Array | None = Non
     if weight is None:
         weight = jnp.ones(labels.shape, bool)
     chex.assert_equal_shape([weight, labels])
-    present = weight.astype(bool)
+    counted = weight.astype(bool)
     values = weight.astype(jnp.int32) if weight.dtype == bool else weight
     inside = (labels >= 0) & (labels < classes) & (predicted >= 0) & (predicted < classes)
     cell = labels.astype(jnp.int32) * classes + predicted.astype(jnp.int32)
-    matrix = bin_sums(values, jnp.where(inside & present, cell, -1), classes * classes).reshape(classes, classes)
+    matrix = bin_sums(values, jnp.where(inside & counted, cell, -1), classes * classes).reshape(classes, classes)
     counts = jnp.issubdtype(matrix.dtype, jnp.integer)
     invalid = jnp.iinfo(matrix.dtype).min if counts else jnp.nan
-    return jnp.where(jnp.any(~inside & present), jnp.asarray(invalid, matrix.dtype), matrix)
+    return jnp.where(jnp.any(~inside & counted), jnp.asarray(invalid, matrix.dtype), matrix)
 
 
 def accuracy(matrix: Array) -> Array:

@@ -35,14 +35,14 @@ def r2(predicted: Array, target: Array, weight: Array | None = None) -> Array:
     """
     errors = _errors(predicted, target)
     weight = weights_like(errors, weight)
-    present = weight != 0
-    deviations = target - jnp.where(present, weighted_mean(target, weight), 0)
+    mask = weight != 0
+    deviations = target - jnp.where(mask, weighted_mean(target, weight), 0)
     # The rounded mean of equal numbers may differ from them, and a variance of 1e-17 is not one to divide by.
-    lowest = jnp.min(target, where=present, initial=jnp.inf)
-    highest = jnp.max(target, where=present, initial=-jnp.inf)
+    lowest = jnp.min(target, where=mask, initial=jnp.inf)
+    highest = jnp.max(target, where=mask, initial=-jnp.inf)
     variance = jnp.where(highest > lowest, weighted_mean(jnp.square(deviations), weight), 0)
     unexplained = weighted_mean(jnp.square(errors), weight) / variance
-    missing = (jnp.sum(present) < 2) | jnp.isnan(highest) | jnp.isnan(lowest)
+    missing = (jnp.sum(mask) < 2) | jnp.isnan(highest) | jnp.isnan(lowest)
     return jnp.where(missing, jnp.nan, 1 - unexplained)
 
 

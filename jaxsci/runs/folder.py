@@ -25,8 +25,7 @@ import jaxsci
 from jaxsci.core import Batch, Key
 from jaxsci.errors import InputError
 from jaxsci.files import write_json, write_text
-from jaxsci.training import Fit, Progress, Recipe, Settings, fit, fit_ensemble
-from jaxsci.training import _checkpoint as checkpoint
+from jaxsci.training import EpochProgress, Fit, Recipe, Settings, checkpoint, fit, fit_ensemble
 from jaxsci.training import _early_stopping as early_stopping
 
 Options = TypeVar("Options")  # of a task
@@ -141,7 +140,7 @@ def train(
     With keys [member] it is an ensemble.
     """
 
-    def on_progress(now: Progress) -> None:
+    def on_progress(now: EpochProgress) -> None:
         stage = f"epoch {now.epoch} of {settings.epochs}"
         if now.record is None:
             progress("training", (now.epoch - 1 + now.fraction) / settings.epochs, stage)
@@ -173,8 +172,8 @@ def write_metrics(folder: Path, history: list[dict[str, Any]]) -> None:
 
 def abstract_state(recipe: Recipe, key: Key) -> early_stopping.FitState:
     """Shapes and dtypes of the state that a run's checkpoints hold; nothing is computed."""
-    start = partial(early_stopping.start, recipe)
-    return jax.eval_shape(jax.vmap(start) if key.ndim else start, key)
+    init = partial(early_stopping.init, recipe)
+    return jax.eval_shape(jax.vmap(init) if key.ndim else init, key)
 
 
 def trained(folder: Path, recipe: Recipe, key: Key) -> tuple[Any, list[dict[str, Any]]]:

@@ -20,7 +20,7 @@ class FitState(NamedTuple):
     finite: Array  # bool, whether every loss so far was a finite number
 
 
-def start(recipe: Recipe, key: Key) -> FitState:
+def init(recipe: Recipe, key: Key) -> FitState:
     """The state before the first epoch."""
     train = init_state(recipe, key)
     zero = jnp.zeros((), jnp.int32)
@@ -36,18 +36,18 @@ def start(recipe: Recipe, key: Key) -> FitState:
     )
 
 
-def is_running(state: FitState, patience: int | None) -> Array:
+def is_active(state: FitState, patience: int | None) -> Array:
     """Whether another epoch is due: losses finite, and the best epoch less than `patience` epochs ago."""
     if patience is None:
         return state.finite
     return state.finite & (state.epoch - state.best_epoch < patience)
 
 
-def close_epoch(state: FitState, validation_loss: Array, running: Array) -> FitState:
+def update_best(state: FitState, validation_loss: Array, active: Array) -> FitState:
     """Count the epoch and keep its parameters if its validation loss is the lowest so far; a stopped state stays as it is."""
-    finite = state.finite & (jnp.isfinite(validation_loss) | ~running)
-    better = running & (validation_loss < state.best_loss)
-    epoch = state.epoch + running.astype(jnp.int32)
+    finite = state.finite & (jnp.isfinite(validation_loss) | ~active)
+    better = active & (validation_loss < state.best_loss)
+    epoch = state.epoch + active.astype(jnp.int32)
     return state._replace(
         epoch=epoch,
         best_epoch=jnp.where(better, epoch, state.best_epoch),

@@ -9,11 +9,11 @@ from jaxsci.core import Array, Batch, Key, LossFn, Metrics, Params
 from jaxsci.training._step import Recipe, TrainState, make_step, mean_metrics
 
 
-class Order(NamedTuple):
+class BatchIndices(NamedTuple):
     """Which examples form which minibatch."""
 
-    rows: Array  # int32 [step, example in batch]
-    present: Array  # float [step, example in batch]; 0 pads the last batch
+    indices: Array  # int32 [step, example in batch]
+    mask: Array  # float [step, example in batch]; 0 pads the last batch
 
 
 def steps_per_epoch(examples: int, batch_size: int) -> int:
@@ -21,40 +21,40 @@ def steps_per_epoch(examples: int, batch_size: int) -> int:
     return -(-examples // batch_size)
 
 
-def in_order(examples: int, batch_size: int) -> Order:
+def in_order(examples: int, batch_size: int) -> BatchIndices:
     """All examples once, as they are stored."""
     return _batches(jnp.arange(examples, dtype=jnp.int32), batch_size)
 
 
-def shuffled(key: Key, examples: int, batch_size: int) -> Order:
+def shuffled(key: Key, examples: int, batch_size: int) -> BatchIndices:
     """All examples once, in an order drawn from `key`."""
     return _batches(jax.random.permutation(key, jnp.arange(examples, dtype=jnp.int32)), batch_size)
 
 
-def _batches(rows: Array, batch_size: int) -> Order:
-    steps = steps_per_epoch(rows.shape[0], batch_size)
-    padding = steps * batch_size - rows.shape[0]
-    present = jnp.pad(jnp.ones(rows.shape, jnp.float32), (0, padding))
-    return Order(*(a.reshape(steps, batch_size) for a in (jnp.pad(rows, (0, padding)), present)))
+def _batches(indices: Array, batch_size: int) -> BatchIndices:
+    steps = steps_per_epoch(indices.shape[0], batch_size)
+    padding = steps * batch_size - indices.shape[0]
+    mask = jnp.pad(jnp.ones(indices.shape, jnp.float32), (0, padding))
+    return BatchIndices(*(a.reshape(steps, batch_size) for a in (jnp.pad(indices, (0, padding)), mask)))
 
 
-def take(data: Batch, rows: Array, present: Array) -> Batch:
-    """The minibatch of these rows; padded examples get weight 0."""
-    batch = jax.tree.map(lambda leaf: leaf.at[rows].get(mode="clip"), data)
-    return batch._replace(weight=batch.weight * present.astype(batch.weight.dtype))
+def take(data: Batch, indices: Array, mask: Array) -> Batch:
+    """The minibatch of these indices; padded examples get weight 0."""
+    batch = jax.tree.map(lambda leaf: leaf.at[indices].get(mode="clip"), data)
+    return batch._replace(weight=batch.weight * mask.astype(batch.weight.dtype))
 
 
 def train_steps(
-    recipe: Recipe, state: TrainState, running: Array, data: Batch, order: Order
+    recipe: Recipe, state: TrainState, active: Array, data: Batch, order: BatchIndices
 ) -> tuple[TrainState, Array, Metrics]:
     """Scan the optimization step over the minibatches of `order`.
 
     Args:
         recipe: model, loss, optimizer.
         state: before the first of these steps.
-        running: bool; False leaves the state as it is (a member of an ensemble that has stopped).
+        active: bool; False leaves the state as it is (a member of an ensemble that has stopped).
         data: the whole training part.
-        order: rows of each minibatch.
+        order: indices of each minibatch.
 
     Returns:
         The state, whether it still runs (a loss that is not finite ends the steps of this state), and the metrics of each step
@@ -66,19 +66,19 @@ def train_steps(
         shapes = jax.eval_shape(step, state, batch)[1]
         return state, jax.tree.map(lambda leaf: jnp.full(leaf.shape, jnp.nan, leaf.dtype), shapes)
 
-    def body(carry: tuple[TrainState, Array], minibatch: Order) -> tuple[tuple[TrainState, Array], Metrics]:
-        state, running = carry
-        state, metrics = jax.lax.cond(running, step, hold, state, take(data, *minibatch))
-        return (state, running & jnp.isfinite(metrics["loss"])), metrics
+    def body(carry: tuple[TrainState, Array], minibatch: BatchIndices) -> tuple[tuple[TrainState, Array], Metrics]:
+        state, active = carry
+        state, metrics = jax.lax.cond(active, step, hold, state, take(data, *minibatch))
+        return (state, active & jnp.isfinite(metrics["loss"])), metrics
 
-    (state, running), metrics = jax.lax.scan(body, (state, running), order)
-    return state, running, metrics
+    (state, active), metrics = jax.lax.scan(body, (state, active), order)
+    return state, active, metrics
 
 
 def evaluate(loss: LossFn, params: Params, data: Batch, batch_size: int) -> Metrics:
     """Means of the loss and of its metrics over `data`, each example weighted, in minibatches of bounded memory."""
 
-    def body(_: None, minibatch: Order) -> tuple[None, Metrics]:
+    def body(_: None, minibatch: BatchIndices) -> tuple[None, Metrics]:
         batch = take(data, *minibatch)
         value, metrics = loss(params, batch)
         return None, {"weight": jnp.sum(batch.weight), **metrics, "loss": value}

@@ -14,10 +14,10 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec, Sharding
 
 from jaxsci.core import Array, Batch, Key, Params
-from jaxsci.training._checkpoint import latest, restore, save
-from jaxsci.training._early_stopping import FitState, close_epoch, is_running, start
-from jaxsci.training._epoch import Order, evaluate, shuffled, train_steps
+from jaxsci.training._early_stopping import FitState, init, is_active, update_best
+from jaxsci.training._epoch import BatchIndices, evaluate, shuffled, train_steps
 from jaxsci.training._step import Recipe, mean_metrics
+from jaxsci.training.checkpoint import latest, restore, save
 
 Record = dict[str, Any]  # of one epoch, JSON-compatible; an ensemble's values are lists over its members
 Hyper = Mapping[str, Array]  # what a sweep varies: each [member]
@@ -41,7 +41,7 @@ class Fit(NamedTuple):
     history: list[Record]
 
 
-class Progress(NamedTuple):
+class EpochProgress(NamedTuple):
     """What `fit` reports while it runs."""
 
     epoch: int  # the one under way, counted from 1
@@ -56,11 +56,11 @@ class TrainingDivergedError(ArithmeticError):
 class _Programs(NamedTuple):
     """The compiled functions of a training; under an ensemble each is one program for all members."""
 
-    start: Callable[..., FitState]
-    order: Callable[..., Order]
+    init: Callable[..., FitState]
+    order: Callable[..., BatchIndices]
     train: Callable[..., tuple[FitState, Any, Array]]
     close: Callable[..., tuple[FitState, Any]]
-    running: Callable[..., Array]
+    active: Callable[..., Array]
 
 
 def fit(
@@ -72,7 +72,7 @@ def fit(
     settings: Settings,
     checkpoints: Path | None = None,
     resume: bool = False,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[EpochProgress], None] | None = None,
 ) -> Fit:
     """Minimize the recipe's loss over the training part, epoch by epoch.
 
@@ -105,7 +105,7 @@ def fit_ensemble(
     sequential: bool = False,
     checkpoints: Path | None = None,
     resume: bool = False,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[EpochProgress], None] | None = None,
 ) -> Fit:
     """Train many members as one compiled program under `vmap`; each equals its own `fit` up to rounding.
 
@@ -140,17 +140,19 @@ def _compile(
 ) -> _Programs:
     """The programs of one training, or of an ensemble whose members lie as `members` says."""
 
-    def order(state: FitState, examples: int) -> Order:
+    def order(state: FitState, examples: int) -> BatchIndices:
         return shuffled(jax.random.fold_in(state.train.key, -1 - state.epoch), examples, settings.batch_size)
 
-    def train(state: FitState, hyper: Hyper, running: Array, order: Order, data: Batch) -> tuple[FitState, Any, Array]:
-        inner, still, metrics = train_steps(recipe(hyper), state.train, running & state.finite, data, order)
-        finite = state.finite & (still | ~running)
+    def train(
+        state: FitState, hyper: Hyper, active: Array, order: BatchIndices, data: Batch
+    ) -> tuple[FitState, Any, Array]:
+        inner, still, metrics = train_steps(recipe(hyper), state.train, active & state.finite, data, order)
+        finite = state.finite & (still | ~active)
         return state._replace(train=inner, finite=finite), metrics, finite
 
-    def close(state: FitState, hyper: Hyper, running: Array, data: Batch) -> tuple[FitState, Any]:
+    def close(state: FitState, hyper: Hyper, active: Array, data: Batch) -> tuple[FitState, Any]:
         metrics = evaluate(recipe(hyper).loss, state.train.params, data, settings.batch_size)
-        return close_epoch(state, metrics["loss"], running), metrics
+        return update_best(state, metrics["loss"], active), metrics
 
     def mapped(function: Callable[..., Any], *axes: int | None) -> Callable[..., Any]:
         if members is None:
@@ -160,11 +162,11 @@ def _compile(
     # All results have a leading member axis, and stay where their member is.
     compiled = partial(jax.jit, out_shardings=members) if isinstance(members, NamedSharding) else jax.jit
     return _Programs(
-        start=compiled(mapped(lambda key, hyper: start(recipe(hyper), key), 0, 0)),
+        init=compiled(mapped(lambda key, hyper: init(recipe(hyper), key), 0, 0)),
         order=compiled(lambda state, examples: mapped(partial(order, examples=examples), 0)(state), static_argnums=1),
         train=compiled(mapped(train, 0, 0, 0, 0, None), donate_argnums=0),
         close=compiled(mapped(close, 0, 0, 0, None), donate_argnums=0),
-        running=compiled(mapped(lambda state: is_running(state, settings.patience), 0)),
+        active=compiled(mapped(lambda state: is_active(state, settings.patience), 0)),
     )
 
 
@@ -195,22 +197,22 @@ def _run(
     settings: Settings,
     checkpoints: Path | None,
     resume: bool,
-    progress: Callable[[Progress], None] | None,
+    progress: Callable[[EpochProgress], None] | None,
 ) -> Fit:
     train, validation = jax.device_put((train, validation), _beside(key))
-    state = programs.start(key, hyper)
+    state = programs.init(key, hyper)
     history: list[Record] = []
     if resume and checkpoints is not None:
         restored, history = restore(checkpoints, state)
         state = jax.device_put(restored, jax.tree.map(lambda leaf: leaf.sharding, state))
     progress = progress or (lambda _: None)
     for epoch in range(len(history) + 1, settings.epochs + 1):
-        running = programs.running(state)
-        if not np.any(running):
+        active = programs.active(state)
+        if not np.any(active):
             break
         began = time.perf_counter()
-        state, train_metrics = _train_epoch(programs, state, hyper, running, train, epoch, checkpoints, progress)
-        state, validation_metrics = programs.close(state, hyper, running, validation)
+        state, train_metrics = _train_epoch(programs, state, hyper, active, train, epoch, checkpoints, progress)
+        state, validation_metrics = programs.close(state, hyper, active, validation)
         last = {f"validation_{name}": value[..., None] for name, value in validation_metrics.items()}
         _check_finite(last, state.finite, epoch, train_metrics["weight"].shape[-1], checkpoints)
         record: Record = {"epoch": epoch, "seconds": round(time.perf_counter() - began, 3)}
@@ -219,7 +221,7 @@ def _run(
         history.append(record)
         if checkpoints is not None:
             save(checkpoints, epoch, state, history)
-        progress(Progress(epoch, 1.0, record))
+        progress(EpochProgress(epoch, 1.0, record))
     return Fit(state.best_params, state.best_epoch, state.best_loss, history)
 
 
@@ -234,26 +236,26 @@ def _train_epoch(
     programs: _Programs,
     state: FitState,
     hyper: Hyper,
-    running: Array,
+    active: Array,
     data: Batch,
     epoch: int,
     checkpoints: Path | None,
-    progress: Callable[[Progress], None],
+    progress: Callable[[EpochProgress], None],
 ) -> tuple[FitState, Any]:
     """All steps of an epoch, as a few equal scans, so that progress shows and Ctrl-C is heard."""
     order = programs.order(state, data.weight.shape[0])
-    steps = order.rows.shape[-2]
+    steps = order.indices.shape[-2]
     chunk = steps // _chunks(steps)
     done: list[tuple[int, Any, Array]] = []
 
     def check_last() -> None:
         first, metrics, finite = done[-1]
         _check_finite(metrics, finite, epoch, first, checkpoints)
-        progress(Progress(epoch, (first + chunk) / steps, None))
+        progress(EpochProgress(epoch, (first + chunk) / steps, None))
 
     for first in range(0, steps, chunk):
-        rows = Order(*(a[..., first : first + chunk, :] for a in order))
-        state, metrics, finite = programs.train(state, hyper, running, rows, data)
+        indices = BatchIndices(*(a[..., first : first + chunk, :] for a in order))
+        state, metrics, finite = programs.train(state, hyper, active, indices, data)
         if done:
             check_last()  # one chunk late, so that the device is never left waiting
         done.append((first, metrics, finite))

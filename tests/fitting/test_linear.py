@@ -10,7 +10,7 @@ from jax.test_util import check_grads
 
 from jaxsci.errors import InputError
 from jaxsci.fitting import (
-    Effort,
+    CGOptions,
     conjugate_gradients,
     draw_errors,
     errors,
@@ -122,9 +122,9 @@ def test_conjugate_gradients_and_their_draws():
             weight,
             like=like,
             precision=0.5,
-            curvature=20.0,
+            diagonal=20.0,
             key=jax.random.key(0),
-            effort=Effort(draws=2000),
+            options=CGOptions(draws=2000),
         )
     )(y)
     require_converged(found)
@@ -140,7 +140,7 @@ def test_pulls_of_conjugate_gradients():
     solve = jax.vmap(
         lambda y: (
             conjugate_gradients(
-                predictions(line, x), y, weight, like=like, key=jax.random.key(0), effort=Effort(draws=1)
+                predictions(line, x), y, weight, like=like, key=jax.random.key(0), options=CGOptions(draws=1)
             ).params
         )
     )
@@ -163,7 +163,7 @@ def test_derivatives_of_second_order_through_the_solution():
 
     direct = jax.jit(partial(along_a_line, least_squares))
     check_grads(direct, (jnp.asarray(0.1),), order=2, modes=["rev"], rtol=1e-5)
-    options = {"key": jax.random.key(0), "effort": Effort(draws=1, tolerance=1e-13)}
+    options = {"key": jax.random.key(0), "options": CGOptions(draws=1, tolerance=1e-13)}
     iterative = partial(along_a_line, partial(conjugate_gradients, **options))
     for derivative in (jax.grad, jax.hessian):
         np.testing.assert_allclose(jax.jit(derivative(iterative))(0.1), jax.jit(derivative(direct))(0.1), rtol=1e-8)

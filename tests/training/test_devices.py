@@ -16,7 +16,7 @@ from jaxsci.core import Batch
 from jaxsci.losses import binary_cross_entropy, objective
 from jaxsci.models import dense, heads
 from jaxsci.training import Recipe, Settings, fit_ensemble
-from jaxsci.training._optimizers import adamw
+from jaxsci.training import adamw
 
 rng = np.random.default_rng(0)
 x = rng.normal(size=(96, 3)).astype(np.float32)

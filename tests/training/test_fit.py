@@ -13,12 +13,20 @@ from jaxsci.core import Batch
 from jaxsci.errors import InputError
 from jaxsci.losses import binary_cross_entropy, objective, squared_error
 from jaxsci.models import dense, heads
-from jaxsci.training import Recipe, Settings, TrainingDivergedError, fit, fit_ensemble, init_state, make_step
-from jaxsci.training import _checkpoint as checkpoint
+from jaxsci.training import (
+    Recipe,
+    Settings,
+    TrainingDivergedError,
+    checkpoint,
+    fit,
+    fit_ensemble,
+    init_state,
+    make_step,
+)
 from jaxsci.training import _early_stopping as early_stopping
 from jaxsci.training import _epoch as epoch
-from jaxsci.training._optimizers import adamw, is_weight, warmup_cosine
 from jaxsci.training._step import loss_and_gradient
+from jaxsci.training.optimizers import adamw, is_weight, warmup_cosine
 
 MODEL = heads.scalar(dense.model(dense.Config(4, hidden=(8, 8))))
 LOSS = objective(MODEL.apply, binary_cross_entropy)
@@ -56,18 +64,18 @@ def test_an_epoch_equals_its_steps_one_by_one():
     one = recipe()
     state, examples = init_state(one, KEY), jax.tree.map(jnp.asarray, data(100))
     order = epoch.shuffled(jax.random.key(7), 100, 32)
-    scanned, running, metrics = jax.jit(lambda s: epoch.train_steps(one, s, jnp.ones((), bool), examples, order))(state)
+    scanned, active, metrics = jax.jit(lambda s: epoch.train_steps(one, s, jnp.ones((), bool), examples, order))(state)
     step = make_step(one)
-    for rows, present in zip(*order, strict=True):
-        state, _ = step(state, epoch.take(examples, rows, present))
+    for indices, mask in zip(*order, strict=True):
+        state, _ = step(state, epoch.take(examples, indices, mask))
     chex.assert_trees_all_close(scanned.params, state.params, rtol=1e-4, atol=1e-6)  # float32, another order of sums
-    assert bool(running)
+    assert bool(active)
     np.testing.assert_array_equal(metrics["weight"], [32, 32, 32, 4])
 
 
 def test_every_example_is_seen_once_an_epoch():
     order = epoch.shuffled(KEY, 100, 32)
-    seen = np.asarray(order.rows)[np.asarray(order.present) == 1]
+    seen = np.asarray(order.indices)[np.asarray(order.mask) == 1]
     np.testing.assert_array_equal(np.sort(seen), np.arange(100))
     assert not np.array_equal(seen, np.arange(100))
 
@@ -101,12 +109,12 @@ def test_training_learns_and_keeps_the_best_epoch():
 
 
 def test_patience_stops_after_so_many_epochs_without_improvement():
-    state = early_stopping.start(recipe(), KEY)
-    running = jnp.ones((), bool)
+    state = early_stopping.init(recipe(), KEY)
+    active = jnp.ones((), bool)
     seen = []
     for loss in (3.0, 2.0, 2.5, 2.4, 9.0):
-        seen.append(bool(early_stopping.is_running(state, 2)))
-        state = early_stopping.close_epoch(state, jnp.asarray(loss), running)
+        seen.append(bool(early_stopping.is_active(state, 2)))
+        state = early_stopping.update_best(state, jnp.asarray(loss), active)
     assert seen == [True, True, True, True, False]
     assert int(state.best_epoch) == 2
     assert float(state.best_loss) == 2.0
@@ -228,7 +236,7 @@ def test_the_step_named_in_a_divergence_is_the_first_bad_one():
     poisoned = data(96)
     poisoned.x[40, 0] = 100.0
     order = epoch.shuffled(jax.random.fold_in(init_state(recipe(), KEY).key, jnp.int32(-1)), 96, 8)
-    step = int(np.argwhere(np.asarray(order.rows) == 40)[0, 0])
+    step = int(np.argwhere(np.asarray(order.indices) == 40)[0, 0])
     with pytest.raises(TrainingDivergedError, match=rf"loss became inf in epoch 1, step {step};"):
         fit(recipe(loss=loss), poisoned, data(50), key=KEY, settings=Settings(epochs=1, batch_size=8))
 

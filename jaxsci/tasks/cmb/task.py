@@ -21,10 +21,8 @@ from jaxsci.runs import folder as runs
 from jaxsci.runs.folder import OnProgress
 from jaxsci.tasks.cmb import peaks, sky_fit
 from jaxsci.tasks.cmb import report as cmb_report
-from jaxsci.training import Recipe, Settings, predict
+from jaxsci.training import Recipe, Settings, adamw, predict, steps_per_epoch, warmup_cosine
 from jaxsci.training import fit as train
-from jaxsci.training._epoch import steps_per_epoch
-from jaxsci.training._optimizers import adamw, warmup_cosine
 
 TASK = "cmb"
 LARGEST_NSIDE = 32  # the design matrix of a finer map does not fit into memory

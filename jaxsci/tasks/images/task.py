@@ -23,10 +23,8 @@ from jaxsci.runs import binary_evaluation, scores_file
 from jaxsci.runs import folder as runs
 from jaxsci.runs.folder import OnProgress
 from jaxsci.tasks.images import report as images_report
-from jaxsci.training import Recipe, Settings
+from jaxsci.training import Recipe, Settings, adamw, steps_per_epoch, warmup_cosine
 from jaxsci.training import predict as predict_all
-from jaxsci.training._epoch import steps_per_epoch
-from jaxsci.training._optimizers import adamw, warmup_cosine
 
 TASK = "images"
 FRACTIONS = (0.7, 0.1, 0.2)  # training, validation, test

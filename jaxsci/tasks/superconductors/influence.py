@@ -13,7 +13,7 @@ from jaxsci.data.materials.elements import ELEMENTS
 from jaxsci.data.materials.formula import SYMBOLS
 from jaxsci.tasks.superconductors.networks import INFLUENCE_EPOCHS as EPOCHS
 from jaxsci.tasks.superconductors.networks import Target, make_recipe, network
-from jaxsci.training import Progress, fit_ensemble
+from jaxsci.training import EpochProgress, fit_ensemble
 
 
 class Influence(NamedTuple):
@@ -31,7 +31,7 @@ def influence(
     *,
     keys: Key,
     epochs: int = EPOCHS,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[EpochProgress], None] | None = None,
 ) -> Influence:
     """Train x = sum_i n_i X_i, f = rho(x), once for each key, and read X off the elements.
 

@@ -20,9 +20,7 @@ from jaxsci.data.materials.elements import ELEMENTS, TableName
 from jaxsci.losses import binary_cross_entropy, correct, objective, quantile, squared_error
 from jaxsci.models import compositional, deep_sets, heads, layers
 from jaxsci.tasks.superconductors import gaussian_process
-from jaxsci.training import Recipe, Settings
-from jaxsci.training._epoch import steps_per_epoch
-from jaxsci.training._optimizers import adamw, warmup_cosine
+from jaxsci.training import Recipe, Settings, adamw, steps_per_epoch, warmup_cosine
 
 Target: TypeAlias = Literal["tc", "class"]
 NetworkName: TypeAlias = Literal["best", "published", "influence"]

@@ -36,7 +36,7 @@ from jaxsci.tasks.superconductors.networks import (
 )
 from jaxsci.tasks.superconductors.predict import TASK
 from jaxsci.tasks.superconductors.samples import Sample, Sources, TableName, describe, read_class, read_tc
-from jaxsci.training import Progress
+from jaxsci.training import EpochProgress
 
 INFLUENCE_FILE = "influence.json"
 CALIBRATION_FILE = "calibration.json"
@@ -166,7 +166,7 @@ def _train(folder: Path, job: Job, progress: OnProgress, *, resume: bool) -> Pat
 def _influence(job: Job, parts: tuple[Batch, Batch], progress: OnProgress) -> influences.Influence:
     """X of the elements, by networks that see fractions: of the amounts as written, large formulas would count more."""
 
-    def on_progress(now: Progress) -> None:
+    def on_progress(now: EpochProgress) -> None:
         done = (now.epoch - 1 + now.fraction) / last
         progress("influence of elements", 0.99 * min(done, 1), f"epoch {now.epoch} of {last}")
 

@@ -20,10 +20,8 @@ from jaxsci.runs import folder as runs
 from jaxsci.runs.folder import OnProgress
 from jaxsci.tasks.top_tagging import report as top_tagging_report
 from jaxsci.tasks.top_tagging import taggers
-from jaxsci.training import Recipe, Settings
+from jaxsci.training import Recipe, Settings, adamw, steps_per_epoch, warmup_cosine
 from jaxsci.training import predict as predict_all
-from jaxsci.training._epoch import steps_per_epoch
-from jaxsci.training._optimizers import adamw, warmup_cosine
 
 TASK = "top-tagging"
 FRACTIONS = (0.6, 0.15, 0.25)  # training, validation, test

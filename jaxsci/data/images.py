@@ -65,17 +65,15 @@ def _read_npz(path: Path, names: tuple[str, ...]) -> list[np.ndarray]:
     # opened here, because numpy.load leaves a file open that it finds damaged
     with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         if any(name not in arrays for name in names):
-            came = ", ".join(arrays.files) or "none"
+            got = ", ".join(arrays.files) or "none"
             raise InputError(
-                f"{path}: expected the arrays x [n, height, width(, channel)] and y [n], came {came}; rename them"
+                f"{path}: expected the arrays x [n, height, width(, channel)] and y [n], got {got}; rename them"
             )
         try:
             return [arrays[name] for name in names]
         except ValueError as error:  # a header that is none, or pickled objects
             reason = str(error).splitlines()[0]
-            raise InputError(
-                f"{path}: expected arrays of numbers, came: {reason}; write it with numpy.savez"
-            ) from error
+            raise InputError(f"{path}: expected arrays of numbers, got: {reason}; write it with numpy.savez") from error
 
 
 def _read_idx_labels(path: Path, labels_path: str | Path | None) -> np.ndarray:
@@ -97,14 +95,14 @@ def _read_idx(path: Path) -> np.ndarray:
         header = file.read(4)
         if len(header) < 4 or header[:2] != b"\0\0" or header[2] not in _IDX_TYPES or not 1 <= header[3] <= 4:
             raise InputError(
-                f"{path}: expected an IDX file or an .npz file, came a file that begins with {header!r}; convert it"
+                f"{path}: expected an IDX file or an .npz file, got a file that begins with {header!r}; convert it"
             )
         dtype, sizes = np.dtype(_IDX_TYPES[header[2]]), file.read(4 * header[3])
         shape = tuple(int.from_bytes(sizes[i : i + 4], "big") for i in range(0, len(sizes), 4))
         data = file.read()
     if len(sizes) < 4 * header[3] or len(data) != math.prod(shape) * dtype.itemsize:
         raise InputError(
-            f"{path}: expected {math.prod(shape) * dtype.itemsize} bytes for an array of shape {list(shape)}, came {len(data)}; "
+            f"{path}: expected {math.prod(shape) * dtype.itemsize} bytes for an array of shape {list(shape)}, got {len(data)}; "
             "copy or download it again"
         )
     return np.frombuffer(data, dtype).reshape(shape)
@@ -113,22 +111,22 @@ def _read_idx(path: Path) -> np.ndarray:
 def _pixels(path: Path, x: np.ndarray) -> np.ndarray:
     if x.ndim not in (3, 4) or 0 in x.shape:
         raise InputError(
-            f"{path}: expected images [n, height, width] or [n, height, width, channel], came shape {list(x.shape)}; reshape them"
+            f"{path}: expected images [n, height, width] or [n, height, width, channel], got shape {list(x.shape)}; reshape them"
         )
     if x.dtype.kind not in "biuf":
-        raise InputError(f"{path}: expected images of numbers, came type {x.dtype}; convert them")
+        raise InputError(f"{path}: expected images of numbers, got type {x.dtype}; convert them")
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as such
         pixels = x.astype(np.float32)
     if not np.isfinite(pixels).all():
         row = int(np.isfinite(pixels).all(axis=tuple(range(1, x.ndim))).argmin())
         raise InputError(
-            f"{path}: expected finite pixels, came NaN or infinity, first in image {row} (counted from 0); remove them"
+            f"{path}: expected finite pixels, got NaN or infinity, first in image {row} (counted from 0); remove them"
         )
     if x.dtype.kind in "iu":
         low, high = int(x.min()), int(x.max())
         if low < 0 or high > 65535:
             raise InputError(
-                f"{path}: expected whole numbers from 0 to 255 or 65535, came {low} to {high}; scale the images to [0, 1]"
+                f"{path}: expected whole numbers from 0 to 255 or 65535, got {low} to {high}; scale the images to [0, 1]"
             )
         pixels /= 255 if high <= 255 else 65535
     return pixels if x.ndim == 4 else pixels[..., None]
@@ -137,25 +135,25 @@ def _pixels(path: Path, x: np.ndarray) -> np.ndarray:
 def _classes(path: Path, y: np.ndarray, images: int) -> np.ndarray:
     if y.shape != (images,):
         raise InputError(
-            f"{path}: expected one label for each of {images} images, came labels of shape {list(y.shape)}; give as many"
+            f"{path}: expected one label for each of {images} images, got labels of shape {list(y.shape)}; give as many"
         )
     if y.dtype.kind not in "iu":
         raise InputError(
-            f"{path}: expected whole numbers as labels, came type {y.dtype}; convert them, as in y.astype(int)"
+            f"{path}: expected whole numbers as labels, got type {y.dtype}; convert them, as in y.astype(int)"
         )
     found = np.unique(y)
     if found[0] < 0:
         raise InputError(
-            f"{path}: expected labels from 0, came {found[0]} in row {int(y.argmin())} (counted from 0); recode them"
+            f"{path}: expected labels from 0, got {found[0]} in row {int(y.argmin())} (counted from 0); recode them"
         )
     if len(found) == 1:
         raise InputError(
-            f"{path}: expected at least two classes, came label {found[0]} only; add images of another class"
+            f"{path}: expected at least two classes, got label {found[0]} only; add images of another class"
         )
     if found[-1] != len(found) - 1:
         missing = [label for label in range(len(found) + 10) if label < found[-1] and label not in found]
         raise InputError(
-            f"{path}: expected labels 0 to k - 1 without gaps, came up to {found[-1]} without "
+            f"{path}: expected labels 0 to k - 1 without gaps, got up to {found[-1]} without "
             f"{', '.join(map(str, missing[:10]))}; recode them"
         )
     return y.astype(np.int32)

@@ -52,11 +52,11 @@ def clean_constituents(path: Path, raw: np.ndarray, first_row: int) -> np.ndarra
         energy, pt = jets[..., 0], np.hypot(jets[..., 1], jets[..., 2])
         momentum = (1 - _ENERGY_TOLERANCE) * np.hypot(pt, jets[..., 3])
     faults = (
-        (~np.isfinite(jets).all(axis=-1), "finite four-momenta, came NaN or infinity"),
-        (energy < 0, "energies of at least 0, came negative energies"),
-        (energy < momentum, "E >= |p|, came energies below the momentum"),
-        ((pt == 0) & (energy > 0), "pT > 0, came constituents with energy but no pT"),
-        ((energy == 0).all(axis=1), "at least one constituent in each jet, came jets without any"),
+        (~np.isfinite(jets).all(axis=-1), "finite four-momenta, got NaN or infinity"),
+        (energy < 0, "energies of at least 0, got negative energies"),
+        (energy < momentum, "E >= |p|, got energies below the momentum"),
+        ((pt == 0) & (energy > 0), "pT > 0, got constituents with energy but no pT"),
+        ((energy == 0).all(axis=1), "at least one constituent in each jet, got jets without any"),
     )
     remedy = "remove them, or check the order of the columns: (E, px, py, pz) in GeV, padded with zeros"
     _refuse(path, first_row, faults, remedy)
@@ -77,9 +77,9 @@ def clean_images(path: Path, raw: np.ndarray, first_row: int) -> np.ndarray:
     with np.errstate(over="ignore", invalid="ignore"):  # infinite pixels are refused below
         total = pixels.sum(axis=(1, 2))
     faults = (
-        (~np.isfinite(pixels), "finite pixels, came NaN or infinity"),
-        (pixels < 0, "pixels of at least 0, came negative pixels"),
-        (total == 0, "some pT in each image, came images of zeros"),
+        (~np.isfinite(pixels), "finite pixels, got NaN or infinity"),
+        (pixels < 0, "pixels of at least 0, got negative pixels"),
+        (total == 0, "some pT in each image, got images of zeros"),
     )
     _refuse(path, first_row, faults, "remove them, or undo any standardization: a pixel is the pT in it")
     return (pixels / total[:, None, None]).astype(np.float32)
@@ -95,7 +95,7 @@ def clean_labels(path: Path, raw: np.ndarray, first_row: int) -> np.ndarray:
     if wrong.any():
         row = int(wrong.argmax())
         raise InputError(
-            f"{path}: expected labels 1 (top) and 0 (background), came {raw[row]} in row {first_row + row} (counted from 0); recode them"
+            f"{path}: expected labels 1 (top) and 0 (background), got {raw[row]} in row {first_row + row} (counted from 0); recode them"
         )
     return raw.astype(np.uint8)
 

@@ -25,7 +25,7 @@ def split(
         InputError: a class has too few examples to be in every part.
     """
     if not (min(fractions) > 0 and np.isclose(sum(fractions), 1.0)):
-        raise ValueError(f"fractions: expected three positive numbers that add up to 1, came {fractions}")
+        raise InputError(f"fractions: expected three positive numbers that add up to 1, got {fractions}")
     parts: tuple[list[np.ndarray], ...] = ([], [], [])
     for label in np.unique(labels):
         members = np.random.default_rng([seed, int(label)]).permutation(np.flatnonzero(labels == label))
@@ -33,7 +33,7 @@ def split(
         pieces = np.split(members, cuts)
         if min(map(len, pieces)) == 0:
             raise InputError(
-                f"labels: expected enough examples of class {label} for training, validation and test, came {len(members)}; "
+                f"labels: expected enough examples of class {label} for training, validation and test, got {len(members)}; "
                 "add examples or leave this class out"
             )
         for part, piece in zip(parts, pieces, strict=True):
@@ -63,7 +63,7 @@ def split_groups(
         InputError: there are fewer than three groups, or so large ones that a part stays empty.
     """
     if not (min(fractions) > 0 and np.isclose(sum(fractions), 1.0)):
-        raise ValueError(f"fractions: expected three positive numbers that add up to 1, came {fractions}")
+        raise InputError(f"fractions: expected three positive numbers that add up to 1, got {fractions}")
     rng = np.random.default_rng(seed)
     _, index, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     missing = np.array(fractions) * len(groups)
@@ -73,5 +73,5 @@ def split_groups(
         missing[part] -= sizes[group]
     parts = [rng.permutation(np.flatnonzero(part_of[index] == part)) for part in range(3)]
     if min(map(len, parts)) == 0:
-        raise InputError(f"groups: expected enough groups for three parts, came {len(sizes)}; add examples")
+        raise InputError(f"groups: expected enough groups for three parts, got {len(sizes)}; add examples")
     return parts[0], parts[1], parts[2]

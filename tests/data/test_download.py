@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import os
+import re
 import socket
 import threading
 from pathlib import Path
@@ -83,7 +84,7 @@ def test_a_broken_transfer_goes_on_where_it_stopped(server, tmp_path):
 
 def test_a_later_call_goes_on_where_the_first_stopped(server, tmp_path):
     server.break_after = [1_000_000, 0]
-    with pytest.raises(InputError, match=r"expected 3000000 bytes, came 1000000: .*fetch again to go on"):
+    with pytest.raises(InputError, match=r"expected 3000000 bytes, got 1000000: .*fetch again to continue"):
         download.download(server.file(), tmp_path)
     assert (tmp_path / "data.bin.part").read_bytes() == CONTENT[:1_000_000]
     assert not (tmp_path / "data.bin").exists()
@@ -113,7 +114,7 @@ def test_a_part_longer_than_the_file_is_thrown_away(server, tmp_path):
 
 def test_a_wrong_checksum_removes_the_file(server, tmp_path):
     server.content = CONTENT[:-1] + b"?"
-    with pytest.raises(InputError, match=r"expected md5 .*, came .*; it was removed"):
+    with pytest.raises(InputError, match=r"expected md5 .*, got .*; it was removed"):
         download.download(server.file(), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -121,20 +122,20 @@ def test_a_wrong_checksum_removes_the_file(server, tmp_path):
 def test_sha256_is_checked_too(server, tmp_path):
     good = server.file(checksum=f"sha256:{hashlib.sha256(CONTENT).hexdigest()}")
     assert download.download(good, tmp_path).read_bytes() == CONTENT
-    with pytest.raises(InputError, match="expected sha256 00, came"):
+    with pytest.raises(InputError, match="expected sha256 00, got"):
         download.download(good._replace(checksum="sha256:00"), tmp_path)
 
 
 def test_a_server_that_sends_too_much_is_refused(server, tmp_path):
     server.content = CONTENT + b"more"
-    with pytest.raises(InputError, match="expected 3000000 bytes, came 3000004; it was removed"):
+    with pytest.raises(InputError, match="expected 3000000 bytes, got 3000004; it was removed"):
         download.download(server.file(), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_in_the_cache_that_is_another_is_left_alone_and_named(server, tmp_path):
     (tmp_path / "data.bin").write_bytes(b"my own")
-    with pytest.raises(InputError, match=r"data\.bin: expected 3000000 bytes, came 6; delete it"):
+    with pytest.raises(InputError, match=r"data\.bin: expected 3000000 bytes, got 6; delete it"):
         download.download(server.file(), tmp_path)
     assert (tmp_path / "data.bin").read_bytes() == b"my own"
     assert server.asked == []
@@ -159,7 +160,7 @@ def test_no_network_names_the_address_and_the_place(tmp_path):
 
 def test_a_full_disk_is_told_before_the_transfer(server, tmp_path, monkeypatch):
     monkeypatch.setattr(download.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 1_000}))
-    with pytest.raises(InputError, match=r"expected 3,000,000 bytes free for data\.bin, came 1,000; make room"):
+    with pytest.raises(InputError, match=r"expected 3,000,000 bytes free for data\.bin, got 1,000; make room"):
         download.download(server.file(), tmp_path)
     assert server.asked == []
 
@@ -174,7 +175,7 @@ def test_a_disk_that_fills_up_is_told(server, tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_told(server, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="a folder that can be written, came: Not a directory"):
+    with pytest.raises(InputError, match="a folder that can be written, got: Not a directory"):
         download.download(server.file(), tmp_path / "file" / "cache")
 
 
@@ -211,3 +212,11 @@ def test_the_catalogue_is_complete_and_printable(tmp_path, capsys):
     assert "CC BY 4.0" in out
     assert "3 files, 1,734 MB" in out
     assert f"not yet in {tmp_path / 'top-tagging'}" in out
+
+
+def test_addresses_in_repositories_name_a_commit_or_a_release():
+    """A branch moves on, and with it what is downloaded."""
+    urls = [file.url for data in download.CATALOGUE.values() for file in data.files]
+    revisions = [url.split("/")[5] for url in urls if url.startswith("https://raw.githubusercontent.com/")]
+    assert len(revisions) >= 10
+    assert all(re.fullmatch(r"[0-9a-f]{40}|v\d+(\.\d+)+", revision) for revision in revisions)

@@ -92,7 +92,7 @@ def bad(**changes):
 
 X, Y = sample()
 BAD = {
-    "no y": ({"x": X}, "expected the arrays x.*and y.*came x"),
+    "no y": ({"x": X}, "expected the arrays x.*and y.*got x"),
     "two axes": (bad(x=X[0]), r"shape \[5, 7\]"),
     "five axes": (bad(x=X[..., None, None]), r"shape \[12, 5, 7, 1, 1\]"),
     "no images": ({"x": X[:0], "y": Y[:0]}, r"shape \[0, 5, 7\]"),
@@ -101,15 +101,15 @@ BAD = {
     "too large for float32": (bad(x=X * 1e38), "NaN or infinity"),
     "negative whole numbers": (bad(x=X.astype(int) - 300), "from 0 to 255"),
     "large whole numbers": (bad(x=X.astype(int) * 1000), "scale the images"),
-    "lengths differ": (bad(y=Y[:-1]), r"each of 12 images, came labels of shape \[11\]"),
+    "lengths differ": (bad(y=Y[:-1]), r"each of 12 images, got labels of shape \[11\]"),
     "one-hot": (bad(y=np.eye(3)[Y]), r"labels of shape \[12, 3\]"),
-    "float labels": (bad(y=Y.astype(float)), "whole numbers as labels, came type float64"),
+    "float labels": (bad(y=Y.astype(float)), "whole numbers as labels, got type float64"),
     "text labels": (bad(y=Y.astype(str)), "whole numbers as labels"),
-    "negative label": (bad(y=np.where(Y == 1, -1, Y)), "came -1 in row 1"),
-    "gaps": (bad(y=Y * 3), "came up to 6 without 1, 2, 4, 5"),
-    "from 1": (bad(y=Y + 1), "came up to 3 without 0"),
-    "far away": (bad(y=np.where(Y == 1, 10**12, Y)), "came up to 1000000000000 without 1, 3"),
-    "one class": (bad(y=Y * 0), "at least two classes, came label 0 only"),
+    "negative label": (bad(y=np.where(Y == 1, -1, Y)), "got -1 in row 1"),
+    "gaps": (bad(y=Y * 3), "got up to 6 without 1, 2, 4, 5"),
+    "from 1": (bad(y=Y + 1), "got up to 3 without 0"),
+    "far away": (bad(y=np.where(Y == 1, 10**12, Y)), "got up to 1000000000000 without 1, 3"),
+    "one class": (bad(y=Y * 0), "at least two classes, got label 0 only"),
 }
 
 

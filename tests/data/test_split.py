@@ -37,7 +37,7 @@ def test_parts_are_shuffled_whatever_the_order_of_the_file():
 
 
 def test_a_class_too_small_for_three_parts_is_refused():
-    with pytest.raises(InputError, match="class 1 for training, validation and test, came 2"):
+    with pytest.raises(InputError, match="class 1 for training, validation and test, got 2"):
         split(np.array([0] * 20 + [1] * 2), seed=0)
 
 

@@ -200,7 +200,7 @@ def _check_jets(path: str | Path, constituents: np.ndarray, labels: np.ndarray) 
     shape = constituents.shape
     if len(shape) != 3 or shape[1] > _WIDTH_MAX or shape[2] != 4 or labels.shape != shape[:1]:
         raise InputError(
-            f"{path}: expected constituents [n, up to 255, 4] and labels [n], came {list(shape)} and {list(labels.shape)}; "
+            f"{path}: expected constituents [n, up to 255, 4] and labels [n], got {list(shape)} and {list(labels.shape)}; "
             "give each jet its hardest constituents as (E, px, py, pz) and one label"
         )
     for jets in _blocks(constituents):

@@ -78,11 +78,11 @@ def generate_jets(
     """
     out = Path(out)
     if n < 2 or n % 2:
-        raise InputError(f"--n: expected an even number of jets, at least 2, came {n}; half are tops, half QCD")
+        raise InputError(f"--n: expected an even number of jets, at least 2, got {n}; half are tops, half QCD")
     if seed < 0:
-        raise InputError(f"--seed: expected a whole number of at least 0, came {seed}")
+        raise InputError(f"--seed: expected a whole number of at least 0, got {seed}")
     if processes is not None and processes < 1:
-        raise InputError(f"--processes: expected at least 1, came {processes}; leave it out to use every core")
+        raise InputError(f"--processes: expected at least 1, got {processes}; leave it out to use every core")
     pythia.require_packages()
     attributes = _attributes(n, seed, detector, compact)
     try:

@@ -99,7 +99,7 @@ def require_filters(path: Path, dataset: Any) -> None:
     except ImportError as error:
         code, name = missing[0]
         raise InputError(
-            f"{path}: expected data that plain HDF5 can read, came data compressed with {name} (filter {code}); "
+            f"{path}: expected data that plain HDF5 can read, got data compressed with {name} (filter {code}); "
             "the package hdf5plugin reads them: pip install hdf5plugin"
         ) from error
 
@@ -140,15 +140,15 @@ def _npy_header(path: Path, stream: IO[bytes], member: str) -> tuple[tuple[int, 
     except ValueError as error:
         reason = str(error).splitlines()[0]
         raise InputError(
-            f"{path}: expected an array in {member}, came: {reason}; write the file with numpy.savez"
+            f"{path}: expected an array in {member}, got: {reason}; write the file with numpy.savez"
         ) from error
     if dtype.hasobject:
         raise InputError(
-            f"{path}: expected numbers in {member}, came pickled Python objects, which are never loaded; save arrays of numbers"
+            f"{path}: expected numbers in {member}, got pickled Python objects, which are never loaded; save arrays of numbers"
         )
     if column_major and len(shape) > 1:
         raise InputError(
-            f"{path}: expected {member} in row-major order, came column-major; save numpy.ascontiguousarray(...) of it"
+            f"{path}: expected {member} in row-major order, got column-major; save numpy.ascontiguousarray(...) of it"
         )
     return shape, dtype
 

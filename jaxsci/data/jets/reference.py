@@ -43,7 +43,7 @@ def records(path: Path, group: Any) -> Records:
     if not isinstance(table, h5py.Dataset) or not table.dtype.names or len(table.shape) != 1:
         kind = group.attrs.get("pandas_type", b"unknown")
         raise InputError(
-            f"{path}: expected a pandas DataFrame in table format under the key {KEY}, came the format "
+            f"{path}: expected a pandas DataFrame in table format under the key {KEY}, got the format "
             f"{kind.decode() if isinstance(kind, bytes) else kind}; write it with "
             f'frame.to_hdf(file, key="{KEY}", format="table")'
         )
@@ -100,7 +100,7 @@ def _constituent_places(path: Path, columns: dict[str, tuple[str, int]]) -> list
     missing = [name for name in wanted if name not in columns]
     if missing:
         raise InputError(
-            f"{path}: expected the columns E_0, PX_0, PY_0, PZ_0, E_1, ... and {LABEL}, came {len(columns)} columns without {missing[0]}; "
+            f"{path}: expected the columns E_0, PX_0, PY_0, PZ_0, E_1, ... and {LABEL}, got {len(columns)} columns without {missing[0]}; "
             "rename the columns"
         )
     return [columns[name] for name in wanted]

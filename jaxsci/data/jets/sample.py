@@ -53,7 +53,7 @@ def read(
     with _opened(path) as source:
         if labels == "required" and not source.labeled:
             raise InputError(
-                f"{path}: expected labels, 1 for top and 0 for background, came jets without; add an array labels [n] "
+                f"{path}: expected labels, 1 for top and 0 for background, got jets without; add an array labels [n] "
                 f"(in a table of the reference data set, the column {reference.LABEL})"
             )
         shape = (min(source.shape[0], limit or source.shape[0]), *source.shape[1:])
@@ -62,7 +62,7 @@ def read(
         except MemoryError as error:
             size = 4 * math.prod(shape) / 2**30
             raise InputError(
-                f"{path}: expected {size:.1f} GiB of free memory for its jets, came less; use a smaller file"
+                f"{path}: expected {size:.1f} GiB of free memory for its jets, got less; use a smaller file"
             ) from error
         marks = np.empty(shape[0], np.uint8) if source.labeled else None
         row = 0
@@ -108,7 +108,7 @@ def require_both_classes(labels: np.ndarray, path: str | Path) -> None:
     if tops in (0, len(labels)):
         only, missing = ("top", "background") if tops else ("background", "top")
         raise InputError(
-            f"{path}: expected jets of both classes, came {len(labels)} {only} jets only; add {missing} jets"
+            f"{path}: expected jets of both classes, got {len(labels)} {only} jets only; add {missing} jets"
         )
 
 
@@ -137,7 +137,7 @@ def _opened(path: str | Path) -> Iterator[Records]:
                 yield _not_empty(path, _hdf5_records(path, hdf5))
         else:
             raise InputError(
-                f"{path}: expected {_EXPECTED}, came a file that begins with {start!r}; convert it, see `jaxsci data --help`"
+                f"{path}: expected {_EXPECTED}, got a file that begins with {start!r}; convert it, see `jaxsci data --help`"
             )
 
 
@@ -164,7 +164,7 @@ def _compact_records(path: Path) -> Records:
 
 def _not_empty(path: Path, source: Records) -> Records:
     if source.shape[0] == 0:
-        raise InputError(f"{path}: expected jets, came a file with none (no rows); check how it was written")
+        raise InputError(f"{path}: expected jets, got a file with none (no rows); check how it was written")
     return source
 
 

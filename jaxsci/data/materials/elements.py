@@ -233,5 +233,5 @@ def _query(path: Path, names: list[str]) -> tuple[dict[str, list], np.ndarray, n
             f"{path}: expected elements.db of mendeleev 0.6.0, but {error}; run `jaxsci data fetch elements`"
         ) from error
     if [row[0] for row in found] != list(SYMBOLS[:ELEMENTS]):
-        raise InputError(f"{path}: expected the elements H to Cm, came {len(found)} rows; fetch the file again")
+        raise InputError(f"{path}: expected the elements H to Cm, got {len(found)} rows; fetch the file again")
     return dict(zip(wanted, map(list, zip(*found, strict=True)), strict=True)), energies, states

@@ -41,9 +41,9 @@ _LONGEST = 60  # characters of a formula that a message repeats
 class FormulaError(InputError):
     """A formula cannot be read; `position` is the character of the fault, counted from 1."""
 
-    def __init__(self, text: str, position: int, expected: str, came: str, remedy: str) -> None:
+    def __init__(self, text: str, position: int, expected: str, got: str, remedy: str) -> None:
         shown = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
-        super().__init__(f"{shown!r}: expected {expected}, came {came} at character {position}; {remedy}")
+        super().__init__(f"{shown!r}: expected {expected}, got {got} at character {position}; {remedy}")
         self.position = position
 
 
@@ -186,9 +186,9 @@ class _Reader:
         self._fail(self.position, "the symbol of an element", repr(self.text[self.position]), remedy)
 
     def _fail(
-        self, position: int, expected: str, came: str, remedy: str = "write it as CuSO4·5H2O or Ca(OH)2"
+        self, position: int, expected: str, got: str, remedy: str = "write it as CuSO4·5H2O or Ca(OH)2"
     ) -> NoReturn:
-        raise FormulaError(self.text, position + 1, expected, came, remedy)
+        raise FormulaError(self.text, position + 1, expected, got, remedy)
 
 
 def _add(total: Amounts, part: Amounts, factor: float) -> None:

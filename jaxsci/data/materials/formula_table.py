@@ -63,7 +63,7 @@ def stream(
     """
     with reading(path, "a table of formulas") as path, path.open("rb") as file:
         if file.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            raise InputError(f"{path}: expected UTF-8 text, came UTF-16; save the file as UTF-8")
+            raise InputError(f"{path}: expected UTF-8 text, got UTF-16; save the file as UTF-8")
         # What is not UTF-8 is carried through the reader of CSV, and refused with its row.
         lines = (line.decode("utf-8-sig" if i == 0 else "utf-8", "surrogateescape") for i, line in enumerate(file))
         try:
@@ -108,7 +108,7 @@ def _chunks(
             yield ready
             ready = Chunk([], [], [], [], Counter())
     if not any_row:
-        raise InputError(f"{path}: expected at least one formula, came a table without rows; check the file")
+        raise InputError(f"{path}: expected at least one formula, got a table without rows; check the file")
     if ready.rows or ready.bad:
         yield ready
 
@@ -134,7 +134,7 @@ def _find_columns(
     if formula is None:
         if with_tc or columns is not None or not _is_formula(header):
             raise InputError(
-                f"{path}: expected a header with one of {', '.join(wanted_formula)}, came {', '.join(header)[:80]!r}; name the columns"
+                f"{path}: expected a header with one of {', '.join(wanted_formula)}, got {', '.join(header)[:80]!r}; name the columns"
             )
         return 0, None, False
     if not with_tc:
@@ -142,7 +142,7 @@ def _find_columns(
     tc = next((names.index(name) for name in wanted_tc if name in names), None)
     if tc is None:
         raise InputError(
-            f"{path}: expected a column of critical temperatures in K, one of {', '.join(wanted_tc)}, came {', '.join(names)[:80]!r}; "
+            f"{path}: expected a column of critical temperatures in K, one of {', '.join(wanted_tc)}, got {', '.join(names)[:80]!r}; "
             "convert other units and name the column"
         )
     return formula, tc, True
@@ -159,12 +159,12 @@ def _read_row(path: Path, line: int, fields: Sequence[str], formula: int, tc: in
     where = f"{path}, row {line}"
     if len(fields) <= max(formula, tc or 0):
         raise RowError(
-            "columns", f"{where}: expected {max(formula, tc or 0) + 1} columns, came {len(fields)}; complete the row"
+            "columns", f"{where}: expected {max(formula, tc or 0) + 1} columns, got {len(fields)}; complete the row"
         )
     text = fields[formula].strip()
     if any("\udc80" <= character <= "\udcff" for character in text):
         shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-        raise RowError("encoding", f"{where}: expected UTF-8 text, came {shown!r}; save the file as UTF-8")
+        raise RowError("encoding", f"{where}: expected UTF-8 text, got {shown!r}; save the file as UTF-8")
     try:
         amounts = parse(text)
     except FormulaError as error:
@@ -173,7 +173,7 @@ def _read_row(path: Path, line: int, fields: Sequence[str], formula: int, tc: in
     if beyond:
         raise RowError(
             "element",
-            f"{where}: expected elements up to {SYMBOLS[ELEMENTS - 1]}, came {beyond[0]} in {text!r}; its properties are not known",
+            f"{where}: expected elements up to {SYMBOLS[ELEMENTS - 1]}, got {beyond[0]} in {text!r}; its properties are not known",
         )
     return text, amounts, float("nan") if tc is None else _read_tc(where, fields[tc].strip())
 
@@ -184,5 +184,5 @@ def _read_tc(where: str, text: str) -> float:
     except ValueError:
         value = float("nan")
     if not 0 <= value <= HOTTEST:
-        raise RowError("tc", f"{where}: expected Tc in K, 0 to {HOTTEST:g}, came {text!r}; give a plain number in K")
+        raise RowError("tc", f"{where}: expected Tc in K, 0 to {HOTTEST:g}, got {text!r}; give a plain number in K")
     return value

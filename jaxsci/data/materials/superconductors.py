@@ -117,7 +117,7 @@ def repeated_measurements(materials: Materials) -> tuple[float, int]:
     parts = [p for p in np.split(materials.tc[order].astype(np.float64), np.cumsum(number)[:-1]) if len(p) > 1]
     if not parts:
         raise InputError(
-            "expected compositions that were measured more than once, came none; give rows that are not merged"
+            "expected compositions that were measured more than once, got none; give rows that are not merged"
         )
     squares = sum(((part - part.mean()) ** 2).sum() for part in parts)
     freedom = sum(len(part) - 1 for part in parts)
@@ -193,7 +193,7 @@ def _read(path: str | Path, **layout: Any) -> Materials:
     counts = {"rows": rows + sum(counts.values())} | {reason: n for reason, n in counts.items() if n}
     if rows == 0:
         raise InputError(
-            f"{path}: expected formulas, came {counts['rows']} rows of which none can be used; check the file"
+            f"{path}: expected formulas, got {counts['rows']} rows of which none can be used; check the file"
         )
     formulas = np.array([text for chunk in chunks for text in chunk.formulas])
     compositions = encode([amounts for chunk in chunks for amounts in chunk.compositions])

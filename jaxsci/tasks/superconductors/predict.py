@@ -199,7 +199,7 @@ def _read(text: str) -> Amounts:
     beyond = [symbol for symbol in amounts if ATOMIC_NUMBER[symbol] > ELEMENTS]
     if beyond:
         raise InputError(
-            f"{text!r}: expected elements up to {SYMBOLS[ELEMENTS - 1]}, came {beyond[0]}; its properties are not known"
+            f"{text!r}: expected elements up to {SYMBOLS[ELEMENTS - 1]}, got {beyond[0]}; its properties are not known"
         )
     return amounts
 

@@ -138,7 +138,7 @@ def test_missing_columns_are_named(tmp_path, missing):
 def test_fixed_format_is_refused_with_the_remedy(tmp_path):
     path = write(tmp_path / "fixed.h5", frame(*sample(n=3, k=2)), format="fixed")
     with pytest.raises(
-        InputError, match=r'came the format frame; write it with frame.to_hdf\(file, key="table", format="table"\)'
+        InputError, match=r'got the format frame; write it with frame.to_hdf\(file, key="table", format="table"\)'
     ):
         jets.read(path)
 
@@ -152,7 +152,7 @@ def test_another_key_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("column", "value", "message"),
-    [("E_0", -1, "energies of at least 0"), ("PX_1", np.nan, "finite"), ("is_signal_new", 3, "came 3 in row 4")],
+    [("E_0", -1, "energies of at least 0"), ("PX_1", np.nan, "finite"), ("is_signal_new", 3, "got 3 in row 4")],
 )
 def test_bad_numbers_are_refused(tmp_path, column, value, message):
     table = frame(*sample(k=3))

@@ -92,7 +92,7 @@ def test_the_grammar_as_documented(text, amounts):
     ],
 )
 def test_charges_are_refused_or_stripped(text, neutral):
-    with pytest.raises(FormulaError, match=r'a neutral formula, came the charge .* charges="strip"'):
+    with pytest.raises(FormulaError, match=r'a neutral formula, got the charge .* charges="strip"'):
         parse(text)
     assert parse(text, charges="strip") == parse(neutral)
 

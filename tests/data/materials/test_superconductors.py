@@ -99,7 +99,7 @@ def test_the_random_split_parts_what_a_grouped_one_does_not():
 
 
 def test_too_few_groups_are_refused():
-    with pytest.raises(InputError, match="enough groups for three parts, came 2"):
+    with pytest.raises(InputError, match="enough groups for three parts, got 2"):
         split_groups(np.array([0] * 5 + [1] * 5), seed=0, fractions=(0.6, 0.2, 0.2))
 
 

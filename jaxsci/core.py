@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
+import numpy as np
 
 Array: TypeAlias = jax.Array
 Key: TypeAlias = jax.Array  # a scalar from jax.random.key
@@ -33,8 +34,8 @@ class Batch(NamedTuple):
     """Examples along the leading axis. A whole data set is one large batch."""
 
     x: Inputs  # each leaf [batch, ...]
-    y: Array  # [batch, ...]
-    weight: Array  # [batch]; 0 for a padded example, which then contributes exactly nothing
+    y: Array | np.ndarray  # [batch, ...]
+    weight: Array | np.ndarray  # [batch]; 0 for a padded example, which then contributes exactly nothing
 
 
 # Weighted means over a batch, and under "weight" the sum of its weights, so that means over many batches are exact.

@@ -20,6 +20,24 @@ from jax.typing import ArrayLike
 
 from jaxsci.core import Array, Batch, ExampleLoss, Inputs, LossFn, Metrics, Params, Penalty
 
+__all__ = [
+    "absolute_error",
+    "binary_cross_entropy",
+    "binary_focal",
+    "correct",
+    "cross_entropy",
+    "elastic_net",
+    "focal",
+    "huber",
+    "l1",
+    "l2",
+    "objective",
+    "quantile",
+    "regularized",
+    "squared_error",
+    "weights_of",
+]
+
 
 def squared_error(output: Array, target: Array) -> Array:
     """Mean over the components of (output - target)^2; both of one shape, any rank (a number, a vector, an image)."""
@@ -182,7 +200,7 @@ def objective(
     def loss(params: Params, batch: Batch) -> tuple[Array, Metrics]:
         chex.assert_rank(batch.weight, 1)
         chex.assert_equal_shape_prefix([batch.weight, *jax.tree.leaves((batch.x, batch.y))], 1)
-        mask = batch.weight.astype(bool)
+        mask = jnp.asarray(batch.weight).astype(bool)
 
         def of_example(output: Array, y: Array) -> dict[str, Array]:
             return {name: function(output, y) for name, function in functions.items()}

@@ -11,9 +11,10 @@ import jaxsci
 
 ROOT = Path(jaxsci.__file__).parent
 # A room may import itself and the rooms it lists.
-BASE = {"errors", "files"}
+BASE = {"_public", "errors", "files"}
 GROUND = BASE | {"healpix"}
 MAY_IMPORT = {
+    "_public": set(),
     "errors": set(),
     "files": set(),
     "memory": set(),

@@ -9,6 +9,8 @@ import numpy as np
 from jaxsci.data.reading import reading
 from jaxsci.errors import InputError
 
+__all__ = ["read", "require"]
+
 SUFFIXES = (".root", ".csv", ".npz")
 
 

@@ -8,6 +8,8 @@ import numpy as np
 from jaxsci.data import columns
 from jaxsci.errors import InputError
 
+__all__ = ["Dimuons", "read"]
+
 _FOUR_MOMENTA = tuple(f"{name}{i}" for i in (1, 2) for name in ("E", "px", "py", "pz"))
 
 

@@ -12,6 +12,16 @@ from typing import NamedTuple
 
 from jaxsci.errors import InputError
 
+__all__ = [
+    "DataSet",
+    "RemoteFile",
+    "cache_folder",
+    "download",
+    "fetch",
+    "find",
+    "show",
+]
+
 _ATTEMPTS = 10  # connections per call; what was received is kept, so that the next call continues there
 _BLOCK = 1 << 20  # bytes
 _TIMEOUT = (10, 60)  # seconds to connect, seconds without a byte

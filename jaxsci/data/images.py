@@ -10,6 +10,8 @@ import numpy as np
 from jaxsci.data import reading as checks
 from jaxsci.errors import InputError
 
+__all__ = ["LabeledImages", "read", "read_unlabeled"]
+
 _EXPECTED = "images in an .npz file (x [n, height, width(, channel)] and y [n]) or in an IDX file, gzipped or not"
 
 # The type codes of the IDX format (yann.lecun.com/exdb/mnist), numbers big-endian.

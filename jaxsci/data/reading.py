@@ -11,6 +11,8 @@ import numpy as np
 
 from jaxsci.errors import InputError
 
+__all__ = ["clean_constituents", "clean_images", "clean_labels", "reading"]
+
 # An energy may fall short of the momentum by this share: twice the rounding of half precision (2^-11), so that files of any float
 # type pass while exchanged columns do not.
 _ENERGY_TOLERANCE = 1e-3

@@ -4,6 +4,8 @@ import numpy as np
 
 from jaxsci.errors import InputError
 
+__all__ = ["split", "split_groups"]
+
 
 def split(
     labels: np.ndarray, *, seed: int, fractions: tuple[float, float, float] = (0.6, 0.15, 0.25)

@@ -14,6 +14,8 @@ import jax
 from jaxsci.core import Array, Key, Model, Params
 from jaxsci.models import layers
 
+__all__ = ["Config", "apply", "decode", "encode", "init", "model"]
+
 
 @dataclass(frozen=True)
 class Config:

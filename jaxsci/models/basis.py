@@ -21,6 +21,18 @@ import numpy as np
 from jaxsci.core import Array, Key, Model, Params
 from jaxsci.errors import InputError
 
+__all__ = [
+    "BSplines",
+    "Basis",
+    "Chebyshev",
+    "Fourier",
+    "Legendre",
+    "RadialBasis",
+    "apply",
+    "init",
+    "model",
+]
+
 
 class Basis(Protocol):
     """Some functions of one example."""

@@ -16,6 +16,16 @@ import jax.numpy as jnp
 from jaxsci.core import Array, Key, Model, Params
 from jaxsci.models import layers
 
+__all__ = [
+    "Config",
+    "Pooling",
+    "apply",
+    "element_latents",
+    "embed",
+    "init",
+    "model",
+]
+
 Pooling: TypeAlias = Literal["sum", "mean", "variance", "attention", "waves"]
 
 _SCORE_BOUND = 10.0  # an element may count e^20 times as much as another

@@ -13,6 +13,18 @@ from jaxsci.core import Array, Key, Model, Params
 from jaxsci.models import layers
 from jaxsci.ops import conv, conv_output_size, max_pool
 
+__all__ = [
+    "Block",
+    "Config",
+    "apply",
+    "apply_blocks",
+    "apply_convolution",
+    "init",
+    "init_blocks",
+    "map_shapes",
+    "model",
+]
+
 
 @dataclass(frozen=True)
 class Block:

@@ -16,6 +16,8 @@ from jaxsci.core import Array, Key, Model, Params
 from jaxsci.models import convolutional, layers
 from jaxsci.models.convolutional import Block
 
+__all__ = ["Config", "apply", "decode", "encode", "init", "model"]
+
 
 @dataclass(frozen=True)
 class Config:

@@ -16,6 +16,8 @@ from jaxsci.core import Array, Key, Model, Params, WeightedSet
 from jaxsci.models import layers
 from jaxsci.ops._sets import Pooling, mask_elements, pool
 
+__all__ = ["Config", "apply", "embed", "embed_many", "init", "model"]
+
 
 @dataclass(frozen=True)
 class Config:

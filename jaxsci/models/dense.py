@@ -8,6 +8,8 @@ import chex
 from jaxsci.core import Array, Key, Model, Params
 from jaxsci.models import layers
 
+__all__ = ["Config", "apply", "init", "model"]
+
 
 @dataclass(frozen=True)
 class Config:

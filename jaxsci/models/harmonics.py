@@ -19,6 +19,20 @@ import numpy as np
 from jaxsci.core import Array, Key, Model, Params
 from jaxsci.ops.sphere._legendre import legendre_over_powers
 
+__all__ = [
+    "Config",
+    "apply",
+    "degrees",
+    "from_rings",
+    "init",
+    "model",
+    "on_rings",
+    "orders",
+    "sine_power",
+    "values",
+    "vectors",
+]
+
 
 @dataclass(frozen=True)
 class Config:

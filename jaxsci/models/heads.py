@@ -6,6 +6,8 @@ import jax
 
 from jaxsci.core import Array, Inputs, Model, Params
 
+__all__ = ["linear", "scalar", "sigmoid", "softmax", "with_head"]
+
 
 def scalar(model: Model) -> Model:
     """The same model with its single output as a scalar, as a regression of one number or a yes/no logit needs."""

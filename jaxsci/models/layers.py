@@ -9,6 +9,18 @@ import jax.numpy as jnp
 
 from jaxsci.core import Array, Key, Params
 
+__all__ = [
+    "Activation",
+    "ComputeDtype",
+    "Initializer",
+    "activation",
+    "apply_affine",
+    "apply_stack",
+    "init_affine",
+    "init_stack",
+    "initializer",
+]
+
 Activation: TypeAlias = Literal["relu", "gelu", "silu", "elu", "leaky_relu", "softplus", "tanh", "sigmoid"]
 Initializer: TypeAlias = Literal[
     "he_normal", "he_uniform", "glorot_normal", "glorot_uniform", "lecun_normal", "lecun_uniform"

@@ -7,6 +7,8 @@ from jaxsci.core import Array, Inputs, Key, Model, Params
 if TYPE_CHECKING:
     from flax import linen
 
+__all__ = ["from_linen"]
+
 
 def from_linen(module: "linen.Module", example: Inputs) -> Model:
     """Wrap a flax.linen module of one example as a Model.

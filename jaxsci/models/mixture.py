@@ -15,6 +15,8 @@ import jax.numpy as jnp
 from jaxsci.core import Array, Key, Model, Params
 from jaxsci.errors import InputError
 
+__all__ = ["Config", "apply", "init", "model"]
+
 
 @dataclass(frozen=True)
 class Config:

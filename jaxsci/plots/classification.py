@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike
 from jaxsci.errors import InputError
 from jaxsci.plots import style
 
+__all__ = ["RocCurve", "confusion_matrix", "reliability", "roc", "score_distributions"]
+
 LEAST_PASSING = 5  # background examples beyond a cut, below which a rejection is noise: its error is 45 %
 
 

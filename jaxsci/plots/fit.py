@@ -12,6 +12,18 @@ from numpy.typing import ArrayLike
 from jaxsci.errors import InputError
 from jaxsci.plots import style
 
+__all__ = [
+    "Curve",
+    "Points",
+    "Scan",
+    "draw_curve",
+    "draw_points",
+    "draw_pulls",
+    "measured",
+    "pull_distributions",
+    "scans",
+]
+
 
 class Points(NamedTuple):
     """Measurements with their errors."""

@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike
 from jaxsci.errors import InputError
 from jaxsci.plots import style
 
+__all__ = ["average_images", "single_images"]
+
 DECADES = 5  # of the color scale below the brightest pixel
 _AXES = (
     "Δη′ and Δφ′: pseudorapidity and azimuth from the jet's $p_T$-weighted center,\n"

@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike
 from jaxsci.errors import InputError
 from jaxsci.plots import style
 
+__all__ = ["coverage", "learning_by_size", "periodic_table", "precision_recall", "predicted_against_measured"]
+
 
 @style.context()
 def periodic_table(

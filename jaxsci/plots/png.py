@@ -8,6 +8,8 @@ from matplotlib.figure import Figure
 from jaxsci.files import replacing
 from jaxsci.plots.style import context
 
+__all__ = ["encode", "save"]
+
 PIXELS_PER_INCH = 192  # twice the 96 of a web page: sharp on dense screens and in print
 
 

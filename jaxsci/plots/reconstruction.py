@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike
 from jaxsci.errors import InputError
 from jaxsci.plots import style
 
+__all__ = ["latent_space", "reconstructions"]
+
 _ROWS = ("original", "reconstruction", "difference")
 
 

@@ -13,6 +13,8 @@ from jaxsci.errors import InputError
 from jaxsci.plots import style
 from jaxsci.plots.fit import Curve, Points, draw_curve, draw_points
 
+__all__ = ["Globe", "Mark", "degree_powers", "globes", "spectrum"]
+
 
 class Globe(NamedTuple):
     """Values on a grid of latitudes and longitudes; NaN is drawn gray."""

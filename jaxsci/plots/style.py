@@ -10,6 +10,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+__all__ = [
+    "color",
+    "context",
+    "counted",
+    "dash",
+    "figure",
+    "footnote",
+    "legend_above",
+    "literal",
+    "marker",
+    "minus",
+    "note",
+    "palette",
+    "wilson",
+]
+
 WIDTH = 7.0  # inches, the text width of a page: at 96 pixels an inch what a report shows
 GRAY = "#767676"  # the lightest gray that is still readable on white (contrast 4.5 : 1, WCAG 2.1)
 

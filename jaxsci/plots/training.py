@@ -11,6 +11,8 @@ from matplotlib.ticker import MaxNLocator
 from jaxsci.errors import InputError
 from jaxsci.plots import style
 
+__all__ = ["learning_curves"]
+
 _PARTS = ("train", "validation")
 _COLUMNS = 2
 _QUANTILES = (0.16, 0.5, 0.84)

@@ -11,6 +11,8 @@ from jaxsci import metrics
 from jaxsci.core import Array, Key
 from jaxsci.metrics import Interval
 
+__all__ = ["classification", "estimate", "gain", "number", "ranking"]
+
 LEVEL = 0.68
 EFFICIENCIES = (0.3, 0.5)  # signal efficiencies at which the background rejection is quoted
 RESAMPLES = 200

@@ -9,6 +9,8 @@ from jaxsci.runs import folder as runs
 from jaxsci.runs.estimate import rounded
 from jaxsci.runs.figures import estimate
 
+__all__ = ["best", "rows", "show", "text"]
+
 LOWER_IS_BETTER = ("log_loss", "calibration_error", "reconstruction_error", "rmse", "mae", "interval_width")
 
 

@@ -3,6 +3,8 @@
 import math
 from typing import NamedTuple
 
+__all__ = ["Estimate", "Rounded", "rounded"]
+
 
 class Estimate(NamedTuple):
     """A value and the ends of its interval; an end is None where it is unknown, the value where it is not finite."""

@@ -13,6 +13,8 @@ from jaxsci.runs.estimate import Estimate
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+__all__ = ["Drawing", "estimate", "pictures", "provenance", "write_page"]
+
 
 class Drawing(NamedTuple):
     """A figure on its way to a file and to the report."""

@@ -28,6 +28,23 @@ from jaxsci.files import write_json, write_text
 from jaxsci.training import EpochProgress, Fit, Recipe, Settings, checkpoint, fit, fit_ensemble
 from jaxsci.training import _early_stopping as early_stopping
 
+__all__ = [
+    "OnProgress",
+    "Options",
+    "abstract_state",
+    "new_folder",
+    "read_config",
+    "read_json",
+    "read_options",
+    "require_positive",
+    "silent",
+    "train",
+    "trained",
+    "versions",
+    "write_config",
+    "write_metrics",
+]
+
 Options = TypeVar("Options")  # of a task
 
 OnProgress = Callable[[str, float, str], None]  # (stage, fraction of it done, a few words on its state)

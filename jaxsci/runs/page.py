@@ -11,6 +11,8 @@ from jaxsci.runs.tables import Table, as_html, escape, typeset
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+__all__ = ["Picture", "Section", "page"]
+
 
 class Picture(NamedTuple):
     """A figure, or the bytes of a PNG at twice its size in pixels, with its caption and what it shows for those who do not see it."""

@@ -10,6 +10,8 @@ import numpy as np
 from jaxsci.errors import InputError
 from jaxsci.files import replacing
 
+__all__ = ["Columns", "check", "write"]
+
 Columns = Mapping[str, np.ndarray]  # of one chunk of examples, each [example]
 SUFFIXES = (".csv", ".h5", ".npz")
 

@@ -9,6 +9,8 @@ from typing import Literal, NamedTuple, TypeAlias
 from jaxsci.errors import InputError
 from jaxsci.runs.estimate import Estimate, rounded
 
+__all__ = ["Cell", "Column", "Table", "as_html", "escape", "typeset"]
+
 Cell: TypeAlias = str | int | float | Estimate | None  # None: not known
 
 

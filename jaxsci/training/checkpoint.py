@@ -12,6 +12,8 @@ import jax
 
 from jaxsci.errors import InputError
 
+__all__ = ["latest", "restore", "save"]
+
 KEEP = 2  # the newest, and one to fall back on while the newest is being written
 
 

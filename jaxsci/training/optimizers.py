@@ -5,6 +5,8 @@ import optax
 
 from jaxsci.core import Array, Params
 
+__all__ = ["adamw", "is_weight", "warmup_cosine"]
+
 
 def is_weight(params: Params) -> Params:
     """True for weights, False for biases: the mask of a weight decay. Weights are the leaves named `kernel`."""

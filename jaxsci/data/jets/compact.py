@@ -25,6 +25,8 @@ from jaxsci.data.jets import kinematics
 from jaxsci.errors import InputError
 from jaxsci.files import replacing
 
+__all__ = ["read", "write"]
+
 FORMAT = "jaxsci compact jets"
 VERSION = 1
 # GeV: photon, electron, muon, charged pion, charged kaon, neutral kaon, proton, neutron (Particle Data Group 2024). Others do not

@@ -19,6 +19,8 @@ import numpy as np
 from jaxsci.data.jets import kinematics
 from jaxsci.data.jets.pythia import Particles
 
+__all__ = ["settings", "simulate", "track_efficiency", "track_resolution"]
+
 FIELD = 2.0  # tesla, along the beam
 RADIUS = 1.15  # m, of the field
 HALF_LENGTH = 3.51  # m, of the field

@@ -12,6 +12,8 @@ import numpy as np
 from jaxsci.data.jets import images as jet_images
 from jaxsci.data.jets import kinematics
 
+__all__ = ["efn_inputs", "features", "pfn_inputs", "topodnn_inputs"]
+
 FEATURES = ("d_eta", "d_phi", "log_pt", "log_e", "log_pt_fraction", "log_e_fraction", "d_r")
 
 # (value - shift) * scale brings each feature to order 1. Shifts and scales of the logarithms and of the distance are those that

@@ -31,6 +31,8 @@ from jaxsci.data.jets import pythia
 from jaxsci.errors import InputError
 from jaxsci.files import replacing
 
+__all__ = ["generate_jets"]
+
 FORMAT = "jaxsci jets"
 VERSION = 1
 

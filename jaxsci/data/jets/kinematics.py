@@ -5,6 +5,17 @@ All functions take momenta [..., 4] of any floating type, compute in float64 and
 
 import numpy as np
 
+__all__ = [
+    "eta",
+    "jet_momentum",
+    "mass",
+    "phi",
+    "pt",
+    "rapidity",
+    "trim",
+    "wrap",
+]
+
 # Keeps the logarithm-like angles of a momentum along the beam finite: far below any real momentum in GeV.
 _TINY = 1e-30
 

@@ -20,6 +20,8 @@ import numpy as np
 from jaxsci.data.jets import kinematics
 from jaxsci.errors import InputError
 
+__all__ = ["Events", "Particles", "generate_events", "require_packages", "sample_jets"]
+
 BEAM_ENERGY = 14_000.0  # GeV, both beams together
 RADIUS = 0.8  # of the jet, and of the matching
 PT_RANGE = (550.0, 650.0)  # GeV, of the jet

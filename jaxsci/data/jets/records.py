@@ -11,6 +11,8 @@ import numpy as np
 
 from jaxsci.errors import InputError
 
+__all__ = ["Records", "Rows", "from_arrays", "hdf5_arrays", "npz_arrays", "require_filters"]
+
 _HELP = (
     "expected the arrays constituents [n, k, 4], (E, px, py, pz) in GeV padded with zeros, or images [n, height, width], "
     "and labels [n], 1 for top and 0 for background"

@@ -22,6 +22,8 @@ import numpy as np
 from jaxsci.data.jets.records import Records, require_filters
 from jaxsci.errors import InputError
 
+__all__ = ["list_of_strings", "records"]
+
 KEY = "table"
 LABEL = "is_signal_new"
 _COMPONENTS = ("E", "PX", "PY", "PZ")

@@ -24,6 +24,16 @@ from jaxsci.data.jets import compact, kinematics, records, reference
 from jaxsci.data.jets.records import Records
 from jaxsci.errors import InputError
 
+__all__ = [
+    "JetSample",
+    "count",
+    "embedded",
+    "mass",
+    "read",
+    "require_both_classes",
+    "stream",
+]
+
 _EXPECTED = "jets in an HDF5 or .npz file"
 _JETS_AT_ONCE = 10_000
 _NUMBERS_AT_ONCE = 8_000_000  # some 250 MB while they are read and checked

@@ -7,6 +7,19 @@ import numpy as np
 
 from jaxsci.data.materials.formula import ATOMIC_NUMBER, Amounts
 
+__all__ = [
+    "Compositions",
+    "concatenated",
+    "contains",
+    "dense",
+    "encode",
+    "fractions",
+    "same_composition",
+    "same_system",
+    "taken",
+    "widened",
+]
+
 SLOTS = 12  # elements of a composition, as in npj Comput. Mater. 9, 71; longer ones widen the arrays
 _RESOLUTION = 1000  # compositions whose fractions agree to 1/1000 are one
 

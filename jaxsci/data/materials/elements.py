@@ -15,6 +15,16 @@ from jaxsci.data.materials.formula import SYMBOLS
 from jaxsci.data.reading import reading
 from jaxsci.errors import InputError
 
+__all__ = [
+    "ElementTable",
+    "Feature",
+    "TableName",
+    "standardized",
+    "subshells",
+    "table",
+    "valence",
+]
+
 TableName: TypeAlias = Literal["paper", "extended"]
 ELEMENTS = 96  # rows of a table: hydrogen to curium, as in the paper
 

@@ -6,6 +6,8 @@ from typing import Literal, NoReturn, TypeAlias
 
 from jaxsci.errors import InputError
 
+__all__ = ["Amounts", "FormulaError", "parse"]
+
 Amounts: TypeAlias = dict[str, float]  # symbol -> amount > 0, in the order of first appearance
 
 _NAMES = (

@@ -11,6 +11,8 @@ from jaxsci.data.materials.formula import ATOMIC_NUMBER, SYMBOLS, Amounts, Formu
 from jaxsci.data.reading import reading
 from jaxsci.errors import InputError
 
+__all__ = ["Chunk", "Fault", "RowError", "stream"]
+
 FORMULA_NAMES = ("formula", "chemical_formula", "composition", "material", "matter", "name")
 TC_NAMES = ("tc", "tc (k)", "tc_k", "critical_temp", "critical_temperature")
 HOTTEST = 400.0  # K; a larger number is taken for another unit, of which a message warns

@@ -24,6 +24,21 @@ from jaxsci.data.materials.formula_table import Chunk, Fault, stream
 from jaxsci.data.split import split, split_groups
 from jaxsci.errors import InputError
 
+__all__ = [
+    "Materials",
+    "SplitName",
+    "clean",
+    "family",
+    "parts",
+    "read_measured",
+    "read_presumed",
+    "read_tested",
+    "read_unreported",
+    "repeated_measurements",
+    "select",
+    "without",
+]
+
 SplitName: TypeAlias = Literal["random", "composition", "system"]
 FRACTIONS = (
     0.64,

@@ -9,6 +9,8 @@ import numpy as np
 from jaxsci.data.reading import reading
 from jaxsci.errors import InputError
 
+__all__ = ["Coefficients", "read_coefficients", "read_grid"]
+
 
 class Coefficients(NamedTuple):
     """Real coefficients in the geodesist's convention: 4 pi normalized, no Condon-Shortley phase.

@@ -9,6 +9,8 @@ from jaxsci import healpix
 from jaxsci.data.reading import reading
 from jaxsci.errors import InputError
 
+__all__ = ["SkyMap", "degrade", "in_microkelvin", "read_map", "read_mask", "read_spectrum"]
+
 UNSEEN = -1.6375e30  # HEALPix's value for a pixel that was not seen
 MICROKELVIN = {"uk": 1.0, "mk": 1e3, "k": 1e6}  # in a unit of temperature, lower case
 _CMB_SUFFIXES = ("_cmb", ",thermodynamic", "cmb")

@@ -52,7 +52,7 @@ from jaxsci.losses import objective, squared_error
 from jaxsci.models import dense, harmonics, heads
 from jaxsci.plots import fit as fit_plots
 from jaxsci.plots import sphere, style
-from jaxsci.runs.folder import silent
+from jaxsci.runs.task import silent
 from jaxsci.tasks.cmb import report as cmb_report
 from jaxsci.tasks.cmb import sky_fit
 from jaxsci.tasks.cmb import task as cmb
@@ -184,19 +184,10 @@ print(f"the point at x = {x[int(np.abs(influence).argmax())]:.2f}: {float(np.abs
 # leave some combinations of coefficients undetermined, and the fit says which.
 
 # %%
-planck = "COM_PowerSpect_CMB-{}_R3.01.txt".format
-options = cmb.Options(
-    data=DATA / "sphere" / "wmap_band_iqumap_r9_7yr_W_v4_udgraded32.fits",
-    mask=DATA / "sphere" / "wmap_temperature_analysis_mask_r9_7yr_v4_udgraded32.fits",
-    theory=DATA / "sphere" / planck("base-plikHM-TTTEEE-lowl-lowE-lensing-minimum-theory"),
-    planck=DATA / "sphere" / planck("TT-full"),
-    unit="mK",
-    lmax=LMAX,
-    epochs=EPOCHS,
-    seed=SEED,
-)
-sky = cmb.read(options)
-theory = cmb.prior(options, sky.nside)
+options = cmb.Options(lmax=LMAX, epochs=EPOCHS, seed=SEED)
+files = cmb.find_files(options, lambda data_set, file: DATA / data_set / file)
+sky = cmb.read(options, files)
+theory = cmb.prior(files.theory, sky.nside)
 rivals = cmb.compare(options, sky, theory, silent)
 show(
     sphere.globes(

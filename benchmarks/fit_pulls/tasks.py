@@ -9,7 +9,7 @@ from jaxsci import healpix
 from jaxsci.core import Array
 from jaxsci.data.sphere import relief
 from jaxsci.models import harmonics
-from jaxsci.runs.folder import silent
+from jaxsci.runs.task import silent
 from jaxsci.tasks.cmb import peaks, sky_fit
 from jaxsci.tasks.earth import task as earth
 

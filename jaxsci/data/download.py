@@ -59,9 +59,9 @@ CATALOGUE = _read_catalogue()
 
 def cache_folder() -> Path:
     """Where data sets are kept unless a folder is named: the user's cache of this system."""
-    import pooch
+    import platformdirs
 
-    return Path(pooch.os_cache("jaxsci"))
+    return platformdirs.user_cache_path("jaxsci")
 
 
 def fetch(name: str, *, folder: Path | None = None, progress: bool = True) -> list[Path]:

@@ -11,8 +11,6 @@ from jaxsci.runs.figures import estimate
 
 __all__ = ["best", "rows", "show", "text"]
 
-LOWER_IS_BETTER = ("log_loss", "calibration_error", "reconstruction_error", "rmse", "mae", "interval_width")
-
 
 def rows(folders: Sequence[Path]) -> tuple[list[str], list[tuple[str, dict[str, Any]]]]:
     """Metric names and, for each run, its estimates {"value", "lower", "upper"} by name.
@@ -50,12 +48,12 @@ def rows(folders: Sequence[Path]) -> tuple[list[str], list[tuple[str, dict[str, 
     return names, table
 
 
-def best(name: str, table: list[tuple[str, dict[str, Any]]]) -> str | None:
-    """The run with the best value of a metric; None where no run has one."""
+def best(name: str, table: list[tuple[str, dict[str, Any]]], lower_is_better: Sequence[str] = ()) -> str | None:
+    """The run with the best value of a metric: the smallest of those in `lower_is_better`; None where no run has one."""
     known = {run: entry[name]["value"] for run, entry in table if entry.get(name, {}).get("value") is not None}
     if not known:
         return None
-    choose = min if name in LOWER_IS_BETTER else max
+    choose = min if name in lower_is_better else max
     return choose(known, key=known.__getitem__)
 
 
@@ -64,13 +62,13 @@ def text(entry: dict[str, Any] | None) -> str:
     return str(rounded(estimate(entry)))
 
 
-def show(folders: Sequence[Path]) -> None:
-    """Print the table."""
+def show(folders: Sequence[Path], *, lower_is_better: Sequence[str] = ()) -> None:
+    """Print the table; `lower_is_better` names the metrics of which the smallest value is the best."""
     from rich.console import Console
     from rich.table import Table
 
     names, table = rows(folders)
-    winners = {name: best(name, table) for name in names}
+    winners = {name: best(name, table, lower_is_better) for name in names}
     grid = Table(caption="best of each column in bold; 68 % intervals")
     grid.add_column("run")
     for name in names:

@@ -11,7 +11,7 @@ runs/<task>/<name>/
 
 import json
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from importlib import metadata
@@ -25,6 +25,7 @@ import jaxsci
 from jaxsci.core import Batch, Key
 from jaxsci.errors import InputError
 from jaxsci.files import write_json, write_text
+from jaxsci.runs.task import OnProgress, Session
 from jaxsci.training import EpochProgress, Fit, Recipe, Settings, checkpoint, fit, fit_ensemble
 from jaxsci.training import _early_stopping as early_stopping
 
@@ -47,20 +48,16 @@ __all__ = [
 
 Options = TypeVar("Options")  # of a task
 
-OnProgress = Callable[[str, float, str], None]  # (stage, fraction of it done, a few words on its state)
 
-
-def silent(stage: str, fraction: float, words: str) -> None:
-    """Progress that nobody watches."""
-
-
-def new_folder(root: Path, task: str, stem: str, name: str | None) -> Path:
-    """Create `root/task/name`; without a name the next free `stem-1`, `stem-2`, ....
+def new_folder(session: Session, task: str, stem: str) -> Path:
+    """Create the folder of a new run of a task: of the name asked for, or the next free `stem-1`, `stem-2`, ....
 
     Raises:
-        InputError: the name is taken.
+        InputError: the name is taken, or is a path.
     """
-    parent = root / task
+    parent, name = session.runs / task, session.name
+    if name is not None and (name in ("", ".", "..") or Path(name).name != name):
+        raise InputError(f"--name: expected the name of a folder, got {name!r}; choose where it lies with --runs")
     for candidate in [name] if name else (f"{stem}-{i}" for i in range(1, 10**6)):
         folder = parent / candidate
         try:
@@ -92,7 +89,15 @@ def read_options(folder: Path, task: str, options: type[Options], paths: Sequenc
     Raises:
         InputError: no such run, or options that this version does not have.
     """
-    values = read_config(folder, task)["options"]
+    return options_of(folder, read_config(folder, task)["options"], options, paths)
+
+
+def options_of(folder: Path, values: dict[str, Any], options: type[Options], paths: Sequence[str]) -> Options:
+    """`values` of the config.json of a run as options of this type.
+
+    Raises:
+        InputError: options that this version does not have.
+    """
     files = {name: None if values.get(name) is None else Path(values[name]) for name in paths}
     try:
         return options(**{**values, **files})

@@ -13,6 +13,7 @@ import pytest
 
 from jaxsci.errors import InputError
 from jaxsci.runs import folder as runs
+from jaxsci.runs.task import Session
 from jaxsci.tasks.top_tagging import task as top_tagging
 
 KILLS = int(os.environ.get("JAXSCI_KILLS", "2"))
@@ -41,12 +42,23 @@ def parameters(folder):
     return top_tagging.trained(folder, options)[1]
 
 
+def new(root, name=None):
+    return runs.new_folder(Session(root, find=lambda data_set, file: root / file, name=name), "t", "cnn")
+
+
 def test_names_count_up_and_a_taken_name_is_refused(tmp_path):
-    assert runs.new_folder(tmp_path, "t", "cnn", None).name == "cnn-1"
-    assert runs.new_folder(tmp_path, "t", "cnn", None).name == "cnn-2"
-    runs.new_folder(tmp_path, "t", "cnn", "mine")
+    assert new(tmp_path).name == "cnn-1"
+    assert new(tmp_path).name == "cnn-2"
+    new(tmp_path, "mine")
     with pytest.raises(InputError, match="mine: expected a new run, but it exists; choose another --name"):
-        runs.new_folder(tmp_path, "t", "cnn", "mine")
+        new(tmp_path, "mine")
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "a/b", "../../evil", "/absolute"])
+def test_a_run_stays_in_the_folder_of_runs(tmp_path, name):
+    with pytest.raises(InputError, match="--name: expected the name of a folder"):
+        new(tmp_path / "runs", name)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

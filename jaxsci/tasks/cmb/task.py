@@ -1,9 +1,8 @@
 """The cosmic microwave background as a sum of spherical harmonics, and by a dense network beside it."""
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,36 +17,19 @@ from jaxsci.fitting import LinearFit, require_determined
 from jaxsci.losses import objective, squared_error
 from jaxsci.models import dense, harmonics, heads
 from jaxsci.runs import folder as runs
-from jaxsci.runs.folder import OnProgress
+from jaxsci.runs.task import Find, OnProgress, Session, Task
 from jaxsci.tasks.cmb import peaks, sky_fit
 from jaxsci.tasks.cmb import report as cmb_report
+from jaxsci.tasks.cmb.options import Options
 from jaxsci.training import Recipe, Settings, adamw, predict, steps_per_epoch, warmup_cosine
 from jaxsci.training import fit as train
 
-TASK = "cmb"
+NAME = "cmb"
 LARGEST_NSIDE = 32  # the design matrix of a finer map does not fit into memory
 FRACTIONS = (0.7, 0.1, 0.2)  # of the pixels, for the comparison with a network: training, validation, test
 
 
-@dataclass(frozen=True)
-class Options:
-    """What a user chooses."""
-
-    data: Path
-    mask: Path | None
-    theory: Path
-    planck: Path
-    unit: str | None = None
-    noise: float = 6.0  # microkelvin a pixel
-    lmax: int = 48
-    free: int = 4
-    simulations: int = 200
-    model: Literal["harmonics", "dense"] = "harmonics"
-    epochs: int = 300
-    seed: int = 1
-
-
-def fit(options: Options, root: Path, name: str | None, progress: OnProgress) -> Path:
+def fit(options: Options, session: Session) -> Path:
     """Fit the sky and its spectrum and write the run folder with its report.
 
     Returns:
@@ -57,13 +39,35 @@ def fit(options: Options, root: Path, name: str | None, progress: OnProgress) ->
         InputError: a file or an option cannot be used, or the pixels do not determine a coefficient; no run folder is left behind.
     """
     with jax.enable_x64(True):
-        return _fit(options, root, name, progress)
+        return _fit(options, find_files(options, session.find), session)
 
 
-def _fit(options: Options, root: Path, name: str | None, progress: OnProgress) -> Path:
+class Files(NamedTuple):
+    """What is read."""
+
+    sky: Path
+    mask: Path | None
+    unit: str | None  # of the map
+    theory: Path  # the best fit, as a prior
+    planck: Path  # the measured spectrum, for the acoustic peaks
+
+
+def find_files(options: Options, find: Find) -> Files:
+    """The user's own map, or that of the data set with its mask and the unit that its file does not say."""
+    planck = "COM_PowerSpect_CMB-{}_R3.01.txt".format
+    theory = find("sphere", planck("base-plikHM-TTTEEE-lowl-lowE-lensing-minimum-theory"))
+    measured = find("sphere", planck("TT-full"))
+    if options.data is not None:
+        return Files(options.data, options.mask, options.unit, theory, measured)
+    mask = options.mask or find("sphere", "wmap_temperature_analysis_mask_r9_7yr_v4_udgraded32.fits")
+    return Files(find("sphere", "wmap_band_iqumap_r9_7yr_W_v4_udgraded32.fits"), mask, "mK", theory, measured)
+
+
+def _fit(options: Options, files: Files, session: Session) -> Path:
+    progress = session.progress
     progress("reading the sky", 0.0, "")
-    seen = read(options)
-    theory = prior(options, seen.nside)
+    seen = read(options, files)
+    theory = prior(files.theory, seen.nside)
     progress("reading the sky", 1.0, f"nside {seen.nside}, {seen.keep.mean():.0%} of the sky")
     progress("coefficients", 0.0, "")
     fitted = sky_fit.coefficients(seen, theory, options.lmax, options.free)
@@ -78,15 +82,15 @@ def _fit(options: Options, root: Path, name: str | None, progress: OnProgress) -
         progress=lambda part: progress("power spectrum", part, ""),
     )
     progress("acoustic peaks", 0.0, "")
-    planck, best = sky.read_spectrum(options.planck), sky.read_spectrum(options.theory)
+    planck, best = sky.read_spectrum(files.planck), sky.read_spectrum(files.theory)
     found = peaks.fit(
         planck[:, 0], planck[:, 1], planck[:, 2:4].mean(1), np.interp(planck[:, 0], best[:, 0], best[:, 1])
     )
     progress("acoustic peaks", 1.0, f"the first at {found[0].place:.1f} ± {found[0].place_error:.1f}")
     rivals = compare(options, seen, theory, progress) if options.model == "dense" else {}
-    folder = runs.new_folder(root, TASK, options.model, name)
+    folder = runs.new_folder(session, NAME, options.model)
     digest = hashlib.sha256(np.ascontiguousarray(seen.values).tobytes()).hexdigest()[:16]
-    runs.write_config(folder, TASK, options, {"file": str(options.data), "pixels": len(seen.values), "digest": digest})
+    runs.write_config(folder, NAME, options, {"file": str(files.sky), "pixels": len(seen.values), "digest": digest})
     result = evaluation(options, seen, fitted, powers, found, rivals)
     write_json(folder / "evaluation.json", result)
     progress("writing the report", 0.0, "")
@@ -98,18 +102,18 @@ def _fit(options: Options, root: Path, name: str | None, progress: OnProgress) -
     return folder
 
 
-def read(options: Options) -> sky_fit.Sky:
+def read(options: Options, files: Files) -> sky_fit.Sky:
     """Read map and mask, in microkelvin, degraded to an nside this task can hold."""
     runs.require_positive(options, "lmax", "simulations", "noise", "epochs")
-    read_map = sky.read_map(options.data)
-    values = sky.in_microkelvin(read_map, options.data, options.unit)
-    if options.mask is not None:
-        values = np.where(sky.read_mask(options.mask, read_map.nside), values, np.nan)
+    read_map = sky.read_map(files.sky)
+    values = sky.in_microkelvin(read_map, files.sky, files.unit)
+    if files.mask is not None:
+        values = np.where(sky.read_mask(files.mask, read_map.nside), values, np.nan)
     values = sky.degrade(values, min(read_map.nside, LARGEST_NSIDE))
     nside = healpix.nside_of(values.size)
     keep = np.isfinite(values)
     if not keep.any():
-        raise InputError(f"{options.data}: expected pixels with values, got none but UNSEEN and NaN; check the mask")
+        raise InputError(f"{files.sky}: expected pixels with values, got none but UNSEEN and NaN; check the mask")
     if options.lmax > 2 * nside:
         raise InputError(
             f"--lmax: expected at most 2 nside = {2 * nside} for nside {nside}, got {options.lmax}; lower it"
@@ -121,13 +125,13 @@ def read(options: Options) -> sky_fit.Sky:
     return sky_fit.Sky(nside, keep, values[keep], options.noise)
 
 
-def prior(options: Options, nside: int) -> sky_fit.Theory:
+def prior(path: Path, nside: int) -> sky_fit.Theory:
     """C_l of the best fit to 10 nside, and the window of the pixels."""
-    table = sky.read_spectrum(options.theory)
+    table = sky.read_spectrum(path)
     lmax = 10 * nside
     if table[-1, 0] < lmax or table[0, 0] != 2:
         raise InputError(
-            f"{options.theory}: expected degrees 2 to {lmax}, got {table[0, 0]:g} to {table[-1, 0]:g}; give a longer table"
+            f"{path}: expected degrees 2 to {lmax}, got {table[0, 0]:g} to {table[-1, 0]:g}; give a longer table"
         )
     degree = table[:, 0]
     power = np.concatenate([[0, 0], table[:, 1] * 2 * np.pi / (degree * (degree + 1))])[: lmax + 1]
@@ -228,7 +232,7 @@ def evaluation(
     shown = np.flatnonzero((degree >= 2) & (degree <= 10))
     mean = powers.simulated.mean(0)
     return {
-        "task": TASK,
+        "task": NAME,
         "model": options.model,
         "nside": seen.nside,
         "sky_fraction": float(seen.keep.mean()),
@@ -259,3 +263,6 @@ def evaluation(
             for name, r in rivals.items()
         },
     }
+
+
+TASK = Task(NAME, fit)

@@ -1,7 +1,6 @@
 """The Z boson among muon pairs: its mass and width from an unbinned likelihood fit."""
 
 import hashlib
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,33 +27,19 @@ from jaxsci.fitting import (
 from jaxsci.fitting._likelihood import Function
 from jaxsci.losses import objective
 from jaxsci.runs import folder as runs
-from jaxsci.runs.folder import OnProgress
+from jaxsci.runs.task import OnProgress, Session, Task
 from jaxsci.tasks.dimuon import line_shape as shapes
 from jaxsci.tasks.dimuon import report as dimuon_report
+from jaxsci.tasks.dimuon.options import Options
 
-TASK = "dimuon"
+NAME = "dimuon"
 SHAPE_PARAMETERS = ("mass", "width", "resolution", "signal", "slope")
 SHAPE_NAMES = {True: "radiation", False: "no_radiation"}
 SCANNED = ("mass", "width")
 LEAST_EVENTS = 50
 
 
-@dataclass(frozen=True)
-class Options:
-    """What a user chooses."""
-
-    data: Path
-    tree: str | None = None
-    window: tuple[float, float] = (60.0, 120.0)  # GeV
-    radiation: bool = True
-    # The momentum scale of the detector is 1 within 0.2 %, CMS Collaboration 2012, JINST 7, P10002 (2010 data, muons from Z decays).
-    scale: float = 1.0
-    scale_error: float = 0.002
-    simulations: int = 200
-    seed: int = 1
-
-
-def fit(options: Options, root: Path, name: str | None, progress: OnProgress) -> Path:
+def fit(options: Options, session: Session) -> Path:
     """Fit the mass peak, simulate the fit, and write the run folder with its report.
 
     Returns:
@@ -65,18 +50,19 @@ def fit(options: Options, root: Path, name: str | None, progress: OnProgress) ->
     """
     _check(options)
     with jax.enable_x64(True):
-        return _fit(options, root, name, progress)
+        return _fit(options, options.data or session.find("collider", "uproot-Zmumu.root"), session)
 
 
-def _fit(options: Options, root: Path, name: str | None, progress: OnProgress) -> Path:
+def _fit(options: Options, path: Path, session: Session) -> Path:
+    progress = session.progress
     progress("reading muon pairs", 0.0, "")
-    sample = dimuons.read(options.data, tree=options.tree)
+    sample = dimuons.read(path, tree=options.tree)
     low, high = options.window
     mass = sample.mass / options.scale
     mass = mass[(mass > low) & (mass < high)]
     if len(mass) < LEAST_EVENTS:
         raise InputError(
-            f"{options.data}: expected at least {LEAST_EVENTS} muon pairs in {low:g} to {high:g} GeV, got {len(mass)}; widen --window"
+            f"{path}: expected at least {LEAST_EVENTS} muon pairs in {low:g} to {high:g} GeV, got {len(mass)}; widen --window"
         )
     progress("reading muon pairs", 1.0, f"{len(mass):,} in the window, of {sample.rows:,} rows")
     shapes_tried = (options.radiation, not options.radiation)
@@ -84,8 +70,8 @@ def _fit(options: Options, root: Path, name: str | None, progress: OnProgress) -
     fitted = results[options.radiation]
     scans, ends = scan(config(options, options.radiation), fitted, mass, progress)
     pulls = simulate(options, fitted, len(mass), progress)
-    folder = runs.new_folder(root, TASK, "z", name)
-    runs.write_config(folder, TASK, options, describe(options, sample, mass))
+    folder = runs.new_folder(session, NAME, "z")
+    runs.write_config(folder, NAME, options, describe(path, sample, mass))
     result = evaluation(options, sample, mass, results, ends, pulls)
     write_json(folder / "evaluation.json", result)
     progress("writing the report", 0.0, "")
@@ -197,10 +183,10 @@ def curves(options: Options, results: dict[bool, LikelihoodFit]) -> dict[str, np
     return result
 
 
-def describe(options: Options, sample: dimuons.Dimuons, mass: np.ndarray) -> dict[str, Any]:
+def describe(path: Path, sample: dimuons.Dimuons, mass: np.ndarray) -> dict[str, Any]:
     """What the data of a run are."""
     return {
-        "file": str(options.data),
+        "file": str(path),
         "rows": sample.rows,
         "events": len(mass),
         "selection": list(sample.selection),
@@ -228,7 +214,7 @@ def evaluation(
         for name, p in pulls.items()
     }
     return {
-        "task": TASK,
+        "task": NAME,
         "rows": sample.rows,
         "events": len(mass),
         "selection": list(sample.selection),
@@ -250,3 +236,6 @@ def _numbers(options: Options, fitted: LikelihoodFit) -> dict[str, Any]:
         "covariance": np.asarray(fitted.covariance).tolist(),
         "negative_log_likelihood": float(fitted.value),
     }
+
+
+TASK = Task(NAME, fit)

@@ -1,9 +1,8 @@
 """The relief of the Earth as a sum of spherical harmonics, from its coefficients to maps and from a grid back to coefficients."""
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,26 +17,17 @@ from jaxsci.models import harmonics
 from jaxsci.ops.sphere._grids import gauss_legendre
 from jaxsci.ops.sphere._legendre import legendre_over_powers
 from jaxsci.runs import folder as runs
-from jaxsci.runs.folder import OnProgress
+from jaxsci.runs.task import Find, OnProgress, Session, Task
 from jaxsci.tasks.earth import report as earth_report
+from jaxsci.tasks.earth.options import Options
 
-TASK = "earth"
+NAME = "earth"
 SHOWN = (5, 20, 100, 300)  # degrees to which the map is drawn
 GRID = (180, 360)  # latitudes and longitudes of the cells of a grid of 1 degree
 GRID_UNIT = 1000.0  # m: its heights are in km
 
 
-@dataclass(frozen=True)
-class Options:
-    """What a user chooses."""
-
-    data: Path
-    grid: Path | None
-    lmax: int = 300
-    grid_lmax: int = 120
-
-
-def fit(options: Options, root: Path, name: str | None, progress: OnProgress) -> Path:
+def fit(options: Options, session: Session) -> Path:
     """Draw the relief degree by degree, take it apart again, and write the run folder with its report.
 
     Returns:
@@ -47,18 +37,34 @@ def fit(options: Options, root: Path, name: str | None, progress: OnProgress) ->
         InputError: a file or an option cannot be used; no run folder is left behind.
     """
     with jax.enable_x64(True):
-        return _fit(options, root, name, progress)
+        return _fit(options, find_files(options, session.find), session)
 
 
-def _fit(options: Options, root: Path, name: str | None, progress: OnProgress) -> Path:
+class Files(NamedTuple):
+    """What is read."""
+
+    coefficients: Path
+    grid: Path | None
+
+
+def find_files(options: Options, find: Find) -> Files:
+    """The user's own files, or those of the data set: both, so that a grid of the Earth is not compared with another body."""
+    if options.data is not None:
+        return Files(options.data, options.grid)
+    grid = options.grid or find("sphere", "earth_topo_180x360.dat.gz")
+    return Files(find("sphere", "earth_srtmp300.msl"), grid)
+
+
+def _fit(options: Options, files: Files, session: Session) -> Path:
+    progress = session.progress
     runs.require_positive(options, "lmax", "grid_lmax")
-    if options.grid is not None and options.grid_lmax > GRID[0] - 1:
+    if files.grid is not None and options.grid_lmax > GRID[0] - 1:
         raise InputError(
             f"--grid-lmax: expected at most {GRID[0] - 1}, which {GRID[0]} circles of latitude resolve, got {options.grid_lmax}; lower it"
         )
     progress("reading", 0.0, "")
-    given = relief.read_coefficients(options.data, lmax=options.lmax)
-    grid = None if options.grid is None else GRID_UNIT * relief.read_grid(options.grid, *GRID)
+    given = relief.read_coefficients(files.coefficients, lmax=options.lmax)
+    grid = None if files.grid is None else GRID_UNIT * relief.read_grid(files.grid, *GRID)
     progress("reading", 1.0, f"degree {options.lmax}")
     progress("there and back", 0.0, "")
     difference = round_trip(given)
@@ -69,9 +75,9 @@ def _fit(options: Options, root: Path, name: str | None, progress: OnProgress) -
         maps[degree] = synthesis(relief.Coefficients(*(c[: degree + 1, : degree + 1] for c in given)), 360, 720)
     progress("maps", 1.0, "")
     fitted = None if grid is None else fit_grid(grid, options.grid_lmax, progress)
-    folder = runs.new_folder(root, TASK, "relief", name)
+    folder = runs.new_folder(session, NAME, "relief")
     digest = hashlib.sha256(np.ascontiguousarray(given.cosine).tobytes()).hexdigest()[:16]
-    runs.write_config(folder, TASK, options, {"file": str(options.data), "lmax": options.lmax, "digest": digest})
+    runs.write_config(folder, NAME, options, {"file": str(files.coefficients), "lmax": options.lmax, "digest": digest})
     result = evaluation(options, given, difference, fitted)
     write_json(folder / "evaluation.json", result)
     progress("writing the report", 0.0, "")
@@ -172,7 +178,7 @@ def evaluation(
 ) -> dict[str, Any]:
     """What was measured, as JSON."""
     result: dict[str, Any] = {
-        "task": TASK,
+        "task": NAME,
         "lmax": options.lmax,
         "round_trip": difference,
         "mean_height": float(given.cosine[0, 0]),
@@ -195,3 +201,6 @@ def evaluation(
             "spectrum": degree_variance(fitted.cosine, fitted.sine).tolist(),
         }
     return result
+
+
+TASK = Task(NAME, fit)

@@ -1,10 +1,9 @@
 """Images of your own: classification by a dense or a convolutional network, or compression by an autoencoder."""
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,28 +20,14 @@ from jaxsci.models import autoencoder, convolutional, convolutional_autoencoder,
 from jaxsci.models.convolutional import Block
 from jaxsci.runs import binary_evaluation, scores_file
 from jaxsci.runs import folder as runs
-from jaxsci.runs.folder import OnProgress
+from jaxsci.runs.task import OnProgress, Session, Task
 from jaxsci.tasks.images import report as images_report
+from jaxsci.tasks.images.options import Options
 from jaxsci.training import Recipe, Settings, adamw, steps_per_epoch, warmup_cosine
 from jaxsci.training import predict as predict_all
 
-TASK = "images"
+NAME = "images"
 FRACTIONS = (0.7, 0.1, 0.2)  # training, validation, test
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a user chooses."""
-
-    data: Path | None
-    labels: Path | None = None
-    model: Literal["dense", "cnn", "autoencoder"] = "cnn"
-    latent: int = 8
-    epochs: int = 10
-    batch_size: int = 128
-    learning_rate: float = 2e-3
-    patience: int | None = None
-    seed: int = 1
 
 
 class Network(NamedTuple):
@@ -83,7 +68,7 @@ def make_recipe(options: Options, network: Network, examples: int) -> Recipe:
     return Recipe(model, objective(model.apply, cross_entropy, metrics={"accuracy": correct}), optimizer)
 
 
-def train(options: Options, root: Path, name: str | None, progress: OnProgress) -> Path:
+def train(options: Options, session: Session) -> Path:
     """Train in a new run folder, evaluate on the test part, and write the report.
 
     Returns:
@@ -92,8 +77,8 @@ def train(options: Options, root: Path, name: str | None, progress: OnProgress) 
     Raises:
         InputError: the images or the options cannot be used; no run folder is left behind.
     """
-    sample = read(options, progress)
-    folder = runs.new_folder(root, TASK, options.model, name)
+    sample = read(options, session.progress)
+    folder = runs.new_folder(session, NAME, options.model)
     data = {
         "file": str(options.data),
         "images": len(sample.x),
@@ -102,14 +87,14 @@ def train(options: Options, root: Path, name: str | None, progress: OnProgress) 
         "digest": hashlib.sha256(np.ascontiguousarray(sample.y).tobytes()).hexdigest()[:16],
         "split": {"fractions": FRACTIONS, "seed": options.seed},
     }
-    runs.write_config(folder, TASK, options, data)
-    return _train(folder, options, sample, progress, resume=False)
+    runs.write_config(folder, NAME, options, data)
+    return _train(folder, options, sample, session.progress, resume=False)
 
 
-def resume(folder: Path, progress: OnProgress) -> Path:
+def resume(folder: Path, session: Session) -> Path:
     """Go on with a run that was stopped; ends with the same parameters, bit for bit, as if it had not been."""
     options = read_options(folder)
-    return _train(folder, options, read(options, progress), progress, resume=True)
+    return _train(folder, options, read(options, session.progress), session.progress, resume=True)
 
 
 def _train(folder: Path, options: Options, sample: images.LabeledImages, progress: OnProgress, *, resume: bool) -> Path:
@@ -152,24 +137,24 @@ def as_batch(options: Options, sample: images.LabeledImages, rows: np.ndarray) -
 
 def read_options(folder: Path) -> Options:
     """The options a run was started with."""
-    return runs.read_options(folder, TASK, Options, ("data", "labels"))
+    return runs.read_options(folder, NAME, Options, ("data", "labels"))
 
 
 def trained(folder: Path, options: Options) -> tuple[Network, Params, list[dict[str, Any]]]:
     """The network of a run, the parameters of its best epoch, and its history."""
-    data = runs.read_config(folder, TASK)["data"]
+    data = runs.read_config(folder, NAME)["data"]
     built = network(options, tuple(data["shape"]), data["classes"])
     recipe = make_recipe(options, built, examples=1)  # the length of the training shapes no array of its state
     return built, *runs.trained(folder, recipe, jax.random.key(options.seed))
 
 
-def evaluate(folder: Path, data: Path | None, progress: OnProgress) -> str:
+def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
     """Evaluate a trained run on its test part, or on all images of another file.
 
     Returns:
         The path of the report.
     """
-    options = read_options(folder)
+    options, progress = read_options(folder), session.progress
     built, params, history = trained(folder, options)
     if data is None:
         sample = read(options, progress)
@@ -179,7 +164,7 @@ def evaluate(folder: Path, data: Path | None, progress: OnProgress) -> str:
         sample, target, part = images.read(data), folder / "evaluations" / data.stem, data.name
         _check_shape(data, sample.x, built)
     _evaluate(target, options, built, params, sample, history, progress, part=part)
-    return str(target / "report.html")
+    return target / "report.html"
 
 
 def _check_shape(path: Path, x: np.ndarray, built: Network) -> None:
@@ -208,7 +193,7 @@ def _evaluate(
     progress("evaluating", 0.0, "")
     model = built.module.model(built.config)
     outputs = predict_all(model.apply, params, sample.x)
-    result: dict[str, Any] = {"task": TASK, "model": options.model, "part": part, "images": len(sample.x)}
+    result: dict[str, Any] = {"task": NAME, "model": options.model, "part": part, "images": len(sample.x)}
     codes = None
     if options.model == "autoencoder":
         codes = predict_all(lambda p, x: built.module.encode(p, x, built.config), params, sample.x)
@@ -259,7 +244,7 @@ def pca_error(train: np.ndarray, test: np.ndarray, components: int) -> float:
     return float(np.mean(np.square(rest)))
 
 
-def predict(folder: Path, source: Path, out: Path, progress: OnProgress) -> None:
+def predict(folder: Path, source: Path, out: Path, session: Session) -> None:
     """Write the probability of every class for each image of `source`, or the code of the autoencoder."""
     options = read_options(folder)
     scores_file.check(out)
@@ -270,7 +255,7 @@ def predict(folder: Path, source: Path, out: Path, progress: OnProgress) -> None
     def chunks(size: int = 10_000) -> Any:
         for first in range(0, len(x), size):
             part = x[first : first + size]
-            progress("predicting", (first + len(part)) / len(x), f"{first + len(part):,} images")
+            session.progress("predicting", (first + len(part)) / len(x), f"{first + len(part):,} images")
             if options.model == "autoencoder":
                 codes = predict_all(lambda p, x: built.module.encode(p, x, built.config), params, part)
                 yield {f"code_{i}": codes[:, i] for i in range(codes.shape[1])}
@@ -283,3 +268,6 @@ def predict(folder: Path, source: Path, out: Path, progress: OnProgress) -> None
                 }
 
     scores_file.write(out, chunks())
+
+
+TASK = Task(NAME, train, resume=resume, evaluate=evaluate, predict=predict, lower_is_better=("reconstruction_error",))

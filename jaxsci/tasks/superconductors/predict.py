@@ -14,7 +14,7 @@ from jaxsci.data.materials.formula_table import Fault, stream
 from jaxsci.errors import InputError
 from jaxsci.runs import folder as runs
 from jaxsci.runs import scores_file
-from jaxsci.runs.folder import OnProgress
+from jaxsci.runs.task import OnProgress
 from jaxsci.tasks.superconductors import ensemble as predictors
 from jaxsci.tasks.superconductors.ensemble import Predictor
 

@@ -1,6 +1,6 @@
 """Superconductors: an ensemble that says at which temperature a composition superconducts, or whether it does, and how sure it is."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,13 +11,13 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxsci.core import Batch, Key, Params
 from jaxsci.data.materials import elements
+from jaxsci.data.materials import superconductors as sc
 from jaxsci.data.materials.compositions import dense
 from jaxsci.data.materials.elements import ELEMENTS
-from jaxsci.data.materials.superconductors import SplitName
 from jaxsci.errors import InputError
 from jaxsci.files import write_json
 from jaxsci.runs import folder as runs
-from jaxsci.runs.folder import OnProgress
+from jaxsci.runs.task import Find, OnProgress, Session, Task, silent
 from jaxsci.tasks.superconductors import ensemble as predictors
 from jaxsci.tasks.superconductors import evaluation as superconductor_evaluation
 from jaxsci.tasks.superconductors import influence as influences
@@ -27,54 +27,62 @@ from jaxsci.tasks.superconductors.calibration import calibrated, outputs_of
 from jaxsci.tasks.superconductors.networks import (
     TABLES,
     Network,
-    NetworkName,
-    Target,
     make_recipe,
     network,
     to_kelvin,
     to_units,
 )
-from jaxsci.tasks.superconductors.predict import TASK
-from jaxsci.tasks.superconductors.samples import Sample, Sources, TableName, describe, read_class, read_tc
+from jaxsci.tasks.superconductors.options import Options, Questions
+from jaxsci.tasks.superconductors.predict import TASK as NAME
+from jaxsci.tasks.superconductors.samples import Sample, Sources, describe, read_class, read_tc
 from jaxsci.training import EpochProgress
 
 INFLUENCE_FILE = "influence.json"
 CALIBRATION_FILE = "calibration.json"
 
 
-@dataclass(frozen=True)
-class Options:
-    """What a user chooses, and the files of the data sets."""
+class Files(NamedTuple):
+    """What is read: the user's own table or SuperCon, and the data sets beside it."""
 
-    measured: Path
+    sources: Sources
     elements: Path
-    target: Target = "tc"
-    table: TableName = "stanev"
-    split: SplitName = "random"
-    model: NetworkName = "best"
-    members: int = 20
-    influence: int = 10
-    presumed: Path | None = None
-    more: Path | None = None
-    unreported: Path | None = None
-    tested: Path | None = None
-    epochs: int | None = None
-    batch_size: int | None = None
-    prior: float | None = None
-    seed: int = 42
+
+
+def find_files(options: Options, find: Find) -> Files:
+    """The user's own table of superconductors, or those of the data sets.
+
+    Raises:
+        InputError: a file of a data set is missing; the message names the command that fetches it.
+    """
+
+    def table(name: str) -> Path:
+        return find("superconductors", sc.FILES[name])
+
+    own, with_more = options.data is not None, options.more and options.model == "best"
+    classes = options.target == "class"
+    sources = Sources(
+        measured=options.data or table(options.table),
+        table="own" if own else options.table,
+        presumed=table("cod") if classes else None,
+        more=table("nims") if with_more and not own and options.table == "stanev" else None,
+        unreported=table("stanev") if classes else None,
+        tested=table("hosono"),
+    )
+    return Files(sources, find("elements", "mendeleev_v0.6.0_elements.db"))
 
 
 class Job(NamedTuple):
     """All that training and evaluation need."""
 
     options: Options
+    files: Files
     sample: Sample
     table: np.ndarray  # standardized features of the elements
     network: Network
     keys: Key  # [member]
 
 
-def train(options: Options, root: Path, name: str | None, progress: OnProgress) -> Path:
+def train(options: Options, session: Session) -> Path:
     """Train an ensemble in a new run folder, calibrate it on the validation part, evaluate it and write the report.
 
     Returns:
@@ -83,18 +91,21 @@ def train(options: Options, root: Path, name: str | None, progress: OnProgress) 
     Raises:
         InputError: a file or an option cannot be used; no run folder is left behind.
     """
-    job = prepare(options, progress)
-    folder = runs.new_folder(root, TASK, f"{options.target}-{options.split}", name)
-    runs.write_config(folder, TASK, options, describe(job.sample, _sources(options), options.split, options.seed))
-    return _train(folder, job, progress, resume=False)
+    files = find_files(options, session.find)
+    job = prepare(options, files, session.progress)
+    folder = runs.new_folder(session, NAME, f"{options.target}-{options.split}")
+    data = describe(job.sample, files.sources, options.split, options.seed)
+    data["files"]["elements"] = str(files.elements)
+    runs.write_config(folder, NAME, options, data)
+    return _train(folder, job, session.progress, resume=False)
 
 
-def resume(folder: Path, progress: OnProgress) -> Path:
+def resume(folder: Path, session: Session) -> Path:
     """Go on with a run that was stopped."""
-    return _train(folder, prepare(read_options(folder), progress), progress, resume=True)
+    return _train(folder, prepare(*read_run(folder), session.progress), session.progress, resume=True)
 
 
-def prepare(options: Options, progress: OnProgress) -> Job:
+def prepare(options: Options, files: Files, progress: OnProgress) -> Job:
     """Read the tables and build the network."""
     if options.influence < 0:
         raise InputError(f"--influence: expected a number of trainings, got {options.influence}; 0 leaves the map out")
@@ -108,12 +119,11 @@ def prepare(options: Options, progress: OnProgress) -> Job:
             "--prior: expected with --target class, got --target tc, which has no probability; leave it out"
         )
     progress("reading materials", 0.0, "")
-    sources = _sources(options)
     if options.target == "tc":
-        sample = read_tc(sources, options.split, options.seed)
+        sample = read_tc(files.sources, options.split, options.seed)
     else:
-        sample = read_class(sources, options.split, options.seed, published=options.model == "published")
-    table = elements.standardized(elements.table(TABLES[options.model], options.elements))
+        sample = read_class(files.sources, options.split, options.seed, published=options.model == "published")
+    table = elements.standardized(elements.table(TABLES[options.model], files.elements))
     net = network(options.model, options.target, table)
     settings = replace(
         net.settings,
@@ -122,7 +132,7 @@ def prepare(options: Options, progress: OnProgress) -> Job:
     )
     progress("reading materials", 1.0, f"{len(sample.tc):,} materials")
     keys = jax.random.split(jax.random.key(options.seed), options.members)
-    return Job(options, sample, table, net._replace(settings=settings), over_devices(keys))
+    return Job(options, files, sample, table, net._replace(settings=settings), over_devices(keys))
 
 
 def over_devices(keys: Key) -> Key:
@@ -172,7 +182,7 @@ def _influence(job: Job, parts: tuple[Batch, Batch], progress: OnProgress) -> in
 
     train, validation = (part._replace(x=part.x / jnp.sum(part.x, axis=1, keepdims=True)) for part in parts)
     keys = jax.random.split(jax.random.fold_in(jax.random.key(job.options.seed), 2), job.options.influence)
-    table = elements.standardized(elements.table(TABLES["influence"], job.options.elements))
+    table = elements.standardized(elements.table(TABLES["influence"], job.files.elements))
     last = min(job.options.epochs or influences.EPOCHS, influences.EPOCHS)
     found = influences.influence(
         train, validation, job.options.target, table, keys=over_devices(keys), epochs=last, progress=on_progress
@@ -183,25 +193,62 @@ def _influence(job: Job, parts: tuple[Batch, Batch], progress: OnProgress) -> in
 
 def trained(folder: Path) -> tuple[Job, Params, list[dict[str, Any]]]:
     """The job of a run, the parameters of its members' best epochs, and its history."""
-    job = prepare(read_options(folder), runs.silent)
+    job = prepare(*read_run(folder), silent)
     recipe = make_recipe(job.network, job.options.target, len(job.sample.parts[0]))
     params, history = runs.trained(folder, recipe, job.keys)
     return job, _here(params), history
 
 
-def read_options(folder: Path) -> Options:
-    """The options a run was started with."""
-    return runs.read_options(
-        folder, TASK, Options, ("measured", "elements", "presumed", "more", "unreported", "tested")
-    )
+def read_run(folder: Path) -> tuple[Options, Files]:
+    """The options and the files a run was started with."""
+    config = runs.read_config(folder, NAME)
+    values, paths = dict(config["options"]), dict(config["data"]["files"])
+    if "measured" in values:  # written before the files had a place of their own
+        paths["elements"] = values["elements"]
+        values = {name: value for name, value in values.items() if name not in (*Sources._fields, "elements")}
+        values |= {"table": "stanev" if paths["table"] == "own" else paths["table"], "more": paths["more"] is not None}
+        values["data"] = paths["measured"] if paths["table"] == "own" else None
+    options = runs.options_of(folder, values, Options, ("data",))
+    table = paths.pop("table")
+    known: dict[str, Any] = {name: None if path is None else Path(path) for name, path in paths.items()}
+    found = known.pop("elements")
+    if found is None or known.get("measured") is None:
+        raise InputError(f"{folder / 'config.json'}: expected the files of the run, got none; train it again")
+    return options, Files(Sources(table=table, **known), found)
 
 
-def predict(folder: Path, source: Path, out: Path, progress: OnProgress) -> None:
+def predict(folder: Path, source: Path, out: Path, session: Session) -> None:
     """Write the predictions for every formula of a table."""
-    superconductor_prediction.predict_table(source, [folder], out, progress)
+    superconductor_prediction.predict_table(source, [folder], out, session.progress)
 
 
-def evaluate(folder: Path, data: Path | None, progress: OnProgress) -> str:
+def ask(questions: Questions, session: Session) -> str:
+    """Answer `jaxsci predict superconductors`: print a table of formulas, or write the predictions for a file of them.
+
+    Returns:
+        What to print at the end.
+    """
+    prediction = superconductor_prediction
+    tables = [text for text in questions.formulas if text.endswith(prediction.TABLES)]
+    if not tables:
+        prediction.show(*prediction.predict(questions.formulas, questions.run, skip_bad=questions.skip_bad))
+        return ""
+    if len(questions.formulas) > 1 or questions.out is None:
+        raise InputError(
+            f"{tables[0]}: expected one table and --out, got {len(questions.formulas)} names; give --out FILE.csv"
+        )
+    bad = prediction.predict_table(
+        Path(tables[0]),
+        questions.run,
+        questions.out,
+        session.progress,
+        skip_bad=questions.skip_bad,
+        explain=questions.contributions,
+    )
+    return f"{questions.out} {prediction.reasons(bad)}".rstrip()
+
+
+def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
     """Evaluate a trained run again on its test part and on Hosono's list.
 
     Returns:
@@ -212,11 +259,11 @@ def evaluate(folder: Path, data: Path | None, progress: OnProgress) -> str:
     """
     if data is not None:
         raise InputError(
-            f"{data}: expected no other file for a run of {TASK}, got one; use jaxsci predict superconductors {data} --run {folder}"
+            f"{data}: expected no other file for a run of {NAME}, got one; use jaxsci predict superconductors {data} --run {folder}"
         )
     job, params, history = trained(folder)
-    _evaluate(folder, job, params, history, progress)
-    return str(folder / "report.html")
+    _evaluate(folder, job, params, history, session.progress)
+    return folder / "report.html"
 
 
 def _evaluate(folder: Path, job: Job, params: Params, history: list[dict[str, Any]], progress: OnProgress) -> None:
@@ -229,7 +276,7 @@ def _evaluate(folder: Path, job: Job, params: Params, history: list[dict[str, An
     answers = predictors.answer(predictor, amounts)
     seed = job.options.seed
     result: dict[str, Any] = {
-        "task": TASK,
+        "task": NAME,
         "target": job.options.target,
         "model": job.options.model,
         "members": job.options.members,
@@ -277,10 +324,18 @@ def _latent(job: Job, params: Params, amounts: np.ndarray) -> np.ndarray:
     return np.asarray(jax.jit(jax.vmap(job.network.embed, in_axes=(None, 0)))(first, jnp.asarray(amounts)))
 
 
-def _sources(options: Options) -> Sources:
-    return Sources(options.measured, options.table, options.presumed, options.more, options.unreported, options.tested)
-
-
 def _here(params: Params) -> Params:
     """The parameters of all members on one device."""
     return jax.device_put(jax.tree.map(np.asarray, params))
+
+
+TASK = Task(
+    NAME,
+    train,
+    resume=resume,
+    evaluate=evaluate,
+    predict=predict,
+    ask=ask,
+    lower_is_better=("rmse", "mae", "interval_width", "log_loss", "calibration_error"),
+    splits_over_cores=True,
+)

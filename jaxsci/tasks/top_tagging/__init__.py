@@ -1,1 +1,19 @@
 """Top-quark jets against QCD jets (arXiv:1902.09914)."""
+
+from typing import TYPE_CHECKING, Any
+
+from jaxsci.tasks.top_tagging.options import Options
+
+if TYPE_CHECKING:
+    from jaxsci.tasks.top_tagging.task import TASK
+
+__all__ = ["TASK", "Options"]
+
+
+def __getattr__(name: str) -> Any:
+    """`TASK`, on first use: it imports JAX, which the options do not need."""
+    if name == "TASK":
+        from jaxsci.tasks.top_tagging.task import TASK
+
+        return TASK
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,9 +1,8 @@
 """Top-quark jets against QCD jets: training, evaluation and prediction of a tagger (arXiv:1902.09914)."""
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,31 +16,16 @@ from jaxsci.files import write_json
 from jaxsci.losses import binary_cross_entropy, correct, objective
 from jaxsci.runs import binary_evaluation, scores_file
 from jaxsci.runs import folder as runs
-from jaxsci.runs.folder import OnProgress
+from jaxsci.runs.task import OnProgress, Session, Task, silent
 from jaxsci.tasks.top_tagging import report as top_tagging_report
 from jaxsci.tasks.top_tagging import taggers
+from jaxsci.tasks.top_tagging.options import Options
 from jaxsci.training import Recipe, Settings, adamw, steps_per_epoch, warmup_cosine
 from jaxsci.training import predict as predict_all
 
-TASK = "top-tagging"
+NAME = "top-tagging"
 FRACTIONS = (0.6, 0.15, 0.25)  # training, validation, test
 CLASSES = ("QCD", "top")
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a user chooses; None stands for the tagger's own value."""
-
-    tagger: taggers.TaggerName = "cnn"
-    data: Path | None = None
-    epochs: int | None = None
-    batch_size: int | None = None
-    learning_rate: float | None = None
-    patience: int | None = None
-    max_jets: int | None = None
-    augment: bool = True
-    precision: Literal["float32", "bfloat16"] = "float32"
-    seed: int = 1
 
 
 class Job(NamedTuple):
@@ -54,7 +38,7 @@ class Job(NamedTuple):
     parts: tuple[np.ndarray, np.ndarray, np.ndarray]  # rows of training, validation, test
 
 
-def train(options: Options, root: Path, name: str | None, progress: OnProgress) -> Path:
+def train(options: Options, session: Session) -> Path:
     """Train a tagger in a new run folder, evaluate it on the test part, and write the report.
 
     Returns:
@@ -64,16 +48,16 @@ def train(options: Options, root: Path, name: str | None, progress: OnProgress) 
         InputError: the jets or the options cannot be used; no run folder is left behind.
         TrainingDivergedError: the loss became NaN or infinite.
     """
-    job = prepare(options, progress)
-    folder = runs.new_folder(root, TASK, options.tagger, name)
-    runs.write_config(folder, TASK, options, describe(options, job.sample))
-    return _train(folder, options, job, progress, resume=False)
+    job = prepare(options, session.progress)
+    folder = runs.new_folder(session, NAME, options.tagger)
+    runs.write_config(folder, NAME, options, describe(options, job.sample))
+    return _train(folder, options, job, session.progress, resume=False)
 
 
-def resume(folder: Path, progress: OnProgress) -> Path:
+def resume(folder: Path, session: Session) -> Path:
     """Go on with a run that was stopped; ends with the same parameters, bit for bit, as if it had not been."""
     options = read_options(folder)
-    return _train(folder, options, prepare(options, progress), progress, resume=True)
+    return _train(folder, options, prepare(options, session.progress), session.progress, resume=True)
 
 
 def _train(folder: Path, options: Options, job: Job, progress: OnProgress, *, resume: bool) -> Path:
@@ -185,15 +169,16 @@ def describe(options: Options, sample: jets.JetSample) -> dict[str, Any]:
 
 def read_options(folder: Path) -> Options:
     """The options a run was started with."""
-    return runs.read_options(folder, TASK, Options, ("data",))
+    return runs.read_options(folder, NAME, Options, ("data",))
 
 
-def evaluate(folder: Path, data: Path | None, progress: OnProgress) -> str:
+def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
     """Evaluate a trained run on its test part, or on all jets of another file.
 
     Returns:
-        The path of the evaluation, as text for the terminal.
+        The path of the report.
     """
+    progress = session.progress
     options = read_options(folder)
     tagger, params, history = trained(folder, options)
     if data is None:
@@ -204,7 +189,7 @@ def evaluate(folder: Path, data: Path | None, progress: OnProgress) -> str:
         jets.require_both_classes(labels_of(sample), data)
     logits = predict_all(tagger.model.apply, params, make_inputs(tagger, sample, progress))
     _evaluate(target, options, sample, logits, history, progress, part=part)
-    return str(target / "report.html")
+    return target / "report.html"
 
 
 def _evaluate(
@@ -221,7 +206,7 @@ def _evaluate(
     progress("evaluating", 0.0, "")
     labels = labels_of(sample)
     counts = {name: int(np.sum(labels == value)) for value, name in enumerate(CLASSES)}
-    result: dict[str, Any] = {"task": TASK, "tagger": options.tagger, "part": part, "jets": counts}
+    result: dict[str, Any] = {"task": NAME, "tagger": options.tagger, "part": part, "jets": counts}
     result["metrics"] = binary_evaluation.classification(logits, labels)
     baseline = None
     if sample.constituents is not None:
@@ -236,7 +221,7 @@ def _evaluate(
     progress("evaluating", 1.0, f"AUC {result['metrics']['auc']['value']:.4f}")
 
 
-def predict(folder: Path, source: Path, out: Path, progress: OnProgress) -> None:
+def predict(folder: Path, source: Path, out: Path, session: Session) -> None:
     """Write the probability of "top" of every jet in `source`, in bounded memory."""
     options = read_options(folder)
     scores_file.check(out)
@@ -246,9 +231,14 @@ def predict(folder: Path, source: Path, out: Path, progress: OnProgress) -> None
     def scores() -> Any:
         done = 0
         for sample in jets.stream(source):
-            logits = predict_all(tagger.model.apply, params, make_inputs(tagger, sample, runs.silent))
+            logits = predict_all(tagger.model.apply, params, make_inputs(tagger, sample, silent))
             done += len(logits)
-            progress("predicting", done / total, f"{done:,} jets")
+            session.progress("predicting", done / total, f"{done:,} jets")
             yield {"logit": logits, "probability": 1 / (1 + np.exp(-logits))}
 
     scores_file.write(out, scores())
+
+
+TASK = Task(
+    NAME, train, resume=resume, evaluate=evaluate, predict=predict, lower_is_better=("log_loss", "calibration_error")
+)

@@ -1,0 +1,46 @@
+"""What a task is: a science problem that the command can train, fit, evaluate and predict.
+
+A module that holds a task has two names: `Options`, a frozen dataclass whose fields and docstrings are the options of the command, and
+`TASK`, a `Task`. One line in `jaxsci.tasks.table` makes it a command.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+OnProgress: TypeAlias = Callable[[str, float, str], None]  # (stage, fraction of it done, a few words on its state)
+
+
+def silent(stage: str, fraction: float, words: str) -> None:
+    """Progress that nobody watches."""
+
+
+class Find(Protocol):
+    """Where the file of a published data set lies."""
+
+    def __call__(self, data_set: str, file: str) -> Path:
+        """The path of `file`; raises InputError with the command that fetches it where there is none."""
+
+
+class Session(NamedTuple):
+    """What a task is given besides its options."""
+
+    runs: Path  # folder of all runs
+    find: Find
+    name: str | None = None  # of the new run; without one a free one is chosen
+    progress: OnProgress = silent
+
+
+class Task(NamedTuple):
+    """The functions of a task; None for what it does not do."""
+
+    name: str  # as in the folder runs/<name>/ and on the command line
+    start: Callable[[Any, Session], Path]  # (options, session) -> the new run folder, with its report
+    resume: Callable[[Path, Session], Path] | None = None  # go on with a run folder that was stopped
+    evaluate: Callable[[Path, Path | None, Session], Path] | None = None  # (run, other file) -> the report
+    predict: Callable[[Path, Path, Path, Session], None] | None = None  # (run, examples, file to write)
+    ask: Callable[[Any, Session], str] | None = (
+        None  # (options of `jaxsci predict NAME`, session) -> what to print at the end
+    )
+    lower_is_better: tuple[str, ...] = ()  # metrics that `jaxsci compare` ranks from the smallest
+    splits_over_cores: bool = False  # an ensemble whose members train side by side: a JAX device for each core

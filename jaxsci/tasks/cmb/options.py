@@ -1,0 +1,31 @@
+"""The options of `jaxsci fit cmb`: its fields are the options, their docstrings the help."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Options:
+    """The microwave sky in spherical harmonics, its spectrum and peaks; without --data that of WMAP (`jaxsci data fetch sphere`)."""
+
+    data: Path | None = None
+    """Your HEALPix map: .fits, or .npz with `map` [pixel]."""
+    mask: Path | None = None
+    """Mask of the same nside, 1 where the map is used; default: that of WMAP for its map, none for yours."""
+    unit: Literal["uK", "mK", "K"] | None = None
+    """Unit of a map that does not say it."""
+    noise: float = 6.0
+    """Noise of a pixel in μK at nside 32 or the map's, if coarser; the default is that of WMAP's W band, from its polarization."""
+    lmax: int = 48
+    """Highest degree of the coefficients."""
+    free: int = 4
+    """Degrees up to this one have no prior."""
+    simulations: int = 200
+    """Simulated skies, for the errors of the spectrum."""
+    model: Literal["harmonics", "dense"] = "harmonics"
+    """dense: fit a dense network to the same sky as well, and compare."""
+    epochs: int = 300
+    """Of the network."""
+    seed: int = 1
+    """Of the simulated skies, the split of the pixels and the network."""

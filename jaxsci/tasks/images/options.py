@@ -1,0 +1,31 @@
+"""The options of `jaxsci train images`: its fields are the options, their docstrings the help."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import arg
+
+
+@dataclass(frozen=True)
+class Options:
+    """Classify images of your own, or compress them with an autoencoder."""
+
+    data: Annotated[Path | None, arg(metavar="FILE")] = None
+    """.npz with `x` [image, height, width(, channel)] and `y` [image], or gzipped IDX images."""
+    labels: Path | None = None
+    """IDX labels; default: the file beside the images with `labels-idx1` in its name."""
+    model: Literal["dense", "cnn", "autoencoder"] = "cnn"
+    """Which network."""
+    latent: int = 8
+    """Numbers in the autoencoder's code."""
+    epochs: int = 10
+    """Passes over the training images at most."""
+    batch_size: int = 128
+    """Images a step."""
+    learning_rate: float = 2e-3
+    """Peak learning rate of AdamW."""
+    patience: Annotated[int | None, arg(metavar="N")] = None
+    """Stop after so many epochs without a lower validation loss; default: train all epochs."""
+    seed: int = 1
+    """Of the split, the initial weights and the order."""

@@ -1,0 +1,54 @@
+"""The options of `jaxsci train superconductors` and `jaxsci predict superconductors`: fields are options, docstrings the help."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from tyro.conf import arg
+
+
+@dataclass(frozen=True)
+class Options:
+    """Critical temperatures of compositions, or whether they superconduct (`jaxsci data fetch superconductors`, `elements`)."""
+
+    target: Literal["tc", "class"] = "tc"
+    """tc: the temperature; class: superconductor or not."""
+    split: Literal["random", "composition", "system"] = "random"
+    """How the test part is drawn: material by material as published; compositions together; all materials of the same elements together."""
+    model: Literal["best", "published"] = "best"
+    """published: the Deep Set of npj Comput. Mater. 9, 71, with its training; a member takes a minute an epoch on a slow machine."""
+    members: int = 20
+    """Trainings with different seeds, whose answers are averaged."""
+    influence: int = 10
+    """Trainings of the small network whose latent numbers paint the periodic table; 0 leaves the map out."""
+    table: Literal["stanev", "nims"] = "stanev"
+    """SuperCon as cleaned by Stanev et al., or as exported."""
+    more: bool = True
+    """Use the compositions that only the export has, too: for Tc in the training part alone, and not with --model published."""
+    data: Path | None = None
+    """Your own table of measured superconductors in place of SuperCon: columns such as `formula` and `Tc` in K."""
+    epochs: Annotated[int | None, arg(metavar="N")] = None
+    """Passes over the training materials at most; default: the model's own."""
+    batch_size: Annotated[int | None, arg(metavar="N")] = None
+    """Materials a step; default: the model's own."""
+    prior: Annotated[float | None, arg(metavar="SHARE")] = None
+    """Share of superconductors among the materials you will ask for, which sets probabilities and threshold; default: that of the data."""
+    seed: int = 42
+    """Of the split, the initial weights and the order."""
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Tc or probability of formulas, with interval and the contribution of each element; also written `predict superconductors`."""
+
+    formulas: tyro.conf.Positional[tuple[str, ...]]
+    """Formulas such as MgB2 YBa2Cu3O7, or one table of them (.csv, .tsv, .txt)."""
+    run: tuple[Path, ...]
+    """Run folder; two to have Tc and probability together."""
+    out: Path | None = None
+    """.csv, .npz or .h5 to write, for a table."""
+    skip_bad: bool = False
+    """Go on without formulas that cannot be read, and count them."""
+    contributions: bool = False
+    """Contributions of the elements for a table too, which takes several times as long."""

@@ -1,0 +1,54 @@
+"""The table of tasks: one line makes a task a command.
+
+Nothing here imports JAX: the module of a task is imported when its name is on the command line.
+"""
+
+import importlib
+from typing import Any, Literal, NamedTuple
+
+from jaxsci.errors import InputError
+from jaxsci.runs.task import Task
+
+
+class Entry(NamedTuple):
+    """A task that the command knows."""
+
+    verb: Literal["train", "fit", "predict"]
+    name: str
+    module: str  # holds `TASK`, and `Options`; for the verb predict `Questions`
+    summary: str
+
+    @property
+    def options(self) -> Any:
+        """The dataclass of its options."""
+        return getattr(importlib.import_module(self.module), "Questions" if self.verb == "predict" else "Options")
+
+    @property
+    def task(self) -> Task:
+        """The task; imports JAX."""
+        found: Task = importlib.import_module(self.module).TASK
+        return found
+
+
+TABLE = [
+    Entry("train", "top-tagging", "jaxsci.tasks.top_tagging", "Tag top quarks among jets."),
+    Entry("train", "images", "jaxsci.tasks.images", "Classify images of your own, or compress them."),
+    Entry("train", "superconductors", "jaxsci.tasks.superconductors", "Critical temperatures of compositions."),
+    Entry("predict", "superconductors", "jaxsci.tasks.superconductors", "Tc or probability of formulas."),
+    Entry("fit", "cmb", "jaxsci.tasks.cmb", "The microwave sky in spherical harmonics."),
+    Entry("fit", "earth", "jaxsci.tasks.earth", "The relief of the Earth in spherical harmonics."),
+    Entry("fit", "dimuon", "jaxsci.tasks.dimuon", "Mass and width of the Z boson from muon pairs."),
+]
+
+
+def task(name: str) -> Task:
+    """The task of that name.
+
+    Raises:
+        InputError: there is none.
+    """
+    for entry in TABLE:
+        if entry.name == name:
+            return entry.task
+    known = ", ".join(dict.fromkeys(entry.name for entry in TABLE))
+    raise InputError(f"task: expected one of {known}, got {name}; use the version of jaxsci that knows it")

@@ -1,0 +1,33 @@
+"""The options of `jaxsci train top-tagging`: its fields are the options, their docstrings the help."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import arg
+
+
+@dataclass(frozen=True)
+class Options:
+    """Tag top quarks among jets; without --data on 30,000 simulated jets that come with the package."""
+
+    tagger: Literal["cnn", "cnn-landscape", "pfn", "efn", "topodnn", "mass"] = "cnn"
+    """Which tagger."""
+    data: Path | None = None
+    """Your jets: .h5 or .npz with `constituents` [jet, constituent, 4] (E, px, py, pz in GeV) or `images`, and `labels` (1 top, 0 QCD)."""
+    epochs: Annotated[int | None, arg(metavar="N")] = None
+    """Passes over the training jets at most; default: the tagger's own."""
+    batch_size: Annotated[int | None, arg(metavar="N")] = None
+    """Jets a step; default: the tagger's own."""
+    learning_rate: Annotated[float | None, arg(metavar="RATE")] = None
+    """Peak learning rate of AdamW; default: the tagger's own."""
+    patience: Annotated[int | None, arg(metavar="N")] = None
+    """Stop after so many epochs without a lower validation loss; default: train all epochs."""
+    max_jets: Annotated[int | None, arg(metavar="N")] = None
+    """Use only the first N jets, for a quick look."""
+    augment: bool = True
+    """Change training jets at random in ways that keep their label."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Number format of the matrix products."""
+    seed: int = 1
+    """Of the split, the initial weights, the order and the augmentation."""

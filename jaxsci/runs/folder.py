@@ -38,7 +38,6 @@ __all__ = [
     "read_json",
     "read_options",
     "require_positive",
-    "silent",
     "train",
     "trained",
     "versions",

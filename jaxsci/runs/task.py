@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
+__all__ = ["Find", "OnProgress", "Session", "Task", "silent"]
+
 OnProgress: TypeAlias = Callable[[str, float, str], None]  # (stage, fraction of it done, a few words on its state)
 
 

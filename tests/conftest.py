@@ -1,26 +1,66 @@
-"""Strictness for every test: no silent dtype or rank promotion; warnings are errors (pyproject.toml)."""
+"""Strictness for every test (no silent dtype or rank promotion; warnings are errors), and a cache of compiled programs.
 
-import atexit
+`pytest` runs what decides about a change; `pytest -m "" --hypothesis-profile nightly` runs everything, with many random cases.
+"""
+
+import hashlib
 import os
-import shutil
-import tempfile
+import platform
+import resource
+import sys
+from importlib.metadata import version
+from pathlib import Path
 
-# One thread pool a worker: pytest-xdist runs two workers on two cores.
+import hypothesis
+import platformdirs
+
+CACHE_BYTES = 2_000_000_000
+
+
+def compiled_programs():
+    """Folder of compiled programs, in the user's cache: one for each version of JAX, processor and set of compiler flags."""
+    cpu = Path("/proc/cpuinfo")
+    lines = cpu.read_text().splitlines() if cpu.exists() else [platform.processor()]
+    # A program compiled for one set of instructions must not be loaded where they are missing.
+    features = next((line for line in lines if line.startswith(("flags", "Features"))), lines[0])
+    text = "\n".join((platform.machine(), features, os.environ["XLA_FLAGS"]))
+    name = f"jax-{version('jax')}-{version('jaxlib')}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    return platformdirs.user_cache_path("jaxsci") / "tests" / name
+
+
+def bound(folder, largest):
+    """Delete the files that were written first until the rest takes at most half of `largest` bytes, if it takes more."""
+    # JAX's own bound reads the whole folder for each program that it writes: slower than to compile it.
+    files = sorted((stat.st_mtime, stat.st_size, path) for path in folder.rglob("*-cache") for stat in [path.stat()])
+    size = sum(size for _, size, _ in files)
+    if size > largest:
+        for _, bytes_, path in files:
+            if size <= largest / 2:
+                break
+            path.unlink(missing_ok=True)
+            size -= bytes_
+
+
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Most of the tests' time goes into compiling small programs: a third less with less effort of LLVM, for the same programs.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
-# What one test compiled, other tests, workers and commands need not compile again: one cache, removed at the end.
+# What one test compiled, other tests, workers, commands and later runs need not compile again.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jaxsci-compiled-")
-    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(compiled_programs())
+    bound(compiled_programs().parent, CACHE_BYTES)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
-import jax
-import pytest
+import jax  # noqa: E402 (it reads the environment when it is imported)
+import pytest  # noqa: E402
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# The same cases in every run, whose programs are then in the cache; by night other cases, and many.
+hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50)
+hypothesis.settings.register_profile("nightly", derandomize=False, deadline=None, max_examples=1000, print_blob=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 @pytest.fixture
@@ -28,3 +68,30 @@ def x64():
     """float64 inside one test: for oracles."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item, nextitem):
+    # The programs of a file serve the next one rarely, and would fill the memory.
+    if nextitem is None or nextitem.path != item.path:
+        jax.clear_caches()
+
+
+PEAKS = []  # GB, of the processes that ran tests
+
+
+def pytest_sessionfinish(session):
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e9 if sys.platform == "darwin" else 1e6)
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["peak"] = peak
+    elif not session.config.getoption("numprocesses", None):
+        PEAKS.append(peak)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    PEAKS.extend([node.workeroutput["peak"]] if hasattr(node, "workeroutput") else [])
+
+
+def pytest_terminal_summary(terminalreporter):
+    terminalreporter.write_line("largest memory of a test process: " + ", ".join(f"{peak:.1f} GB" for peak in PEAKS))

@@ -1,13 +1,12 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxsci.data.split import split
 from jaxsci.errors import InputError
 
 
-@settings(deadline=None, max_examples=50)
 @given(
     counts=st.lists(st.integers(10, 60), min_size=1, max_size=4),
     seed=st.integers(0, 1000),

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxsci import metrics
@@ -226,7 +226,6 @@ cases = st.tuples(
 )
 
 
-@settings(deadline=None, max_examples=60)
 @given(case=cases, order=st.permutations(range(SIZE)))
 def test_invariances(case, order):
     scores, labels = jnp.asarray(case[0], jnp.float32), jnp.asarray(case[1])
@@ -248,7 +247,6 @@ def test_invariances(case, order):
         assert (np.diff(rate) >= 0).all()
 
 
-@settings(deadline=None, max_examples=40)
 @given(case=cases)
 def test_an_integer_weight_is_so_many_copies(case):
     scores, labels, weight = np.asarray(case[0], np.float32), np.asarray(case[1]), np.asarray(case[2])

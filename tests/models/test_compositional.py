@@ -31,7 +31,6 @@ def scale_free():
 AMOUNTS = st.lists(st.one_of(st.just(0.0), st.floats(0.1, 10)), min_size=ELEMENTS, max_size=ELEMENTS).filter(any)
 
 
-@settings(deadline=None, max_examples=40)
 @given(amounts=AMOUNTS, factor=st.floats(0.1, 10), power=st.integers(-4, 4))
 def test_the_scale_of_the_formula_changes_nothing(scale_free, amounts, factor, power):
     _, apply, params = scale_free
@@ -53,7 +52,7 @@ def in_order():
     return jax.jit(apply)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=settings.default.max_examples // 2)
 @given(amounts=AMOUNTS, seed=st.integers(0, 2**31))
 def test_the_order_of_the_table_changes_nothing(in_order, amounts, seed):
     order = np.random.default_rng(seed).permutation(ELEMENTS)

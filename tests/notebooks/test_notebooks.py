@@ -1,5 +1,7 @@
 """The notebooks: each runs on a small configuration, and what is committed of it was executed in full and without errors."""
 
+import ast
+import importlib
 import os
 import re
 import subprocess
@@ -19,6 +21,19 @@ def test_there_are_notebooks():
     assert NAMES
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_what_it_imports_exists(name):
+    imports = [
+        node for node in ast.walk(ast.parse((FOLDER / f"{name}.py").read_text())) if type(node) is ast.ImportFrom
+    ]
+    assert imports
+    for node in imports:
+        for alias in node.names:
+            if not hasattr(importlib.import_module(node.module), alias.name):
+                importlib.import_module(f"{node.module}.{alias.name}")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_text_runs_on_a_small_configuration(name, tmp_path):
     if "JAXSCI_DATA" in (FOLDER / f"{name}.py").read_text() and "JAXSCI_DATA" not in os.environ:

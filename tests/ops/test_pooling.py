@@ -37,7 +37,7 @@ def reduced(x, window, strides, pairs, initial, operation):
     return lax.reduce_window(x, initial, operation, *full)
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=settings.default.max_examples // 5)
 @given(windows())
 def test_value_and_derivative_equal_the_windowed_reduction(case):
     shape, window, strides, pairs = case

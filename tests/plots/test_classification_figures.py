@@ -169,7 +169,7 @@ def test_scores_of_absent_classes(checked, words):
         figures.score_distributions({})
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=settings.default.max_examples // 3)
 @given(st.integers(1, 400), st.integers(1, 20), st.integers(0, 2**31))
 def test_reliability_points_are_bin_means(n, bins, seed):
     rng = np.random.default_rng(seed)

@@ -5,7 +5,7 @@ import hashlib
 import matplotlib
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
@@ -93,7 +93,6 @@ def test_lines_and_markers_stay_apart_beyond_the_palette():
     assert len({(style.color(i), style.marker(i)) for i in range(64)}) == 64
 
 
-@settings(deadline=None, max_examples=50)
 @given(st.integers(1, 10**6), st.data())
 def test_wilson_solves_its_equation(trials, data):
     successes = data.draw(st.integers(0, trials))

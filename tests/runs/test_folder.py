@@ -1,7 +1,6 @@
 """The run folder, and a training that is killed at random moments."""
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -16,7 +15,6 @@ from jaxsci.runs import folder as runs
 from jaxsci.runs.task import Session
 from jaxsci.tasks.top_tagging import task as top_tagging
 
-KILLS = int(os.environ.get("JAXSCI_KILLS", "2"))
 SMALL = ("--tagger", "topodnn", "--max-jets", "1500", "--epochs", "40", "--batch-size", "64")
 
 
@@ -77,7 +75,8 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path, content, message):
         runs.read_config(tmp_path, "top-tagging")
 
 
-def test_a_training_killed_at_random_moments_resumes_bit_for_bit(tmp_path):
+@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.slow)])
+def test_a_training_killed_at_random_moments_resumes_bit_for_bit(kills, tmp_path):
     finish(command("train", "top-tagging", *SMALL, "--name", "whole", cwd=tmp_path))
     whole = tmp_path / "runs" / "top-tagging" / "whole"
     victim = whole.with_name("victim")
@@ -87,7 +86,7 @@ def test_a_training_killed_at_random_moments_resumes_bit_for_bit(tmp_path):
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     killed = 0
-    for _ in range(KILLS):
+    for _ in range(kills):
         time.sleep(moments.uniform(0, 6))
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)

@@ -7,7 +7,7 @@ import sys
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
@@ -133,7 +133,6 @@ def test_text_is_never_markup():
     assert page.all("img")[0]["alt"] == NASTY
 
 
-@settings(deadline=None, max_examples=50)
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), min_size=1, max_size=60))
 def test_any_text_keeps_the_structure(text):
     # No Greek index in it, which is set as <sub>, and something to see, so that there is a paragraph.

@@ -3,7 +3,7 @@
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxsci.data.jets import compact, kinematics
@@ -77,7 +77,6 @@ def test_species_keep_the_energy_of_slow_particles(tmp_path):
 
 
 @given(st.integers(0, 30), st.integers(1, 6), st.integers(0, 10_000))
-@settings(deadline=None, max_examples=30)
 def test_any_number_of_jets_comes_back_sorted(tmp_path_factory, n, width, seed):
     path = tmp_path_factory.mktemp("any") / "jets.h5"
     constituents, labels = random_jets(n, width=width, seed=seed)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxsci.data.jets import features as jet_features
@@ -33,11 +33,9 @@ def boost(jets, rapidity):
 
 
 seeds = st.integers(0, 2**32 - 1)
-physics = settings(deadline=None, max_examples=30)
 INPUTS = (jet_features.features, jet_features.pfn_inputs, jet_features.efn_inputs)
 
 
-@physics
 @given(seed=seeds, angle=st.floats(-np.pi, np.pi))
 @pytest.mark.parametrize("inputs", INPUTS)
 def test_a_turn_about_the_beam_changes_nothing(inputs, seed, angle):
@@ -46,7 +44,6 @@ def test_a_turn_about_the_beam_changes_nothing(inputs, seed, angle):
         np.testing.assert_allclose(first, second, atol=1e-6)  # float32 outputs of order 1
 
 
-@physics
 @given(seed=seeds, rapidity=st.floats(-2, 2))
 def test_a_boost_along_the_beam_changes_only_energies(seed, rapidity):
     """The jet is massive: only its rapidity, not its pseudorapidity, moves with its massless constituents."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxsci.data import jets
@@ -25,7 +25,6 @@ def random_jet(seed, n=25):
 
 
 seeds = st.integers(0, 2**32 - 1)
-physics = settings(deadline=None, max_examples=50)
 
 
 def assert_same_image(first, second):
@@ -33,7 +32,6 @@ def assert_same_image(first, second):
     np.testing.assert_allclose(jet_images.images(first), jet_images.images(second), atol=1e-6)
 
 
-@physics
 @given(seed=seeds, eta=st.floats(-2, 2), phi=st.floats(-np.pi, np.pi))
 def test_the_image_does_not_depend_on_where_the_jet_flies(seed, eta, phi):
     """A boost along the beam shifts eta of massless constituents; a turn about the beam shifts phi, also across +-pi."""
@@ -41,7 +39,6 @@ def test_the_image_does_not_depend_on_where_the_jet_flies(seed, eta, phi):
     assert_same_image(constituents(pt, x, y), constituents(pt, x + eta, y + phi))
 
 
-@physics
 @given(seed=seeds, angle=st.floats(-np.pi, np.pi))
 def test_the_image_does_not_depend_on_the_roll_about_the_axis(seed, angle):
     pt, x, y = random_jet(seed)
@@ -49,7 +46,6 @@ def test_the_image_does_not_depend_on_the_roll_about_the_axis(seed, angle):
     assert_same_image(constituents(pt, x, y), constituents(pt, x * cos - y * sin, x * sin + y * cos))
 
 
-@physics
 @given(seed=seeds)
 def test_mirrored_jets_give_the_same_image(seed):
     pt, x, y = random_jet(seed)
@@ -58,7 +54,6 @@ def test_mirrored_jets_give_the_same_image(seed):
     assert_same_image(original, constituents(pt, x, -y))
 
 
-@physics
 @given(seed=seeds, scale=st.floats(0.01, 100))
 def test_the_image_does_not_depend_on_the_energy_scale_and_padding(seed, scale):
     pt, x, y = random_jet(seed)
@@ -66,7 +61,6 @@ def test_the_image_does_not_depend_on_the_energy_scale_and_padding(seed, scale):
     assert_same_image(jet, np.concatenate([scale * jet, np.zeros((1, 30, 4))], axis=1))
 
 
-@physics
 @given(seed=seeds)
 def test_a_collinear_splitting_changes_nothing(seed):
     pt, x, y = random_jet(seed)

@@ -3,7 +3,7 @@ import zipfile
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxsci.data import jets
@@ -126,7 +126,6 @@ def test_the_embedded_sample_is_what_it_is_said_to_be():
     assert np.median(jets.mass(read.constituents[read.labels == 0])) < 100
 
 
-@settings(deadline=None, max_examples=50)
 @given(mass=st.floats(0.1, 300), pt=st.floats(1, 1000), eta=st.floats(-4, 4))
 def test_mass_of_a_two_body_decay(mass, pt, eta):
     """A particle of known mass decays to two massless ones at rest; boosted, their mass is its mass."""

@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxsci.data.jets import kinematics
@@ -19,7 +19,6 @@ def boost(momenta, rapidity):
     return np.stack([e * cosh + pz * sinh, px, py, pz * cosh + e * sinh], axis=-1)
 
 
-@settings(deadline=None, max_examples=100)
 @given(pt=st.floats(1e-3, 1e4), eta=st.floats(-9, 9), phi=st.floats(-3.14, 3.14), mass=st.floats(0, 1e3))
 def test_coordinates_of_a_momentum_come_back(pt, eta, phi, mass):
     p = momentum(pt, eta, phi, mass)
@@ -30,7 +29,6 @@ def test_coordinates_of_a_momentum_come_back(pt, eta, phi, mass):
     assert np.isclose(kinematics.mass(p), mass, rtol=1e-12, atol=3e-8 * p[0])
 
 
-@settings(deadline=None, max_examples=100)
 @given(mass=st.floats(0, 200), eta=st.floats(-4, 4), shift=st.floats(-2, 2))
 def test_a_boost_along_the_beam_shifts_rapidity_and_nothing_else(mass, eta, shift):
     p = momentum(500.0, eta, 1.0, mass)

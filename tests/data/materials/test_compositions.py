@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxsci.data.materials import compositions as c
@@ -11,7 +11,6 @@ from jaxsci.data.materials.formula import SYMBOLS, parse
 AMOUNTS = st.dictionaries(st.sampled_from(SYMBOLS[:96]), st.floats(0.1, 10), min_size=1, max_size=12)
 
 
-@settings(deadline=None, max_examples=60)
 @given(formulas=st.lists(AMOUNTS, min_size=1, max_size=5), slots=st.integers(1, 14))
 def test_arrays_hold_the_amounts_and_padding(formulas, slots):
     encoded = c.encode(formulas, slots)
@@ -23,7 +22,6 @@ def test_arrays_hold_the_amounts_and_padding(formulas, slots):
     np.testing.assert_allclose(c.fractions(encoded).sum(axis=1), 1, rtol=1e-6)
 
 
-@settings(deadline=None, max_examples=60)
 @given(formula=AMOUNTS, factor=st.floats(0.1, 10), seed=st.integers(0, 99))
 def test_order_and_scale_do_not_matter_to_the_fractions(formula, factor, seed):
     shuffled = [list(formula)[i] for i in np.random.default_rng(seed).permutation(len(formula))]

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxsci.data.materials.formula import ATOMIC_NUMBER, SYMBOLS, FormulaError, parse
@@ -48,7 +48,6 @@ def meant(unit, factor=1.0):
     return total
 
 
-@settings(deadline=None, max_examples=300)
 @given(units=st.lists(UNITS, min_size=1, max_size=5))
 def test_what_was_written_is_read(units):
     text = "".join(map(written, units))
@@ -142,7 +141,6 @@ def test_the_position_of_the_fault(text, position, charges):
     assert "\n" not in str(caught.value)
 
 
-@settings(deadline=None, max_examples=300)
 @given(text=st.text(alphabet="HCODTMgnB0123./()[]{}·^+-xé₂ ", max_size=14))
 def test_any_text_is_read_or_refused(text):
     try:
@@ -169,7 +167,6 @@ def composition():
     return pytest.importorskip("pymatgen.core").Composition
 
 
-@settings(deadline=None, max_examples=100)
 @given(units=st.lists(UNITS, min_size=1, max_size=5))
 def test_pymatgen_reads_the_same(composition, units):
     # pymatgen reads no fractions, and takes braces only after translating them.

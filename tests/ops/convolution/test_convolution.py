@@ -1,6 +1,5 @@
 """Convolution against plain loops and against XLA: values, and derivatives to second order."""
 
-import os
 from functools import partial
 
 import jax
@@ -20,9 +19,9 @@ from jaxsci.ops.convolution._cpu import forward as convolution_cpu_output
 from jaxsci.ops.convolution._cpu import kernel_gradient as convolution_cpu_kernel
 from jaxsci.ops.convolution._sizes import geometry
 
-# A case compiles a program of its own, so that a run of thousands is for a release.
-CASES = int(os.environ.get("JAXSCI_CONVOLUTION_CASES", "20"))
-CASE = settings(deadline=None, max_examples=CASES)
+# A case compiles a program of its own: 20 by default, 400 by night (tests/conftest.py).
+CASES = settings.default.max_examples * 2 // 5
+CASE = settings(max_examples=CASES)
 
 
 def forget():
@@ -201,7 +200,7 @@ def derivatives(function, x, kernel, directions):
     )
 
 
-@settings(deadline=None, max_examples=max(8, CASES // 4))
+@settings(max_examples=max(8, CASES // 4))
 @given(cases())
 def test_second_order_equals_xla(case):
     options, groups, (batch, *size, inputs), kernel_shape = case
@@ -220,7 +219,7 @@ def test_second_order_equals_xla(case):
 
 
 @pytest.mark.usefixtures("x64")
-@settings(deadline=None, max_examples=max(8, CASES // 4))
+@settings(max_examples=max(8, CASES // 4))
 @given(cases())
 def test_conv_transpose_is_the_adjoint(case):
     options, groups, (batch, *size, inputs), kernel_shape = case

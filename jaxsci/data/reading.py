@@ -1,111 +1,65 @@
-"""What every reader checks: the file itself, then jets and labels. All trouble becomes an `InputError` of one line."""
+"""What every reader shares: a file that can be read, and enough memory for it. All trouble is an `InputError` of one line."""
 
 import contextlib
-import zipfile
-import zlib
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from jaxsci.errors import InputError
 
-__all__ = ["clean_constituents", "clean_images", "clean_labels", "reading"]
-
-# An energy may fall short of the momentum by this share: twice the rounding of half precision (2^-11), so that files of any float
-# type pass while exchanged columns do not.
-_ENERGY_TOLERANCE = 1e-3
+__all__ = ["reading", "require_memory"]
 
 
 @contextlib.contextmanager
 def reading(path: str | Path, expected: str) -> Iterator[Path]:
-    """Check that `path` is a file with something in it; what fails while it is read becomes an InputError that names it."""
+    """Check that `path` is a file with something in it; whatever is raised while it is read becomes an InputError that names it.
+
+    Container libraries (HDF5, ROOT, FITS, zip) raise nearly any exception on a damaged file, so all are taken; the original one is
+    the cause of the InputError.
+    """
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file; expected {expected}; check the name and the folder")
-    if path.is_dir():
-        raise InputError(f"{path}: this is a folder; expected {expected}; name a file in it")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path}: the file is empty; expected {expected}; copy or download it again")
-    try:
+    with _named(path, expected):
+        if not path.exists():
+            raise InputError(f"{path}: no such file; expected {expected}; check the name and the folder")
+        if path.is_dir():
+            raise InputError(f"{path}: this is a folder; expected {expected}; name a file in it")
+        if path.stat().st_size == 0:
+            raise InputError(f"{path}: the file is empty; expected {expected}; copy or download it again")
         yield path
-    except (OSError, RuntimeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        reason = getattr(error, "strerror", None) or (str(error) or type(error).__name__).splitlines()[0]
+
+
+@contextlib.contextmanager
+def _named(path: Path, expected: str) -> Iterator[None]:
+    try:
+        yield
+    except InputError:
+        raise
+    except MemoryError as error:
+        raise InputError(
+            f"{path}: expected {expected} that fits into memory, got a larger one; use a smaller file"
+        ) from error
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise InputError(
             f"{path}: expected {expected}, but it cannot be read: {reason}; if it is damaged or cut short, copy or download it again"
         ) from error
 
 
-def clean_constituents(path: Path, raw: np.ndarray, first_row: int) -> np.ndarray:
-    """Check the constituents [jet, constituent, 4] of some jets; return them as float32, hardest first.
-
-    Args:
-        path: for the message.
-        raw: (E, px, py, pz) in GeV of any real type, padded with zeros.
-        first_row: number of the first of these jets in the file.
-
-    Raises:
-        InputError: a number is not finite, an energy is negative or less than the momentum, a constituent flies along the beam, a jet
-            is empty.
-    """
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as such
-        jets = np.array(raw, np.float32, order="C")
-        energy, pt = jets[..., 0], np.hypot(jets[..., 1], jets[..., 2])
-        momentum = (1 - _ENERGY_TOLERANCE) * np.hypot(pt, jets[..., 3])
-    faults = (
-        (~np.isfinite(jets).all(axis=-1), "finite four-momenta, got NaN or infinity"),
-        (energy < 0, "energies of at least 0, got negative energies"),
-        (energy < momentum, "E >= |p|, got energies below the momentum"),
-        ((pt == 0) & (energy > 0), "pT > 0, got constituents with energy but no pT"),
-        ((energy == 0).all(axis=1), "at least one constituent in each jet, got jets without any"),
-    )
-    remedy = "remove them, or check the order of the columns: (E, px, py, pz) in GeV, padded with zeros"
-    _refuse(path, first_row, faults, remedy)
-    unsorted = (pt[:, 1:] > pt[:, :-1]).any(axis=1)
-    if unsorted.any():
-        order = np.argsort(-pt[unsorted], axis=1, kind="stable")
-        jets[unsorted] = np.take_along_axis(jets[unsorted], order[..., None], axis=1)
-    return jets
-
-
-def clean_images(path: Path, raw: np.ndarray, first_row: int) -> np.ndarray:
-    """Check ready jet images [jet, row, column] and return them as float32, each normalized to a total of 1.
-
-    Raises:
-        InputError: a pixel is not finite or negative, an image is empty.
-    """
-    pixels = np.asarray(raw, np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):  # infinite pixels are refused below
-        total = pixels.sum(axis=(1, 2))
-    faults = (
-        (~np.isfinite(pixels), "finite pixels, got NaN or infinity"),
-        (pixels < 0, "pixels of at least 0, got negative pixels"),
-        (total == 0, "some pT in each image, got images of zeros"),
-    )
-    _refuse(path, first_row, faults, "remove them, or undo any standardization: a pixel is the pT in it")
-    return (pixels / total[:, None, None]).astype(np.float32)
-
-
-def clean_labels(path: Path, raw: np.ndarray, first_row: int) -> np.ndarray:
-    """Check that labels [jet] are 1 (top) or 0 (background); return them as uint8.
-
-    Raises:
-        InputError: another value; the message has it and its row.
-    """
-    wrong = (raw != 0) & (raw != 1)
-    if wrong.any():
-        row = int(wrong.argmax())
+def require_memory(path: str | Path, size: int, what: str) -> None:
+    """Raise InputError unless `size` bytes are free: a file may declare any size, and its arrays are made before it is read."""
+    free = _free_memory()
+    if free is not None and size > free:
         raise InputError(
-            f"{path}: expected labels 1 (top) and 0 (background), got {raw[row]} in row {first_row + row} (counted from 0); recode them"
+            f"{path}: expected {size / 2**30:.1f} GiB of free memory for {what}, got {free / 2**30:.1f} GiB; use a smaller file"
         )
-    return raw.astype(np.uint8)
 
 
-def _refuse(path: Path, first_row: int, faults: Iterable[tuple[Any, str]], remedy: str) -> None:
-    """Raise for the first fault with an entry of its mask [jet, ...] true, naming that entry."""
-    for bad, expected in faults:
-        if bad.any():
-            row, *rest = (int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
-            place = f"jet {first_row + row}" + (f", entry {', '.join(map(str, rest))}" if rest else "")
-            raise InputError(f"{path}: expected {expected}, first in {place} (counted from 0); {remedy}")
+def _free_memory() -> int | None:
+    """Bytes that a process can still get; None where the system does not say."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return 1024 * int(line.split()[1])
+    with contextlib.suppress(AttributeError, ValueError, OSError):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return None

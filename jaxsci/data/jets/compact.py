@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxsci.data import reading as checks
 from jaxsci.data.jets import kinematics
+from jaxsci.data.reading import reading, require_memory
 from jaxsci.errors import InputError
 from jaxsci.files import replacing
 
@@ -98,12 +98,15 @@ def read(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     """
     import h5py
 
-    with checks.reading(path, f"a file in the {FORMAT} format") as path, h5py.File(path, "r") as file:
+    with reading(path, f"a file in the {FORMAT} format") as path, h5py.File(path, "r") as file:
         attributes = dict(file.attrs)
-        columns = {name: file[name][()] for name in _DATASETS if name in file}
+        found = [name for name in _DATASETS if isinstance(file.get(name), h5py.Dataset)]
+        require_memory(path, sum(file[name].nbytes for name in found), "its arrays")
+        columns = {name: file[name][()] for name in found}
     _check_columns(path, attributes, columns)
     counts = columns["counts"].astype(np.int64)
     ends = np.cumsum(counts)
+    require_memory(path, 16 * len(counts) * int(attributes["width"]), "its jets")
     constituents = np.zeros((len(counts), int(attributes["width"]), 4), np.float32)
     for start in range(0, len(counts), _ROWS):
         rows = slice(start, start + _ROWS)

@@ -24,10 +24,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import jaxsci
-from jaxsci.data import reading as checks
 from jaxsci.data.jets import compact as compact_format
 from jaxsci.data.jets import detector as detector_simulation
 from jaxsci.data.jets import pythia
+from jaxsci.data.reading import reading
 from jaxsci.errors import InputError
 from jaxsci.files import replacing
 
@@ -120,7 +120,7 @@ def _is_finished(chunk: _Chunk) -> bool:
 
     if not chunk.path.exists():
         return False
-    with checks.reading(chunk.path, "a chunk of jets"), h5py.File(chunk.path, "r") as file:
+    with reading(chunk.path, "a chunk of jets"), h5py.File(chunk.path, "r") as file:
         if file.attrs.get("settings") == chunk.settings and file.attrs.get("rows") == chunk.rows:
             return True
     raise InputError(

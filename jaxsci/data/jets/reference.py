@@ -13,13 +13,15 @@ which h5py reads with the filters of the package hdf5plugin.
 """
 
 import pickletools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jaxsci.data.jets.records import Records, require_filters
+from jaxsci.data._arrays import require_filters
+from jaxsci.data.jets.records import Records
 from jaxsci.errors import InputError
 
 __all__ = ["list_of_strings", "records"]
@@ -62,7 +64,8 @@ def records(path: Path, group: Any) -> Records:
                 None if label is None else _take(block, [label])[:, 0],
             )
 
-    return Records(False, (len(table), len(places) // 4, 4), label is not None, blocks)
+    every_label = None if label is None else lambda: table[label[0]].reshape(len(table), -1)[:, label[1]]
+    return Records(False, (len(table), len(places) // 4, 4), every_label, blocks)
 
 
 def list_of_strings(pickled: bytes) -> list[str] | None:
@@ -95,15 +98,13 @@ def _columns(table: Any) -> dict[str, tuple[str, int]]:
 
 
 def _constituent_places(path: Path, columns: dict[str, tuple[str, int]]) -> list[tuple[str, int]]:
-    width = 0
-    while f"E_{width}" in columns:
-        width += 1
-    wanted = [f"{component}_{i}" for i in range(max(width, 1)) for component in _COMPONENTS]
-    missing = [name for name in wanted if name not in columns]
-    if missing:
+    numbers = [int(name[2:]) for name in columns if re.fullmatch(r"E_\d{1,6}", name)]
+    wanted = [f"{component}_{i}" for i in range(max(numbers, default=0) + 1) for component in _COMPONENTS]
+    missing = next((name for name in wanted if name not in columns), None)
+    if missing is not None:
         raise InputError(
-            f"{path}: expected the columns E_0, PX_0, PY_0, PZ_0, E_1, ... and {LABEL}, got {len(columns)} columns without {missing[0]}; "
-            "rename the columns"
+            f"{path}: expected the columns E_0, PX_0, PY_0, PZ_0, E_1, ... without gaps and {LABEL}, got {len(columns)} columns "
+            f"without {missing}; rename or complete the columns"
         )
     return [columns[name] for name in wanted]
 

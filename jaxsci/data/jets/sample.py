@@ -19,9 +19,11 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from jaxsci.data import reading as checks
+from jaxsci.data import _arrays as arrays
+from jaxsci.data.jets import _checks as checks
 from jaxsci.data.jets import compact, kinematics, records, reference
 from jaxsci.data.jets.records import Records
+from jaxsci.data.reading import reading, require_memory
 from jaxsci.errors import InputError
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
 _EXPECTED = "jets in an HDF5 or .npz file"
 _JETS_AT_ONCE = 10_000
 _NUMBERS_AT_ONCE = 8_000_000  # some 250 MB while they are read and checked
+_FAIR = 5.0  # standard deviations by which the classes of the first jets may differ from the file's
 
 
 class JetSample(NamedTuple):
@@ -52,7 +55,11 @@ class JetSample(NamedTuple):
 def read(
     path: str | Path, *, labels: Literal["required", "optional"] = "required", limit: int | None = None
 ) -> JetSample:
-    """Read all jets of a file, or the first `limit`.
+    """Read the jets of a file, all or a fair selection of `limit`.
+
+    The selection is the first `limit` jets where they hold the classes in the proportions of the file, within 5 standard deviations
+    of a random draw. In a sorted file they do not: then jets are drawn at random from each class, in these proportions (always the
+    same ones), and stay in the order of the file.
 
     Needs the memory of the arrays it returns and less than 1 GiB more; of the compact format, twice all its arrays.
 
@@ -61,28 +68,25 @@ def read(
             be part of a jet; a label is not 0 or 1; there are no jets, or (`labels="required"`) no labels; the memory is too small.
     """
     with _opened(path) as source:
-        if labels == "required" and not source.labeled:
+        if labels == "required" and source.labels is None:
             raise InputError(
                 f"{path}: expected labels, 1 for top and 0 for background, got jets without; add an array labels [n] "
                 f"(in a table of the reference data set, the column {reference.LABEL})"
             )
         shape = (min(source.shape[0], limit or source.shape[0]), *source.shape[1:])
-        try:
-            jets = np.empty(shape, np.float32)
-        except MemoryError as error:
-            size = 4 * math.prod(shape) / 2**30
-            raise InputError(
-                f"{path}: expected {size:.1f} GiB of free memory for its jets, got less; use a smaller file"
-            ) from error
-        marks = np.empty(shape[0], np.uint8) if source.labeled else None
-        row = 0
+        require_memory(path, 4 * math.prod(shape), "its jets")
+        rows = _selected(source, shape[0])
+        jets = np.empty(shape, np.float32)
+        marks = None if source.labels is None else np.empty(len(rows), np.uint8)
+        first = filled = 0
         for block, block_labels in _cleaned(Path(path), source, _JETS_AT_ONCE):
-            kept = min(len(block), shape[0] - row)
-            jets[row : row + kept] = block[:kept]
+            last = int(np.searchsorted(rows, first + len(block)))
+            taken = rows[filled:last] - first
+            jets[filled:last] = block[taken]
             if marks is not None and block_labels is not None:
-                marks[row : row + kept] = block_labels[:kept]
-            row += kept
-            if row == shape[0]:
+                marks[filled:last] = block_labels[taken]
+            first, filled = first + len(block), last
+            if filled == len(rows):
                 break
     return _sample(source, jets, marks)
 
@@ -136,12 +140,12 @@ def mass(constituents: np.ndarray) -> np.ndarray:
 def _opened(path: str | Path) -> Iterator[Records]:
     import h5py
 
-    with checks.reading(path, _EXPECTED) as path:
+    with reading(path, _EXPECTED) as path:
         with path.open("rb") as file:
             start = file.read(8)
         if start.startswith(b"PK"):
             with zipfile.ZipFile(path) as archive:
-                yield _not_empty(path, records.from_arrays(path, records.npz_arrays(path, archive)))
+                yield _not_empty(path, records.from_arrays(path, arrays.npz_arrays(path, archive)))
         elif h5py.is_hdf5(path):
             with h5py.File(path, "r") as hdf5:
                 yield _not_empty(path, _hdf5_records(path, hdf5))
@@ -159,7 +163,7 @@ def _hdf5_records(path: Path, file: Any) -> Records:
     table = file.get(reference.KEY)
     if isinstance(table, h5py.Group):
         return reference.records(path, table)
-    return records.from_arrays(path, records.hdf5_arrays(path, file))
+    return records.from_arrays(path, arrays.hdf5_arrays(path, file))
 
 
 def _compact_records(path: Path) -> Records:
@@ -169,7 +173,7 @@ def _compact_records(path: Path) -> Records:
         for start in range(0, len(labels), rows):
             yield constituents[start : start + rows], labels[start : start + rows]
 
-    return Records(False, constituents.shape, True, blocks)
+    return Records(False, constituents.shape, lambda: labels, blocks)
 
 
 def _not_empty(path: Path, source: Records) -> Records:
@@ -184,6 +188,22 @@ def _cleaned(path: Path, source: Records, rows: int) -> Iterator[tuple[np.ndarra
     for jets, labels in source.blocks(max(1, min(rows, _NUMBERS_AT_ONCE // numbers))):
         yield clean(path, jets, row), None if labels is None else checks.clean_labels(path, labels, row)
         row += len(jets)
+
+
+def _selected(source: Records, limit: int) -> np.ndarray:
+    """The rows that `read` takes, rising."""
+    total = source.shape[0]
+    if limit == total or source.labels is None:
+        return np.arange(limit)
+    found, classes = np.unique(source.labels(), return_inverse=True)
+    share = np.bincount(classes) / total
+    first = np.bincount(classes[:limit], minlength=len(found))
+    if (np.abs(first - limit * share) <= _FAIR * np.sqrt(limit * share * (1 - share))).all():
+        return np.arange(limit)
+    wanted = np.diff(np.rint(np.cumsum([0, *share]) * limit).astype(np.int64))
+    rng = np.random.default_rng(0)
+    drawn = [rng.permutation(np.flatnonzero(classes == i))[:number] for i, number in enumerate(wanted)]
+    return np.sort(np.concatenate(drawn))
 
 
 def _sample(source: Records, jets: np.ndarray, labels: np.ndarray | None) -> JetSample:

@@ -24,7 +24,7 @@ class Options:
     patience: Annotated[int | None, arg(metavar="N")] = None
     """Stop after so many epochs without a lower validation loss; default: train all epochs."""
     max_jets: Annotated[int | None, arg(metavar="N")] = None
-    """Use only the first N jets, for a quick look."""
+    """Use only N jets, for a quick look: the first, or of a sorted file as many of each class as its proportions ask for."""
     augment: bool = True
     """Change training jets at random in ways that keep their label."""
     precision: Literal["float32", "bfloat16"] = "float32"

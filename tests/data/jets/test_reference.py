@@ -179,3 +179,10 @@ def test_a_truncated_table_is_refused(tmp_path):
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(InputError, match=r"cannot be read: .*truncated"):
         jets.read(path)
+
+
+def test_a_gap_in_the_numbers_of_the_constituents_is_refused(tmp_path):
+    """Without E_1 the jets would be cut to one constituent each."""
+    constituents, labels = sample(k=3)
+    with pytest.raises(InputError, match="without E_1"):
+        jets.read(write(tmp_path / "gap.h5", frame(constituents, labels).drop(columns="E_1")))

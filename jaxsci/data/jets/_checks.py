@@ -1,0 +1,102 @@
+"""What numbers in a file can be jets: four-momenta, images and labels, each fault named by its place in the file."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxsci.errors import InputError
+
+# An energy may fall short of the momentum by this share: twice the rounding of half precision (2^-11), so that files of any float
+# type pass while exchanged columns do not.
+_ENERGY_TOLERANCE = 1e-3
+_HIGHEST_ENERGY = (
+    50_000.0  # GeV of a jet: a beam of the largest collider that is planned (FCC-hh, 100 TeV); in MeV a jet of 50 GeV
+)
+_HEAVIEST = (
+    0.5  # the part of the energy that may be rest mass of constituents; of stable particles in jets it is below 0.1
+)
+
+
+def clean_constituents(path: Path, raw: np.ndarray, first_row: int) -> np.ndarray:
+    """Check the constituents [jet, constituent, 4] of some jets; return them as float32, hardest first.
+
+    Args:
+        path: for the message.
+        raw: (E, px, py, pz) in GeV of any real type, padded with zeros.
+        first_row: number of the first of these jets in the file.
+
+    Raises:
+        InputError: a number is not finite, an energy is negative or less than the momentum, a constituent flies along the beam, a jet
+            is empty or has more energy than any beam (MeV), or most constituents are at rest (pt, eta, phi, m in place of E, px, py, pz).
+    """
+    # What float32 cannot hold becomes infinite, and is refused as such.
+    with np.errstate(over="ignore", invalid="ignore"):
+        jets = np.array(raw, np.float32, order="C")
+        energy, pt = jets[..., 0], np.hypot(jets[..., 1], jets[..., 2])
+        momentum = (1 - _ENERGY_TOLERANCE) * np.hypot(pt, jets[..., 3])
+        rest = np.sqrt(np.maximum((energy - momentum) * (energy + momentum), 0)).sum(axis=1)
+    faults = (
+        (~np.isfinite(jets).all(axis=-1), "finite four-momenta, got NaN or infinity"),
+        (energy < 0, "energies of at least 0, got negative energies"),
+        (energy < momentum, "E >= |p|, got energies below the momentum"),
+        ((pt == 0) & (energy > 0), "pT > 0, got constituents with energy but no pT"),
+        ((energy == 0).all(axis=1), "at least one constituent in each jet, got jets without any"),
+    )
+    remedy = "remove them, or check the order of the columns: (E, px, py, pz) in GeV, padded with zeros"
+    _refuse(path, first_row, faults, remedy)
+    total = energy.sum(axis=1, dtype=np.float64)
+    too_high = f"jets of at most {_HIGHEST_ENERGY:,.0f} GeV, got {total.max():,.0f}"
+    _refuse(path, first_row, [(total > _HIGHEST_ENERGY, too_high)], "divide by 1000 if they are in MeV")
+    at_rest = rest > _HEAVIEST * total
+    if np.count_nonzero(at_rest) > len(jets) / 2:
+        expected = "constituents (E, px, py, pz) much lighter than their energy, got masses near E in most jets"
+        _refuse(path, first_row, [(at_rest, expected)], "if they are (pt, eta, phi, m), convert them")
+    unsorted = (pt[:, 1:] > pt[:, :-1]).any(axis=1)
+    if unsorted.any():
+        order = np.argsort(-pt[unsorted], axis=1, kind="stable")
+        jets[unsorted] = np.take_along_axis(jets[unsorted], order[..., None], axis=1)
+    return jets
+
+
+def clean_images(path: Path, raw: np.ndarray, first_row: int) -> np.ndarray:
+    """Check ready jet images [jet, row, column] and return them as float32, each normalized to a total of 1.
+
+    Raises:
+        InputError: a pixel is not finite or negative, an image is empty.
+    """
+    pixels = np.asarray(raw, np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite pixels are refused below
+        total = pixels.sum(axis=(1, 2))
+    faults = (
+        (~np.isfinite(pixels), "finite pixels, got NaN or infinity"),
+        (pixels < 0, "pixels of at least 0, got negative pixels"),
+        (total == 0, "some pT in each image, got images of zeros"),
+    )
+    _refuse(path, first_row, faults, "remove them, or undo any standardization: a pixel is the pT in it")
+    return (pixels / total[:, None, None]).astype(np.float32)
+
+
+def clean_labels(path: Path, raw: np.ndarray, first_row: int) -> np.ndarray:
+    """Check that labels [jet] are 1 (top) or 0 (background); return them as uint8.
+
+    Raises:
+        InputError: another value; the message has it and its row.
+    """
+    wrong = (raw != 0) & (raw != 1)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise InputError(
+            f"{path}: expected labels 1 (top) and 0 (background), got {raw[row]} in row {first_row + row} (counted from 0); recode them"
+        )
+    return raw.astype(np.uint8)
+
+
+def _refuse(path: Path, first_row: int, faults: Iterable[tuple[Any, str]], remedy: str) -> None:
+    """Raise for the first fault with an entry of its mask [jet, ...] true, naming that entry."""
+    for bad, expected in faults:
+        if bad.any():
+            row, *rest = (int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
+            place = f"jet {first_row + row}" + (f", entry {', '.join(map(str, rest))}" if rest else "")
+            raise InputError(f"{path}: expected {expected}, first in {place} (counted from 0); {remedy}")

@@ -17,8 +17,7 @@ import numpy as np
 from benchmarks import machine, timing
 from jaxsci.files import write_json, write_text
 from jaxsci.memory import keep_memory
-from jaxsci.ops.sphere import Healpix, analysis, synthesis
-from jaxsci.ops.sphere._conventions import alm_degrees, alm_size
+from jaxsci.ops.sphere import Healpix, alm_degrees, alm_size, analysis, synthesis
 
 RESULTS = Path(__file__).parent / "results"
 CASES = ((64, 64), (128, 1), (256, 1), (512, 1))  # nside, maps together; lmax is 2 nside

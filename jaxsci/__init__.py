@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from jaxsci._public import on_first_use
 
 if TYPE_CHECKING:
-    from jaxsci import data, fitting, losses, metrics, models, ops, plots, runs, training
+    from jaxsci import data, fitting, healpix, losses, metrics, models, ops, plots, runs, training
     from jaxsci.core import Batch, Model, WeightedSet
     from jaxsci.errors import InputError
     from jaxsci.training import Fit, Recipe, Settings, fit, fit_ensemble, predict
@@ -29,6 +29,7 @@ __all__ = [
     "fit",
     "fit_ensemble",
     "fitting",
+    "healpix",
     "losses",
     "metrics",
     "models",
@@ -42,7 +43,7 @@ __all__ = [
 if not TYPE_CHECKING:  # a type checker takes a module with __getattr__ for one that has every name
     __getattr__, __dir__ = on_first_use(
         "jaxsci",
-        ["data", "fitting", "losses", "metrics", "models", "ops", "plots", "runs", "training"],
+        ["data", "fitting", "healpix", "losses", "metrics", "models", "ops", "plots", "runs", "training"],
         dict.fromkeys(("Batch", "Model", "WeightedSet"), "jaxsci.core")
         | {"InputError": "jaxsci.errors"}
         | dict.fromkeys(("Fit", "Recipe", "Settings", "fit", "fit_ensemble", "predict"), "jaxsci.training"),

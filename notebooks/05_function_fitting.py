@@ -49,7 +49,8 @@ from jaxsci.core import Batch, Model
 from jaxsci.data import dimuons, download
 from jaxsci.fitting import errors, gaussian, least_squares, minimize, predictions, profiles, total
 from jaxsci.losses import objective, squared_error
-from jaxsci.models import dense, harmonics, heads
+from jaxsci.models import dense, heads
+from jaxsci.ops.sphere import real_degrees
 from jaxsci.plots import fit as fit_plots
 from jaxsci.plots import sphere, style
 from jaxsci.runs.task import silent
@@ -208,8 +209,9 @@ for name, rival in rivals.items():
 # %%
 fitted = sky_fit.coefficients(sky, theory, LMAX, 4)
 error = np.sqrt(np.diagonal(np.asarray(fitted.covariance)))
-for i in np.flatnonzero(harmonics.degrees(LMAX) == 2):
-    print(f"a_2,{harmonics.orders(LMAX)[i]:+d} = {float(fitted.params['coefficients'][i]):+6.1f} ± {error[i]:.1f} μK")
+degree, order = real_degrees(LMAX)
+for i in np.flatnonzero(degree == 2):
+    print(f"a_2,{order[i]:+d} = {float(fitted.params['coefficients'][i]):+6.1f} ± {error[i]:.1f} μK")
 print(f"χ² / degrees of freedom = {float(fitted.chi2 / fitted.dof):.2f}")
 
 # %% [markdown]

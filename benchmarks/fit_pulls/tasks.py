@@ -8,7 +8,7 @@ from benchmarks.fit_pulls.study import Maker, Study
 from jaxsci import healpix
 from jaxsci.core import Array
 from jaxsci.data.sphere import relief
-from jaxsci.models import harmonics
+from jaxsci.ops.sphere import real_degrees
 from jaxsci.runs.task import silent
 from jaxsci.tasks.cmb import peaks, sky_fit
 from jaxsci.tasks.earth import task as earth
@@ -34,10 +34,10 @@ def sky_and_theory() -> tuple[sky_fit.Sky, sky_fit.Theory]:
 def cut_sky(fits: int, seed: int) -> Study:
     """a_lm of the cut sky."""
     sky, theory = sky_and_theory()
-    degree = harmonics.degrees(4 * NSIDE)
+    degree = real_degrees(4 * NSIDE)[0]
     rng = np.random.default_rng(seed)
     truth = rng.normal(size=(fits, degree.size)) * np.sqrt(theory.power[degree])
-    seen = np.asarray(sky_fit.design(jnp.asarray(sky.directions), 4 * NSIDE)) * theory.window[degree]
+    seen = np.asarray(sky_fit.design(sky, 4 * NSIDE)) * theory.window[degree]
     values = truth @ seen.T + NOISE * rng.normal(size=(fits, len(seen)))
     problem = sky_fit.equations(sky, theory, LMAX, FREE)
 
@@ -47,10 +47,10 @@ def cut_sky(fits: int, seed: int) -> Study:
         return found.params["coefficients"], jnp.sqrt(jnp.diagonal(found.covariance[0]))
 
     found, error = map(np.asarray, solve(jnp.asarray(values)))
-    low = harmonics.degrees(LMAX)
+    low, order = real_degrees(LMAX)
     shown = np.flatnonzero((low >= 2) & (low <= SHOWN))
     pulls = (found - truth[:, : low.size]) / error
-    names = [f"a_{degree},{order}" for degree, order in zip(low, harmonics.orders(LMAX), strict=True)]
+    names = [f"a_{degree},{m}" for degree, m in zip(low, order, strict=True)]
     what = f"skies behind a belt, nside {NSIDE}; a_lm to {LMAX}, of which 2 to {SHOWN} are shown; up to {FREE} without prior"
     return Study("cmb, coefficients", what, {names[i]: pulls[:, i] for i in shown})
 
@@ -96,7 +96,7 @@ def relief_grid(fits: int, seed: int) -> Study:
     rng = np.random.default_rng(seed)
     cosine, sine = (np.tril(rng.normal(size=(GRID_LMAX + 1, GRID_LMAX + 1))) for _ in range(2))
     sine[:, 0] = 0
-    heights = earth.synthesis(relief.Coefficients(cosine, sine), rows, columns)
+    heights = earth.heights(relief.Coefficients(cosine, sine), rows, columns)
     area = np.sin((np.arange(rows) + 0.5) * np.pi / rows)[:, None]
     noise = np.sqrt(area.mean() / area)
     found = [earth.fit_grid(heights + noise * rng.normal(size=GRID), GRID_LMAX, silent) for _ in range(fits)]

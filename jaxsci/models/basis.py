@@ -4,8 +4,8 @@ A basis is a frozen description: how many functions there are, and their values 
 
     least_squares(predictions(model.apply, x), y, 1 / sigma**2, like=model.init(key))
 
-its fit with error bars (`jaxsci.fitting`), and any loss and training takes it as well. Spherical harmonics are in `models.harmonics`,
-mixtures of Gaussians, which are not linear in their parameters, in `jaxsci.models.mixture`.
+its fit with error bars (`jaxsci.fitting`), and any loss and training takes it as well. Spherical harmonics are in
+`jaxsci.models.harmonics`, mixtures of Gaussians, which are not linear in their parameters, in `jaxsci.models.mixture`.
 """
 
 from collections.abc import Callable

@@ -11,7 +11,6 @@ from jaxsci.errors import InputError
 
 __all__ = ["SkyMap", "degrade", "in_microkelvin", "read_map", "read_mask", "read_spectrum"]
 
-UNSEEN = -1.6375e30  # HEALPix's value for a pixel that was not seen
 MICROKELVIN = {"uk": 1.0, "mk": 1e3, "k": 1e6}  # in a unit of temperature, lower case
 _CMB_SUFFIXES = ("_cmb", ",thermodynamic", "cmb")
 
@@ -27,7 +26,7 @@ class SkyMap(NamedTuple):
 def read_map(path: str | Path, *, column: int | str = 0) -> SkyMap:
     """Read one column of a HEALPix map.
 
-    FITS (binary tables, all pixels or a list of some with their numbers): ORDERING is honoured, NESTED maps are reordered; UNSEEN,
+    FITS (binary tables, all pixels or a list of some with their numbers): NESTED maps are reordered by the ORDERING of the header; UNSEEN,
     BAD_DATA, NaN and pixels that are not in the list become NaN. NPZ: an array `map` [pixel], and if they are there `ordering`
     ("RING" or "NESTED") and `unit`.
 
@@ -47,14 +46,12 @@ def read_map(path: str | Path, *, column: int | str = 0) -> SkyMap:
             raise InputError(f"{path}: expected a file .fits or .npz, got {path.suffix or 'no suffix'}; convert it")
         try:
             nside = healpix.nside_of(values.size)
+            if ordering.startswith("NEST"):
+                values, ordering = healpix.to_ring(values), "RING"
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
-    values = np.where(np.isfinite(values) & (np.abs(values / UNSEEN - 1) > 1e-3), values, np.nan)
-    if ordering.startswith("NEST"):
-        ring = np.empty_like(values)
-        ring[healpix.ring_of_nested(nside)] = values
-        values = ring
-    elif ordering != "RING":
+    values = np.where(np.isfinite(values) & (np.abs(values / healpix.UNSEEN - 1) > 1e-3), values, np.nan)
+    if ordering != "RING":
         raise InputError(
             f"{path}: expected the ORDERING RING or NESTED, got {ordering or 'none'}; write it into the header"
         )
@@ -166,15 +163,15 @@ def degrade(values: np.ndarray, nside: int, *, least: float = 0.5) -> np.ndarray
     """A map in RING order averaged to a coarser nside, over what was seen of each pixel; NaN where that is less than a part `least`.
 
     Raises:
-        InputError: the map is coarser than `nside`.
+        InputError: the nside of the map is no multiple of `nside`.
     """
     fine = healpix.nside_of(values.size)
-    if fine < nside:
-        raise InputError(f"HEALPix map: expected nside {nside} or finer, got {fine}; choose a lower --nside")
-    children = values[healpix.ring_of_nested(fine)].reshape(12 * nside**2, -1)
-    seen = np.isfinite(children).mean(1) >= least
-    nested = np.full(len(children), np.nan)
-    nested[seen] = np.nanmean(children[seen], axis=1)
-    ring = np.empty_like(nested)
-    ring[healpix.ring_of_nested(nside)] = nested
-    return ring
+    if fine < nside or fine % nside:
+        raise InputError(
+            f"HEALPix map: expected an nside that is a multiple of {nside}, got {fine}; degrade it to such an nside first"
+        )
+    parts = values[healpix.children(nside, fine // nside)]
+    seen = np.isfinite(parts).mean(1) >= least
+    coarse = np.full(len(parts), np.nan)
+    coarse[seen] = np.nanmean(parts[seen], axis=1)
+    return coarse

@@ -40,6 +40,7 @@ class Convention:
 
 
 HEALPIX = Convention()
+ORTHONORMAL = Convention(condon_shortley=False)
 GEODESY = Convention("geodesy", condon_shortley=False)
 GEOMAGNETISM = Convention("schmidt", condon_shortley=False)
 

@@ -131,10 +131,3 @@ def legendre(theta: Array, lmax: int, *, over_sine: bool = False) -> Array:
     """
     check_degree(lmax, theta.dtype)
     return scan_degrees(start(theta, lmax, over_sine=over_sine), lmax, lambda carry, p, _: (carry, p), None, None)[1]
-
-
-def legendre_over_powers(cos: Array, lmax: int) -> Array:
-    """P_lm / sin(theta)^m, polynomials in cos(theta), as `legendre`; they grow with m, so that a few hundred degrees are the limit."""
-    shape = (lmax + 1, *cos.shape)
-    seeds = jnp.broadcast_to(jnp.asarray(sectoral(lmax), cos.dtype).reshape(-1, *(1,) * cos.ndim), shape)
-    return scan_degrees(Start(cos, seeds, 0), lmax, lambda carry, p, _: (carry, p), None, None)[1]

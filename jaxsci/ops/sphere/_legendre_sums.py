@@ -152,10 +152,12 @@ def sectoral(first: Array | int, size: int, mmax: int, band: Band, dtype: Any) -
     logarithm = jnp.asarray(np.log(band.sin), dtype)[None, :]
     m = np.arange(1, mmax + 1)
     over_power = np.concatenate([[0.0], np.cumsum(np.log1p(0.5 / m)) / 2]) - 0.5 * math.log(4 * math.pi)
-    table = jnp.asarray(over_power + SCALE[jnp.dtype(dtype)] * math.log(2), dtype)
-    return jnp.exp(
-        jnp.broadcast_to(order, shape) * logarithm + jax.lax.dynamic_slice_in_dim(table, first, size)[:, None]
+    table = jax.lax.dynamic_slice_in_dim(jnp.asarray(over_power, dtype), first, size)[:, None]
+    # The root of P_mm, scaled and squared: the logarithm of the scale within the exponential would cost three digits.
+    root = jnp.exp((jnp.broadcast_to(order, shape) * logarithm + table) / 2) * jnp.asarray(
+        2.0 ** (SCALE[jnp.dtype(dtype)] // 2), dtype
     )
+    return root * root
 
 
 def _factors(band: Band, maps: int, dtype: Any) -> Array:

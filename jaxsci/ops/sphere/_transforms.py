@@ -18,12 +18,11 @@ import numpy as np
 
 from jaxsci.core import Array
 from jaxsci.errors import InputError
+from jaxsci.healpix import UNSEEN
 from jaxsci.ops.sphere._conventions import alm_degrees, alm_lmax
 from jaxsci.ops.sphere._grids import Grid, Healpix, rings
 from jaxsci.ops.sphere._legendre import check_degree
 from jaxsci.ops.sphere._transform_primitives import transform
-
-UNSEEN = -1.6375e30  # what HEALPix writes into pixels without a measurement
 
 
 def synthesis(alm: Array, grid: Grid) -> Array:

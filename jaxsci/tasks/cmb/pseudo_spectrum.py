@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsci.core import Array
-from jaxsci.ops.sphere._grids import gauss_legendre
+from jaxsci.ops.sphere import gauss_legendre
 
 
 class Bins(NamedTuple):
@@ -30,14 +30,6 @@ def bins(first: int, last: int, width: int) -> Bins:
     """Bands of this width from `first` on; what is left below `last` is not used."""
     starts = np.arange(first, last - width + 2, width)
     return Bins(starts, starts + width - 1)
-
-
-def power(coefficients: Array, degrees: np.ndarray) -> Array:
-    """C_l [l] of real coefficients [coefficient] with these degrees; vmap for many skies."""
-    chex.assert_equal_shape([coefficients, degrees])
-    lmax = int(degrees.max())
-    sums = jnp.zeros(lmax + 1, coefficients.dtype).at[degrees].add(coefficients**2)
-    return sums / (2 * jnp.arange(lmax + 1) + 1).astype(sums.dtype)
 
 
 def coupling(mask_power: Array, lmax: int) -> Array:

@@ -1,4 +1,7 @@
-"""A sky of HEALPix pixels behind a mask: its harmonic coefficients and its power spectrum, with their errors."""
+"""A sky of HEALPix pixels behind a mask: its harmonic coefficients and its power spectrum, with their errors.
+
+Coefficients are those of real orthonormal harmonics without the Condon-Shortley phase (`ORTHONORMAL`), in the order of `real_degrees`.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,7 +14,17 @@ import numpy as np
 from jaxsci import healpix
 from jaxsci.core import Array, Key
 from jaxsci.fitting import LinearFit, least_squares
-from jaxsci.models import harmonics
+from jaxsci.ops.sphere import (
+    HEALPIX,
+    ORTHONORMAL,
+    Healpix,
+    convert,
+    power_spectrum,
+    real_degrees,
+    real_harmonics,
+    synthesis,
+    to_alm,
+)
 from jaxsci.tasks.cmb import pseudo_spectrum as spectrum
 
 REMOVED = 4  # coefficients: monopole and dipole
@@ -28,7 +41,7 @@ class Sky(NamedTuple):
     @property
     def directions(self) -> np.ndarray:
         """Unit vectors [pixel used, 3]."""
-        return harmonics.vectors(*healpix.angles(self.nside))[self.keep]
+        return healpix.vectors(self.nside)[self.keep]
 
     @property
     def area(self) -> float:
@@ -61,9 +74,22 @@ class Spectrum(NamedTuple):
 
 
 @partial(jax.jit, static_argnums=1)
-def design(directions: Array, lmax: int) -> Array:
-    """Y_lm at each direction, [pixel, coefficient]."""
-    return jax.vmap(lambda x: harmonics.values(x, lmax))(directions)
+def _harmonics(angles: tuple[Array, Array], lmax: int) -> Array:
+    def one(angles: tuple[Array, Array]) -> Array:
+        return real_harmonics(*angles, lmax, ORTHONORMAL)
+
+    return jax.lax.map(one, angles, batch_size=512)  # the Legendre functions of all pixels would not fit into memory
+
+
+def design(sky: Sky, lmax: int) -> Array:
+    """Y_lm at each pixel used, [pixel used, coefficient]."""
+    return _harmonics(tuple(jnp.asarray(a[sky.keep]) for a in healpix.angles(sky.nside)), lmax)
+
+
+@partial(jax.jit, static_argnums=1)
+def maps(coefficients: Array, nside: int) -> Array:
+    """Skies with these coefficients [sky, coefficient] on the whole sphere, [sky, pixel]."""
+    return jax.vmap(lambda c: synthesis(to_alm(convert(c, ORTHONORMAL, HEALPIX)), Healpix(nside)))(coefficients)
 
 
 class Equations(NamedTuple):
@@ -84,16 +110,16 @@ class Equations(NamedTuple):
 
 def equations(sky: Sky, theory: Theory, lmax: int, free: int) -> Equations:
     """What `coefficients` solves; see there."""
-    degree = harmonics.degrees(lmax)
+    degree = real_degrees(lmax)[0]
     precision = np.where(degree > max(free, 1), 1 / np.where(degree > 1, theory.power[degree], 1), 0)
     finer = jnp.asarray(theory.correlation(lmax + 1, sky.directions @ sky.directions.T))
 
     @jax.jit
-    def whitened(finer: Array, directions: Array, window: Array) -> tuple[Array, Array]:
+    def whitened(finer: Array, matrix: Array, window: Array) -> tuple[Array, Array]:
         lower = jnp.linalg.cholesky(finer + sky.noise**2 * jnp.eye(len(finer), dtype=finer.dtype))
-        return lower, jax.scipy.linalg.solve_triangular(lower, design(directions, lmax) * window[None, :], lower=True)
+        return lower, jax.scipy.linalg.solve_triangular(lower, matrix * window[None, :], lower=True)
 
-    lower, matrix = whitened(finer, jnp.asarray(sky.directions), jnp.asarray(theory.window[degree]))
+    lower, matrix = whitened(finer, design(sky, lmax), jnp.asarray(theory.window[degree]))
     return Equations(lower, matrix, jnp.asarray(precision))
 
 
@@ -115,22 +141,20 @@ def bandpowers(
     Signal finer than 2 nside, which pixels fold back, and noise are removed by their mean over the simulated skies.
     """
     resolved = 2 * sky.nside
-    directions = jnp.asarray(sky.directions)
-    matrix = design(directions, resolved)
-    degree = harmonics.degrees(resolved)
+    matrix = design(sky, resolved)
+    degree = real_degrees(resolved)[0]
     low = jnp.linalg.qr(matrix[:, :REMOVED])[0]
 
-    def cleaned(maps: Array) -> Array:
-        return maps - low @ (low.T @ maps)
+    def cleaned(skies: Array) -> Array:
+        return skies - low @ (low.T @ skies)
 
     @jax.jit
-    def pseudo(maps: Array) -> Array:
-        analyzed = sky.area * (matrix.T @ cleaned(maps))
-        return jax.vmap(lambda a: spectrum.power(a, degree), in_axes=1)(analyzed)
+    def pseudo(skies: Array) -> Array:
+        return power_spectrum(to_alm(sky.area * (cleaned(skies).T @ matrix)))
 
     mixing = spectrum.coupling_of(jax.jit(lambda m: sky.area * (m.T @ cleaned(m)))(matrix), degree)
     progress(0.3)
-    whole, fine = simulated(directions, sky, theory, resolved, simulations, key)
+    whole, fine = simulated(sky, theory, resolved, simulations, key)
     progress(0.8)
     folded = jnp.mean(pseudo(fine), axis=0)
     bands = spectrum.bins(2, sky.nside, width)
@@ -143,23 +167,18 @@ def bandpowers(
     return Spectrum(bands, np.asarray(value), skies.std(0, ddof=1), expected, skies)
 
 
-def simulated(directions: Array, sky: Sky, theory: Theory, resolved: int, number: int, key: Key) -> tuple[Array, Array]:
+def simulated(sky: Sky, theory: Theory, resolved: int, number: int, key: Key) -> tuple[Array, Array]:
     """Gaussian skies of the theory with noise at the pixels used, and the part of degrees above `resolved` with noise: [pixel, sky]."""
     lmax = 2 * resolved  # what is finer hardly passes the pixels
-    degree = jnp.asarray(harmonics.degrees(lmax))
+    degree = real_degrees(lmax)[0]
     sky_key, noise_key = jax.random.split(key)
-    deviation = jnp.asarray(np.sqrt(theory.power) * theory.window)[degree]
-    drawn = jax.random.normal(sky_key, (degree.size, number), directions.dtype) * deviation[:, None]
-
-    @jax.jit
-    def at(points: Array, drawn: Array) -> Array:
-        both = jnp.concatenate([drawn, jnp.where((degree > resolved)[:, None], drawn, 0.0)], axis=1)
-        # In chunks: all harmonics at all pixels would not fit into memory.
-        return jax.lax.map(lambda x: harmonics.values(x, lmax) @ both, points, batch_size=128)
-
-    maps = at(directions, drawn)
-    noise = sky.noise * jax.random.normal(noise_key, (directions.shape[0], number), directions.dtype)
-    return maps[:, :number] + noise, maps[:, number:] + noise
+    deviation = jnp.asarray((np.sqrt(theory.power) * theory.window)[degree])
+    drawn = jax.random.normal(sky_key, (degree.size, number)) * deviation[:, None]
+    fine = jnp.where(jnp.asarray(degree > resolved)[:, None], drawn, 0.0)
+    noise = sky.noise * jax.random.normal(noise_key, (len(sky.values), number))
+    seen = jnp.flatnonzero(jnp.asarray(sky.keep))
+    whole, folded = (maps(c.T, sky.nside)[:, seen].T + noise for c in (drawn, fine))
+    return whole, folded
 
 
 def _scale(size: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The cosmic microwave background as a sum of spherical harmonics, and by a dense network beside it."""
 
 import hashlib
+from math import isqrt
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,13 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsci import healpix
-from jaxsci.core import Batch
+from jaxsci.core import Array, Batch
 from jaxsci.data.sphere import sky
 from jaxsci.errors import InputError
 from jaxsci.files import write_json
 from jaxsci.fitting import LinearFit, require_determined
 from jaxsci.losses import objective, squared_error
-from jaxsci.models import dense, harmonics, heads
+from jaxsci.models import dense, heads
+from jaxsci.ops.sphere import real_degrees
 from jaxsci.runs import folder as runs
 from jaxsci.runs.task import Find, OnProgress, Session, Task
 from jaxsci.tasks.cmb import peaks, sky_fit
@@ -71,7 +73,7 @@ def _fit(options: Options, files: Files, session: Session) -> Path:
     progress("reading the sky", 1.0, f"nside {seen.nside}, {seen.keep.mean():.0%} of the sky")
     progress("coefficients", 0.0, "")
     fitted = sky_fit.coefficients(seen, theory, options.lmax, options.free)
-    pairs = zip(harmonics.degrees(options.lmax), harmonics.orders(options.lmax), strict=True)
+    pairs = zip(*real_degrees(options.lmax), strict=True)
     require_determined(fitted, [f"a_{degree},{order}" for degree, order in pairs])
     progress("coefficients", 1.0, f"{fitted.inflation.size:,}, χ²/dof {float(fitted.chi2 / fitted.dof):.2f}")
     powers = sky_fit.bandpowers(
@@ -109,8 +111,8 @@ def read(options: Options, files: Files) -> sky_fit.Sky:
     values = sky.in_microkelvin(read_map, files.sky, files.unit)
     if files.mask is not None:
         values = np.where(sky.read_mask(files.mask, read_map.nside), values, np.nan)
-    values = sky.degrade(values, min(read_map.nside, LARGEST_NSIDE))
-    nside = healpix.nside_of(values.size)
+    nside = max(n for n in range(1, LARGEST_NSIDE + 1) if read_map.nside % n == 0)
+    values = sky.degrade(values, nside)
     keep = np.isfinite(values)
     if not keep.any():
         raise InputError(f"{files.sky}: expected pixels with values, got none but UNSEEN and NaN; check the mask")
@@ -140,11 +142,14 @@ def prior(path: Path, nside: int) -> sky_fit.Theory:
 
 def synthesis(options: Options, seen: sky_fit.Sky, theory: sky_fit.Theory, fitted: LinearFit) -> np.ndarray:
     """The fitted sky, with the smoothing of the pixels, without monopole and dipole, on all pixels of the sphere."""
-    degree = harmonics.degrees(options.lmax)
-    shown = np.asarray(fitted.params["coefficients"]) * theory.window[degree] * (degree > 1)
-    params = {"coefficients": jnp.asarray(shown)}
-    everywhere = harmonics.vectors(*healpix.angles(seen.nside))
-    return predict(harmonics.model(harmonics.Config(options.lmax)).apply, params, everywhere)
+    without = np.where(real_degrees(options.lmax)[0] > 1, np.asarray(fitted.params["coefficients"]), 0)
+    return smoothed(seen, theory, jnp.asarray(without))
+
+
+def smoothed(seen: sky_fit.Sky, theory: sky_fit.Theory, amplitudes: Array) -> np.ndarray:
+    """The sky with these coefficients on all pixels of the sphere, averaged over each."""
+    degree = real_degrees(isqrt(amplitudes.size) - 1)[0]
+    return np.asarray(sky_fit.maps((amplitudes * jnp.asarray(theory.window[degree]))[None], seen.nside)[0])
 
 
 def whole(seen: sky_fit.Sky, values: np.ndarray) -> np.ndarray:
@@ -167,13 +172,10 @@ def compare(
     keep[used[both]] = True
     part = seen._replace(keep=keep, values=whole(seen, seen.values)[keep])
     fitted = sky_fit.coefficients(part, theory, options.lmax, 1)
-    degree = harmonics.degrees(options.lmax)
-    shown = {"coefficients": fitted.params["coefficients"] * jnp.asarray(theory.window[degree])}
-    everywhere = harmonics.vectors(*healpix.angles(seen.nside))
-    maps = {"harmonics": predict(harmonics.model(harmonics.Config(options.lmax)).apply, shown, everywhere)}
-    parameters = {"harmonics": degree.size}
+    amplitudes = fitted.params["coefficients"]
+    maps, parameters = {"harmonics": smoothed(seen, theory, amplitudes)}, {"harmonics": amplitudes.size}
     with jax.enable_x64(False):
-        maps["dense"], parameters["dense"] = train_dense(options, seen, (training, validation), everywhere, progress)
+        maps["dense"], parameters["dense"] = train_dense(options, seen, (training, validation), progress)
     return {
         name: cmb_report.Rival(parameters[name], *error_on(maps[name][used[test]], seen.values[test]), maps[name])
         for name in maps
@@ -191,7 +193,6 @@ def train_dense(
     options: Options,
     seen: sky_fit.Sky,
     parts: tuple[np.ndarray, np.ndarray],
-    everywhere: np.ndarray,
     progress: OnProgress,
 ) -> tuple[np.ndarray, int]:
     """A dense network of the direction, trained to the pixels; its map on the whole sphere and its number of parameters."""
@@ -213,7 +214,7 @@ def train_dense(
         settings=settings,
         progress=lambda p: progress("dense network", (p.epoch - 1 + p.fraction) / options.epochs, f"epoch {p.epoch}"),
     )
-    outputs = predict(model.apply, result.params, everywhere.astype(np.float32))
+    outputs = predict(model.apply, result.params, healpix.vectors(seen.nside).astype(np.float32))
     return mean + scale * outputs.astype(np.float64), sum(leaf.size for leaf in jax.tree.leaves(result.params))
 
 
@@ -228,7 +229,7 @@ def evaluation(
     """What was measured, as JSON."""
     values = np.asarray(fitted.params["coefficients"])
     error = np.sqrt(np.diagonal(np.asarray(fitted.covariance)))
-    degree, order = harmonics.degrees(options.lmax), harmonics.orders(options.lmax)
+    degree, order = real_degrees(options.lmax)
     shown = np.flatnonzero((degree >= 2) & (degree <= 10))
     mean = powers.simulated.mean(0)
     return {

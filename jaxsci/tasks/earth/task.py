@@ -1,6 +1,7 @@
 """The relief of the Earth as a sum of spherical harmonics, from its coefficients to maps and from a grid back to coefficients."""
 
 import hashlib
+from math import isqrt
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,9 +14,20 @@ from jaxsci.data.sphere import relief
 from jaxsci.errors import InputError
 from jaxsci.files import write_json
 from jaxsci.fitting import least_squares
-from jaxsci.models import harmonics
-from jaxsci.ops.sphere._grids import gauss_legendre
-from jaxsci.ops.sphere._legendre import legendre_over_powers
+from jaxsci.ops.sphere import (
+    GEODESY,
+    HEALPIX,
+    Equiangular,
+    GaussLegendre,
+    analysis,
+    convert,
+    from_alm,
+    real_degrees,
+    real_harmonics,
+    real_index,
+    synthesis,
+    to_alm,
+)
 from jaxsci.runs import folder as runs
 from jaxsci.runs.task import Find, OnProgress, Session, Task
 from jaxsci.tasks.earth import report as earth_report
@@ -72,7 +84,7 @@ def _fit(options: Options, files: Files, session: Session) -> Path:
     maps: dict[int, np.ndarray] = {}
     for degree in sorted({min(d, options.lmax) for d in SHOWN}):
         progress("maps", len(maps) / len(SHOWN), f"l ≤ {degree}")
-        maps[degree] = synthesis(relief.Coefficients(*(c[: degree + 1, : degree + 1] for c in given)), 360, 720)
+        maps[degree] = heights(relief.Coefficients(*(c[: degree + 1, : degree + 1] for c in given)), 360, 720)
     progress("maps", 1.0, "")
     fitted = None if grid is None else fit_grid(grid, options.grid_lmax, progress)
     folder = runs.new_folder(session, NAME, "relief")
@@ -86,41 +98,38 @@ def _fit(options: Options, files: Files, session: Session) -> Path:
     return folder
 
 
-def orthonormal(given: relief.Coefficients) -> tuple[Array, Array]:
-    """The coefficients of P_lm cos m phi and P_lm sin m phi with the orthonormal P_lm without phase, from the geodesist's."""
-    order = np.arange(given.cosine.shape[1])
-    factor = np.sqrt(4 * np.pi) * np.where(order > 0, np.sqrt(2), 1)
-    return jnp.asarray(given.cosine * factor), jnp.asarray(given.sine * factor)
+def to_sphere(given: relief.Coefficients) -> Array:
+    """a_lm of the library from the geodesist's C and S."""
+    degree, m = real_degrees(len(given.cosine) - 1)
+    both = np.where(m < 0, given.sine[degree, abs(m)], given.cosine[degree, abs(m)])
+    return to_alm(convert(jnp.asarray(both), GEODESY, HEALPIX))
 
 
-def geodetic(cosine: Array, sine: Array) -> relief.Coefficients:
-    """The way back from `orthonormal`."""
-    order = np.arange(cosine.shape[1])
-    factor = np.sqrt(4 * np.pi) * np.where(order > 0, np.sqrt(2), 1)
-    return relief.Coefficients(np.asarray(cosine) / factor, np.asarray(sine) / factor)
+def from_sphere(alm: Array) -> relief.Coefficients:
+    """The way back from `to_sphere`."""
+    both = np.asarray(convert(from_alm(alm), HEALPIX, GEODESY))
+    degree, m = real_degrees(isqrt(both.size) - 1)
+    found = np.zeros((2, degree[-1] + 1, degree[-1] + 1))
+    found[(m < 0).astype(int), degree, abs(m)] = both
+    return relief.Coefficients(*found)
 
 
-def synthesis(given: relief.Coefficients, rows: int, columns: int) -> np.ndarray:
-    """Heights [row, column] at the centers of equal steps of latitude and longitude, north first, from 180 degrees west eastward."""
-    z = np.cos((np.arange(rows) + 0.5) * np.pi / rows)
-    start = np.pi * (1 / columns - 1)  # of the first column's center; the synthesis begins at 0
-    turned = turn(given, start)
-    return np.asarray(jax.jit(harmonics.on_rings, static_argnums=3)(*orthonormal(turned), jnp.asarray(z), columns))
+def cells(rows: int, columns: int) -> Equiangular:
+    """The centers of cells of equal steps of latitude and longitude, north first, from 180 degrees west eastward."""
+    return Equiangular(rows, columns, np.pi * (1 / columns - 1))
 
 
-def turn(given: relief.Coefficients, angle: float) -> relief.Coefficients:
-    """Coefficients of the relief seen from a longitude `angle` (radians) further east: phi' = phi - angle."""
-    order = np.arange(given.cosine.shape[1])
-    c, s = np.cos(order * angle), np.sin(order * angle)
-    return relief.Coefficients(given.cosine * c + given.sine * s, given.sine * c - given.cosine * s)
+def heights(given: relief.Coefficients, rows: int, columns: int) -> np.ndarray:
+    """The relief [row, column] at the centers of `cells`."""
+    return np.asarray(jax.jit(synthesis, static_argnums=1)(to_sphere(given), cells(rows, columns)))
 
 
 def round_trip(given: relief.Coefficients) -> float:
     """The largest change of a coefficient after synthesis at Gauss-Legendre nodes and analysis, relative to the largest coefficient."""
-    lmax = given.cosine.shape[0] - 1
-    nodes, _, weights = (jnp.asarray(a) for a in gauss_legendre(lmax + 1))
-    values = jax.jit(harmonics.on_rings, static_argnums=3)(*orthonormal(given), nodes, 2 * lmax + 2)
-    back = geodetic(*jax.jit(harmonics.from_rings, static_argnums=3)(values, nodes, weights, lmax))
+    lmax = len(given.cosine) - 1
+    grid = GaussLegendre.of_degree(lmax)
+    there_and_back = jax.jit(lambda alm: analysis(synthesis(alm, grid), grid, lmax, iterations=0))
+    back = from_sphere(there_and_back(to_sphere(given)))
     change = max(np.abs(a - b).max() for a, b in zip(back, given, strict=True))
     return float(change / max(np.abs(given.cosine).max(), np.abs(given.sine).max()))
 
@@ -133,39 +142,42 @@ def fit_grid(grid: np.ndarray, lmax: int, progress: OnProgress) -> earth_report.
     """
     progress("fitting the grid", 0.0, "")
     rows, columns = grid.shape
-    z = jnp.asarray(np.cos((np.arange(rows) + 0.5) * np.pi / rows))
-    waves = np.fft.rfft(grid, axis=1)[:, : lmax + 1] / columns
-    waves *= np.where(np.arange(lmax + 1) > 0, 2, 1)
-    area = np.sqrt(1 - np.asarray(z) ** 2)
-    cosine, sine, variance = _waves(z, jnp.asarray(waves.real), jnp.asarray(-waves.imag), jnp.asarray(area))
-    start = np.pi * (1 / columns - 1)
-    found = geodetic(cosine, sine)
-    shown = np.asarray(jax.jit(harmonics.on_rings, static_argnums=3)(cosine, sine, z, columns))
-    squares = np.average(((grid - shown) ** 2).mean(1), weights=area)
-    # A wave's amplitude has the variance 2 / columns of a cell's (1 / columns for m = 0); weights had no unit.
     order = np.arange(lmax + 1)
+    theta = (np.arange(rows) + 0.5) * np.pi / rows
+    area = np.sin(theta)
+    # c_m - i s_m of every row: the amplitudes of cos(m phi) and sin(m phi).
+    amplitudes = np.fft.rfft(grid, axis=1)[:, : lmax + 1] * np.exp(-1j * order * cells(rows, columns).phi0)
+    amplitudes *= np.where(order > 0, 2, 1) / columns
+    fitted = _by_order(*(jnp.asarray(a) for a in (theta, amplitudes.real, -amplitudes.imag, area)))
+    cosine, sine, variance = map(np.asarray, fitted)
+    found = relief.Coefficients(cosine, sine)
+    shown = heights(found, rows, columns)
+    squares = np.average(((grid - shown) ** 2).mean(1), weights=area)
+    # The amplitude of a wave has the variance 2 / columns of a cell's (1 / columns for m = 0); weights had no unit.
     free = 1 - (lmax + 1) ** 2 / grid.size  # the part of the cells that the fit does not follow
     noise = squares / free * np.where(order > 0, 2, 1) / columns * area.mean()
-    error = geodetic(jnp.sqrt(variance * jnp.asarray(noise)[None, :]), jnp.zeros_like(variance)).cosine
-    error = np.where(order[None, :] <= order[:, None], error, 0)
-    east = turn(found, -start)
+    error = np.where(order[None, :] <= order[:, None], np.sqrt(variance * noise), 0)
     progress("fitting the grid", 1.0, f"residual {np.sqrt(squares):.0f} m")
-    return earth_report.GridFit(east.cosine, east.sine, error, float(np.sqrt(squares)), shown, grid)
+    return earth_report.GridFit(cosine, sine, error, float(np.sqrt(squares)), shown, grid)
 
 
 @jax.jit
-def _waves(z: Array, cosine: Array, sine: Array, weight: Array) -> tuple[Array, Array, Array]:
-    """Coefficients [l, m] of the waves [latitude, m] over z = cos theta, and their variances for these weights."""
+def _by_order(theta: Array, cosine: Array, sine: Array, weight: Array) -> tuple[Array, Array, Array]:
+    """C and S [l, m] from amplitudes [latitude, m] of cos(m phi) and sin(m phi), and their variances for these weights."""
     lmax = cosine.shape[1] - 1
-    p = jax.vmap(lambda z: legendre_over_powers(z, lmax) * harmonics.sine_power(z, lmax)[None, :])(z)
+    degree, m = np.ogrid[: lmax + 1, : lmax + 1]
+    on_meridian = real_harmonics(theta, jnp.zeros_like(theta), lmax, GEODESY)[
+        :, real_index(degree, np.minimum(m, degree))
+    ]
+    # Columns of degrees below m are 0: their coefficients are 0, whatever the data.
+    functions = jnp.where(jnp.asarray(m <= degree)[None], on_meridian, 0.0)
     like = {"amplitudes": jnp.zeros(lmax + 1)}
 
     def one(design: Array, c: Array, s: Array) -> tuple[Array, Array, Array]:
-        # Columns of degrees below m are 0: their coefficients are 0, whatever the data.
         first, second = (least_squares(design, y, weight, like=like) for y in (c, s))
         return first.params["amplitudes"], second.params["amplitudes"], jnp.diagonal(first.covariance)
 
-    return jax.vmap(one, in_axes=(2, 1, 1), out_axes=1)(p, cosine, sine)
+    return jax.vmap(one, in_axes=(2, 1, 1), out_axes=1)(functions, cosine, sine)
 
 
 def degree_variance(cosine: np.ndarray, sine: np.ndarray) -> np.ndarray:

@@ -10,8 +10,8 @@ import pytest
 from jax.test_util import check_grads
 
 from jaxsci.errors import InputError
+from jaxsci.healpix import UNSEEN
 from jaxsci.ops.sphere import (
-    UNSEEN,
     GaussLegendre,
     Healpix,
     analysis,

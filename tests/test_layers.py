@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "core": set(),
     "ops": GROUND | {"core"},
     "models": BASE | {"core", "ops"},
-    "losses": BASE | {"core"},
+    "losses": BASE | {"core", "ops"},
     "metrics": BASE | {"core", "ops"},
     "training": BASE | {"core", "ops", "models", "losses"},
     "fitting": BASE | {"core", "ops", "models", "losses"},

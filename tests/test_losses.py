@@ -1,5 +1,6 @@
 """Losses against independent formulas in float64, gradients against finite differences, and padding that contributes nothing."""
 
+import dataclasses
 from functools import partial
 
 import chex
@@ -11,6 +12,7 @@ from jax.test_util import check_grads
 
 from jaxsci import losses
 from jaxsci.core import Batch, WeightedSet
+from jaxsci.errors import InputError
 
 K = 4
 WEIGHTS = np.array([0.5, 2.0, 1.0, 3.0])
@@ -285,6 +287,59 @@ def test_objective_traces_once_and_maps_over_members():
     chex.assert_trees_all_close(TRAINING(PARAMS, batch), alone[0], rtol=1e-6)
 
 
+# ---- infinite logits and half precision
+
+INF = np.inf
+
+
+@jax.jit
+@jax.vmap
+def losses_with_slopes(z, y, smoothing):
+    """Value and gradient of the losses of three classes with logits `z`, and of the answer with logit z_1 - z_0."""
+    several = [lambda z: losses.cross_entropy(z, y, label_smoothing=smoothing), partial(losses.focal, label=y)]
+    binary = [lambda z: losses.binary_cross_entropy(z, y == 1), lambda z: losses.binary_focal(z, y == 1)]
+    return [jax.value_and_grad(f)(z) for f in several], [jax.value_and_grad(f)(z[1]) for f in binary]
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
+def test_an_excluded_class_costs_nothing_and_has_no_slope(dtype):
+    # A logit of -1e4 gives the same probabilities as one of -infinity, and no infinite numbers.
+    rows = [([0.5, -INF, 1.0], 0), ([0.5, -INF, 1.0], 2), ([-INF, -INF, 1.0], 2), ([0.5, INF, 1.0], 0)]
+    z, y = jnp.asarray([z for z, _ in rows[:3]], dtype), jnp.asarray([y for _, y in rows[:3]])
+    near = jnp.where(jnp.isinf(z), jnp.asarray(-1e4, dtype), z)
+    ours, expected = (losses_with_slopes(logits, y, jnp.zeros(3)) for logits in (z, near))
+    chex.assert_trees_all_close(ours, expected, rtol=1e-6, atol=1e-7)
+    chex.assert_tree_all_finite(ours)
+    # Smoothing gives the excluded class a probability: then it does cost.
+    assert float(losses_with_slopes(z, y, jnp.full(3, 0.1))[0][0][0][0]) == INF
+
+
+def test_a_right_answer_that_is_certain_costs_nothing():
+    for loss in (losses.binary_cross_entropy, losses.binary_focal):
+        for z, y in ((INF, 1), (-INF, 0)):
+            value, slope = jax.value_and_grad(loss)(jnp.float32(z), jnp.asarray(y))
+            assert (float(value), float(slope)) == (0.0, 0.0)
+        assert float(loss(jnp.float32(INF), jnp.asarray(0))) == INF
+    excluded = jnp.asarray([0.0, -INF])
+    assert float(losses.cross_entropy(excluded, jnp.asarray(1), class_weights=[1.0, 0.0])) == 0.0
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_half_precision_outputs_are_added_up_in_float32(dtype):
+    count = 100_000  # beyond the largest float16, and beyond what bfloat16 can count
+    outputs = jnp.asarray(np.random.default_rng(0).normal(size=(count, 2)) * 3, dtype)
+    exact = np.asarray(outputs, np.float64)
+    batch = Batch(outputs, jnp.zeros((count, 2), dtype), jnp.ones(count, dtype))
+    for loss, expected in ((losses.squared_error, exact**2), (losses.absolute_error, np.abs(exact))):
+        value, metrics = jax.jit(losses.objective(lambda params, x: x, loss))({}, batch)
+        assert value.dtype == metrics["weight"].dtype == jnp.float32
+        np.testing.assert_allclose(value, expected.mean(), rtol=1e-5)
+        assert float(metrics["weight"]) == count
+    image = jnp.full((300, 300), 2.0, dtype)
+    assert float(losses.squared_error(300 + 0 * image, 0 * image)) == 90_000.0
+    assert float(losses.l2({"kernel": image})) == 360_000.0
+
+
 # ---- penalties
 
 
@@ -307,8 +362,35 @@ def test_penalties_act_on_weights_and_not_biases():
 
 
 def test_a_penalty_on_nothing_is_an_error():
-    with pytest.raises(ValueError, match='named "kernel"'):
+    with pytest.raises(InputError, match=r"two or more axes, or a mask .*\['layer'\]\['weights'\] \[3\]"):
         losses.l2({"layer": {"weights": jnp.ones(3)}})
+    with pytest.raises(InputError, match="structure of the parameters"):
+        losses.l2(TREE, mask={"layer_0": True})
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass
+class Affine:
+    w: jax.Array
+    b: jax.Array
+
+
+CONTAINERS = {
+    "haiku": {"linear": {"w": jnp.full((2, 2), 3.0), "b": jnp.full(2, 7.0)}},
+    "list": [jnp.full((2, 2), 3.0), jnp.full(2, 7.0)],
+    "dataclass": Affine(jnp.full((2, 2), 3.0), jnp.full(2, 7.0)),
+    "bias of two axes": {"kernel": jnp.full((1, 2, 2), 3.0), "bias": jnp.full((2, 4), 7.0)},
+}
+
+
+@pytest.mark.parametrize("params", CONTAINERS.values(), ids=CONTAINERS)
+def test_weights_are_found_by_their_rank_in_any_container(params):
+    assert float(losses.l1(params)) == 12.0
+    assert float(losses.l2(params)) == 36.0
+    biases = jax.tree.map(lambda weight: not weight, losses.is_weight(params))
+    everything = sum(float(jnp.sum(leaf)) for leaf in jax.tree.leaves(params))
+    assert float(losses.l1(params, mask=biases)) == everything - 12.0
+    assert float(losses.l1(params, mask=lambda tree: jax.tree.map(lambda _: True, tree))) == everything
 
 
 def test_regularized_adds_strength_times_penalty():

@@ -3,12 +3,14 @@
 from typing import Literal, NamedTuple, TypeAlias
 
 import chex
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
 from jaxsci.core import Array
 from jaxsci.metrics._sums import bin_sums, weighted_mean, weights_like
+from jaxsci.ops._numerics import as_real
 
 Binning: TypeAlias = Literal["equal_width", "equal_mass"]
 
@@ -33,13 +35,14 @@ def log_loss(logits: Array, labels: Array, weight: Array | None = None) -> Array
         weight: [example]; none: all 1; boolean: a mask. An example of weight 0 does not count, NaN included.
 
     Returns:
-        Scalar in the dtype of the logits; NaN without examples, for a label outside its range, and for NaN logits.
+        Scalar in the dtype of the logits, at least float32; NaN without examples, for a label outside its range, and for NaN logits.
     """
     chex.assert_rank([logits, labels], [{1, 2}, 1])
     chex.assert_equal_shape_prefix([logits, labels], 1)
+    logits, labels = as_real(logits), jnp.asarray(labels)
     if logits.ndim == 1:
         labels = labels.astype(logits.dtype)
-        loss = optax.losses.sigmoid_binary_cross_entropy(logits, labels)
+        loss = jax.nn.softplus(jnp.where(labels == 1, -logits, logits))
         valid = (labels == 0) | (labels == 1)
     else:
         loss = optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels)
@@ -120,6 +123,7 @@ def _checked(probability: Array, outcome: Array) -> tuple[Array, Array]:
     chex.assert_rank([probability, outcome], 1)
     chex.assert_equal_shape([probability, outcome])
     chex.assert_type(probability, float)
+    probability, outcome = as_real(probability), jnp.asarray(outcome)
     outcome = outcome.astype(probability.dtype)
     probability = jnp.where((probability >= 0) & (probability <= 1), probability, jnp.nan)
     return probability, jnp.where((outcome == 0) | (outcome == 1), outcome, jnp.nan)

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxsci.core import Array
-from jaxsci.metrics._sums import as_real, bin_sums
+from jaxsci.metrics._sums import bin_sums
+from jaxsci.ops._numerics import as_real
 
 Average: TypeAlias = Literal["macro", "micro"] | None
 
@@ -28,6 +29,7 @@ def predicted_label(scores: Array, *, threshold: ArrayLike = 0.0) -> Array:
     The threshold is 0 for logits and 0.5 for probabilities.
     """
     chex.assert_rank(scores, 1)
+    scores = jnp.asarray(scores)
     return jnp.where(jnp.isnan(scores), -1, (scores > jnp.asarray(threshold, scores.dtype)).astype(jnp.int32))
 
 
@@ -48,11 +50,11 @@ def confusion_matrix(predicted: Array, labels: Array, weight: Array | None = Non
     chex.assert_rank([predicted, labels], 1)
     chex.assert_equal_shape([predicted, labels])
     chex.assert_type([predicted, labels], int)
-    if weight is None:
-        weight = jnp.ones(labels.shape, bool)
+    predicted, labels = jnp.asarray(predicted), jnp.asarray(labels)
+    weight = jnp.ones(labels.shape, bool) if weight is None else jnp.asarray(weight)
     chex.assert_equal_shape([weight, labels])
     counted = weight.astype(bool)
-    values = weight.astype(jnp.int32) if weight.dtype == bool else weight
+    values = weight.astype(jnp.int32) if weight.dtype == bool else as_real(weight)
     inside = (labels >= 0) & (labels < classes) & (predicted >= 0) & (predicted < classes)
     cell = labels.astype(jnp.int32) * classes + predicted.astype(jnp.int32)
     matrix = bin_sums(values, jnp.where(inside & counted, cell, -1), classes * classes).reshape(classes, classes)
@@ -105,6 +107,7 @@ def f1(matrix: Array, *, average: Average = None, zero_division: ArrayLike = jnp
 
 def _valid(matrix: Array) -> Array:
     chex.assert_rank(matrix, 2)
+    matrix = jnp.asarray(matrix)
     chex.assert_equal(*matrix.shape)
     return jnp.where(jnp.any(matrix < 0), jnp.nan, as_real(matrix))
 

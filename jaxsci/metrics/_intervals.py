@@ -16,7 +16,8 @@ from jax.typing import ArrayLike
 
 from jaxsci.core import Array, Key
 from jaxsci.metrics._ranking import auc, placements, working_point
-from jaxsci.metrics._sums import as_real, weights_like
+from jaxsci.metrics._sums import weights_like
+from jaxsci.ops._numerics import as_real
 
 # P(count <= k), k = 0 to 11, of a Poisson variable of mean 1; a float32 uniform does not resolve the rest, 1e-9.
 _POISSON_CDF = np.cumsum(np.exp(-1.0) / np.cumprod([1.0, *range(1, 12)]))
@@ -92,7 +93,8 @@ def rejection_interval(
         The ends in the shape of `signal_efficiency`. The upper is infinity when no background passes. NaN where
         `background_rejection` is undefined.
     """
-    weights = weights_like(as_real(scores), weight)
+    scores, labels = as_real(scores), jnp.asarray(labels)
+    weights = weights_like(scores, weight)
     signals = _effective_number(weights, labels, 1)
     backgrounds = _effective_number(weights, labels, 0)
     asked = jnp.asarray(signal_efficiency, weights.dtype)
@@ -126,6 +128,7 @@ def auc_covariance(scores: Array, labels: Array, weight: Array | None = None) ->
         [score, score]; NaN if a class has fewer than two examples.
     """
     chex.assert_rank([scores, labels], [2, 1])
+    scores, labels = as_real(scores), jnp.asarray(labels)
     placed = jax.vmap(placements, in_axes=(0, None, None))(scores, labels, weight)
     weights = weights_like(placed[0], weight)
 
@@ -148,6 +151,7 @@ def auc_interval(scores: Array, labels: Array, weight: Array | None = None, *, l
     scores separate perfectly or are all tied: V is then 0 and tells nothing. NaN where `auc` or `auc_covariance` is
     undefined. Arguments as in `auc`.
     """
+    scores, labels = as_real(scores), jnp.asarray(labels)
     area = auc(scores, labels, weight)
     error = jnp.sqrt(auc_covariance(scores[None, :], labels, weight)[0, 0])
     placed = placements(scores, labels, weight)

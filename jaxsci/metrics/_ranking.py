@@ -23,7 +23,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxsci.core import Array
-from jaxsci.metrics._sums import as_real, weighted_mean
+from jaxsci.metrics._sums import weighted_mean
+from jaxsci.ops._numerics import as_real
 
 
 class RocCurve(NamedTuple):
@@ -170,7 +171,8 @@ def _rank(scores: Array, labels: Array, weight: Array | None) -> _Ranked:
     chex.assert_rank([scores, labels], 1)
     chex.assert_equal_shape([scores, labels])
     chex.assert_type(scores, float)
-    scores = as_real(scores)
+    scores, labels = as_real(scores), jnp.asarray(labels)
+    weight = None if weight is None else jnp.asarray(weight)
     is_signal = labels.astype(scores.dtype) == 1
     is_background = labels.astype(scores.dtype) == 0
     usable = (is_signal | is_background) & ~jnp.isnan(scores)

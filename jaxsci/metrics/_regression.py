@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from jaxsci.core import Array
 from jaxsci.metrics._sums import weighted_mean, weights_like
+from jaxsci.ops._numerics import as_real
 
 
 def rmse(predicted: Array, target: Array, weight: Array | None = None) -> Array:
@@ -16,7 +17,7 @@ def rmse(predicted: Array, target: Array, weight: Array | None = None) -> Array:
         weight: [example], >= 0; none: all 1; boolean: a mask. An example of weight 0 does not count, NaN included.
 
     Returns:
-        Scalar in the dtype of the predictions; NaN without examples.
+        Scalar in the dtype of the predictions, at least float32; NaN without examples.
     """
     return jnp.sqrt(weighted_mean(jnp.square(_errors(predicted, target)), weight))
 
@@ -33,7 +34,7 @@ def r2(predicted: Array, target: Array, weight: Array | None = None) -> Array:
     to explain: NaN if the predictions are perfect, else -infinity, scikit-learn's `force_finite=False` (its default
     invents 1 and 0). NaN for fewer than two examples, as in scikit-learn.
     """
-    errors = _errors(predicted, target)
+    errors, target = _errors(predicted, target), as_real(target)
     weight = weights_like(errors, weight)
     mask = weight != 0
     deviations = target - jnp.where(mask, weighted_mean(target, weight), 0)
@@ -50,4 +51,4 @@ def _errors(predicted: Array, target: Array) -> Array:
     chex.assert_rank([predicted, target], 1)
     chex.assert_equal_shape([predicted, target])
     chex.assert_type([predicted, target], float)
-    return predicted - target
+    return as_real(predicted) - as_real(target)

@@ -4,24 +4,21 @@ import chex
 import jax.numpy as jnp
 
 from jaxsci.core import Array
+from jaxsci.ops._numerics import as_real
 
 # A float32 scatter adds one number after another: 400,000 times 0.1 into one bin is off by 5e-4. Spread over so many
 # partial sums, which are then added pairwise, it is off by 4e-7.
 _PARTIAL_SUMS = 1024
 
 
-def as_real(values: Array) -> Array:
-    """The values as float32, or as the float64 they already are."""
-    return values if values.dtype == jnp.float64 else values.astype(jnp.float32)
-
-
 def weights_like(values: Array, weight: Array | None) -> Array:
-    """The weights of the examples in the dtype of `values` [example]; none given: all 1. A boolean weight is a mask."""
+    """The weights of the examples, to go with `values` [example]; none given: all 1. A boolean weight is a mask."""
     chex.assert_rank(values, 1)
+    dtype = as_real(values).dtype
     if weight is None:
-        return jnp.ones_like(values)
+        return jnp.ones(values.shape, dtype)
     chex.assert_equal_shape([values, weight])
-    return weight.astype(values.dtype)
+    return jnp.asarray(weight).astype(dtype)
 
 
 def weighted_mean(values: Array, weight: Array | None = None) -> Array:
@@ -29,6 +26,7 @@ def weighted_mean(values: Array, weight: Array | None = None) -> Array:
 
     NaN if all weights are 0 or there are no examples.
     """
+    values = as_real(values)
     weight = weights_like(values, weight)
     return jnp.sum(jnp.where(weight != 0, weight * values, jnp.zeros_like(values))) / jnp.sum(weight)
 
@@ -36,9 +34,11 @@ def weighted_mean(values: Array, weight: Array | None = None) -> Array:
 def bin_sums(values: Array, index: Array, bins: int) -> Array:
     """Sum of the `values` [example] with each `index` 0 to bins - 1 (others are dropped); integers exact. -> [bins]."""
     chex.assert_equal_shape([values, index])
+    values, index = jnp.asarray(values), jnp.asarray(index)
     index = jnp.where((index >= 0) & (index < bins), index, bins)  # negative indices would wrap around
     if jnp.issubdtype(values.dtype, jnp.integer):
         return jnp.zeros(bins, values.dtype).at[index].add(values, mode="drop")
+    values = as_real(values)
     slot = jnp.arange(values.size) % _PARTIAL_SUMS
     partial = jnp.zeros((bins, _PARTIAL_SUMS), values.dtype).at[index, slot].add(values, mode="drop")
     return jnp.sum(partial, axis=1)

@@ -1,0 +1,92 @@
+"""The loss of a batch, and the loss with a penalty."""
+
+import functools
+from collections.abc import Callable, Mapping
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from jaxsci.core import Array, Batch, ExampleLoss, Inputs, LossFn, Metrics, Params, Penalty
+from jaxsci.ops._numerics import accumulator
+
+
+def objective(
+    apply: Callable[[Params, Inputs], Array],
+    example_loss: ExampleLoss,
+    *,
+    metrics: Mapping[str, ExampleLoss] | None = None,
+    batched: bool = False,
+) -> LossFn:
+    """The loss of a batch: the mean of `example_loss` weighted by `batch.weight`.
+
+    An example of weight 0 contributes exactly nothing to the value and to every derivative, whatever stands in it, NaN
+    included. A batch of padding alone has loss 0 and zero gradients.
+
+    Args:
+        apply: a model of one example.
+        example_loss: (output, target) -> scalar.
+        metrics: further functions of the same form to report, such as {"accuracy": correct}.
+        batched: whether `apply` takes [batch, ...] inputs; otherwise it is vmapped over the examples.
+
+    Returns:
+        A function (params, batch) -> (loss, metrics). The metrics are weighted means over the batch, "loss" and one for
+        each of `metrics`, and "weight", the sum of the batch's weights w_b: the mean over many batches, sum_b w_b m_b / sum_b w_b,
+        is then exact for batches of unequal weight.
+    """
+    functions = {**(metrics or {}), "loss": example_loss}
+
+    def loss(params: Params, batch: Batch) -> tuple[Array, Metrics]:
+        chex.assert_rank(batch.weight, 1)
+        chex.assert_equal_shape_prefix([batch.weight, *jax.tree.leaves((batch.x, batch.y))], 1)
+        mask = jnp.asarray(batch.weight).astype(bool)
+
+        def of_example(output: Array, y: Array) -> dict[str, Array]:
+            return {name: function(output, y) for name, function in functions.items()}
+
+        x, y = _fill_padding((batch.x, batch.y), mask)
+        outputs = apply(params, x) if batched else jax.vmap(functools.partial(apply, params))(x)
+        values = jax.vmap(of_example)(outputs, y)
+        weight = jnp.asarray(batch.weight).astype(accumulator(values["loss"].dtype))
+        total = jnp.sum(weight)
+        safe = jnp.where(total == 0, jnp.ones_like(total), total)
+
+        def mean(value: Array) -> Array:
+            return jnp.sum(jnp.where(mask, weight * value.astype(weight.dtype), jnp.zeros_like(weight))) / safe
+
+        metrics = {name: mean(value) for name, value in values.items()}
+        return metrics["loss"], {**metrics, "weight": total}
+
+    return loss
+
+
+def regularized(loss: LossFn, penalty: Penalty, strength: ArrayLike) -> LossFn:
+    """The loss plus strength * J(params).
+
+    `strength` (lambda) may be a traced array. In the metrics "loss" is the sum, and "penalty" = strength * J its second
+    part: the difference is what losses at different strengths are compared by.
+    """
+
+    def with_penalty(params: Params, batch: Batch) -> tuple[Array, Metrics]:
+        value, metrics = loss(params, batch)
+        scaled = penalty(params).astype(value.dtype) * jnp.asarray(strength, value.dtype)
+        return value + scaled, {**metrics, "loss": value + scaled, "penalty": scaled}
+
+    return with_penalty
+
+
+def _fill_padding(arrays: Inputs, mask: Array) -> Inputs:
+    """Padded examples replaced by a copy of the first counted one (zeros if there is none).
+
+    Masking the losses alone is not enough: the derivative of a NaN times a cotangent of 0 is NaN. A model is as
+    well-behaved on the copy as on the data, which zeros do not promise (one that divides an image by its sum).
+    """
+    first = jnp.argmax(mask)
+
+    def fill(leaf: Array) -> Array:
+        of_leaf = mask.reshape((-1,) + (1,) * (leaf.ndim - 1))
+        copy = jnp.where(mask[first], leaf[first], jnp.zeros_like(leaf[first]))
+        return jnp.where(of_leaf, leaf, copy[None])
+
+    return jax.tree.map(fill, arrays)

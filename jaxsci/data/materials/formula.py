@@ -21,10 +21,11 @@ ATOMIC_NUMBER = {symbol: i + 1 for i, symbol in enumerate(SYMBOLS)}
 _ISOTOPES = {"D": "H", "T": "H"}
 _NAME = {symbol: symbol for symbol in SYMBOLS} | _ISOTOPES
 _SYMBOL = "|".join(sorted(_NAME, key=len, reverse=True))
-_NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:/\d+\.?\d*)?"
+# Unambiguous and possessive: a pattern that could read a number in two ways would try all of them on a text that does not fit.
+_NUMBER = r"(?:\d++(?:\.\d*+)?|\.\d++)(?:/\d++(?:\.\d*+)?)?+"
 # A plain formula is a row of symbols with numbers: most are, and are read by one regular expression.
 _PAIR = re.compile(rf"({_SYMBOL})({_NUMBER})?")
-_PLAIN = re.compile(rf"(?:(?:{_SYMBOL})(?:{_NUMBER})?)+")
+_PLAIN = re.compile(rf"(?:(?:{_SYMBOL})(?:{_NUMBER})?+)++")
 _TOKEN = re.compile(
     rf"""(?P<symbol>{_SYMBOL})
     |(?P<number>{_NUMBER})
@@ -37,14 +38,27 @@ _TOKEN = re.compile(
 )
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉−–", "0123456789--")
-_LONGEST = 60  # characters of a formula that a message repeats
+_SHOWN = 60  # characters of a formula that a message repeats
+_LONGEST = 1_000  # characters of a formula
+_DEEPEST = 50  # brackets inside each other
+_LEAST, _MOST = 1e-12, 1e12  # amounts: their squares and ratios are still numbers of float32
+
+# What parses and means something else. Names of compounds by letters (YBCO, Bi-2212), and words that stand for no value:
+_ABBREVIATION = re.compile(
+    rf"(?:(?:{_SYMBOL})?BC{{1,2}}O|BS?CC?O|(?:Tl|Hg|T|H)BC{{1,2}}O|L[BSC]?CC?O|[NPSE]CCO|B[KP]BO|F[ST]{{2}})(?:-?\d+)?"
+    rf"|(?!C\d|B\d)(?:{_SYMBOL}|RE|Ln)-?\d{{3,5}}|NaN|ND|TBD|INF|OK|NIL"
+)
+# A hydrate with a full stop, CuSO4.5H2O: the digits are no amount of what stands before, unless they begin with 0.
+_FULL_STOP = re.compile(r"(?<=[A-Za-z)\]}])0*[1-9]\d*(\.)\d+\s*[(\[]?(?:[HDT]2O|N[HDT]3)(?![\d./])")
+# An amount that was not measured, "y" in capitals: Bi2Sr2Ca1Cu2OY. With the elements in Hill's order, ClOY, it is yttrium.
+_UNMEASURED = re.compile(rf"(?:(?:{_SYMBOL})(?:{_NUMBER})?+)++(?<=O[YW])")
 
 
 class FormulaError(InputError):
     """A formula cannot be read; `position` is the character of the fault, counted from 1."""
 
     def __init__(self, text: str, position: int, expected: str, got: str, remedy: str) -> None:
-        shown = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+        shown = text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
         super().__init__(f"{shown!r}: expected {expected}, got {got} at character {position}; {remedy}")
         self.position = position
 
@@ -58,20 +72,43 @@ def parse(text: str, *, charges: Literal["refuse", "strip"] = "refuse") -> Amoun
 
     A charge is a caret with it ("SO4^2-", "Fe^{3+}", "Cl^-") or a bare sign behind a symbol or a bracket, where the formula, its
     bracket or its adduct ends ("Na+"); charges="strip" leaves it out. A sign behind a number ("O7-") is refused always: it may be a
-    charge or an amount that was not measured. So are the amounts x, y, z, δ and +- of SuperCon.
+    charge or an amount that was not measured. So are the amounts x, y, z, δ and +- of SuperCon, and a last Y or W behind an O without
+    amount ("Bi2Sr2Ca1Cu2OY"), unless the elements stand in Hill's order ("ClOY"). Names that would parse are refused too: "YBCO",
+    "Bi2212", "NaN"; with every amount written ("Y1B1C1O1") they are formulas. A hydrate by full stop, "CuSO4.5H2O", is refused.
+
+    The time is proportional to the length, at most 1,000 characters; brackets nest at most 50 deep.
 
     Args:
         text: the formula.
         charges: what to do with a charge.
 
     Returns:
-        Amount of each element, a finite number > 0.
+        Amount of each element, a number from 1e-12 to 1e12.
 
     Raises:
         FormulaError: with the position of the fault and what to do about it.
     """
+    _refuse_lookalikes(text)
     amounts = _read_plain(text) if _PLAIN.fullmatch(text) else None
     return _Reader(text, charges).read() if amounts is None else amounts
+
+
+def _refuse_lookalikes(text: str) -> None:
+    """Raise for a text that could be read as a formula but is too long for one or means something else."""
+    if len(text) > _LONGEST:
+        raise FormulaError(text, _LONGEST + 1, f"at most {_LONGEST} characters", f"{len(text):,}", "write one formula")
+    name = text.strip()
+    if _ABBREVIATION.fullmatch(name):
+        remedy = "write each element with its amount, as in YBa2Cu3O6.9"
+        raise FormulaError(text, 1, "a chemical formula", f"the name {name!r}", remedy)
+    if hydrate := _FULL_STOP.search(text):
+        remedy = "write a hydrate as CuSO4·5H2O or CuSO4*5H2O, and an amount with another element behind it"
+        raise FormulaError(text, hydrate.start(1) + 1, "a dot before the water", "a full stop", remedy)
+    if _UNMEASURED.fullmatch(name):
+        symbols = [symbol for symbol, _ in _PAIR.findall(name)]
+        if symbols != sorted(symbols, key=lambda s: (s not in ("C", "H") if "C" in symbols else True, s)):
+            remedy = f"give it as a number; if {name[-1]} is an element, write {name[-1]}1"
+            raise FormulaError(text, len(text.rstrip()), "the amount of O", repr(name[-1]), remedy)
 
 
 def _read_plain(text: str) -> Amounts | None:
@@ -79,11 +116,11 @@ def _read_plain(text: str) -> Amounts | None:
     amounts: Amounts = {}
     for symbol, number in _PAIR.findall(text):
         value = _value(number) if number else 1.0
-        if not 0 < value < math.inf:
+        if not _LEAST <= value <= _MOST:
             return None
         name = _NAME[symbol]
         amounts[name] = amounts.get(name, 0.0) + value
-    return amounts
+    return amounts if max(amounts.values()) <= _MOST else None
 
 
 def _value(number: str) -> float:
@@ -95,7 +132,7 @@ def _value(number: str) -> float:
 
 
 class _Reader:
-    """The general grammar, one token after another, without recursion: brackets may nest as deep as they like."""
+    """The general grammar, one token after another, without recursion: so that no depth of brackets can exhaust the stack."""
 
     def __init__(self, text: str, charges: Literal["refuse", "strip"]) -> None:
         self.text = text
@@ -114,6 +151,8 @@ class _Reader:
             if kind == "symbol":
                 _add(levels[-1], {_NAME[content]: 1.0}, self._amount())
             elif kind == "open":
+                if len(opened) == _DEEPEST:
+                    self._fail(token.start(), f"at most {_DEEPEST} brackets inside each other", "more", "simplify it")
                 opened.append(token.start())
                 levels.append({})
             elif kind == "close":
@@ -138,8 +177,8 @@ class _Reader:
         if fresh:
             self._fail(len(self.plain), "an element", "the end", "write a formula such as MgB2")
         _add(total, levels[0], factor)
-        if not all(0 < amount < math.inf for amount in total.values()):
-            self._fail(0, "amounts that a number can hold", "amounts beyond it", "write smaller numbers")
+        if not all(_LEAST <= amount <= _MOST for amount in total.values()):
+            self._fail(0, f"amounts from {_LEAST:g} to {_MOST:g}", "another", "correct the numbers")
         return total
 
     def _next(self) -> re.Match[str]:
@@ -172,9 +211,12 @@ class _Reader:
         if token is None or token.lastgroup != "number":
             return 1.0
         value = _value(token.group())
-        if not 0 < value < math.inf:
+        if not _LEAST <= value <= _MOST:
             remedy = "leave out what is not there, and correct the number otherwise"
-            self._fail(token.start(), "a finite amount above 0", repr(token.group()), remedy)
+            expected = (
+                "a finite amount above 0" if not 0 < value < math.inf else f"an amount from {_LEAST:g} to {_MOST:g}"
+            )
+            self._fail(token.start(), expected, repr(token.group()[:_SHOWN]), remedy)
         self.position = token.end()
         return value
 

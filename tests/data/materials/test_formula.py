@@ -1,9 +1,10 @@
 """Formulas are read as they were written by a generator, as pymatgen reads them, and refused at the right character."""
 
 import math
+import re
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from jaxsci.data.materials.formula import ATOMIC_NUMBER, SYMBOLS, FormulaError, parse
@@ -21,6 +22,11 @@ UNITS = st.recursive(
     lambda inner: st.tuples(st.lists(inner, min_size=1, max_size=4), NUMBERS, BRACKETS),
     max_leaves=8,
 )
+
+
+def is_plain(text):
+    """Whether no lookalike is among what was drawn: an amount that was not measured, a name, a full stop before water."""
+    return not re.search(r"O[YW]$|BCC?O|CCO|B[KP]BO|\.\d+[(\[]?NH3", text) and text not in ("NaN", "ND", "OK", "INF")
 
 
 def number(text):
@@ -51,6 +57,7 @@ def meant(unit, factor=1.0):
 @given(units=st.lists(UNITS, min_size=1, max_size=5))
 def test_what_was_written_is_read(units):
     text = "".join(map(written, units))
+    assume(is_plain(text))
     amounts = parse(text)
     assert amounts == pytest.approx(meant((units, None, "()")), rel=1e-12)  # float64 products in another order
 
@@ -152,8 +159,75 @@ def test_any_text_is_read_or_refused(text):
         assert all(0 < amount < math.inf for amount in amounts.values())
 
 
-def test_deep_nesting_needs_no_recursion():
-    assert parse("(" * 20_000 + "H" + ")" * 20_000) == {"H": 1}
+LOOKALIKES = {
+    "Bi2Sr2Ca1Cu2OY": ("the amount of O, got 'Y'", 14),
+    "Y1Ba2Cu3OY": ("the amount of O, got 'Y'", 10),
+    "YBCO": ("a chemical formula, got the name 'YBCO'", 1),
+    "BSCCO": ("the name", 1),
+    "GdBCO": ("the name", 1),
+    "NCCO": ("the name", 1),
+    "LSCO": ("the name", 1),
+    "Bi2212": ("the name", 1),
+    "Bi-2212": ("the name", 1),
+    "Y123": ("the name", 1),
+    "YBCO-123": ("the name", 1),
+    "NaN": ("the name", 1),
+    "Zn(NO3)2.6H2O": ("a dot before the water, got a full stop", 9),
+    "CuSO4.5H2O": ("a full stop", 6),
+    "CuSO4.5D2O": ("a full stop", 6),
+    "CuSO4.5(H2O)": ("a full stop", 6),
+    "CoCl2.6NH3": ("a full stop", 6),
+}
+
+
+@pytest.mark.parametrize(("text", "fault"), LOOKALIKES.items())
+def test_what_parses_but_means_something_else_is_refused(text, fault):
+    with pytest.raises(FormulaError) as caught:
+        parse(text)
+    assert fault[0] in str(caught.value)
+    assert caught.value.position == fault[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "amounts"),
+    [
+        ("Y1B1C1O1", {"Y": 1, "B": 1, "C": 1, "O": 1}),
+        ("ClOY", {"Cl": 1, "O": 1, "Y": 1}),
+        ("C26H40NOY", {"C": 26, "H": 40, "N": 1, "O": 1, "Y": 1}),
+        ("Bi2Sr2Cu1OY1", {"Bi": 2, "Sr": 2, "Cu": 1, "O": 1, "Y": 1}),
+        ("C540", {"C": 540}),
+        ("KSCN", {"K": 1, "S": 1, "C": 1, "N": 1}),
+        ("Fe0.5H2O10P2", {"Fe": 0.5, "H": 2, "O": 10, "P": 2}),
+        ("AsCs0.5D2O", {"As": 1, "Cs": 0.5, "H": 2, "O": 1}),
+        ("Na0.3CoO2·1.3H2O", {"Na": 0.3, "Co": 1, "O": 3.3, "H": 2.6}),
+    ],
+)
+def test_formulas_like_these_are_read(text, amounts):
+    assert parse(text) == pytest.approx(amounts)
+
+
+def test_nesting_and_length_are_limited():
+    assert parse("(" * 50 + "H" + ")" * 50) == {"H": 1}
+    with pytest.raises(FormulaError, match=r"at most 50 brackets .* at character 51"):
+        parse("(" * 51 + "H" + ")" * 51)
+    assert parse("H" * 1000) == {"H": 1000}
+    with pytest.raises(FormulaError, match=r"at most 1000 characters, got 128,000"):
+        parse("H" * 128_000)
+
+
+def test_no_pattern_reads_a_number_in_two_ways():
+    """An ambiguous pattern takes time that doubles with every few characters: these would not end."""
+    for text in ("C" + "1" * 900 + "?", "C11111" * 150 + "?", "O1.5/2" * 150 + "?", "(" + "Cu111.111" * 100):
+        with pytest.raises(FormulaError):
+            parse(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["Mg" + "1" + "0" * 39, "Mg0." + "0" * 39 + "1", "Mg9999999B/1", "Mg" + "9" * 12 + "Mg9"]
+)
+def test_amounts_that_float32_cannot_hold_are_refused(text):
+    with pytest.raises(FormulaError):
+        parse(text)
 
 
 def test_the_table_of_symbols():
@@ -171,7 +245,7 @@ def composition():
 def test_pymatgen_reads_the_same(composition, units):
     # pymatgen reads no fractions, and takes braces only after translating them.
     text = "".join(map(written, units))
-    if "/" in text:
+    if "/" in text or not is_plain(text):
         return
     expected = composition(text.translate(str.maketrans("[]{}", "()()")), strict=True).as_dict()
     # Its brackets are multiplied out as text with few digits.

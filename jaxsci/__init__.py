@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from jaxsci import data, fitting, healpix, losses, metrics, models, ops, plots, runs, training
     from jaxsci.core import Batch, Model, WeightedSet
     from jaxsci.errors import InputError
+    from jaxsci.tasks.table import load
     from jaxsci.training import Fit, Recipe, Settings, fit, fit_ensemble, predict
 
 __version__ = "0.1.0"
@@ -30,6 +31,7 @@ __all__ = [
     "fit_ensemble",
     "fitting",
     "healpix",
+    "load",
     "losses",
     "metrics",
     "models",
@@ -45,6 +47,6 @@ if not TYPE_CHECKING:  # a type checker takes a module with __getattr__ for one 
         "jaxsci",
         ["data", "fitting", "healpix", "losses", "metrics", "models", "ops", "plots", "runs", "training"],
         dict.fromkeys(("Batch", "Model", "WeightedSet"), "jaxsci.core")
-        | {"InputError": "jaxsci.errors"}
+        | {"InputError": "jaxsci.errors", "load": "jaxsci.tasks.table"}
         | dict.fromkeys(("Fit", "Recipe", "Settings", "fit", "fit_ensemble", "predict"), "jaxsci.training"),
     )

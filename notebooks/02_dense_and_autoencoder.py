@@ -267,7 +267,7 @@ show(figure)
 constituents, _, labels = jets.read(jets.embedded(), limit=JETS)
 labels = labels.astype(np.int32)
 train_rows, validation_rows, test_rows = split(labels, seed=SEED, fractions=(0.4, 0.1, 0.5))
-hardest = taggers.topodnn().inputs(constituents)
+hardest = taggers.tagger("topodnn").inputs(constituents)
 
 
 def batch_of(rows):

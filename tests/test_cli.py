@@ -124,6 +124,57 @@ def test_runs_on_the_same_jets_are_compared(run_folder, tmp_path, capsys):
     assert "auc" in table
 
 
+def test_other_jets_with_the_same_labels_are_other_jets(tmp_path, some_jets, capsys):
+    constituents, labels = some_jets
+    write_jets(tmp_path / "a.h5", constituents, labels)
+    write_jets(tmp_path / "b.h5", 1.01 * constituents, labels)
+    for name in "ab":
+        options = ["--tagger", "mass", "--epochs", "1", "--batch-size", "32"]
+        main(["train", "top-tagging", "--data", f"{name}.h5", "--name", name, *options])
+    line = refused(capsys, "compare", "runs/top-tagging/a", "runs/top-tagging/b")
+    assert "expected runs of one data and split" in line
+    assert "b (this run)" not in (tmp_path / "runs/top-tagging/b/report.html").read_text()
+
+
+def test_a_run_whose_digest_covers_less_is_not_compared(run_folder, tmp_path, capsys):
+    old = tmp_path / "old"
+    shutil.copytree(run_folder, old)
+    config = json.loads((old / "config.json").read_text())
+    config["data"]["digest"] = config["data"]["digest"][:16]
+    (old / "config.json").write_text(json.dumps(config))
+    assert "old: expected runs of one version" in refused(capsys, "compare", str(run_folder), str(old))
+
+
+def test_a_loaded_run_predicts(run_folder, some_jets, tmp_path):
+    import jaxsci
+
+    constituents, labels = some_jets
+    copy = tmp_path / "copy"
+    shutil.copytree(run_folder, copy)
+    shutil.rmtree(copy / "checkpoints")  # neither the state of the training nor its data are needed
+    config = json.loads((copy / "config.json").read_text())
+    config["options"]["data"] = "gone.h5"
+    (copy / "config.json").write_text(json.dumps(config))
+    tagger = jaxsci.load(copy)
+    predictions = tagger.predict(constituents)
+    main(["predict", str(run_folder), write_jets(tmp_path / "own.h5", constituents, labels), "--out", "scores.npz"])
+    with np.load("scores.npz") as scores:
+        np.testing.assert_array_equal(predictions["logit"], scores["logit"])
+    with pytest.raises(jaxsci.InputError, match="expected constituents"):
+        tagger.predict(constituents[0])
+
+
+def test_weights_are_read_as_well_from_an_older_run(run_folder, some_jets, tmp_path):
+    import jaxsci
+
+    constituents, _ = some_jets
+    copy = tmp_path / "copy"
+    shutil.copytree(run_folder, copy)
+    (copy / "weights.npz").unlink()
+    old, new = jaxsci.load(copy), jaxsci.load(run_folder)
+    np.testing.assert_array_equal(old.predict(constituents)["logit"], new.predict(constituents)["logit"])
+
+
 def test_a_run_on_other_jets_is_not_compared(run_folder, capsys):
     main(["train", "top-tagging", "--tagger", "mass", *QUICK, "--seed", "2"])
     line = refused(capsys, "compare", str(run_folder), "runs/top-tagging/mass-1")
@@ -134,10 +185,17 @@ def test_your_own_jet_images(tmp_path, some_jets, capsys):
     from jaxsci.data.jets import images as jet_images
 
     constituents, labels = some_jets
-    np.savez(tmp_path / "mine.npz", images=jet_images.images(constituents), labels=labels)
+    np.savez(tmp_path / "mine.npz", images=jet_images.images(constituents, pixels=24), labels=labels)
     main(["train", "top-tagging", "--data", "mine.npz", "--epochs", "1", "--batch-size", "32"])
+    main(["predict", "runs/top-tagging/cnn-1", "mine.npz", "--out", "scores.npz"])
+    np.savez(tmp_path / "larger.npz", images=jet_images.images(constituents), labels=labels)
+    line = refused(capsys, "evaluate", "runs/top-tagging/cnn-1", "--data", "larger.npz")
+    assert "expected 24 x 24 pixels as in training, got 40 x 40" in line
     evaluation = json.loads((tmp_path / "runs" / "top-tagging" / "cnn-1" / "evaluation.json").read_text())
     assert "baseline" not in evaluation  # images have no mass
+    np.savez(tmp_path / "tiny.npz", images=jet_images.images(constituents, pixels=5), labels=labels)
+    refused(capsys, "train", "top-tagging", "--data", "tiny.npz", "--tagger", "cnn-landscape", "--name", "tiny")
+    assert not (tmp_path / "runs" / "top-tagging" / "tiny").exists()
     line = refused(capsys, "train", "top-tagging", "--data", "mine.npz", "--tagger", "pfn")
     assert "the others need constituents" in line
     assert not (tmp_path / "runs" / "top-tagging" / "pfn-1").exists()
@@ -185,10 +243,11 @@ def test_a_run_without_checkpoint(run_folder, tmp_path, capsys, some_jets):
     copy = tmp_path / "copy"
     shutil.copytree(run_folder, copy)
     shutil.rmtree(copy / "checkpoints")
+    (copy / "weights.npz").unlink()
     own = write_jets(tmp_path / "own.h5", *some_jets)
     for arguments in (["evaluate", "copy"], ["predict", "copy", own, "--out", "scores.csv"]):
         line = refused(capsys, *arguments)
-        assert "copy: expected a run with a checkpoint, found none" in line
+        assert "copy: expected a run with weights or a checkpoint, got neither" in line
     assert not (tmp_path / "scores.csv").exists()
 
 
@@ -204,19 +263,18 @@ def test_no_space_left(run_folder, tmp_path, capsys, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    own = write_jets(tmp_path / "own.h5", *((np.zeros(0), np.zeros(0))))
     sample = jets.read(jets.embedded())
-    write_jets(tmp_path / "own.h5", sample.constituents[:20], sample.labels[:20])
+    own = write_jets(tmp_path / "own.h5", sample.constituents[:20], sample.labels[:20])
     monkeypatch.setattr(os, "fsync", full)
     line = refused(capsys, "predict", str(run_folder), own, "--out", "scores.csv")
     assert "No space left" in line
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["compiled", "own.h5"] or not list(tmp_path.glob("*scores*"))
+    assert [p.name for p in tmp_path.iterdir()] == ["own.h5"]
 
 
 def test_unknown_options_and_outputs(run_folder, capsys, tmp_path):
-    with pytest.raises(SystemExit) as stop:
-        main(["train", "top-tagging", "--tagger", "magic"])
-    assert stop.value.code == 2
+    line = refused(capsys, "train", "top-tagging", "--tagger", "cnm")
+    assert "--tagger: expected one of cnn" in line
+    assert "did you mean cnn?" in line
     line = refused(capsys, "predict", str(run_folder), "x.h5", "--out", "scores.txt")
     assert "scores.txt" in line
     line = refused(capsys, "train", "top-tagging", "--epochs", "0")

@@ -67,10 +67,10 @@ def _embedded() -> Jets:
     return Jets(constituents, labels)
 
 
-def _tagger(name: taggers.TaggerName, chosen: Jets) -> Problem:
+def _tagger(name: str, chosen: Jets) -> Problem:
     tagger = taggers.tagger(name)
     data = _labeled(tagger.inputs(chosen.constituents), chosen.labels)
-    return Problem(tagger.model, binary_cross_entropy, data, tagger.schedule.batch_size, tagger.schedule.microbatches)
+    return Problem(tagger.model, binary_cross_entropy, data, tagger.defaults.batch_size, tagger.defaults.microbatches)
 
 
 def _labeled(x: object, labels: np.ndarray) -> Batch:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxsci.data import reading as checks
 from jaxsci.errors import InputError
 
-__all__ = ["LabeledImages", "read", "read_unlabeled"]
+__all__ = ["LabeledImages", "pixels", "read", "read_unlabeled"]
 
 _EXPECTED = "images in an .npz file (x [n, height, width(, channel)] and y [n]) or in an IDX file, gzipped or not"
 
@@ -43,7 +43,7 @@ def read(path: str | Path, labels_path: str | Path | None = None) -> LabeledImag
         arrays = (
             _read_npz(path, ("x", "y")) if _is_npz(path) else [_read_idx(path), _read_idx_labels(path, labels_path)]
         )
-    x = _pixels(path, arrays[0])
+    x = pixels(path, arrays[0])
     y = _classes(path, arrays[1], len(x))
     return LabeledImages(x, y, int(y.max()) + 1)
 
@@ -55,7 +55,7 @@ def read_unlabeled(path: str | Path) -> np.ndarray:
         InputError: as in `read`, but for the labels.
     """
     with checks.reading(path, _EXPECTED) as path:
-        return _pixels(path, _read_npz(path, ("x",))[0] if _is_npz(path) else _read_idx(path))
+        return pixels(path, _read_npz(path, ("x",))[0] if _is_npz(path) else _read_idx(path))
 
 
 def _is_npz(path: Path) -> bool:
@@ -110,7 +110,8 @@ def _read_idx(path: Path) -> np.ndarray:
     return np.frombuffer(data, dtype).reshape(shape)
 
 
-def _pixels(path: Path, x: np.ndarray) -> np.ndarray:
+def pixels(path: object, x: np.ndarray) -> np.ndarray:
+    """Images as float32 [image, height, width, channel]; whole numbers are divided by 255 or 65535, the largest of their range."""
     if x.ndim not in (3, 4) or 0 in x.shape:
         raise InputError(
             f"{path}: expected images [n, height, width] or [n, height, width, channel], got shape {list(x.shape)}; reshape them"
@@ -118,9 +119,9 @@ def _pixels(path: Path, x: np.ndarray) -> np.ndarray:
     if x.dtype.kind not in "biuf":
         raise InputError(f"{path}: expected images of numbers, got type {x.dtype}; convert them")
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as such
-        pixels = x.astype(np.float32)
-    if not np.isfinite(pixels).all():
-        row = int(np.isfinite(pixels).all(axis=tuple(range(1, x.ndim))).argmin())
+        scaled = x.astype(np.float32)
+    if not np.isfinite(scaled).all():
+        row = int(np.isfinite(scaled).all(axis=tuple(range(1, x.ndim))).argmin())
         raise InputError(
             f"{path}: expected finite pixels, got NaN or infinity, first in image {row} (counted from 0); remove them"
         )
@@ -130,8 +131,8 @@ def _pixels(path: Path, x: np.ndarray) -> np.ndarray:
             raise InputError(
                 f"{path}: expected whole numbers from 0 to 255 or 65535, got {low} to {high}; scale the images to [0, 1]"
             )
-        pixels /= 255 if high <= 255 else 65535
-    return pixels if x.ndim == 4 else pixels[..., None]
+        scaled /= 255 if high <= 255 else 65535
+    return scaled if x.ndim == 4 else scaled[..., None]
 
 
 def _classes(path: Path, y: np.ndarray, images: int) -> np.ndarray:

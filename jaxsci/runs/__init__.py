@@ -5,9 +5,31 @@ from typing import TYPE_CHECKING
 from jaxsci._public import on_first_use
 
 if TYPE_CHECKING:
-    from jaxsci.runs import binary_evaluation, comparison, estimate, figures, folder, page, scores_file, tables, task
+    from jaxsci.runs import (
+        binary_evaluation,
+        comparison,
+        estimate,
+        figures,
+        folder,
+        page,
+        scores_file,
+        tables,
+        task,
+        weights,
+    )
 
-__all__ = ["binary_evaluation", "comparison", "estimate", "figures", "folder", "page", "scores_file", "tables", "task"]
+__all__ = [
+    "binary_evaluation",
+    "comparison",
+    "estimate",
+    "figures",
+    "folder",
+    "page",
+    "scores_file",
+    "tables",
+    "task",
+    "weights",
+]
 
 if not TYPE_CHECKING:  # a type checker takes a module with __getattr__ for one that has every name
     __getattr__, __dir__ = on_first_use("jaxsci.runs", __all__)

@@ -30,6 +30,12 @@ def rows(folders: Sequence[Path]) -> tuple[list[str], list[tuple[str, dict[str, 
                 f"{folder}: expected a trained run with metrics, got a fit of {config['task']}; its results are in "
                 f"{folder / 'report.html'}"
             )
+    digests = {folder: str(config["data"]["digest"]) for folder, (config, _) in evaluations.items()}
+    if len({len(found) for found in digests.values()}) > 1:
+        older = min(digests, key=lambda folder: len(digests[folder]))
+        raise InputError(
+            f"{older}: expected runs of one version, got one whose digest covers less of its data; train it again to compare it"
+        )
     for what, of in (
         ("task", lambda c: c["task"]),
         ("data and split", lambda c: (c["data"]["digest"], c["data"]["split"])),

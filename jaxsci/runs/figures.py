@@ -48,8 +48,7 @@ def write_page(folder: Path, title: str, summary: dict[str, str], sections: Sequ
 
 def provenance(folder: Path) -> report.Section:
     """How the run can be repeated: its options, versions and device, from config.json."""
-    run = folder if (folder / "config.json").exists() else folder.parent.parent
-    config = runs.read_config(run)
+    config = runs.read_config(runs.run_of(folder))
     options = ", ".join(f"{name} {value}" for name, value in config["options"].items() if value is not None)
     versions = ", ".join(f"{name} {version}" for name, version in config["versions"].items())
     device = config["device"]

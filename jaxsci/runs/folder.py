@@ -2,8 +2,9 @@
 
 runs/<task>/<name>/
     config.json       everything needed to repeat the run, with versions and device
-    metrics.jsonl     a line an epoch
-    checkpoints/      the state after the last two epochs
+    metrics.jsonl     a line per epoch
+    checkpoints/      the state after the last two epochs, with which a training goes on
+    weights.npz       the parameters of the best epoch
     evaluation.json   what was measured on the test part
     figures/*.png
     report.html       one self-contained page
@@ -11,7 +12,7 @@ runs/<task>/<name>/
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from importlib import metadata
@@ -22,9 +23,10 @@ import jax
 import numpy as np
 
 import jaxsci
-from jaxsci.core import Batch, Key
+from jaxsci.core import Batch, Key, Model, Params
 from jaxsci.errors import InputError
 from jaxsci.files import write_json, write_text
+from jaxsci.runs import weights
 from jaxsci.runs.task import OnProgress, Session
 from jaxsci.training import EpochProgress, Fit, Recipe, Settings, checkpoint, fit, fit_ensemble
 from jaxsci.training import _early_stopping as early_stopping
@@ -36,8 +38,10 @@ __all__ = [
     "new_folder",
     "read_config",
     "read_json",
+    "read_metrics",
     "read_options",
     "require_positive",
+    "run_of",
     "train",
     "trained",
     "versions",
@@ -182,12 +186,13 @@ def train(
     run = ensemble if key.ndim else partial(fit, recipe, key=key)
     result = run(*parts, settings=settings, checkpoints=checkpoints, resume=resume, progress=on_progress)
     write_metrics(folder, result.history)
+    weights.save(folder / weights.FILE, result.params)
     progress("training", 1.0, f"best epoch {int(np.median(result.best_epoch))} of {len(result.history)}")
     return result
 
 
 def write_metrics(folder: Path, history: list[dict[str, Any]]) -> None:
-    """Write metrics.jsonl, a line an epoch, whole."""
+    """Write metrics.jsonl, a line per epoch, whole."""
     write_text(folder / "metrics.jsonl", "".join(json.dumps(record) + "\n" for record in history))
 
 
@@ -197,16 +202,45 @@ def abstract_state(recipe: Recipe, key: Key) -> early_stopping.FitState:
     return jax.eval_shape(jax.vmap(init) if key.ndim else init, key)
 
 
-def trained(folder: Path, recipe: Recipe, key: Key) -> tuple[Any, list[dict[str, Any]]]:
-    """The parameters of the best epoch and the history of a trained run.
+def trained(folder: Path, model: Model, recipe: Callable[[], Recipe], key: Key) -> tuple[Params, list[dict[str, Any]]]:
+    """The parameters of the best epoch and the history of a trained run, on the default device.
+
+    Args:
+        folder: of the run.
+        model: of the run; for an ensemble, of one member.
+        recipe: makes the recipe of the training; called for a run that was stopped or has no file of weights, whose newest checkpoint
+            is read instead.
+        key: of the run; for an ensemble [member].
 
     Raises:
-        InputError: the run has no whole checkpoint, or one of another model.
+        InputError: the run has neither weights nor a whole checkpoint, or those of another model.
     """
+    if (folder / weights.FILE).exists():
+        init = jax.vmap(model.init) if key.ndim else model.init
+        return weights.read(folder / weights.FILE, jax.eval_shape(init, key)), read_metrics(folder)
     checkpoints = folder / "checkpoints"
     if checkpoint.latest(checkpoints) is None:
+        task = read_config(folder)["task"]
         raise InputError(
-            f"{folder}: expected a run with a checkpoint, found none; go on with jaxsci train --resume {folder}"
+            f"{folder}: expected a run with weights or a checkpoint, got neither; go on with jaxsci train {task} --resume {folder}"
         )
-    state, history = checkpoint.restore(checkpoints, abstract_state(recipe, key))
-    return state.best_params, history
+    state, history = checkpoint.restore(checkpoints, abstract_state(recipe(), key))
+    return jax.device_put(jax.tree.map(np.asarray, state.best_params)), history
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """The history of a run, a record per epoch, from metrics.jsonl.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    path = folder / "metrics.jsonl"
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: expected a JSON record per epoch, got {error}; copy the run again") from error
+
+
+def run_of(folder: Path) -> Path:
+    """The run that a folder with an evaluation belongs to: the run itself, or that of RUN/evaluations/NAME."""
+    return folder if (folder / "config.json").exists() else folder.parent.parent

@@ -6,9 +6,14 @@ A module that holds a task has two names: `Options`, a frozen dataclass whose fi
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
-__all__ = ["Find", "OnProgress", "Session", "Task", "silent"]
+if TYPE_CHECKING:
+    import numpy as np
+
+    from jaxsci.core import Inputs, Model, Params
+
+__all__ = ["Find", "OnProgress", "Session", "Task", "Trained", "silent"]
 
 OnProgress: TypeAlias = Callable[[str, float, str], None]  # (stage, fraction of it done, a few words on its state)
 
@@ -33,6 +38,16 @@ class Session(NamedTuple):
     progress: OnProgress = silent
 
 
+class Trained(NamedTuple):
+    """A trained run, ready to answer: `jaxsci.load(folder).predict(examples)`."""
+
+    model: "Model"  # of one prepared example; for an ensemble, one member
+    params: "Params"  # of the best epoch; for an ensemble each [member, ...]
+    prepare: Callable[[Any], "Inputs"]  # examples as the user has them -> inputs of the model, each [example, ...]
+    predict: Callable[[Any], dict[str, "np.ndarray"]]  # examples as the user has them -> arrays, each [example, ...]
+    config: dict[str, Any]  # what config.json holds
+
+
 class Task(NamedTuple):
     """The functions of a task; None for what it does not do."""
 
@@ -40,6 +55,7 @@ class Task(NamedTuple):
     start: Callable[[Any, Session], Path]  # (options, session) -> the new run folder, with its report
     resume: Callable[[Path, Session], Path] | None = None  # go on with a run folder that was stopped
     evaluate: Callable[[Path, Path | None, Session], Path] | None = None  # (run, other file) -> the report
+    load: Callable[[Path], Trained] | None = None  # a run folder, ready to answer; reads no training data
     predict: Callable[[Path, Path, Path, Session], None] | None = None  # (run, examples, file to write)
     ask: Callable[[Any, Session], str] | None = (
         None  # (options of `jaxsci predict NAME`, session) -> what to print at the end

@@ -4,10 +4,11 @@ Nothing here imports JAX: the module of a task is imported when its name is on t
 """
 
 import importlib
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from jaxsci.errors import InputError
-from jaxsci.runs.task import Task
+from jaxsci.runs.task import Task, Trained
 
 
 class Entry(NamedTuple):
@@ -52,3 +53,26 @@ def task(name: str) -> Task:
             return entry.task
     known = ", ".join(dict.fromkeys(entry.name for entry in TABLE))
     raise InputError(f"task: expected one of {known}, got {name}; use the version of jaxsci that knows it")
+
+
+def load(folder: str | Path) -> Trained:
+    """A trained run, ready to answer.
+
+        tagger = jaxsci.load("runs/top-tagging/cnn-1")
+        tagger.predict(constituents)["probability"]  # constituents [jet, constituent, 4] -> [jet]
+
+    Reads the weights of the best epoch and the run's options; neither its training data nor the state of its training.
+
+    Args:
+        folder: of a run that `jaxsci train` made.
+
+    Raises:
+        InputError: not a run folder, a fit, or a run without weights.
+    """
+    from jaxsci.runs.folder import read_config
+
+    folder = Path(folder)
+    found = task(read_config(folder)["task"])
+    if found.load is None:
+        raise InputError(f"{folder}: expected a trained run, got a fit of {found.name}; read its evaluation.json")
+    return found.load(folder)

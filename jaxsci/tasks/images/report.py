@@ -1,7 +1,7 @@
 """The report of a network on images: figures and page from what was measured."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,24 +14,24 @@ from jaxsci.runs.page import Section
 from jaxsci.runs.tables import Cell, Column, Table
 
 
-def write(
-    folder: Path,
-    result: dict[str, Any],
-    sample: LabeledImages,
-    outputs: np.ndarray,
-    codes: np.ndarray | None,
-    history: list[dict[str, Any]],
-) -> None:
+class Measured(NamedTuple):
+    """Images with what the network makes of them."""
+
+    sample: LabeledImages
+    outputs: np.ndarray  # logits [image, class], or reconstructions [image, height, width, channel]
+    codes: np.ndarray | None  # [image, latent] of an autoencoder; None for a classifier
+    history: list[dict[str, Any]]  # of the training, a record per epoch
+
+
+def write(folder: Path, result: dict[str, Any], measured: Measured) -> None:
     """Draw all figures into `folder/figures` and write `folder/report.html`.
 
     Args:
         folder: of the run, or of its evaluation on another file.
         result: the content of evaluation.json.
-        sample: the images that were evaluated.
-        outputs: logits [image, class], or reconstructions [image, height, width, channel].
-        codes: [image, latent] of an autoencoder; None for a classifier.
-        history: a record an epoch.
+        measured: the images that were evaluated.
     """
+    sample, outputs, codes, history = measured
     names = [str(k) for k in range(sample.classes)]
     if codes is None:
         drawings = [
@@ -64,8 +64,7 @@ def write(
         curves = Drawing("learning_curves", "Loss an epoch.", training.learning_curves(history))
         sections.append(Section("How it learned", figures=figures.pictures(folder, [curves])))
     sections.append(figures.provenance(folder))
-    run = folder if (folder / "config.json").exists() else folder.parent.parent
-    data = runs.read_config(run)["data"]
+    data = runs.read_config(runs.run_of(folder))["data"]
     summary = {
         "Network": result["model"],
         "Images": f"{data['images']:,} of {data['classes']} classes, {' × '.join(map(str, data['shape']))}",

@@ -1,9 +1,10 @@
 """Images of your own: classification by a dense or a convolutional network, or compression by an autoencoder."""
 
-import hashlib
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +19,9 @@ from jaxsci.files import write_json
 from jaxsci.losses import correct, cross_entropy, objective, squared_error
 from jaxsci.models import autoencoder, convolutional, convolutional_autoencoder, dense
 from jaxsci.models.convolutional import Block
-from jaxsci.runs import binary_evaluation, scores_file
+from jaxsci.runs import binary_evaluation, scores_file, weights
 from jaxsci.runs import folder as runs
-from jaxsci.runs.task import OnProgress, Session, Task
+from jaxsci.runs.task import OnProgress, Session, Task, Trained
 from jaxsci.tasks.images import report as images_report
 from jaxsci.tasks.images.options import Options
 from jaxsci.training import Recipe, Settings, adamw, steps_per_epoch, warmup_cosine
@@ -28,6 +29,8 @@ from jaxsci.training import predict as predict_all
 
 NAME = "images"
 FRACTIONS = (0.7, 0.1, 0.2)  # training, validation, test
+
+Answer: TypeAlias = Callable[[np.ndarray], np.ndarray]  # of prepared images, each [image, ...]
 
 
 class Network(NamedTuple):
@@ -84,35 +87,37 @@ def train(options: Options, session: Session) -> Path:
         "images": len(sample.x),
         "shape": list(sample.x.shape[1:]),
         "classes": sample.classes,
-        "digest": hashlib.sha256(np.ascontiguousarray(sample.y).tobytes()).hexdigest()[:16],
+        "digest": weights.digest(sample.x, sample.y),
         "split": {"fractions": FRACTIONS, "seed": options.seed},
     }
     runs.write_config(folder, NAME, options, data)
-    return _train(folder, options, sample, session.progress, resume=False)
+    return _train(folder, options, sample, session, resume=False)
 
 
 def resume(folder: Path, session: Session) -> Path:
     """Go on with a run that was stopped; ends with the same parameters, bit for bit, as if it had not been."""
     options = read_options(folder)
-    return _train(folder, options, read(options, session.progress), session.progress, resume=True)
+    return _train(folder, options, read(options, session.progress), session, resume=True)
 
 
-def _train(folder: Path, options: Options, sample: images.LabeledImages, progress: OnProgress, *, resume: bool) -> Path:
-    parts = split(sample.y, seed=options.seed, fractions=FRACTIONS)
+def _train(folder: Path, options: Options, sample: images.LabeledImages, session: Session, *, resume: bool) -> Path:
+    splits = split(sample.y, seed=options.seed, fractions=FRACTIONS)
     built = network(options, sample.x.shape[1:], sample.classes)
-    recipe = make_recipe(options, built, len(parts[0]))
-    settings = Settings(options.epochs, min(options.batch_size, len(parts[0])), options.patience)
-    batches = tuple(as_batch(options, sample, rows) for rows in parts[:2])
+    recipe = make_recipe(options, built, len(splits[0]))
+    settings = Settings(options.epochs, min(options.batch_size, len(splits[0])), options.patience)
+    train, validation = (as_batch(options, sample, indices) for indices in splits[:2])
     key = jax.random.key(options.seed)
     result = runs.train(
-        folder, recipe, (batches[0], batches[1]), key=key, settings=settings, resume=resume, progress=progress
+        folder, recipe, (train, validation), key=key, settings=settings, resume=resume, progress=session.progress
     )
-    test = images.LabeledImages(sample.x[parts[2]], sample.y[parts[2]], sample.classes)
-    train_images = sample.x[parts[0]] if options.model == "autoencoder" else None
-    _evaluate(
-        folder, options, built, result.params, test, result.history, progress, part="test", train_images=train_images
-    )
+    run = _Run(folder, options, _answers(built, result.params), result.history)
+    train_images = sample.x[splits[0]] if options.model == "autoencoder" else None
+    _evaluate(run, _take(sample, splits[2]), session, part="test", train_images=train_images)
     return folder
+
+
+def _take(sample: images.LabeledImages, indices: np.ndarray) -> images.LabeledImages:
+    return images.LabeledImages(sample.x[indices], sample.y[indices], sample.classes)
 
 
 def read(options: Options, progress: OnProgress) -> images.LabeledImages:
@@ -140,12 +145,57 @@ def read_options(folder: Path) -> Options:
     return runs.read_options(folder, NAME, Options, ("data", "labels"))
 
 
-def trained(folder: Path, options: Options) -> tuple[Network, Params, list[dict[str, Any]]]:
-    """The network of a run, the parameters of its best epoch, and its history."""
-    data = runs.read_config(folder, NAME)["data"]
-    built = network(options, tuple(data["shape"]), data["classes"])
-    recipe = make_recipe(options, built, examples=1)  # the length of the training shapes no array of its state
-    return built, *runs.trained(folder, recipe, jax.random.key(options.seed))
+class _Run(NamedTuple):
+    """A trained run with the functions that answer, and what its page says of the training."""
+
+    folder: Path  # of the evaluation
+    options: Options
+    answers: dict[str, Answer]
+    history: list[dict[str, Any]]
+
+
+def _answers(built: Network, params: Params) -> dict[str, Answer]:
+    """The outputs of the network for prepared images, and the codes of an autoencoder."""
+    model = built.module.model(built.config)
+    answers: dict[str, Answer] = {"outputs": partial(predict_all, model.apply, params)}
+    if hasattr(built.module, "encode"):
+        encode = partial(_encode, built.module.encode, built.config)
+        answers["codes"] = partial(predict_all, encode, params)
+    return answers
+
+
+def _encode(encode: Callable[..., Any], config: Any, params: Params, x: Any) -> Any:
+    return encode(params, x, config)
+
+
+def load(folder: Path) -> Trained:
+    """The network of a run: `predict` takes images [image, height, width(, channel)] as the run's file had them and gives "class" and
+    "probability_0", ... each [image], or of an autoencoder "code_0", ....
+    """
+    config, options = runs.read_config(folder, NAME), read_options(folder)
+    shape = tuple(config["data"]["shape"])
+    built = network(options, shape, config["data"]["classes"])
+    model = built.module.model(built.config)
+    key = jax.random.key(options.seed)
+    params, _ = runs.trained(folder, model, lambda: make_recipe(options, built, examples=1), key)
+    answers = _answers(built, params)
+
+    def prepare(x: np.ndarray) -> np.ndarray:
+        return _of_shape("images", images.pixels("images", np.asarray(x)), shape)
+
+    def predict(x: np.ndarray) -> dict[str, np.ndarray]:
+        return _predictions(answers, prepare(x))
+
+    return Trained(model, params, prepare, predict, config)
+
+
+def _predictions(answers: dict[str, Answer], x: np.ndarray) -> dict[str, np.ndarray]:
+    if "codes" in answers:
+        codes = answers["codes"](x)
+        return {f"code_{i}": codes[:, i] for i in range(codes.shape[1])}
+    logits = answers["outputs"](x)
+    probabilities = np.asarray(jax.nn.softmax(logits))
+    return {"class": logits.argmax(1), **{f"probability_{k}": probabilities[:, k] for k in range(logits.shape[1])}}
 
 
 def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
@@ -154,49 +204,44 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
     Returns:
         The path of the report.
     """
-    options, progress = read_options(folder), session.progress
-    built, params, history = trained(folder, options)
+    config, options = runs.read_config(folder, NAME), read_options(folder)
+    trained, shape = load(folder), tuple(config["data"]["shape"])
     if data is None:
-        sample = read(options, progress)
-        rows = split(sample.y, seed=options.seed, fractions=FRACTIONS)[2]
-        sample, target, part = images.LabeledImages(sample.x[rows], sample.y[rows], sample.classes), folder, "test"
+        sample = read(options, session.progress)
+        sample = _take(sample, split(sample.y, seed=options.seed, fractions=FRACTIONS)[2])
+        target, part = folder, "test"
     else:
         sample, target, part = images.read(data), folder / "evaluations" / data.stem, data.name
-        _check_shape(data, sample.x, built)
-    _evaluate(target, options, built, params, sample, history, progress, part=part)
+        _of_shape(data, sample.x, shape)
+    built = network(options, shape, config["data"]["classes"])
+    run = _Run(target, options, _answers(built, trained.params), runs.read_metrics(folder))
+    _evaluate(run, sample, session, part=part)
     return target / "report.html"
 
 
-def _check_shape(path: Path, x: np.ndarray, built: Network) -> None:
-    expected = (
-        int(np.prod(x.shape[1:])) == built.config.inputs if built.module is dense else x.shape[1:] == built.config.shape
-    )
-    if not expected:
-        wanted = built.config.inputs if built.module is dense else built.config.shape
+def _of_shape(where: object, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    if x.shape[1:] != shape:
         raise InputError(
-            f"{path}: expected images of the run's shape {wanted}, got {x.shape[1:]}; resize them or train anew"
+            f"{where}: expected images of the run's shape {shape}, got {x.shape[1:]}; resize them or train anew"
         )
+    return x
 
 
 def _evaluate(
-    folder: Path,
-    options: Options,
-    built: Network,
-    params: Params,
+    run: _Run,
     sample: images.LabeledImages,
-    history: list[dict[str, Any]],
-    progress: OnProgress,
+    session: Session,
     *,
     part: str,
     train_images: np.ndarray | None = None,
 ) -> None:
-    progress("evaluating", 0.0, "")
-    model = built.module.model(built.config)
-    outputs = predict_all(model.apply, params, sample.x)
+    session.progress("evaluating", 0.0, "")
+    options = run.options
+    outputs = run.answers["outputs"](sample.x)
     result: dict[str, Any] = {"task": NAME, "model": options.model, "part": part, "images": len(sample.x)}
     codes = None
-    if options.model == "autoencoder":
-        codes = predict_all(lambda p, x: built.module.encode(p, x, built.config), params, sample.x)
+    if "codes" in run.answers:
+        codes = run.answers["codes"](sample.x)
         result["metrics"] = reconstruction(sample.x, outputs)
         if train_images is not None:
             pca = pca_error(train_images, sample.x, options.latent)
@@ -206,10 +251,10 @@ def _evaluate(
             }
     else:
         result["metrics"] = classification(outputs, sample.y, sample.classes)
-    write_json(folder / "evaluation.json", result)
-    progress("evaluating", 0.5, "figures")
-    images_report.write(folder, result, sample, outputs, codes, history)
-    progress("evaluating", 1.0, "")
+    write_json(run.folder / "evaluation.json", result)
+    session.progress("evaluating", 0.5, "figures")
+    images_report.write(run.folder, result, images_report.Measured(sample, outputs, codes, run.history))
+    session.progress("evaluating", 1.0, "")
 
 
 def classification(logits: np.ndarray, labels: np.ndarray, classes: int) -> dict[str, Any]:
@@ -246,28 +291,19 @@ def pca_error(train: np.ndarray, test: np.ndarray, components: int) -> float:
 
 def predict(folder: Path, source: Path, out: Path, session: Session) -> None:
     """Write the probability of every class for each image of `source`, or the code of the autoencoder."""
-    options = read_options(folder)
     scores_file.check(out)
-    built, params, _ = trained(folder, options)
-    x = images.read_unlabeled(source)
-    _check_shape(source, x, built)
+    trained = load(folder)
+    x = _of_shape(source, images.read_unlabeled(source), tuple(trained.config["data"]["shape"]))
 
-    def chunks(size: int = 10_000) -> Any:
+    def chunks(size: int = 10_000) -> Iterator[dict[str, np.ndarray]]:
         for first in range(0, len(x), size):
-            part = x[first : first + size]
-            session.progress("predicting", (first + len(part)) / len(x), f"{first + len(part):,} images")
-            if options.model == "autoencoder":
-                codes = predict_all(lambda p, x: built.module.encode(p, x, built.config), params, part)
-                yield {f"code_{i}": codes[:, i] for i in range(codes.shape[1])}
-            else:
-                logits = predict_all(built.module.model(built.config).apply, params, part)
-                probabilities = np.asarray(jax.nn.softmax(logits))
-                yield {
-                    "class": logits.argmax(1),
-                    **{f"probability_{k}": probabilities[:, k] for k in range(logits.shape[1])},
-                }
+            yield trained.predict(x[first : first + size])
+            done = min(first + size, len(x))
+            session.progress("predicting", done / len(x), f"{done:,} images")
 
     scores_file.write(out, chunks())
 
 
-TASK = Task(NAME, train, resume=resume, evaluate=evaluate, predict=predict, lower_is_better=("reconstruction_error",))
+TASK = Task(
+    NAME, train, resume=resume, evaluate=evaluate, load=load, predict=predict, lower_is_better=("reconstruction_error",)
+)

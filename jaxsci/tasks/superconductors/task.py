@@ -35,7 +35,7 @@ from jaxsci.tasks.superconductors.networks import (
 from jaxsci.tasks.superconductors.options import Options, Questions
 from jaxsci.tasks.superconductors.predict import TASK as NAME
 from jaxsci.tasks.superconductors.samples import Sample, Sources, describe, read_class, read_tc
-from jaxsci.training import EpochProgress
+from jaxsci.training import EpochProgress, Recipe
 
 INFLUENCE_FILE = "influence.json"
 CALIBRATION_FILE = "calibration.json"
@@ -194,9 +194,11 @@ def _influence(job: Job, parts: tuple[Batch, Batch], progress: OnProgress) -> in
 def trained(folder: Path) -> tuple[Job, Params, list[dict[str, Any]]]:
     """The job of a run, the parameters of its members' best epochs, and its history."""
     job = prepare(*read_run(folder), silent)
-    recipe = make_recipe(job.network, job.options.target, len(job.sample.parts[0]))
-    params, history = runs.trained(folder, recipe, job.keys)
-    return job, _here(params), history
+
+    def recipe() -> Recipe:
+        return make_recipe(job.network, job.options.target, len(job.sample.parts[0]))
+
+    return job, *runs.trained(folder, job.network.model, recipe, job.keys)
 
 
 def read_run(folder: Path) -> tuple[Options, Files]:

@@ -6,12 +6,22 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
+# The table of taggers, each "module:function", where function(spec) gives the `taggers.Tagger` for a `taggers.Spec`.
+TAGGERS = {
+    "cnn": "jaxsci.tasks.top_tagging.taggers:cnn",
+    "cnn-landscape": "jaxsci.tasks.top_tagging.taggers:cnn_landscape",
+    "pfn": "jaxsci.tasks.top_tagging.taggers:pfn",
+    "efn": "jaxsci.tasks.top_tagging.taggers:efn",
+    "topodnn": "jaxsci.tasks.top_tagging.taggers:topodnn",
+    "mass": "jaxsci.tasks.top_tagging.taggers:mass",
+}
+
 
 @dataclass(frozen=True)
 class Options:
     """Tag top quarks among jets; without --data on 30,000 simulated jets that come with the package."""
 
-    tagger: Literal["cnn", "cnn-landscape", "pfn", "efn", "topodnn", "mass"] = "cnn"
+    tagger: Annotated[str, arg(metavar="{" + ",".join(TAGGERS) + "}")] = "cnn"
     """Which tagger."""
     data: Path | None = None
     """Your jets: .h5 or .npz with `constituents` [jet, constituent, 4] (E, px, py, pz in GeV) or `images`, and `labels` (1 top, 0 QCD)."""

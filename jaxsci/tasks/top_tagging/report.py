@@ -1,7 +1,7 @@
 """The report of a top tagger: figures and page from what was measured."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,26 +28,26 @@ COLUMNS = {  # of the table of taggers: metric -> title
 }
 
 
-def write(
-    folder: Path,
-    result: dict[str, Any],
-    sample: jets.JetSample,
-    labels: np.ndarray,
-    logits: np.ndarray,
-    baseline: np.ndarray | None,
-    history: list[dict[str, Any]],
-) -> None:
+class Measured(NamedTuple):
+    """Jets with what the tagger says of them."""
+
+    sample: jets.JetSample  # with labels, 1 top, 0 QCD
+    logits: np.ndarray  # [jet]
+    part: str  # "test", or the name of another file
+    history: list[dict[str, Any]]  # of the training, a record per epoch
+
+
+def write(folder: Path, result: dict[str, Any], measured: Measured, baseline: np.ndarray | None) -> None:
     """Draw all figures into `folder/figures` and write `folder/report.html`.
 
     Args:
         folder: of the run, or of its evaluation on another file.
         result: the content of evaluation.json.
-        sample: the jets that were evaluated.
-        labels: [jet], 1 top, 0 QCD.
-        logits: [jet], the tagger's.
+        measured: the jets that were evaluated.
         baseline: [jet], the score of the jet mass; None where the jets are images.
-        history: a record an epoch.
     """
+    sample, logits, history = measured.sample, measured.logits, measured.history
+    labels = np.asarray(sample.labels)
     tagger, values = result["tagger"], result["metrics"]
     curves = {tagger: _curve(logits, labels, values)}
     if baseline is not None and tagger != "mass":
@@ -87,7 +87,7 @@ def write(
         Section("What it sees", _IMAGES, figures=figures.pictures(folder, [_average_images(sample, by_class)])),
     ]
     if history:
-        curves_drawing = Drawing("learning_curves", "Loss and accuracy an epoch.", training.learning_curves(history))
+        curves_drawing = Drawing("learning_curves", "Loss and accuracy per epoch.", training.learning_curves(history))
         sections.append(Section("How it learned", figures=figures.pictures(folder, [curves_drawing])))
     sections.append(figures.provenance(folder))
     figures.write_page(folder, f"Top tagging with {tagger}", _summary(folder, result), sections)
@@ -185,8 +185,7 @@ def _words(result: dict[str, Any]) -> str:
 
 
 def _summary(folder: Path, result: dict[str, Any]) -> dict[str, str]:
-    run = folder if (folder / "config.json").exists() else folder.parent.parent
-    data = runs.read_config(run)["data"]
+    data = runs.read_config(runs.run_of(folder))["data"]
     source = (
         "simulated (Pythia 8, particle level), from the package"
         if data["file"] == "embedded"

@@ -1,8 +1,11 @@
 """The taggers: for each its inputs (numpy, from constituents), its network and how it is trained."""
 
+import difflib
+import importlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias, get_args
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,15 +15,23 @@ from jaxsci.core import Inputs, Key, Model, WeightedSet
 from jaxsci.data import jets
 from jaxsci.data.jets import features as jet_features
 from jaxsci.data.jets import images as jet_images
+from jaxsci.errors import InputError
 from jaxsci.models import convolutional, deep_sets, dense, heads
 from jaxsci.models.convolutional import Block
+from jaxsci.tasks.top_tagging.options import TAGGERS
 
-TaggerName: TypeAlias = Literal["cnn", "cnn-landscape", "pfn", "efn", "topodnn", "mass"]
 TOP_MASS = 172.57  # GeV, Particle Data Group 2024, direct measurements
-PIXELS = 40
+PIXELS = (40, 40)  # of the images that are made of constituents
 
 
-class Schedule(NamedTuple):
+class Spec(NamedTuple):
+    """What is known of a tagger before it is built."""
+
+    compute_dtype: Literal["bfloat16"] | None = None  # of the matrix work; None: float32
+    pixels: tuple[int, int] = PIXELS  # height and width of the images, for taggers that see them
+
+
+class TrainingDefaults(NamedTuple):
     """How a tagger is trained unless the user says otherwise."""
 
     epochs: int
@@ -36,51 +47,55 @@ class Tagger:
 
     inputs: Callable[[np.ndarray], Inputs]  # constituents [jet, constituent, 4] -> inputs, each [jet, ...]
     model: Model  # one jet's inputs -> logit
-    schedule: Schedule
+    defaults: TrainingDefaults
     augment: Callable[[Key, Inputs], Inputs] | None = None
+    from_images: Callable[[np.ndarray], Inputs] | None = (
+        None  # images [jet, height, width] -> inputs, if it sees images
+    )
+    pixels: tuple[int, int] = PIXELS  # their height and width
 
 
-def tagger(name: TaggerName, compute_dtype: Literal["bfloat16"] | None = None) -> Tagger:
-    """The tagger of that name; its matrix work in `compute_dtype` where one is given."""
-    return {
-        "cnn": cnn,
-        "cnn-landscape": cnn_landscape,
-        "pfn": pfn,
-        "efn": efn,
-        "topodnn": topodnn,
-        "mass": mass,
-    }[name](compute_dtype)
+def tagger(name: str, spec: Spec | None = None) -> Tagger:
+    """The tagger of that name.
 
-
-NAMES: tuple[TaggerName, ...] = get_args(TaggerName)
+    Raises:
+        InputError: there is none.
+    """
+    if name not in TAGGERS:
+        near = difflib.get_close_matches(name, TAGGERS, 1)
+        hint = f"did you mean {near[0]}?" if near else "choose one of them"
+        raise InputError(f"--tagger: expected one of {', '.join(TAGGERS)}, got {name}; {hint}")
+    module, function = TAGGERS[name].split(":")
+    found: Tagger = getattr(importlib.import_module(module), function)(spec or Spec())
+    return found
 
 
 def image_inputs(constituents: np.ndarray) -> np.ndarray:
     """Jet images [jet, 40, 40, 1], square roots of the pT fractions times 40: soft pixels matter, and numbers are of order 1."""
-    return images_as_inputs(jet_images.images(constituents, pixels=PIXELS))
+    return images_as_inputs(jet_images.images(constituents, pixels=PIXELS[0]))
 
 
 def images_as_inputs(images: np.ndarray) -> np.ndarray:
-    """The same from ready images [jet, 40, 40] whose pixels add up to 1."""
-    return PIXELS * np.sqrt(images[..., None])
+    """The same from ready images [jet, height, width] whose pixels add up to 1."""
+    return math.sqrt(images.shape[1] * images.shape[2]) * np.sqrt(images[..., None])
 
 
-def cnn(compute_dtype: Literal["bfloat16"] | None = None) -> Tagger:
+def cnn(spec: Spec) -> Tagger:
     """A small convolutional network on jet images, chosen to train in minutes on two cores."""
     config = convolutional.Config(
-        (PIXELS, PIXELS, 1),
+        (*spec.pixels, 1),
         blocks=(Block(16, pool=2), Block(32, pool=2), Block(64, pool=2)),
         dense=(64,),
-        compute_dtype=compute_dtype,
+        compute_dtype=spec.compute_dtype,
     )
     model = heads.scalar(convolutional.model(config))
-    return Tagger(image_inputs, model, Schedule(8, 128, 2e-3, 1e-2), shift_image)
+    return Tagger(image_inputs, model, TrainingDefaults(8, 128, 2e-3, 1e-2), shift_image, images_as_inputs, spec.pixels)
 
 
-def cnn_landscape(compute_dtype: Literal["bfloat16"] | None = None) -> Tagger:
+def cnn_landscape(spec: Spec) -> Tagger:
     """The 610k-parameter network of the comparison of top taggers (arXiv:1902.09914): 4x4 windows, ADADELTA replaced by Adam."""
     config = convolutional.Config(
-        (PIXELS, PIXELS, 1),
+        (*spec.pixels, 1),
         blocks=(
             Block(128, window=4, padding="VALID"),
             Block(64, window=4, padding="VALID", pool=2),
@@ -88,9 +103,16 @@ def cnn_landscape(compute_dtype: Literal["bfloat16"] | None = None) -> Tagger:
             Block(64, window=4, pool=2),
         ),
         dense=(64, 256, 256),
-        compute_dtype=compute_dtype,
+        compute_dtype=spec.compute_dtype,
     )
-    return Tagger(image_inputs, heads.scalar(convolutional.model(config)), Schedule(10, 128, 1e-3), shift_image)
+    return Tagger(
+        image_inputs,
+        heads.scalar(convolutional.model(config)),
+        TrainingDefaults(10, 128, 1e-3),
+        shift_image,
+        images_as_inputs,
+        spec.pixels,
+    )
 
 
 def shift_image(key: Key, image: jax.Array) -> jax.Array:
@@ -100,15 +122,17 @@ def shift_image(key: Key, image: jax.Array) -> jax.Array:
     return jax.lax.dynamic_slice(padded, (1 + shift[0], 1 + shift[1], 0), image.shape)
 
 
-def pfn(compute_dtype: Literal["bfloat16"] | None = None) -> Tagger:
+def pfn(spec: Spec) -> Tagger:
     """A Particle Flow Network (arXiv:1810.05165) on seven features a constituent, with rotations and reflections of the jet."""
     features = jet_features.FEATURES
-    config = deep_sets.Config(len(features), phi=(100, 100, 256), rho=(100, 100, 100), compute_dtype=compute_dtype)
+    config = deep_sets.Config(len(features), phi=(100, 100, 256), rho=(100, 100, 100), compute_dtype=spec.compute_dtype)
 
     def inputs(constituents: np.ndarray) -> WeightedSet:
         return WeightedSet(*jet_features.features(constituents))  # type: ignore[arg-type]  # numpy until training
 
-    return Tagger(inputs, heads.scalar(deep_sets.model(config)), Schedule(20, 200, 1e-3, 1e-2, microbatches=10), turn)
+    return Tagger(
+        inputs, heads.scalar(deep_sets.model(config)), TrainingDefaults(20, 200, 1e-3, 1e-2, microbatches=10), turn
+    )
 
 
 def turn(key: Key, jet: WeightedSet) -> WeightedSet:
@@ -121,30 +145,30 @@ def turn(key: Key, jet: WeightedSet) -> WeightedSet:
     return jet._replace(elements=jet.elements.at[:, :2].set(jet.elements[:, :2] @ rotation))
 
 
-def efn(compute_dtype: Literal["bfloat16"] | None = None) -> Tagger:
+def efn(spec: Spec) -> Tagger:
     """An Energy Flow Network (arXiv:1810.05165): angles as elements, momentum fractions as weights; infrared and collinear safe."""
-    config = deep_sets.Config(2, phi=(100, 100, 256), rho=(100, 100, 100), compute_dtype=compute_dtype)
+    config = deep_sets.Config(2, phi=(100, 100, 256), rho=(100, 100, 100), compute_dtype=spec.compute_dtype)
 
     def inputs(constituents: np.ndarray) -> WeightedSet:
         return WeightedSet(*jet_features.efn_inputs(constituents))  # type: ignore[arg-type]  # numpy until training
 
-    return Tagger(inputs, heads.scalar(deep_sets.model(config)), Schedule(20, 200, 1e-3, microbatches=10), turn)
+    return Tagger(inputs, heads.scalar(deep_sets.model(config)), TrainingDefaults(20, 200, 1e-3, microbatches=10), turn)
 
 
-def topodnn(compute_dtype: Literal["bfloat16"] | None = None) -> Tagger:
+def topodnn(spec: Spec) -> Tagger:
     """The dense network 300-102-12-6-1 on the 30 hardest constituents (pT, eta, phi) of arXiv:1704.02124."""
-    config = dense.Config(90, hidden=(300, 102, 12, 6), compute_dtype=compute_dtype)
-    return Tagger(jet_features.topodnn_inputs, heads.scalar(dense.model(config)), Schedule(20, 128, 1e-3, 1e-2))
+    config = dense.Config(90, hidden=(300, 102, 12, 6), compute_dtype=spec.compute_dtype)
+    return Tagger(jet_features.topodnn_inputs, heads.scalar(dense.model(config)), TrainingDefaults(20, 128, 1e-3, 1e-2))
 
 
-def mass(compute_dtype: Literal["bfloat16"] | None = None) -> Tagger:
+def mass(spec: Spec) -> Tagger:
     """The one-number baseline: a logistic regression on |m - m_top|, whose ranking of jets no fit can change."""
-    config = dense.Config(1, hidden=(), compute_dtype=compute_dtype)
+    config = dense.Config(1, hidden=(), compute_dtype=spec.compute_dtype)
 
     def inputs(constituents: np.ndarray) -> np.ndarray:
         return -mass_score(constituents)[:, None] / 10.0
 
-    return Tagger(inputs, heads.scalar(dense.model(config)), Schedule(5, 128, 0.05))
+    return Tagger(inputs, heads.scalar(dense.model(config)), TrainingDefaults(5, 128, 0.05))
 
 
 def mass_score(constituents: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Top-quark jets against QCD jets: training, evaluation and prediction of a tagger (arXiv:1902.09914)."""
 
-import hashlib
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,18 +9,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsci.core import Batch, Inputs, Params
+from jaxsci.core import Batch, Inputs
 from jaxsci.data import jets
 from jaxsci.data.split import split
 from jaxsci.errors import InputError
 from jaxsci.files import write_json
 from jaxsci.losses import binary_cross_entropy, correct, objective
-from jaxsci.runs import binary_evaluation, scores_file
+from jaxsci.runs import binary_evaluation, scores_file, weights
 from jaxsci.runs import folder as runs
-from jaxsci.runs.task import OnProgress, Session, Task, silent
-from jaxsci.tasks.top_tagging import report as top_tagging_report
-from jaxsci.tasks.top_tagging import taggers
+from jaxsci.runs.task import OnProgress, Session, Task, Trained, silent
+from jaxsci.tasks.top_tagging import report, taggers
 from jaxsci.tasks.top_tagging.options import Options
+from jaxsci.tasks.top_tagging.taggers import Spec, Tagger
 from jaxsci.training import Recipe, Settings, adamw, steps_per_epoch, warmup_cosine
 from jaxsci.training import predict as predict_all
 
@@ -31,11 +32,10 @@ CLASSES = ("QCD", "top")
 class Job(NamedTuple):
     """A tagger with its jets, ready to train or to be evaluated."""
 
-    tagger: taggers.Tagger
-    recipe: Recipe
-    settings: Settings
+    options: Options
+    tagger: Tagger
     sample: jets.JetSample
-    parts: tuple[np.ndarray, np.ndarray, np.ndarray]  # rows of training, validation, test
+    splits: tuple[np.ndarray, np.ndarray, np.ndarray]  # indices of training, validation, test
 
 
 def train(options: Options, session: Session) -> Path:
@@ -50,31 +50,17 @@ def train(options: Options, session: Session) -> Path:
     """
     job = prepare(options, session.progress)
     folder = runs.new_folder(session, NAME, options.tagger)
-    runs.write_config(folder, NAME, options, describe(options, job.sample))
-    return _train(folder, options, job, session.progress, resume=False)
+    runs.write_config(folder, NAME, options, describe(job))
+    return _train(folder, job, session.progress, resume=False)
 
 
 def resume(folder: Path, session: Session) -> Path:
     """Go on with a run that was stopped; ends with the same parameters, bit for bit, as if it had not been."""
-    options = read_options(folder)
-    return _train(folder, options, prepare(options, session.progress), session.progress, resume=True)
-
-
-def _train(folder: Path, options: Options, job: Job, progress: OnProgress, *, resume: bool) -> Path:
-    inputs = make_inputs(job.tagger, job.sample, progress)
-    train, validation, test = (as_batch(inputs, labels_of(job.sample), rows) for rows in job.parts)
-    del inputs  # as large as the three parts together
-    key = jax.random.key(options.seed)
-    result = runs.train(
-        folder, job.recipe, (train, validation), key=key, settings=job.settings, resume=resume, progress=progress
-    )
-    logits = predict_all(job.recipe.model.apply, result.params, test.x)
-    _evaluate(folder, options, _take(job.sample, job.parts[2]), logits, result.history, progress, part="test")
-    return folder
+    return _train(folder, prepare(read_options(folder), session.progress), session.progress, resume=True)
 
 
 def prepare(options: Options, progress: OnProgress) -> Job:
-    """Read and split the jets and build the tagger's recipe."""
+    """Read and split the jets and build the tagger."""
     runs.require_positive(options, "epochs", "batch_size", "patience", "max_jets", "learning_rate")
     progress("reading jets", 0.0, "")
     source = options.data or jets.embedded()
@@ -82,69 +68,89 @@ def prepare(options: Options, progress: OnProgress) -> Job:
     labels = labels_of(sample)
     jets.require_both_classes(labels, source)
     progress("reading jets", 1.0, f"{len(labels):,} jets")
-    parts = split(labels, seed=options.seed, fractions=FRACTIONS)
-    tagger = make_tagger(options)
+    tagger = make_tagger(options, None if sample.images is None else sample.images.shape[1:])
     check_inputs(tagger, sample)
-    schedule = tagger.schedule
+    jax.eval_shape(tagger.model.init, jax.random.key(0))  # raises where the network does not fit the images
+    return Job(options, tagger, sample, split(labels, seed=options.seed, fractions=FRACTIONS))
+
+
+def make_tagger(options: Options, pixels: tuple[int, ...] | None) -> Tagger:
+    """The tagger of these options, for images of this height and width; None: for those made of constituents."""
+    height, width = pixels or taggers.PIXELS
+    precision = None if options.precision == "float32" else options.precision
+    return taggers.tagger(options.tagger, Spec(precision, (height, width)))
+
+
+def _train(folder: Path, job: Job, progress: OnProgress, *, resume: bool) -> Path:
+    inputs = make_inputs(job.tagger, job.sample, progress)
+    labels = labels_of(job.sample)
+    train, validation, test = (as_batch(inputs, labels, indices) for indices in job.splits)
+    del inputs  # as large as the three splits together
+    recipe, settings = make_recipe(job)
+    key = jax.random.key(job.options.seed)
+    result = runs.train(
+        folder, recipe, (train, validation), key=key, settings=settings, resume=resume, progress=progress
+    )
+    logits = predict_all(recipe.model.apply, result.params, test.x)
+    measured = report.Measured(_take(job.sample, job.splits[2]), logits, "test", result.history)
+    _evaluate(folder, job.options, measured, progress)
+    return folder
+
+
+def make_recipe(job: Job) -> tuple[Recipe, Settings]:
+    """Cross entropy by AdamW with warm-up, a cosine decay over all epochs, and clipped gradients."""
+    options, tagger, examples = job.options, job.tagger, len(job.splits[0])
+    defaults = tagger.defaults
     settings = Settings(
-        epochs=options.epochs or schedule.epochs,
-        batch_size=min(options.batch_size or schedule.batch_size, len(parts[0])),
+        epochs=options.epochs or defaults.epochs,
+        batch_size=min(options.batch_size or defaults.batch_size, examples),
         patience=options.patience,
     )
-    return Job(tagger, make_recipe(options, tagger, settings, len(parts[0])), settings, sample, parts)
-
-
-def make_tagger(options: Options) -> taggers.Tagger:
-    """The tagger of these options."""
-    return taggers.tagger(options.tagger, None if options.precision == "float32" else options.precision)
-
-
-def trained(folder: Path, options: Options) -> tuple[taggers.Tagger, Params, list[dict[str, Any]]]:
-    """The tagger of a run, the parameters of its best epoch, and its history."""
-    tagger = make_tagger(options)
-    recipe = make_recipe(options, tagger, Settings(), examples=1)  # lengths of the training shape no array of its state
-    return tagger, *runs.trained(folder, recipe, jax.random.key(options.seed))
-
-
-def make_recipe(options: Options, tagger: taggers.Tagger, settings: Settings, examples: int) -> Recipe:
-    """Cross entropy by AdamW with warm-up, a cosine decay over all epochs, and clipped gradients."""
-    steps = settings.epochs * steps_per_epoch(examples, settings.batch_size)
     optimizer = adamw(
-        options.learning_rate or tagger.schedule.learning_rate,
-        weight_decay=tagger.schedule.weight_decay,
-        schedule=warmup_cosine(steps),
+        options.learning_rate or defaults.learning_rate,
+        weight_decay=defaults.weight_decay,
+        schedule=warmup_cosine(settings.epochs * steps_per_epoch(examples, settings.batch_size)),
         clip=1.0,
     )
-    microbatches = tagger.schedule.microbatches if settings.batch_size % tagger.schedule.microbatches == 0 else 1
+    microbatches = defaults.microbatches if settings.batch_size % defaults.microbatches == 0 else 1
     loss = objective(tagger.model.apply, binary_cross_entropy, metrics={"accuracy": correct})
-    return Recipe(tagger.model, loss, optimizer, tagger.augment if options.augment else None, microbatches)
+    return Recipe(tagger.model, loss, optimizer, tagger.augment if options.augment else None, microbatches), settings
 
 
-def make_inputs(tagger: taggers.Tagger, sample: jets.JetSample, progress: OnProgress, chunk: int = 10_000) -> Inputs:
+def make_inputs(tagger: Tagger, sample: jets.JetSample, progress: OnProgress, chunk: int = 10_000) -> Inputs:
     """The tagger's inputs of all jets, computed in chunks of bounded memory."""
     check_inputs(tagger, sample)
     if sample.images is not None:
-        return taggers.images_as_inputs(sample.images)
+        assert tagger.from_images is not None
+        return tagger.from_images(sample.images)
     assert sample.constituents is not None
-    jets_total = len(sample.constituents)
+    number = len(sample.constituents)
     parts = []
-    for first in range(0, jets_total, chunk):
-        progress("preparing inputs", first / jets_total, "")
+    for first in range(0, number, chunk):
+        progress("preparing inputs", first / number, "")
         parts.append(tagger.inputs(sample.constituents[first : first + chunk]))
     progress("preparing inputs", 1.0, "")
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
-def check_inputs(tagger: taggers.Tagger, sample: jets.JetSample) -> None:
-    """Raise InputError where the jets are images and the tagger needs constituents."""
-    if sample.images is not None and tagger.inputs is not taggers.image_inputs:
+def check_inputs(tagger: Tagger, sample: jets.JetSample) -> None:
+    """Raise InputError where the jets are images that the tagger cannot take, or of another size."""
+    if sample.images is None:
+        return
+    if tagger.from_images is None:
         raise InputError("--tagger: expected cnn or cnn-landscape for a file of images; the others need constituents")
+    if tagger.pixels != sample.images.shape[1:]:
+        height, width = sample.images.shape[1:]
+        raise InputError(
+            f"images: expected {tagger.pixels[0]} x {tagger.pixels[1]} pixels as in training, got {height} x {width}; "
+            "rebin them or train anew"
+        )
 
 
-def as_batch(inputs: Inputs, labels: np.ndarray, rows: np.ndarray) -> Batch:
-    """The jets of these rows as one batch of weight 1 each."""
-    x = jax.tree.map(lambda leaf: leaf[rows], inputs)
-    return Batch(x, jnp.asarray(labels[rows], jnp.float32), jnp.ones(len(rows)))
+def as_batch(inputs: Inputs, labels: np.ndarray, indices: np.ndarray) -> Batch:
+    """The jets of these indices as one batch of weight 1 each."""
+    x = jax.tree.map(lambda leaf: leaf[indices], inputs)
+    return Batch(x, jnp.asarray(labels[indices], jnp.float32), jnp.ones(len(indices)))
 
 
 def labels_of(sample: jets.JetSample) -> np.ndarray:
@@ -153,16 +159,18 @@ def labels_of(sample: jets.JetSample) -> np.ndarray:
     return sample.labels
 
 
-def _take(sample: jets.JetSample, rows: np.ndarray) -> jets.JetSample:
-    return jets.JetSample(*(None if array is None else array[rows] for array in sample))
+def _take(sample: jets.JetSample, indices: np.ndarray) -> jets.JetSample:
+    return jets.JetSample(*(None if array is None else array[indices] for array in sample))
 
 
-def describe(options: Options, sample: jets.JetSample) -> dict[str, Any]:
+def describe(job: Job) -> dict[str, Any]:
     """What the jets of a run are: file, number, and a digest by which runs on the same jets are known."""
+    options, sample = job.options, job.sample
     return {
         "file": "embedded" if options.data is None else str(options.data),
         "jets": len(labels_of(sample)),
-        "digest": hashlib.sha256(np.ascontiguousarray(labels_of(sample)).tobytes()).hexdigest()[:16],
+        "pixels": None if sample.images is None else list(sample.images.shape[1:]),
+        "digest": weights.digest(*sample),
         "split": {"fractions": FRACTIONS, "seed": options.seed},
     }
 
@@ -172,41 +180,72 @@ def read_options(folder: Path) -> Options:
     return runs.read_options(folder, NAME, Options, ("data",))
 
 
+def load(folder: Path) -> Trained:
+    """The tagger of a run: `predict` takes constituents [jet, constituent, 4] in GeV, or images [jet, height, width] if it was
+    trained on images, and gives "logit" and "probability" of top, each [jet].
+    """
+    options, config = read_options(folder), runs.read_config(folder)
+    pixels = config["data"].get("pixels")
+    tagger = make_tagger(options, pixels)
+
+    def recipe() -> Recipe:  # of any length, which shapes no array of its state
+        return make_recipe(Job(options, tagger, jets.JetSample(None, None, None), (np.arange(1),) * 3))[0]
+
+    params, _ = runs.trained(folder, tagger.model, recipe, jax.random.key(options.seed))
+
+    def inputs(examples: np.ndarray) -> Inputs:
+        examples = np.asarray(examples)
+        if examples.ndim != 3:
+            raise InputError(
+                f"jets: expected constituents [jet, constituent, 4] or images [jet, height, width], got {list(examples.shape)}"
+            )
+        sample = jets.JetSample(examples, None, None) if pixels is None else jets.JetSample(None, examples, None)
+        return make_inputs(tagger, sample, silent)
+
+    def predict(examples: np.ndarray) -> dict[str, np.ndarray]:
+        logits = predict_all(tagger.model.apply, params, inputs(examples))
+        return {"logit": logits, "probability": 1 / (1 + np.exp(-logits))}
+
+    return Trained(tagger.model, params, inputs, predict, config)
+
+
+def _examples(trained: Trained, sample: jets.JetSample) -> np.ndarray:
+    """What the tagger of a run takes of these jets."""
+    if trained.config["data"].get("pixels") is None:
+        if sample.constituents is None:
+            raise InputError("jets: expected constituents, with which the run was trained, got images; train on images")
+        return sample.constituents
+    if sample.images is None:
+        raise InputError("jets: expected images, with which the run was trained, got constituents; train on them")
+    return sample.images
+
+
 def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
     """Evaluate a trained run on its test part, or on all jets of another file.
 
     Returns:
         The path of the report.
     """
-    progress = session.progress
-    options = read_options(folder)
-    tagger, params, history = trained(folder, options)
+    trained, options = load(folder), read_options(folder)
     if data is None:
-        job = prepare(options, progress)
-        sample, target, part = _take(job.sample, job.parts[2]), folder, "test"
+        job = prepare(options, session.progress)
+        sample, target, part = _take(job.sample, job.splits[2]), folder, "test"
     else:
         sample, target, part = jets.read(data), folder / "evaluations" / data.stem, data.name
         jets.require_both_classes(labels_of(sample), data)
-    logits = predict_all(tagger.model.apply, params, make_inputs(tagger, sample, progress))
-    _evaluate(target, options, sample, logits, history, progress, part=part)
+    logits = trained.predict(_examples(trained, sample))["logit"]
+    measured = report.Measured(sample, logits, part, runs.read_metrics(folder))
+    _evaluate(target, options, measured, session.progress)
     return target / "report.html"
 
 
-def _evaluate(
-    folder: Path,
-    options: Options,
-    sample: jets.JetSample,
-    logits: np.ndarray,
-    history: list[dict[str, Any]],
-    progress: OnProgress,
-    *,
-    part: str,
-) -> None:
+def _evaluate(folder: Path, options: Options, measured: report.Measured, progress: OnProgress) -> None:
     """Write evaluation.json, the figures and the report of these logits."""
     progress("evaluating", 0.0, "")
+    sample, logits = measured.sample, measured.logits
     labels = labels_of(sample)
     counts = {name: int(np.sum(labels == value)) for value, name in enumerate(CLASSES)}
-    result: dict[str, Any] = {"task": NAME, "tagger": options.tagger, "part": part, "jets": counts}
+    result: dict[str, Any] = {"task": NAME, "tagger": options.tagger, "part": measured.part, "jets": counts}
     result["metrics"] = binary_evaluation.classification(logits, labels)
     baseline = None
     if sample.constituents is not None:
@@ -217,28 +256,32 @@ def _evaluate(
             result["gain"] = binary_evaluation.gain(logits, baseline, labels, key)
     write_json(folder / "evaluation.json", result)
     progress("evaluating", 0.5, "figures")
-    top_tagging_report.write(folder, result, sample, labels, logits, baseline, history)
+    report.write(folder, result, measured, baseline)
     progress("evaluating", 1.0, f"AUC {result['metrics']['auc']['value']:.4f}")
 
 
 def predict(folder: Path, source: Path, out: Path, session: Session) -> None:
     """Write the probability of "top" of every jet in `source`, in bounded memory."""
-    options = read_options(folder)
     scores_file.check(out)
-    tagger, params, _ = trained(folder, options)
-    total = jets.count(source)
+    trained = load(folder)
+    scores_file.write(out, _scores(trained, source, partial(session.progress, "predicting")))
 
-    def scores() -> Any:
-        done = 0
-        for sample in jets.stream(source):
-            logits = predict_all(tagger.model.apply, params, make_inputs(tagger, sample, silent))
-            done += len(logits)
-            session.progress("predicting", done / total, f"{done:,} jets")
-            yield {"logit": logits, "probability": 1 / (1 + np.exp(-logits))}
 
-    scores_file.write(out, scores())
+def _scores(trained: Trained, source: Path, progress: Any) -> Iterator[dict[str, np.ndarray]]:
+    total, done = jets.count(source), 0
+    for sample in jets.stream(source):
+        scores = trained.predict(_examples(trained, sample))
+        done += len(scores["logit"])
+        progress(done / total, f"{done:,} jets")
+        yield scores
 
 
 TASK = Task(
-    NAME, train, resume=resume, evaluate=evaluate, predict=predict, lower_is_better=("log_loss", "calibration_error")
+    NAME,
+    train,
+    resume=resume,
+    evaluate=evaluate,
+    load=load,
+    predict=predict,
+    lower_is_better=("log_loss", "calibration_error"),
 )

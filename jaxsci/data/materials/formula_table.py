@@ -1,11 +1,16 @@
 """Tables of formulas, with or without critical temperatures, read row by row: a million rows need no more memory than a thousand."""
 
 import csv
+import io
+import math
+import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from jaxsci.data._delimited import delimiter, number
 from jaxsci.data.materials.elements import ELEMENTS
 from jaxsci.data.materials.formula import ATOMIC_NUMBER, SYMBOLS, Amounts, FormulaError, parse
 from jaxsci.data.reading import reading
@@ -13,8 +18,13 @@ from jaxsci.errors import InputError
 
 __all__ = ["Chunk", "Fault", "RowError", "stream"]
 
-FORMULA_NAMES = ("formula", "chemical_formula", "composition", "material", "matter", "name")
-TC_NAMES = ("tc", "tc (k)", "tc_k", "critical_temp", "critical_temperature")
+# Names of columns, best first: where two are there, the formula is not the common name. Case, underscores and hyphens do not matter,
+# nor does the unit K behind Tc: "tc (K)", "critical_temp_K", "Tc/K".
+FORMULA_NAMES = (
+    *("formula", "chemical formula", "reduced formula", "pretty formula", "formula pretty", "formula sum"),
+    *("composition", "chemical composition", "element", "elements", "compound", "material", "matter", "name"),
+)
+TC_NAMES = ("tc", "t c", "critical temp", "critical temperature", "transition temperature")
 HOTTEST = 400.0  # K; a larger number is taken for another unit, of which a message warns
 
 Fault = Literal["encoding", "columns", "formula", "element", "tc"]
@@ -28,6 +38,7 @@ class Chunk(NamedTuple):
     compositions: list[Amounts]
     tc: list[float]  # K; NaN where the table has none
     bad: Counter[Fault]  # rows left out since the chunk before, by reason
+    first_bad: str  # the message of the first of them
 
 
 class RowError(InputError):
@@ -38,23 +49,37 @@ class RowError(InputError):
         self.fault = fault
 
 
+class _Layout(NamedTuple):
+    """Where a row has what."""
+
+    path: Path
+    fields: int
+    formula: int
+    tc: int | None
+    delimiter: str
+    marks: set[str]  # decimal marks of Tc seen so far
+
+
 def stream(
     path: str | Path,
     *,
     with_tc: bool = False,
     skip_bad: bool = False,
     chunk: int = 10_000,
-    columns: tuple[str, str | None] | None = None,
+    columns: tuple[str | None, str | None] = (None, None),
     header_row: int = 1,
 ) -> Iterator[Chunk]:
-    """Read a table of formulas: .csv, .tsv or one formula a line, UTF-8; blank lines are passed over.
+    """Read a table of formulas: fields separated by commas, semicolons or tabs, or one formula per line; UTF-8; blank lines are skipped.
+
+    Every row has as many fields as the header: one with more has usually a comma inside a number. Where fields are not separated by
+    commas, Tc may have a decimal comma, in all rows or in none.
 
     Args:
-        path: the file. Its header names the columns; a file without one holds a formula in its first column.
+        path: the file. Its header names the columns; a file without one holds nothing but formulas.
         with_tc: whether a column of critical temperatures in K is required; otherwise one is not looked for.
         skip_bad: leave out rows that cannot be used, and count them, instead of raising.
         chunk: good rows that are yielded together.
-        columns: names of the formula column and of the Tc column; None: those of FORMULA_NAMES and TC_NAMES.
+        columns: names of the formula column and of the Tc column; None: the first of FORMULA_NAMES and TC_NAMES that is there.
         header_row: line of the header.
 
     Yields:
@@ -67,40 +92,33 @@ def stream(
         if file.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff"):
             raise InputError(f"{path}: expected UTF-8 text, got UTF-16; save the file as UTF-8")
         # What is not UTF-8 is carried through the reader of CSV, and refused with its row.
-        lines = (line.decode("utf-8-sig" if i == 0 else "utf-8", "surrogateescape") for i, line in enumerate(file))
+        lines = io.TextIOWrapper(file, "utf-8-sig", "surrogateescape")
+        for _ in range(header_row - 1):
+            next(lines, None)
+        first = next(lines, "")
         try:
-            yield from _chunks(path, lines, with_tc, skip_bad, chunk, columns, header_row)
+            header = next(csv.reader([first], delimiter=delimiter(first)), [])
+            layout, is_header = _find_columns(path, header, delimiter(first), with_tc, columns)
+            reader = csv.reader(lines, delimiter=layout.delimiter)
+            rows = ((fields, header_row + reader.line_num) for fields in reader)
+            yield from _chunks(layout, rows if is_header else chain([(header, header_row)], rows), skip_bad, chunk)
         except csv.Error as error:
             raise InputError(f"{path}: expected a table of formulas, but {error}; check the quotation marks") from error
 
 
-def _chunks(
-    path: Path,
-    lines: Iterator[str],
-    with_tc: bool,
-    skip_bad: bool,
-    chunk: int,
-    columns: tuple[str, str | None] | None,
-    header_row: int,
-) -> Iterator[Chunk]:
-    for _ in range(header_row - 1):
-        next(lines, None)
-    first = next(lines, "")
-    reader = csv.reader(lines, delimiter=_delimiter(first))
-    header = next(csv.reader([first], delimiter=_delimiter(first)), [])
-    formula, tc, is_header = _find_columns(path, header, with_tc, columns)
-    ready, any_row = Chunk([], [], [], [], Counter()), False
-    offset = header_row
-    for fields, line in _with_lines([] if is_header else [header], reader, offset):
+def _chunks(layout: _Layout, rows: Iterable[tuple[list[str], int]], skip_bad: bool, chunk: int) -> Iterator[Chunk]:
+    ready, any_row = Chunk([], [], [], [], Counter(), ""), False
+    for fields, line in rows:
         if not any(field.strip() for field in fields):
             continue
         any_row = True
         try:
-            text, amounts, value = _read_row(path, line, fields, formula, tc)
+            text, amounts, value = _read_row(layout, line, fields)
         except RowError as error:
             if not skip_bad:
                 raise
             ready.bad[error.fault] += 1
+            ready = ready._replace(first_bad=ready.first_bad or str(error))
             continue
         ready.rows.append(line)
         ready.formulas.append(text)
@@ -108,46 +126,57 @@ def _chunks(
         ready.tc.append(value)
         if len(ready.rows) == chunk:
             yield ready
-            ready = Chunk([], [], [], [], Counter())
+            ready = Chunk([], [], [], [], Counter(), "")
     if not any_row:
-        raise InputError(f"{path}: expected at least one formula, got a table without rows; check the file")
+        raise InputError(f"{layout.path}: expected at least one formula, got a table without rows; check the file")
     if ready.rows or ready.bad:
         yield ready
 
 
-def _with_lines(first: list[list[str]], reader, offset: int) -> Iterator[tuple[list[str], int]]:  # type: ignore[no-untyped-def]
-    yield from ((fields, offset) for fields in first)
-    for fields in reader:
-        yield fields, offset + reader.line_num
-
-
-def _delimiter(header: str) -> str:
-    return next((mark for mark in "\t;" if mark in header and "," not in header.split(mark)[0]), ",")
-
-
 def _find_columns(
-    path: Path, header: Sequence[str], with_tc: bool, columns: tuple[str, str | None] | None
-) -> tuple[int, int | None, bool]:
-    """Positions of the columns of formulas and of Tc, and whether the first row is a header."""
-    names = [field.strip().casefold() for field in header]
-    wanted_formula = FORMULA_NAMES if columns is None else (columns[0].casefold(),)
-    wanted_tc = TC_NAMES if columns is None or columns[1] is None else (columns[1].casefold(),)
-    formula = next((names.index(name) for name in wanted_formula if name in names), None)
+    path: Path, header: Sequence[str], separator: str, with_tc: bool, columns: tuple[str | None, str | None]
+) -> tuple[_Layout, bool]:
+    """The layout of the rows, and whether the first row is a header."""
+    names = [_key(field) for field in header]
+    found = ", ".join(field.strip() for field in header)[:200]
+    formula = _position(path, header, names, (_key(columns[0]),) if columns[0] else FORMULA_NAMES)
     if formula is None:
-        if with_tc or columns is not None or not _is_formula(header):
+        if with_tc or columns[0] or len(header) != 1 or not _is_formula(header):
+            wanted = columns[0] or ", ".join(FORMULA_NAMES)
             raise InputError(
-                f"{path}: expected a header with one of {', '.join(wanted_formula)}, got {', '.join(header)[:80]!r}; name the columns"
+                f"{path}: expected a header with a column of formulas, {wanted}, got the columns {found!r}; "
+                "rename the column of the formulas, or name it"
             )
-        return 0, None, False
+        return _Layout(path, 1, 0, None, separator, set()), False
     if not with_tc:
-        return formula, None, True
-    tc = next((names.index(name) for name in wanted_tc if name in names), None)
+        return _Layout(path, len(header), formula, None, separator, set()), True
+    names = [re.sub(r"\s*[(\[/]?\s*(k|kelvin)\s*[)\]]?$", "", name) or name for name in names]
+    if columns[1]:
+        names = [_key(field) for field in header]
+    tc = _position(path, header, names, (_key(columns[1]),) if columns[1] else TC_NAMES)
     if tc is None:
+        wanted = columns[1] or ", ".join(TC_NAMES)
         raise InputError(
-            f"{path}: expected a column of critical temperatures in K, one of {', '.join(wanted_tc)}, got {', '.join(names)[:80]!r}; "
-            "convert other units and name the column"
+            f"{path}: expected a column of critical temperatures in K, {wanted}, got the columns {found!r}; "
+            "convert other units and rename the column, or name it"
         )
-    return formula, tc, True
+    return _Layout(path, len(header), formula, tc, separator, set()), True
+
+
+def _key(name: str) -> str:
+    """A name of a column as it is compared."""
+    return re.sub(r"[\s_-]+", " ", name.strip().casefold())
+
+
+def _position(path: Path, header: Sequence[str], names: list[str], wanted: Sequence[str]) -> int | None:
+    """The column of the first of these names that is there; InputError where two columns have it."""
+    name = next((name for name in wanted if name in names), None)
+    if name is None:
+        return None
+    if names.count(name) > 1:
+        twice = ", ".join(field for field, key in zip(header, names, strict=True) if key == name)
+        raise InputError(f"{path}: expected one column {name}, got {twice}; rename or remove the others")
+    return names.index(name)
 
 
 def _is_formula(fields: Sequence[str]) -> bool:
@@ -157,13 +186,14 @@ def _is_formula(fields: Sequence[str]) -> bool:
         return False
 
 
-def _read_row(path: Path, line: int, fields: Sequence[str], formula: int, tc: int | None) -> tuple[str, Amounts, float]:
-    where = f"{path}, row {line}"
-    if len(fields) <= max(formula, tc or 0):
-        raise RowError(
-            "columns", f"{where}: expected {max(formula, tc or 0) + 1} columns, got {len(fields)}; complete the row"
-        )
-    text = fields[formula].strip()
+def _read_row(layout: _Layout, line: int, fields: list[str]) -> tuple[str, Amounts, float]:
+    where = f"{layout.path}, row {line}"
+    while len(fields) > layout.fields and not fields[-1].strip():  # separators at the end of a line
+        fields.pop()
+    if len(fields) != layout.fields:
+        remedy = "quote a field with a separator in it, or complete the row"
+        raise RowError("columns", f"{where}: expected {layout.fields} fields, got {len(fields)}; {remedy}")
+    text = fields[layout.formula].strip()
     if any("\udc80" <= character <= "\udcff" for character in text):
         shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         raise RowError("encoding", f"{where}: expected UTF-8 text, got {shown!r}; save the file as UTF-8")
@@ -177,14 +207,19 @@ def _read_row(path: Path, line: int, fields: Sequence[str], formula: int, tc: in
             "element",
             f"{where}: expected elements up to {SYMBOLS[ELEMENTS - 1]}, got {beyond[0]} in {text!r}; its properties are not known",
         )
-    return text, amounts, float("nan") if tc is None else _read_tc(where, fields[tc].strip())
+    return text, amounts, math.nan if layout.tc is None else _read_tc(where, fields[layout.tc].strip(), layout)
 
 
-def _read_tc(where: str, text: str) -> float:
+def _read_tc(where: str, text: str, layout: _Layout) -> float:
+    marks = layout.marks | (set(text) & {".", ","})
     try:
-        value = float(text)
+        value = math.nan if len(marks) > 1 else number(text, comma=layout.delimiter != ",")
     except ValueError:
-        value = float("nan")
+        value = math.nan
     if not 0 <= value <= HOTTEST:
-        raise RowError("tc", f"{where}: expected Tc in K, 0 to {HOTTEST:g}, got {text!r}; give a plain number in K")
+        raise RowError(
+            "tc",
+            f"{where}: expected Tc in K, 0 to {HOTTEST:g}, got {text[:80]!r}; give a plain number in K, with one decimal mark",
+        )
+    layout.marks.update(marks)
     return value

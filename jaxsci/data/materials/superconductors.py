@@ -66,7 +66,13 @@ class Materials(NamedTuple):
     cleaning: dict[str, int]
 
 
-def read_measured(name: Literal["stanev", "nims", "own"], path: str | Path, *, merge: bool = False) -> Materials:
+def read_measured(
+    name: Literal["stanev", "nims", "own"],
+    path: str | Path,
+    *,
+    merge: bool = False,
+    columns: tuple[str | None, str | None] = (None, None),
+) -> Materials:
     """Measured superconductors, cleaned by the rules of `clean`.
 
     Args:
@@ -75,8 +81,13 @@ def read_measured(name: Literal["stanev", "nims", "own"], path: str | Path, *, m
             was not measured ("O7-Z") and are left out.
         path: the file.
         merge: whether rows of one composition become one material.
+        columns: names of the columns of formulas and of Tc, where the table is one's own; None: found by their usual names.
+
+    Raises:
+        InputError: the file cannot be read, or more than a third of its rows cannot be used.
     """
-    return clean(_read(path, **_LAYOUTS[name]), merge=merge)
+    layout = _LAYOUTS[name] if columns == (None, None) else {**_LAYOUTS[name], "columns": columns}
+    return clean(_read(path, **layout), merge=merge)
 
 
 def read_unreported(path: str | Path) -> Materials:
@@ -192,12 +203,13 @@ _LAYOUTS: dict[str, dict[str, Any]] = {
     "own": {"with_tc": True},
     "nims": {"with_tc": True, "columns": ("element", "tc"), "header_row": 3},
 }
+_MOST_LEFT_OUT = 1 / 3  # of the rows, before a table is refused; of the export of SuperCon it is 22 %
 _REASONS: dict[Fault, str] = {
     "formula": "formula not readable",
     "element": "element beyond the table",
     "tc": "Tc not a number in K",
     "encoding": "not UTF-8",
-    "columns": "columns missing",
+    "columns": "another number of fields",
 }
 
 
@@ -206,9 +218,11 @@ def _read(path: str | Path, **layout: Any) -> Materials:
     rows = sum(len(chunk.rows) for chunk in chunks)
     counts = {reason: sum(chunk.bad[fault] for chunk in chunks) for fault, reason in _REASONS.items()}
     counts = {"rows": rows + sum(counts.values())} | {reason: n for reason, n in counts.items() if n}
-    if rows == 0:
+    if rows < (1 - _MOST_LEFT_OUT) * counts["rows"]:
+        reasons = ", ".join(f"{reason} {n:,}" for reason, n in list(counts.items())[1:])
+        first = next(chunk.first_bad for chunk in chunks if chunk.first_bad)
         raise InputError(
-            f"{path}: expected formulas, got {counts['rows']} rows of which none can be used; check the file"
+            f"{path}: expected formulas, got {counts['rows']:,} rows of which {rows:,} can be used ({reasons}); the first fault: {first}"
         )
     formulas = np.array([text for chunk in chunks for text in chunk.formulas])
     compositions = encode([amounts for chunk in chunks for amounts in chunk.compositions])

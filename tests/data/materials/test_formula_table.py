@@ -34,6 +34,20 @@ def test_layouts(tmp_path, content, name, rows):
     assert read(path)[1] == ["MgB2", "Nb"]
 
 
+@pytest.mark.parametrize(
+    ("content", "formulas"),
+    [
+        ("material,chemical formula,Tc\nYBCO,YBa2Cu3O7,92\n", ["YBa2Cu3O7"]),
+        ("name;element;critical_temp_K;source\nniobium;Nb;9,2;a\n", ["Nb"]),
+        ("Formula,Critical Temperature [K]\nNb,9.2,,\n", ["Nb"]),
+        ("formula,Tc/K\rMgB2,39\rNb3Sn,18\r", ["MgB2", "Nb3Sn"]),
+        ("formula\tT_c\nMgB2\t3.9D+1\n", ["MgB2"]),
+    ],
+)
+def test_names_of_columns_and_forms_of_lines(tmp_path, content, formulas):
+    assert read(write(tmp_path, content), with_tc=True)[1] == formulas
+
+
 def test_a_bare_list_of_formulas(tmp_path):
     rows, formulas, tc = read(write(tmp_path, "MgB2\nNb3Sn\n", "list.txt"))
     assert (rows, formulas) == ([1, 2], ["MgB2", "Nb3Sn"])
@@ -61,11 +75,21 @@ def test_chunks_and_chosen_columns(tmp_path):
         ("formula,Tc\nMgB2,39\nNb,9200\n", r"row 3: expected Tc in K, 0 to 400, got '9200'"),
         ("formula,Tc\nMgB2,-1\n", r"row 2: expected Tc in K"),
         ("formula,Tc\nMgB2,nan\n", r"row 2: expected Tc in K"),
-        ("formula,Tc\nMgB2\n", r"row 2: expected 2 columns, got 1"),
+        ("formula,Tc\nMgB2\n", r"row 2: expected 2 fields, got 1"),
+        ("formula,Tc\nLa1,85Sr0,15CuO4,38\n", r"row 2: expected 2 fields, got 4; quote"),
+        ("formula;Tc\nMgB2;39,5\nNb;9.2\n", r"row 3: expected Tc in K, .*got '9.2'; .*one decimal mark"),
+        ("formula;Tc\nMgB2;1.039,5\n", r"row 2: expected Tc in K"),
+        ('formula,Tc\nMgB2,"39,5"\n', r"row 2: expected Tc in K"),
+        ("formula,Tc\nMgB2,3_9\n", r"row 2: expected Tc in K"),
+        ("formula,Tc,tc (K)\nMgB2,39,40\n", r"expected one column tc, got Tc, tc \(K\)"),
+        ("La1,85Sr0,15CuO4\nMgB2\n", r"expected a header with a column of formulas"),
         ("formula,Tc\nMgB2,39\n,1\n", r"row 3: '': expected an element, got the end"),
         (b"formula,Tc\nMgB2,39\nNb\xe9,9\n", r"row 3: expected UTF-8 text"),
         ("formula,Tc (mK)\nMgB2,39000\n", r"expected a column of critical temperatures in K, .*convert other units"),
-        ("substance,Tc\nMgB2,39\n", r"expected a header with one of formula"),
+        (
+            "substance,Tc\nMgB2,39\n",
+            r"expected a header with a column of formulas, formula, .*got the columns 'substance, Tc'",
+        ),
         ("formula,Tc\n\n \n", r"expected at least one formula, got a table without rows"),
         ("formula,Tc\n".encode("utf-16"), r"expected UTF-8 text, got UTF-16"),
         ("", r"the file is empty"),

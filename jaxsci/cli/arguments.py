@@ -27,14 +27,6 @@ class Place(NewRun):
 
 
 @dataclass(frozen=True)
-class Bench:
-    """Measure how fast the library is on this machine; each benchmark has options of its own, see jaxsci bench convolution --help."""
-
-    what: tyro.conf.Positional[Literal["convolution", "training", "sphere"]]
-    """Which benchmark; they come with the source, not with the installed package."""
-
-
-@dataclass(frozen=True)
 class Evaluate:
     """Measure a trained run again, on its own test part or on another file."""
 
@@ -62,6 +54,14 @@ class Compare:
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
     """Run folders."""
+
+
+@dataclass(frozen=True)
+class Runs:
+    """A table of what was run, newest first, with its main figures."""
+
+    runs: Path = Path("runs")
+    """Folder of all runs."""
 
 
 @dataclass(frozen=True)

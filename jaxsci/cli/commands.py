@@ -7,7 +7,8 @@ from typing import Annotated, Any, NamedTuple, Union
 import tyro
 from tyro.conf import subcommand
 
-from jaxsci.cli.arguments import Bench, Compare, Data, Evaluate, NewRun, Place, Predict
+from jaxsci.cli import benchmarks
+from jaxsci.cli.arguments import Compare, Data, Evaluate, NewRun, Place, Predict, Runs
 from jaxsci.tasks.table import TABLE, Entry
 
 VERBS = {
@@ -36,8 +37,9 @@ def parse(arguments: Sequence[str]) -> Any:
         Annotated[Predict, subcommand("predict")],
         *(Annotated[_kind(entry, words[:1]), subcommand(f"predict-{entry.name}")] for entry in asked),
         Annotated[Compare, subcommand("compare")],
+        Annotated[Runs, subcommand("runs")],
         Annotated[Data, subcommand("data")],
-        Annotated[Bench, subcommand("bench")],
+        Annotated[_bench(), subcommand("bench")],
     ]
     union: Any = Union[tuple(kinds)]  # noqa: UP007  # of types that are known only now
     command = tyro.cli(
@@ -53,9 +55,22 @@ def parse(arguments: Sequence[str]) -> Any:
 def _verb(verb: str, words: Sequence[str]) -> Any:
     """The type of `jaxsci VERB TASK`."""
     entries = [entry for entry in TABLE if entry.verb == verb]
-    kinds = tuple(Annotated[_kind(entry, words[1:2]), subcommand(entry.name)] for entry in entries)
-    kind = dataclasses.make_dataclass(verb.capitalize(), [("task", Union[kinds])], frozen=True)  # noqa: UP007
-    kind.__doc__ = VERBS[verb][0]
+    return _one_of({entry.name: _kind(entry, words[1:2]) for entry in entries}, VERBS[verb][0])
+
+
+def _bench() -> Any:
+    """The type of `jaxsci bench BENCHMARK`, which reads its own options: names and summaries alone."""
+    known = {entry.name: dataclasses.make_dataclass("Benchmark", [], frozen=True) for entry in benchmarks.TABLE}
+    for entry in benchmarks.TABLE:
+        known[entry.name].__doc__ = entry.summary
+    return _one_of(known, "Measure how fast the library is on this machine; see jaxsci bench convolution --help.")
+
+
+def _one_of(kinds: dict[str, Any], summary: str) -> Any:
+    """The type of a command that goes on with one of these words."""
+    union: Any = Union[tuple(Annotated[kind, subcommand(name)] for name, kind in kinds.items())]  # noqa: UP007
+    kind = dataclasses.make_dataclass("OneOf", [("task", union)], frozen=True)
+    kind.__doc__ = summary
     return kind
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jaxsci
-from jaxsci.cli.arguments import Compare, Data, DataFetch, DataGenerate, DataList, Evaluate, Place, Predict
+from jaxsci.cli import benchmarks
+from jaxsci.cli.arguments import Compare, Data, DataFetch, DataGenerate, DataList, Evaluate, Place, Predict, Runs
 from jaxsci.cli.commands import Chosen, parse
 from jaxsci.errors import InputError
 from jaxsci.runs.task import OnProgress, Session, Task
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"jaxsci {jaxsci.__version__}")
         return
     benchmark = arguments[:1] == ["bench"] and arguments[1:2] not in ([], ["--help"], ["-h"])
-    command: Any = partial(_bench, *arguments[1:]) if benchmark else partial(run, parse(arguments))
+    command: Any = partial(_bench, arguments[1], arguments[2:]) if benchmark else partial(run, parse(arguments))
     try:
         if not benchmark:  # which times compilation
             configure_jax()
@@ -68,6 +69,8 @@ def run(command: Any) -> None:
             print(command.out)
         case Compare():
             _compare(command.runs)
+        case Runs():
+            _list(command.runs)
         case Data(action=action):
             _data(action)
 
@@ -130,32 +133,20 @@ def _trained(folder: Path, function: Literal["evaluate", "predict"]) -> Callable
 
 
 def _compare(folders: Sequence[Path]) -> None:
-    from jaxsci.runs import comparison
+    from jaxsci.cli import tables
 
-    lower = _task_of(folders[0]).lower_is_better if folders else ()
-    comparison.show(folders, lower_is_better=lower)
+    tables.compare(folders, _task_of(folders[0]).lower_is_better if folders else ())
 
 
-def _bench(name: str, *arguments: str) -> None:
-    """Hand over to a benchmark, which lies beside the package in a checkout."""
-    import importlib
+def _list(folder: Path) -> None:
+    from jaxsci.cli import tables
+    from jaxsci.tasks.table import TABLE
 
-    root = Path(jaxsci.__file__).resolve().parents[1]
-    known = ("convolution", "training", "sphere")
-    if name not in known:
-        raise InputError(f"bench: expected one of {', '.join(known)}, got {name}; see jaxsci bench --help")
-    if not (root / "benchmarks" / "machine.py").is_file():
-        raise InputError(
-            f"{root}: expected the folder benchmarks beside the package, as in a checkout of the source; "
-            "install from one with pip install -e ."
-        )
-    import jax
+    tables.history(folder, {entry.name: entry.task.headline for entry in TABLE if (folder / entry.name).is_dir()})
 
-    jax.config.update("jax_enable_compilation_cache", False)  # compile times are measured
-    sys.path.insert(0, str(root))
-    package = root / "benchmarks" / name
-    module = f"benchmarks.{name}.main" if package.is_dir() else f"benchmarks.{name}"
-    raise SystemExit(importlib.import_module(module).main(arguments))
+
+def _bench(name: str, arguments: Sequence[str]) -> None:
+    raise SystemExit(benchmarks.run(name, arguments))
 
 
 def _fetched(data_set: str, file: str) -> Path:

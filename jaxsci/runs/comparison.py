@@ -9,7 +9,7 @@ from jaxsci.runs import folder as runs
 from jaxsci.runs.estimate import rounded
 from jaxsci.runs.figures import estimate
 
-__all__ = ["best", "rows", "show", "text"]
+__all__ = ["best", "rows", "text"]
 
 
 def rows(folders: Sequence[Path]) -> tuple[list[str], list[tuple[str, dict[str, Any]]]]:
@@ -66,23 +66,3 @@ def best(name: str, table: list[tuple[str, dict[str, Any]]], lower_is_better: Se
 def text(entry: dict[str, Any] | None) -> str:
     """An estimate as text, with its uncertainty where there is one."""
     return str(rounded(estimate(entry)))
-
-
-def show(folders: Sequence[Path], *, lower_is_better: Sequence[str] = ()) -> None:
-    """Print the table; `lower_is_better` names the metrics of which the smallest value is the best."""
-    from rich.console import Console
-    from rich.table import Table
-
-    names, table = rows(folders)
-    winners = {name: best(name, table, lower_is_better) for name in names}
-    grid = Table(caption="best of each column in bold; 68 % intervals")
-    grid.add_column("run")
-    for name in names:
-        grid.add_column(name.replace("_", " "), justify="right")
-    for run, values in table:
-        cells = [text(values.get(name)) for name in names]
-        marked = (
-            f"[bold]{cell}[/bold]" if winners[name] == run else cell for name, cell in zip(names, cells, strict=True)
-        )
-        grid.add_row(run, *marked)
-    Console(width=None if Console().is_terminal else 200).print(grid)

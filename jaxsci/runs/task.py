@@ -61,4 +61,5 @@ class Task(NamedTuple):
         None  # (options of `jaxsci predict NAME`, session) -> what to print at the end
     )
     lower_is_better: tuple[str, ...] = ()  # metrics that `jaxsci compare` ranks from the smallest
+    headline: tuple[str, ...] = ()  # what `jaxsci runs` shows of evaluation.json: keys such as "metrics/auc"
     splits_over_cores: bool = False  # an ensemble whose members train side by side: a JAX device for each core

@@ -266,4 +266,4 @@ def evaluation(
     }
 
 
-TASK = Task(NAME, fit)
+TASK = Task(NAME, fit, headline=("chi2", "dof", "sky_fraction"))

@@ -238,4 +238,4 @@ def _numbers(options: Options, fitted: LikelihoodFit) -> dict[str, Any]:
     }
 
 
-TASK = Task(NAME, fit)
+TASK = Task(NAME, fit, headline=("events", "fits/radiation/parameters/mass", "fits/radiation/parameters/width"))

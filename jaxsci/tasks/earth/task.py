@@ -215,4 +215,4 @@ def evaluation(
     return result
 
 
-TASK = Task(NAME, fit)
+TASK = Task(NAME, fit, headline=("lmax", "round_trip", "deviation"))

@@ -305,5 +305,12 @@ def predict(folder: Path, source: Path, out: Path, session: Session) -> None:
 
 
 TASK = Task(
-    NAME, train, resume=resume, evaluate=evaluate, load=load, predict=predict, lower_is_better=("reconstruction_error",)
+    NAME,
+    train,
+    resume=resume,
+    evaluate=evaluate,
+    load=load,
+    predict=predict,
+    lower_is_better=("reconstruction_error",),
+    headline=("metrics/accuracy", "metrics/f1_macro", "metrics/reconstruction_error"),
 )

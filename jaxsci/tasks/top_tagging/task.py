@@ -284,4 +284,5 @@ TASK = Task(
     load=load,
     predict=predict,
     lower_is_better=("log_loss", "calibration_error"),
+    headline=("metrics/auc", "metrics/rejection_0.3", "metrics/accuracy"),
 )

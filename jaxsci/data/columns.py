@@ -1,40 +1,73 @@
 """Named columns of numbers from .csv, .npz or .root files."""
 
 import csv
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from jaxsci.data.reading import reading
+from jaxsci.data import _arrays as arrays
+from jaxsci.data._delimited import delimiter, number
+from jaxsci.data.reading import reading, require_memory
 from jaxsci.errors import InputError
 
-__all__ = ["read", "require"]
+__all__ = ["SUFFIXES", "names", "read", "require"]
 
 SUFFIXES = (".root", ".csv", ".npz")
+_EXPECTED = "a table in .root, .csv or .npz"
+_TREES = ("TTree", "TNtuple", "ROOT::RNTuple")
 
 
-def read(path: str | Path, *, tree: str | None = None) -> dict[str, np.ndarray]:
-    """All columns of a table: numbers as float64, whole numbers as int64, everything else as text.
+def names(path: str | Path, *, tree: str | None = None, wanted: Collection[str] = ()) -> list[str]:
+    """The names of all columns of a table, whatever they hold.
 
     Args:
-        path: .csv with names in its first line, .npz with one array [row] a column, or .root with a TTree or RNTuple.
-        tree: its name in a ROOT file; None: the only one there is.
+        path: as in `read`.
+        tree: its name in a ROOT file; None: the only one, or the one with most of the columns that are `wanted`.
+        wanted: names that tell which of several trees is meant.
 
     Raises:
-        InputError: no such file, unknown suffix, damaged, no rows, columns of different lengths, several trees to choose from.
+        InputError: as in `read`.
     """
-    with reading(path, "a table in .root, .csv or .npz") as path:
-        readers = {".root": lambda p: _root(p, tree), ".csv": _csv, ".npz": _npz}
-        if path.suffix not in readers:
-            raise InputError(
-                f"{path}: expected a file {', '.join(SUFFIXES)}, got {path.suffix or 'no suffix'}; convert it"
-            )
-        columns = {name: _tidy(np.asarray(column)) for name, column in readers[path.suffix](path).items()}
-    lengths = {len(column) for column in columns.values()}
+    with _table(path) as path:
+        if path.suffix == ".root":
+            with _root_tree(path, tree, wanted) as chosen:
+                return [str(name) for name in chosen.keys(recursive=False)]
+        if path.suffix == ".npz":
+            with arrays.opened(path) as found:
+                return list(found)
+        return _csv_rows(path)[0]
+
+
+def read(
+    path: str | Path, *, tree: str | None = None, only: Sequence[str] | None = None, nested: Collection[str] = ()
+) -> dict[str, np.ndarray]:
+    """Columns of a table: numbers as float64, whole numbers as int64 (uint64 above 2^63), everything else as text.
+
+    Args:
+        path: .csv with names in its first line (fields separated by commas, semicolons or tabs; with the latter two, decimals may
+            have commas), .npz with one array [row] per column, or .root with a TTree or RNTuple.
+        tree: its name in a ROOT file; None: the only one there is, or the one with most of the columns of `only`.
+        only: names of the columns to read; None: all with one value per row.
+        nested: names of columns of a ROOT file that hold a list per row; they come flat, with "NAME.counts" [row] beside them.
+
+    Raises:
+        InputError: no such file, unknown suffix, damaged, no rows, columns missing, of different lengths or not of one value per row,
+            several trees to choose from.
+    """
+    with _table(path) as path:
+        if path.suffix == ".root":
+            columns = _root(path, tree, only, nested)
+        else:
+            columns = _csv(path, only) if path.suffix == ".csv" else _npz(path, only)
+        columns = {name: _tidy(path, name, column) for name, column in columns.items()}
+    lengths = {len(column) for name, column in columns.items() if name not in nested}
     if len(lengths) != 1:
         raise InputError(
-            f"{path}: expected columns of one length, got lengths {sorted(lengths)}; write one array [row] a column"
+            f"{path}: expected columns of one length, got lengths {sorted(lengths)}; write one array [row] per column"
         )
     if lengths == {0}:
         raise InputError(f"{path}: expected rows, got a table without any; check how it was written")
@@ -42,77 +75,157 @@ def read(path: str | Path, *, tree: str | None = None) -> dict[str, np.ndarray]:
 
 
 def require(path: str | Path, columns: dict[str, np.ndarray], names: Sequence[str]) -> None:
-    """Raise InputError unless all of these columns are there and are numbers."""
+    """Raise InputError unless all of these columns are there and are numbers; of one that is not, the first bad row is named."""
     missing = [name for name in names if name not in columns]
     if missing:
         raise InputError(
             f"{path}: expected the columns {', '.join(names)}, but {', '.join(missing)} is missing; found {', '.join(columns)}"
         )
-    text = [name for name in names if columns[name].dtype.kind not in "if"]
-    if text:
-        raise InputError(f"{path}: expected numbers in the column {text[0]}, got text such as {columns[text[0]][0]!r}")
+    for name in names:
+        if columns[name].dtype.kind not in "iuf":
+            row = next((i for i, text in enumerate(columns[name]) if not _is_number(str(text))), 0)
+            text = str(columns[name][row])
+            what = f"text such as {text[:40]!r}" if text else "a blank cell"
+            raise InputError(
+                f"{path}: expected numbers in the column {name}, got {what} in row {row} (counted from 0); mend or remove that row"
+            )
 
 
-def _tidy(column: np.ndarray) -> np.ndarray:
+def _table(path: str | Path) -> AbstractContextManager[Path]:
+    if Path(path).suffix not in SUFFIXES and Path(path).is_file():
+        raise InputError(
+            f"{path}: expected a file {', '.join(SUFFIXES)}, got {Path(path).suffix or 'no suffix'}; convert it"
+        )
+    return reading(path, _EXPECTED)
+
+
+def _tidy(path: Path, name: str, column: np.ndarray) -> np.ndarray:
     if column.ndim != 1:
         raise InputError(
-            f"columns [row] of one number each are expected, got one of shape {column.shape}; leave it out"
+            f"{path}: expected one value per row in the column {name}, got shape {list(column.shape)}; leave it out"
         )
+    if column.dtype.kind == "c":
+        raise InputError(f"{path}: expected real numbers in the column {name}, got complex ones; leave it out")
+    if column.dtype.kind == "u" and column.dtype.itemsize == 8:
+        return column.astype(np.uint64) if column.max(initial=0) > np.iinfo(np.int64).max else column.astype(np.int64)
     if column.dtype.kind in "biu":
         return column.astype(np.int64)
     return column.astype(np.float64) if column.dtype.kind == "f" else column.astype(str)
 
 
-def _csv(path: Path) -> dict[str, np.ndarray]:
-    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        rows = [row for row in csv.reader(file) if row]
-    head, body = [name.strip() for name in rows[0]], rows[1:]
-    for number, row in enumerate(body, start=2):
+def _csv(path: Path, only: Sequence[str] | None) -> dict[str, np.ndarray]:
+    head, body, mark = _csv_rows(path)
+    if len(set(head)) < len(head):
+        twice = next(name for name in head if head.count(name) > 1)
+        raise InputError(f"{path}: expected each column once, got {twice!r} more than once; rename one")
+    for line, row in body:
         if len(row) != len(head):
             raise InputError(
-                f"{path}: expected {len(head)} entries a line, got {len(row)} in line {number}; mend that line"
+                f"{path}: expected {len(head)} entries per line, got {len(row)} in line {line}; mend that line"
             )
-    return {name: _numbers([row[i].strip() for row in body]) for i, name in enumerate(head)}
+    wanted = [name for name in head if only is None or name in only]
+    return {name: _numbers([row[head.index(name)].strip() for _, row in body], mark != ",") for name in wanted}
 
 
-def _numbers(texts: list[str]) -> np.ndarray:
-    for kind in (np.int64, np.float64):
-        try:
-            return np.array(texts, kind)
-        except ValueError:
-            continue
-    return np.array(texts)
+def _csv_rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], str]:
+    """The names, the rows with the number of their line, and the separator."""
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        first = file.readline()
+        mark = delimiter(first)
+        head = [name.strip() for name in next(csv.reader([first], delimiter=mark), [])]
+        reader = csv.reader(file, delimiter=mark)
+        return head, [(reader.line_num + 1, row) for row in reader if row], mark
 
 
-def _npz(path: Path) -> dict[str, np.ndarray]:
+def _numbers(texts: list[str], comma: bool) -> np.ndarray:
+    """Whole numbers as they are, other numbers as float64; as text where one is neither."""
+    if all(re.fullmatch(r"[-+]?\d{1,20}", text, re.ASCII) for text in texts):
+        values = [int(text) for text in texts]
+        for kind in (np.int64, np.uint64):
+            if np.iinfo(kind).min <= min(values, default=0) and max(values, default=0) <= np.iinfo(kind).max:
+                return np.array(values, kind)
+        return np.array(texts)
+    marks = set("".join(texts)) & {".", ","}
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files if file[name].ndim}
-    except ValueError as error:
-        raise InputError(f"{path}: expected plain arrays, got Python objects; save them as numbers") from error
+        return np.array([number(text, comma=comma and marks == {","}) for text in texts], np.float64)
+    except ValueError:
+        return np.array(texts)
 
 
-def _root(path: Path, tree: str | None) -> dict[str, np.ndarray]:
+def _is_number(text: str) -> bool:
     try:
-        import uproot
-    except ImportError as error:
-        raise InputError(
-            f"{path}: reading ROOT files needs uproot; pip install 'jaxsci[root]', or convert to .csv"
-        ) from error
-    try:
-        file = uproot.open(path)
-    except ValueError as error:  # not a ROOT file at all
-        raise OSError(str(error).splitlines()[0]) from error
-    with file:
-        kinds = file.classnames(recursive=True, cycle=False)
-        trees = [name for name, kind in kinds.items() if kind.startswith(("TTree", "TNtuple", "ROOT::RNTuple"))]
-        if tree is None and len(trees) != 1:
-            raise InputError(f"{path}: expected one tree, found {', '.join(trees) or 'none'}; name one with --tree")
-        if tree is not None and tree not in trees:
-            raise InputError(f"{path}: expected a tree {tree}, found {', '.join(trees) or 'none'}; name one of these")
-        chosen = file[tree or trees[0]]
+        number(text, comma=True)
+    except ValueError:
+        return False
+    return True
+
+
+def _npz(path: Path, only: Sequence[str] | None) -> dict[str, np.ndarray]:
+    with arrays.opened(path) as found:
+        if not found:
+            raise InputError(f"{path}: expected arrays as numpy.savez writes them, got none; write it again")
+        wanted = [name for name, rows in found.items() if (rows.shape if only is None else name in only)]
+        return {name: arrays.load(path, found, name) for name in wanted}
+
+
+def _root(path: Path, tree: str | None, only: Sequence[str] | None, nested: Collection[str]) -> dict[str, np.ndarray]:
+    import awkward as ak
+
+    columns: dict[str, np.ndarray] = {}
+    with _root_tree(path, tree, only or ()) as chosen:
         if chosen.num_entries == 0:
+            raise InputError(f"{path}: expected rows, but the tree {chosen.name} is empty; check how it was written")
+        present = [str(name) for name in chosen.keys(recursive=False)]
+        for name in present if only is None else [name for name in only if name in present]:
+            require_memory(path, 16 * chosen.num_entries, f"the column {name}")
+            column = chosen[name].array(library="ak")
+            if name in nested and column.ndim == 2:
+                columns[f"{name}.counts"] = ak.to_numpy(ak.num(column))
+                columns[name] = ak.to_numpy(ak.flatten(column))
+            elif column.ndim == 1 and not ak.fields(column):
+                columns[name] = np.asarray(ak.to_list(column)) if "string" in str(column.type) else ak.to_numpy(column)
+            elif only is not None:
+                raise InputError(
+                    f"{path}: expected one value per row in the column {name}, got {column.type}; choose another"
+                )
+    return columns
+
+
+class _root_tree:
+    """Open a ROOT file and give the tree that is meant; as a context it closes the file."""
+
+    def __init__(self, path: Path, tree: str | None, wanted: Collection[str]) -> None:
+        self.path, self.tree, self.wanted = path, tree, wanted
+
+    def __enter__(self) -> Any:
+        try:
+            import uproot
+        except ImportError as error:
             raise InputError(
-                f"{path}: expected rows, but the tree {tree or trees[0]} is empty; check how it was written"
-            )
-        return {str(name): column for name, column in chosen.arrays(library="np").items()}
+                f"{self.path}: reading ROOT files needs uproot; pip install 'jaxsci[root]', or convert to .csv"
+            ) from error
+        self.file = uproot.open(self.path)
+        try:
+            return self.file[self._name()]
+        except BaseException:
+            self.file.close()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def _name(self) -> str:
+        kinds = self.file.classnames(recursive=True, cycle=False)
+        trees = [name for name, kind in kinds.items() if kind.startswith(_TREES)]
+        if self.tree is not None and self.tree not in trees:
+            found = ", ".join(trees) or "none"
+            raise InputError(f"{self.path}: expected a tree {self.tree}, found {found}; name one of these")
+        if self.tree is None and len(trees) > 1:
+            names = {name: set(self.file[name].keys(recursive=False)) & set(self.wanted) for name in trees}
+            most = max(map(len, names.values()))
+            fitting = [name for name in trees if len(names[name]) == most > 0]
+            trees = fitting if len(fitting) == 1 else trees
+        if self.tree is None and len(trees) != 1:
+            found = ", ".join(trees) or "none"
+            raise InputError(f"{self.path}: expected one tree, found {found}; name one with --tree")
+        return self.tree or trees[0]

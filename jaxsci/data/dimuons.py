@@ -1,16 +1,45 @@
-"""Masses of muon pairs, one a collision."""
+"""Masses of muon pairs, one per collision."""
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from jaxsci.data import columns
+from jaxsci.data.jets import kinematics
 from jaxsci.errors import InputError
 
 __all__ = ["Dimuons", "read"]
 
-_FOUR_MOMENTA = tuple(f"{name}{i}" for i in (1, 2) for name in ("E", "px", "py", "pz"))
+_HIGHEST_MASS = 14_000.0  # GeV, the largest energy of two colliding protons so far; in MeV a pair of 14 GeV
+MUON_MASS = 0.1056583755  # GeV, Particle Data Group 2024
+
+# What a column may be called, in lower case without blanks and underscores, by what it is.
+_NAMES = {
+    "mass": ("m", "mass", "invmass", "invariantmass", "dimuonmass", "mmumu", "mll"),
+    "run": ("run", "runnumber"),
+    "event": ("event", "eventnumber", "evt"),
+    "type": ("type",),
+    "weight": ("weight", "weights", "w", "eventweight", "genweight", "evtweight"),
+}
+# Of one muon, 1 or 2: pt1, pt_1, mu1_pt, muon_pt_1, ...
+_MUON_NAMES = {
+    "E": ("e", "energy"),
+    "px": ("px",),
+    "py": ("py",),
+    "pz": ("pz",),
+    "pt": ("pt",),
+    "eta": ("eta",),
+    "phi": ("phi",),
+    "m": ("m", "mass"),
+    "Q": ("q", "charge", "ch"),
+    "type": ("type",),
+}
+_CARTESIAN = tuple(f"{name}{i}" for i in (1, 2) for name in ("E", "px", "py", "pz"))
+_POLAR = tuple(f"{name}{i}" for i in (1, 2) for name in ("pt", "eta", "phi"))
+_NANO = ("Muon_pt", "Muon_eta", "Muon_phi", "Muon_charge")  # of the NanoAOD format of CMS: a list of muons per event
+_NANO_EVENT = ("run", "event", "genWeight")
 
 
 class Dimuons(NamedTuple):
@@ -19,62 +48,188 @@ class Dimuons(NamedTuple):
     mass: np.ndarray  # float64 [event], GeV
     rows: int  # of the file
     selection: tuple[str, ...]  # what was asked of a row, in words
+    weight: np.ndarray | None = None  # float64 [event], at least 0; None where the file has none
+    unused: tuple[str, ...] = ()  # names of columns that were not looked at
 
 
 def read(path: str | Path, *, tree: str | None = None) -> Dimuons:
-    """Read muon pairs and keep one a collision, chosen without a look at its mass.
+    """Read muon pairs and keep one per collision, chosen without a look at its mass.
 
-    The columns are named as in the CMS open data: the mass `M` in GeV (or `mass`), or the four-momenta `E1, px1, py1, pz1, E2, ...`
-    it is computed from. Where there are also
+    The mass in GeV is a column `M` or `mass`, or it is computed from the four-momenta `E1, px1, py1, pz1, E2, ...` or from `pt1, eta1,
+    phi1, pt2, ...` with the mass of the muon (or columns `m1, m2`). The number may stand elsewhere (`pt_1`, `mu1_pt`), case does not
+    matter. Where there are also
 
-    - charges `Q1`, `Q2`: pairs of opposite charge are kept;
-    - `Type` with the kinds of track of both muons: pairs of two global muons, `GG`. CMS records each pair up to four times, once for
-      every combination of tracks (T: tracker only, G: tracker and muon chambers together), with almost the same mass: counted as
-      separate measurements they would make every error half of what it is;
+    - charges `Q1`, `Q2` (or `charge1`, ...; numbers or + and -): pairs of opposite charge are kept;
+    - `Type` with the kinds of track of both muons, or `Type1`, `Type2`: pairs of two global muons, G. CMS records each pair up to four
+      times, once for every combination of tracks (T: tracker only, G: tracker and muon chambers together), with almost the same mass:
+      counted as separate measurements they would make every error half of what it is;
     - `Run` and `Event`: the pair of the largest pt1 + pt2 of each collision (of those of one collision in the file the first, where
-      there is no `pt1`, `pt2`).
+      there is no `pt1`, `pt2`);
+    - `weight`: weights of the events, not negative.
+
+    A tree in the NanoAOD format of CMS (lists `Muon_pt`, `Muon_eta`, `Muon_phi`, `Muon_charge` per event) gives the pair of the muon
+    of the largest pT and the one of the largest pT with the opposite charge.
 
     Raises:
-        InputError: a column is missing, a mass is not a positive number, no row is left.
+        InputError: a column is missing or two have one meaning, a mass or a weight is not a number that can be, no row is left.
     """
-    table = columns.read(path, tree=tree)
-    name = next((name for name in ("M", "mass") if name in table), None)
-    columns.require(path, table, (name,) if name else _FOUR_MOMENTA)
-    rows = len(next(iter(table.values())))
-    mass = table[name].astype(np.float64) if name else _mass(table)
-    keep, selection = np.ones(rows, bool), []
-    if {"Q1", "Q2"} <= set(table):
-        keep &= table["Q1"] * table["Q2"] < 0
+    present = columns.names(path, tree=tree, wanted=("M", "mass", *_NANO))
+    if set(_NANO) <= set(present):
+        return _read_lists(path, tree, present)
+    meaning = _meanings(path, present)
+    _require_mass(path, meaning, present)
+    table = columns.read(path, tree=tree, only=list(meaning.values()))
+    rows, selection = len(next(iter(table.values()))), []
+    mass = _mass(path, meaning, table)
+    keep = np.ones(rows, bool)
+    if {"Q1", "Q2"} <= set(meaning):
+        keep &= _charge(path, table, meaning["Q1"]) * _charge(path, table, meaning["Q2"]) < 0
         selection.append("opposite charges")
-    if "Type" in table and (table["Type"] == "GG").any():
-        keep &= table["Type"] == "GG"
-        selection.append("two global muons")
+    types = [table[meaning[name]] for name in ("type", "type1", "type2") if name in meaning]
+    if types:
+        both = (
+            types[0] if "type" in meaning else np.char.add(*(t.astype(str) for t in types)) if len(types) == 2 else None
+        )
+        if both is not None and (both == "GG").any():
+            keep &= both == "GG"
+            selection.append("two global muons")
     chosen = np.flatnonzero(keep)
-    if {"Run", "Event"} <= set(table):
-        chosen = _one_an_event(table, chosen)
-        selection.append("one pair a collision, of the largest pT1 + pT2")
+    if {"run", "event"} <= set(meaning):
+        hardness = np.zeros(rows)
+        if {"pt1", "pt2"} <= set(meaning):
+            hardness = _numbers(path, table, meaning["pt1"]) + _numbers(path, table, meaning["pt2"])
+        chosen = _one_per_event(table[meaning["run"]], table[meaning["event"]], hardness, chosen)
+        selection.append("one pair per collision, of the largest pT1 + pT2")
+    unused = tuple(name for name in present if name not in meaning.values())
+    weight = _numbers(path, table, meaning["weight"]) if "weight" in meaning else None
+    return _checked(path, mass, chosen, rows, tuple(selection), weight, unused)
+
+
+def _meanings(path: str | Path, present: list[str]) -> dict[str, str]:
+    """The columns that are understood, by what they are: "mass", "Q1", ... -> name in the file."""
+    found: dict[str, str] = {}
+    for name in present:
+        key = re.sub(r"[\s_]+", "", name).casefold()
+        what = next((what for what, names in _NAMES.items() if key in names), None)
+        muon = re.fullmatch(r"(?:muon|mu|lep|l)?(?:([12])([a-z]+)|([a-z]+?)([12]))", key)
+        if what is None and muon:
+            quantity, number = muon[2] or muon[3], muon[1] or muon[4]
+            bare = re.sub(r"^(?:muon|mu|lep)(?=[a-z])", "", quantity)
+            what = next((f"{w}{number}" for w, names in _MUON_NAMES.items() if bare in names), None)
+        if what in found:
+            raise InputError(
+                f"{path}: expected one column for {what}, got {found[what]} and {name}; rename or remove one of them"
+            )
+        if what:
+            found[what] = name
+    return found
+
+
+def _mass(path: str | Path, meaning: dict[str, str], table: dict[str, np.ndarray]) -> np.ndarray:
+    if "mass" in meaning:
+        return _numbers(path, table, meaning["mass"])
+    cartesian = set(_CARTESIAN) <= set(meaning)
+    wanted = [_numbers(path, table, meaning[name]) for name in (_CARTESIAN if cartesian else _POLAR)]
+    if cartesian:
+        return kinematics.mass(np.stack(wanted[:4], axis=-1) + np.stack(wanted[4:], axis=-1))
+    rest = [
+        _numbers(path, table, meaning[n]) if n in meaning else np.full(len(wanted[0]), MUON_MASS) for n in ("m1", "m2")
+    ]
+    return _mass_of_polar([*wanted[:3], rest[0]], [*wanted[3:], rest[1]])
+
+
+def _require_mass(path: str | Path, meaning: dict[str, str], present: list[str]) -> None:
+    if not any(set(names) <= set(meaning) for names in (("mass",), _CARTESIAN, _POLAR)):
+        raise InputError(
+            f"{path}: expected a column M or mass in GeV, or E1, px1, py1, pz1, E2, ..., or pt1, eta1, phi1, pt2, ..., "
+            f"found {', '.join(present)[:200]}; rename the columns"
+        )
+
+
+def _mass_of_polar(first: list[np.ndarray], second: list[np.ndarray]) -> np.ndarray:
+    """The mass of two muons, each (pt, eta, phi, m)."""
+    momenta = []
+    with np.errstate(all="ignore"):  # what overflows is refused with its row
+        for pt, eta, phi, m in (first, second):
+            pz = pt * np.sinh(eta)
+            momenta.append(np.stack([np.sqrt(pt**2 + pz**2 + m**2), pt * np.cos(phi), pt * np.sin(phi), pz], axis=-1))
+        return kinematics.mass(momenta[0] + momenta[1])
+
+
+def _numbers(path: str | Path, table: dict[str, np.ndarray], name: str) -> np.ndarray:
+    columns.require(path, table, (name,))
+    return table[name].astype(np.float64)
+
+
+def _charge(path: str | Path, table: dict[str, np.ndarray], name: str) -> np.ndarray:
+    """The sign of a charge that is written as a number or as + and -."""
+    column = table[name]
+    if column.dtype.kind in "US" and np.isin(column, ["+", "-"]).all():
+        return np.where(column == "+", 1.0, -1.0)
+    return np.sign(_numbers(path, table, name))
+
+
+def _one_per_event(run: np.ndarray, event: np.ndarray, hardness: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Of these rows the first of each collision when they are ordered by falling hardness; in the order of the file."""
+    order = rows[np.argsort(-hardness[rows], kind="stable")]
+    # Numbered first: as float64 neighboring event numbers above 2^53 would be one.
+    collisions = np.stack([np.unique(column[order], return_inverse=True)[1] for column in (run, event)], axis=1)
+    _, first = np.unique(collisions, axis=0, return_index=True)
+    return np.sort(order[first])
+
+
+def _read_lists(path: str | Path, tree: str | None, present: list[str]) -> Dimuons:
+    """Pairs from lists of muons: the hardest, with the hardest of the opposite charge."""
+    more = [name for name in ("Muon_mass", *_NANO_EVENT) if name in present]
+    table = columns.read(path, tree=tree, only=(*_NANO, *more), nested=(*_NANO, "Muon_mass"))
+    counts = table["Muon_pt.counts"]
+    pt, eta, phi, charge = (table[name].astype(np.float64) for name in _NANO)
+    rest = table["Muon_mass"] if "Muon_mass" in table else np.full(len(pt), MUON_MASS)
+    event = np.repeat(np.arange(len(counts)), counts)
+    order = np.lexsort([-pt, event])  # by event, hardest first
+    owner, first = np.unique(event[order], return_index=True)
+    leading = np.full(len(counts), -1)
+    leading[owner] = order[first]
+    opposite = order[charge[order] * charge[leading[event[order]]] < 0]
+    owner, first = np.unique(event[opposite], return_index=True)
+    a, b = leading[owner], opposite[first]
+    mass = np.full(len(counts), np.nan)
+    mass[owner] = _mass_of_polar(*([column[i] for column in (pt, eta, phi, rest)] for i in (a, b)))
+    selection = ["the muon of the largest pT with the hardest one of opposite charge"]
+    chosen = owner
+    if {"run", "event"} <= set(table):
+        chosen = _one_per_event(table["run"], table["event"], np.zeros(len(counts)), owner)
+        selection.append("each collision once")
+    weight = table.get("genWeight")
+    unused = tuple(name for name in present if name not in table)
+    return _checked(path, mass, chosen, len(counts), tuple(selection), weight, unused)
+
+
+def _checked(
+    path: str | Path,
+    mass: np.ndarray,
+    chosen: np.ndarray,
+    rows: int,
+    selection: tuple[str, ...],
+    weight: np.ndarray | None,
+    unused: tuple[str, ...],
+) -> Dimuons:
     if chosen.size == 0:
         raise InputError(
             f"{path}: expected muon pairs with {', '.join(selection)}, none of {rows} rows is one; check the columns"
         )
-    bad = ~(np.isfinite(mass[chosen]) & (mass[chosen] > 0))
-    if bad.any():
-        row = int(chosen[bad.argmax()])
-        raise InputError(
-            f"{path}: expected positive masses in GeV, got {mass[row]} in row {row} (counted from 0); remove it"
-        )
-    return Dimuons(mass[chosen], rows, tuple(selection))
-
-
-def _mass(table: dict[str, np.ndarray]) -> np.ndarray:
-    energy, px, py, pz = (table[f"{name}1"].astype(np.float64) + table[f"{name}2"] for name in ("E", "px", "py", "pz"))
-    return np.sqrt(np.maximum(energy**2 - px**2 - py**2 - pz**2, 0))
-
-
-def _one_an_event(table: dict[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
-    """Of these rows the first of each collision when they are ordered by falling pt1 + pt2; in the order of the file."""
-    hardness = table["pt1"] + table["pt2"] if {"pt1", "pt2"} <= set(table) else np.zeros(len(table["Run"]))
-    order = rows[np.argsort(-hardness[rows], kind="stable")]
-    collisions = np.stack([table["Run"][order], table["Event"][order]], axis=1)
-    _, first = np.unique(collisions, axis=0, return_index=True)
-    return np.sort(order[first])
+    weight = None if weight is None else weight[chosen].astype(np.float64)
+    low, high = mass[chosen] > 0, mass[chosen] <= _HIGHEST_MASS
+    faults = [(mass[chosen], low & high, f"positive masses in GeV up to {_HIGHEST_MASS:,.0f}")]
+    if weight is not None:
+        faults.append((weight, weight >= 0, "weights of at least 0"))
+    for values, good, expected in faults:
+        bad = ~(np.isfinite(values) & good)
+        if bad.any():
+            place = f"row {int(chosen[bad.argmax()])} (counted from 0)"
+            raise InputError(
+                f"{path}: expected {expected}, got {values[bad.argmax()]} in {place}; remove it, or check the unit"
+            )
+    if weight is not None and not weight.any():
+        raise InputError(f"{path}: expected weights, got zeros only; correct or remove the column")
+    return Dimuons(mass[chosen], rows, selection, weight, unused)

@@ -4,6 +4,7 @@ import gzip
 import os
 from pathlib import Path
 
+import awkward as ak
 import numpy as np
 import pytest
 import uproot
@@ -82,16 +83,16 @@ def test_an_empty_tree_and_several_trees_are_refused(tmp_path):
 def test_damaged_tables_are_refused(tmp_path):
     path = tmp_path / "p.csv"
     path.write_text("M,Q1\n91.0,1\n90.0\n")
-    with pytest.raises(InputError, match="expected 2 entries a line, got 1 in line 3"):
+    with pytest.raises(InputError, match="expected 2 entries per line, got 1 in line 3"):
         columns.read(path)
     path.write_text("M\n91.0\nheavy\n")
-    with pytest.raises(InputError, match="expected numbers in the column M, got text"):
+    with pytest.raises(InputError, match="expected numbers in the column M, got text such as 'heavy' in row 1"):
         dimuons.read(path)
     path.write_text("mass_GeV\n91.0\n")
-    with pytest.raises(InputError, match="but E1, px1, py1, pz1, E2, px2, py2, pz2 is missing"):
+    with pytest.raises(InputError, match=r"expected a column M or mass in GeV, .*found mass_GeV; rename"):
         dimuons.read(path)
     path.write_text("M\n91.0\nnan\n")
-    with pytest.raises(InputError, match="positive masses in GeV, got nan in row 1"):
+    with pytest.raises(InputError, match="positive masses in GeV up to 14,000, got nan in row 1"):
         dimuons.read(path)
     path.write_text("M\n")
     with pytest.raises(InputError, match="expected rows"):
@@ -99,6 +100,116 @@ def test_damaged_tables_are_refused(tmp_path):
     np.savez(tmp_path / "p.npz", M=np.ones(3), Q1=np.ones(2))
     with pytest.raises(InputError, match="columns of one length"):
         columns.read(tmp_path / "p.npz")
+
+
+POLAR = {"pt": [30.0, 55.0], "eta": [-0.6, 1.2], "phi": [-0.5, 2.6], "m": [0.1056583755, 0.1056583755]}
+
+
+def polar_mass(pt, eta, phi, m):
+    """The mass of two particles by the formula for light ones, plus that of massive ones, in one sum of four-momenta."""
+    pt, eta, phi, m = map(np.array, (pt, eta, phi, m))
+    total = np.array(
+        [np.sqrt((pt * np.cosh(eta)) ** 2 + m**2), pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)]
+    ).sum(1)
+    return np.sqrt(total[0] ** 2 - (total[1:] ** 2).sum())
+
+
+@pytest.mark.parametrize("form", ["{name}{i}", "{name}_{i}", "mu{i}_{name}", "Muon_{name}{i}", "muon_{name}_{i}"])
+def test_masses_from_pt_eta_phi_whatever_the_names(tmp_path, form):
+    table = {
+        form.format(name=name, i=i + 1): np.array([POLAR[name][i]]) for i in (0, 1) for name in ("pt", "eta", "phi")
+    }
+    charges = {form.format(name="charge", i=i): np.array([q]) for i, q in ((1, "+"), (2, "-"))}
+    read = dimuons.read(save(tmp_path / "p.csv", table | charges))
+    np.testing.assert_allclose(read.mass, polar_mass(**POLAR), rtol=1e-12)
+    assert read.selection == ("opposite charges",)
+
+
+def test_one_letter_types_and_unused_columns(tmp_path):
+    table = {k: v for k, v in PAIRS.items() if k not in ("Type", "Q1", "Q2")}
+    table |= {"Type1": np.array(list("GGGGG")), "Type2": np.array(list("GTGGG")), "quality": np.ones(5)}
+    table |= {"q1": PAIRS["Q1"], "charge2": PAIRS["Q2"]}
+    read = dimuons.read(save(tmp_path / "p.csv", table))
+    np.testing.assert_array_equal(read.mass, [90, 92])
+    assert read.unused == ("quality",)
+    with pytest.raises(InputError, match="expected one column for Q1, got charge1 and q1"):
+        dimuons.read(save(tmp_path / "p.csv", {"charge1": PAIRS["Q1"], **table}))
+
+
+def test_semicolons_decimal_commas_and_fortran_exponents(tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text("Run;Event;M\n1;1;91,2\n1;2;9,01D+1\n")
+    np.testing.assert_allclose(dimuons.read(path).mass, [91.2, 90.1])
+    path.write_text("Run;M\n1;91,2\n1;90.1\n")
+    with pytest.raises(InputError, match="numbers in the column M, got text such as '91,2' in row 0"):
+        dimuons.read(path)
+    path.write_text("M,i\n91.2,0\n,1\n")
+    with pytest.raises(InputError, match="a blank cell in row 1"):
+        dimuons.read(path)
+    path.write_text("M,quality\n91.2,0\n90.1,N/A\n")
+    assert dimuons.read(path).mass.tolist() == [91.2, 90.1]
+    path.write_text("M,M\n91.2,0\n")
+    with pytest.raises(InputError, match="each column once"):
+        columns.read(path)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".npz", ".root"])
+def test_event_numbers_that_float64_cannot_tell_apart(tmp_path, suffix):
+    event = np.array([2**63 + 1, 2**63 + 2, 2**63 + 2], np.uint64)
+    table = {"run": np.ones(3, np.int64), "event": event, "M": np.array([91.0, 90, 89])}
+    np.testing.assert_array_equal(dimuons.read(save(tmp_path / f"p{suffix}", table)).mass, [91, 90])
+
+
+def test_weights_are_read_and_checked(tmp_path):
+    table = {"M": np.array([91.0, 90, 89]), "weight": np.array([1.0, 0.5, 0.0])}
+    np.testing.assert_array_equal(dimuons.read(save(tmp_path / "p.npz", table)).weight, table["weight"])
+    assert dimuons.read(save(tmp_path / "q.npz", {"M": table["M"]})).weight is None
+    for bad, message in (([1, -1, 1], "weights of at least 0, got -1.0 in row 1"), ([0, 0, 0], "got zeros only")):
+        with pytest.raises(InputError, match=message):
+            dimuons.read(save(tmp_path / "p.npz", {**table, "weight": np.array(bad)}))
+    with pytest.raises(InputError, match="up to 14,000, got 91000"):
+        dimuons.read(save(tmp_path / "p.npz", {"M": 1000 * table["M"]}))
+
+
+def nano(path, events):
+    """A tree with lists of muons (pt, eta, phi, charge) per event, beside another tree."""
+    with uproot.recreate(path) as file:
+        fields = {
+            f"Muon_{name}": ak.Array([[muon[i] for muon in event] for event in events])
+            for i, name in enumerate(("pt", "eta", "phi", "charge"))
+        }
+        file["Events"] = {
+            **fields,
+            "run": np.ones(len(events), np.int64),
+            "HLT_vector": ak.Array([[1.0, 2.0]] * len(events)),
+        }
+        file["Runs"] = {"run": np.ones(1, np.int64)}
+    return path
+
+
+def test_the_muon_lists_of_nanoaod(tmp_path):
+    events = [
+        [(30.0, -0.6, -0.5, 1), (55.0, 1.2, 2.6, -1)],
+        [(50.0, 0.1, 0.2, 1)],
+        [(20.0, 0.0, 3.0, -1), (60.0, 0.5, 0.0, 1), (40.0, 0.4, 0.1, 1), (25.0, 0.3, 2.0, -1)],
+        [(30.0, 0.0, 0.0, 1), (30.0, 0.0, 1.0, 1)],
+    ]
+    read = dimuons.read(nano(tmp_path / "nano.root", events))
+    pairs = [(events[0][1], events[0][0]), (events[2][1], events[2][3])]
+    expected = [polar_mass(*zip(*(pair[0][:3], pair[1][:3]), strict=True), [0.1056583755] * 2) for pair in pairs]
+    np.testing.assert_allclose(read.mass, expected, rtol=1e-6)
+    assert read.rows == 4
+    assert "HLT_vector" in read.unused
+
+
+def test_columns_with_a_list_per_row_are_read_only_where_they_are_asked_for(tmp_path):
+    path = tmp_path / "v.root"
+    with uproot.recreate(path) as file:
+        file["events"] = {"M": np.array([91.2, 90.1]), "Muon_pt": ak.Array([[40.0, 30.0], [50.0]])}
+    np.testing.assert_array_equal(dimuons.read(path).mass, [91.2, 90.1])
+    assert list(columns.read(path)) in (["M"], ["M", "nMuon_pt"])
+    with pytest.raises(InputError, match="one value per row in the column Muon_pt"):
+        columns.read(path, only=["Muon_pt"])
 
 
 def test_coefficients_of_a_relief(tmp_path):

@@ -57,6 +57,11 @@ def _fit(options: Options, path: Path, session: Session) -> Path:
     progress = session.progress
     progress("reading muon pairs", 0.0, "")
     sample = dimuons.read(path, tree=options.tree)
+    if sample.weight is not None and np.ptp(sample.weight) > 0:
+        raise InputError(
+            f"{path}: expected events of one weight, got weights from {sample.weight.min():g} to {sample.weight.max():g}, whose errors "
+            "a likelihood does not give; unweight the events, or remove the column to count each once"
+        )
     low, high = options.window
     mass = sample.mass / options.scale
     mass = mass[(mass > low) & (mass < high)]
@@ -64,7 +69,8 @@ def _fit(options: Options, path: Path, session: Session) -> Path:
         raise InputError(
             f"{path}: expected at least {LEAST_EVENTS} muon pairs in {low:g} to {high:g} GeV, got {len(mass)}; widen --window"
         )
-    progress("reading muon pairs", 1.0, f"{len(mass):,} in the window, of {sample.rows:,} rows")
+    unused = f"; not used: {', '.join(sample.unused[:5])}{', ...' * (len(sample.unused) > 5)}" if sample.unused else ""
+    progress("reading muon pairs", 1.0, f"{len(mass):,} in the window, of {sample.rows:,} rows{unused}")
     shapes_tried = (options.radiation, not options.radiation)
     results = {radiation: fit_shape(config(options, radiation), mass, progress) for radiation in shapes_tried}
     fitted = results[options.radiation]
@@ -190,6 +196,7 @@ def describe(path: Path, sample: dimuons.Dimuons, mass: np.ndarray) -> dict[str,
         "rows": sample.rows,
         "events": len(mass),
         "selection": list(sample.selection),
+        "unused_columns": list(sample.unused),
         "digest": hashlib.sha256(np.ascontiguousarray(mass).tobytes()).hexdigest()[:16],
     }
 

@@ -10,7 +10,7 @@ from jax import lax
 from jaxsci.core import Array
 from jaxsci.errors import InputError
 from jaxsci.ops.convolution._primitives import contract
-from jaxsci.ops.convolution._sizes import Padding, Sizes, conv_transpose_output_size, geometry, spatial
+from jaxsci.ops.convolution._sizes import Padding, Sizes, conv_geometry, conv_transpose_output_size, spatial
 
 DTYPES = (jnp.bfloat16, jnp.float16, jnp.float32, jnp.float64)
 
@@ -57,9 +57,11 @@ def conv(
         )
     window = kernel.shape[:rank]
     strides, dilation = spatial(strides, rank, "strides"), spatial(dilation, rank, "dilation")
-    shape, _ = geometry(x.shape[1:-1], window, strides, padding, dilation)
+    geometry, _ = conv_geometry(x.shape[1:-1], window, strides, padding, dilation)
     return _merge(
-        contract("output", {"input": _split(x, groups), "kernel": _split(kernel, groups)}, shape, _default(precision))
+        contract(
+            "output", {"input": _split(x, groups), "kernel": _split(kernel, groups)}, geometry, _default(precision)
+        )
     )
 
 
@@ -105,9 +107,11 @@ def conv_transpose(
     window, output = kernel.shape[:rank], y.shape[1:-1]
     options = {"strides": spatial(strides, rank, "strides"), "dilation": spatial(dilation, rank, "dilation")}
     size = conv_transpose_output_size(output, window, padding=padding, output_size=output_size, **options)
-    shape, _ = geometry(size, window, padding=padding, **options)
+    geometry, _ = conv_geometry(size, window, padding=padding, **options)
     return _merge(
-        contract("input", {"kernel": _split(kernel, groups), "output": _split(y, groups)}, shape, _default(precision))
+        contract(
+            "input", {"kernel": _split(kernel, groups), "output": _split(y, groups)}, geometry, _default(precision)
+        )
     )
 
 
@@ -139,8 +143,8 @@ def conv_patches(
     window, strides, dilation = (
         spatial(v, rank, n) for v, n in ((window, "window"), (strides, "strides"), (dilation, "dilation"))
     )
-    shape, output = geometry(x.shape[1:-1], window, strides, padding, dilation)
-    x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *((*pair, 0) for pair in shape.padding), (0, 0, 0)))
+    geometry, output = conv_geometry(x.shape[1:-1], window, strides, padding, dilation)
+    x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *((*pair, 0) for pair in geometry.padding), (0, 0, 0)))
     for axis, (k, o, s, d) in enumerate(zip(window, output, strides, dilation, strict=True), start=1):
         slices = [lax.slice_in_dim(x, d * w, d * w + s * (o - 1) + 1, s, axis) for w in range(k)]
         x = jnp.stack(slices, axis=rank + axis)

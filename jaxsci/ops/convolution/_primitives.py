@@ -6,9 +6,12 @@ The number <y, k * x> is linear in the input x, the kernel k and the output y. L
     input:  x[g, b, n, i] = sum_{t, w, o: s t + d w - p = n} y[g, b, t, o] k[g, w, i, o]
     kernel: k[g, w, i, o] = sum_{b, t} x[g, b, s t + d w - p, i] y[g, b, t, o]
 
-so that the derivative of any of them with respect to any operand is again one of them. Any two of the arrays share one axis (batch b,
-channels i or o) which the third lacks: the mapped axis of an operand that `vmap` maps alone folds into the axis which it shares with the
-result, and those of two mapped operands into the group axis g. No transformation, nor any nesting of them, leads out of the family.
+so the derivative of any of them with respect to any operand is again one of them. Any two of the arrays share one axis (batch b,
+channels i or o) that the third lacks. If `vmap` maps one operand, the mapped axis is folded into the axis that this operand shares with the
+result; if it maps both, into the group axis g. No transformation, nor any nesting of them, leaves the family.
+
+Meshes concern the primitives alone, as in `_meshes`: abstract values carry shardings and the mesh axes over which a value varies, and the
+lowering traces the kernels on plain arrays.
 """
 
 from functools import partial
@@ -16,13 +19,14 @@ from typing import Any, Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
+from jax.experimental import jet
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from jaxsci.core import Array
-from jaxsci.ops.convolution import _xla as convolution_lax
-from jaxsci.ops.convolution._cpu import dispatch as convolution_cpu
-from jaxsci.ops.convolution._sizes import Geometry
+from jaxsci.ops.convolution import _meshes, _xla
+from jaxsci.ops.convolution._cpu import partitioned
+from jaxsci.ops.convolution._sizes import ConvGeometry
 
 Role: TypeAlias = Literal["input", "kernel", "output"]
 ROLES: tuple[Role, ...] = ("input", "kernel", "output")
@@ -36,11 +40,12 @@ OUTPUT_CHANNELS: Axes = {"kernel": -1, "output": -1}
 GROUPS: Axes = dict.fromkeys(ROLES, 0)
 
 
-def contract(role: Role, arrays: dict[Role, Array], geometry: Geometry, precision: Any = None) -> Array:
+def contract(role: Role, arrays: dict[Role, Array], geometry: ConvGeometry, precision: Any = None) -> Array:
     """The array of `role` from the two others, in the shapes of the module's formulas."""
-    first, second = (arrays[r] for r in _operands(role))
+    first, second = _meshes.vary_alike(*(arrays[r] for r in _operands(role)))
     if 0 in (first.size, second.size):  # a sum over nothing, which the kernels need not know
-        return jnp.zeros(_shape(role, first.shape, second.shape, geometry), first.dtype)
+        result = _abstract(role, jax.typeof(first), jax.typeof(second), geometry=geometry, precision=precision)
+        return _meshes.zeros(result)
     return PRIMITIVES[role].bind(first, second, geometry=geometry, precision=precision)
 
 
@@ -49,7 +54,7 @@ def _operands(role: Role) -> tuple[Role, Role]:
     return first, second
 
 
-def _shape(role: Role, first: tuple[int, ...], second: tuple[int, ...], geometry: Geometry) -> tuple[int, ...]:
+def _shape(role: Role, first: tuple[int, ...], second: tuple[int, ...], geometry: ConvGeometry) -> tuple[int, ...]:
     if role == "output":
         (groups, batch, *size, _), (_, *window, _, channels) = first, second
         return groups, batch, *geometry.output_size(tuple(size), tuple(window)), channels
@@ -60,15 +65,23 @@ def _shape(role: Role, first: tuple[int, ...], second: tuple[int, ...], geometry
     return groups, *geometry.window(tuple(size), tuple(output)), inputs, outputs
 
 
-def _abstract(role: Role, first: Any, second: Any, *, geometry: Geometry, precision: Any) -> Any:
+def _abstract(role: Role, first: Any, second: Any, *, geometry: ConvGeometry, precision: Any) -> Any:
+    """Shape, dtype and sharding of the result: along an axis that it shares with an operand, it is sharded as that operand is."""
     del precision
-    return jax.core.ShapedArray(_shape(role, first.shape, second.shape, geometry), first.dtype)
+    shape = _shape(role, first.shape, second.shape, geometry)
+    shared = [
+        (operand, axes[r] % operand.ndim, axes[role] % len(shape))
+        for axes in (GROUPS, BATCH, INPUT_CHANNELS, OUTPUT_CHANNELS)
+        for r, operand in zip(_operands(role), (first, second), strict=True)
+        if {r, role} <= axes.keys()
+    ]
+    return first.update(shape=shape, sharding=_meshes.shared_sharding((first, second), shared, len(shape)))
 
 
 def _transpose(role: Role, wanted: Role, cotangent: Array, first: Any, second: Any, **params: Any) -> Array:
     """The derivative by the operand `wanted`, from the cotangent of the result and the other operand."""
-    arrays = dict(zip(_operands(role), (first, second), strict=True)) | {role: cotangent}
-    return contract(wanted, arrays, **params)
+    operands: dict[Role, Any] = dict(zip(_operands(role), (first, second), strict=True))
+    return _meshes.reshard_as(contract(wanted, operands | {role: cotangent}, **params), operands[wanted].aval)
 
 
 def _fold(x: Array, mapped: int, axis: int) -> tuple[Array, int]:
@@ -76,7 +89,7 @@ def _fold(x: Array, mapped: int, axis: int) -> tuple[Array, int]:
     axis %= x.ndim - 1
     x = jnp.moveaxis(x, mapped, axis)
     outer, inner = x.shape[axis : axis + 2]
-    return x.reshape(*x.shape[:axis], outer * inner, *x.shape[axis + 2 :]), inner
+    return _meshes.reshape(x, (*x.shape[:axis], outer * inner, *x.shape[axis + 2 :])), inner
 
 
 def _batch(role: Role, operands: Any, mapped: Any, **params: Any) -> tuple[Array, int]:
@@ -93,19 +106,38 @@ def _batch(role: Role, operands: Any, mapped: Any, **params: Any) -> tuple[Array
     result = contract(role, arrays, **params)
     axis = axes[role] % result.ndim
     size = next(x.shape[m] for x, m in zip(operands, mapped, strict=True) if m is not None)
-    return result.reshape(*result.shape[:axis], size, inner, *result.shape[axis + 1 :]), axis
+    return _meshes.reshape(result, (*result.shape[:axis], size, inner, *result.shape[axis + 1 :])), axis
+
+
+def _apply(primitive: Primitive) -> Any:
+    """The primitive outside of `jit`, compiled even where `jax.disable_jit` asks for one operation after another: this is one."""
+    compiled = jax.jit(primitive.bind, static_argnames=("geometry", "precision"))
+
+    def apply(*operands: Array, **params: Any) -> Array:
+        with jax.disable_jit(False):
+            return compiled(*operands, **params)
+
+    return apply
+
+
+def _taylor(primitive: Primitive, primals: Any, series: Any, **params: Any) -> tuple[Array, list[Array]]:
+    """The rule of `jax.experimental.jet`: the product of two truncated Taylor series."""
+    first, second = ([primal, *terms] for primal, terms in zip(primals, series, strict=True))
+    value, *terms = (
+        sum(primitive.bind(first[m], second[n - m], **params) for m in range(n + 1)) for n in range(len(first))
+    )
+    return value, terms
 
 
 def _primitive(role: Role) -> Primitive:
     primitive = Primitive(f"convolution_{role}")
-    primitive.def_impl(jax.jit(primitive.bind, static_argnames=("geometry", "precision")))
+    primitive.def_impl(_apply(primitive))
     primitive.def_abstract_eval(partial(_abstract, role))
     ad.defbilinear(primitive, *(partial(_transpose, role, wanted) for wanted in _operands(role)))
     batching.primitive_batchers[primitive] = partial(_batch, role)
-    for module, platform in ((convolution_lax, None), (convolution_cpu, "cpu")):
-        mlir.register_lowering(
-            primitive, mlir.lower_fun(getattr(module, role), multiple_results=False), platform=platform
-        )
+    jet.jet_rules[primitive] = partial(_taylor, primitive)
+    mlir.register_lowering(primitive, _meshes.lowering(lambda devices: getattr(_xla, role)))
+    mlir.register_lowering(primitive, _meshes.lowering(partial(partitioned.contraction, role)), platform="cpu")
     return primitive
 
 

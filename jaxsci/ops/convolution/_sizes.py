@@ -231,7 +231,7 @@ def _check_transpose(
     )
 
 
-class Geometry(NamedTuple):
+class ConvGeometry(NamedTuple):
     """How the window slides, in full: input, window and output sizes obey i + p + p' = s (o-1) + d (k-1) + 1 exactly.
 
     Any two of the three sizes give the third. A padding after the input is negative where the last elements reach no window.
@@ -260,13 +260,13 @@ class Geometry(NamedTuple):
         return windows_that_fit(size, window, self.strides, self.padding, self.dilation)
 
 
-def geometry(
+def conv_geometry(
     size: tuple[int, ...],
     window: tuple[int, ...],
     strides: tuple[int, ...],
     padding: Padding,
     dilation: tuple[int, ...],
-) -> tuple[Geometry, tuple[int, ...]]:
+) -> tuple[ConvGeometry, tuple[int, ...]]:
     """The exact geometry of a convolution, and its output size."""
     pairs = padding_pairs(padding, size, window, strides, dilation)
     output = windows_that_fit(size, window, strides, pairs, dilation)
@@ -274,4 +274,4 @@ def geometry(
         (before, s * (o - 1) + d * (k - 1) + 1 - i - before)
         for i, k, s, (before, _), d, o in zip(size, window, strides, pairs, dilation, output, strict=True)
     )
-    return Geometry(strides, exact, dilation), output
+    return ConvGeometry(strides, exact, dilation), output

@@ -8,58 +8,60 @@ import jax
 from jax import lax
 
 from jaxsci.core import Array
-from jaxsci.ops.convolution import _windows as blocks
-from jaxsci.ops.convolution._sizes import Geometry
+from jaxsci.ops.convolution import _windows as windows
+from jaxsci.ops.convolution._sizes import ConvGeometry
 
 
 def convolve(
-    x: Array, kernel: Array, geometry: Geometry, spread: tuple[int, ...] | None = None, precision: Any = None
+    x: Array, kernel: Array, geometry: ConvGeometry, lhs_dilation: tuple[int, ...] | None = None, precision: Any = None
 ) -> Array:
-    """y[b, t, o] from x[b, n, i], with `spread` - 1 zeros between its elements, and k[w, i, o]."""
+    """y[b, t, o] from x[b, n, i], with `lhs_dilation` - 1 zeros between its elements, and k[w, i, o]."""
     space = "HWD"[: len(geometry.strides)]
-    if fails_on_cpu(x.shape[1:-1], kernel.shape[:-2], geometry, spread or (1,) * len(space)):
-        x = lax.optimization_barrier(blocks.pad(x, 1, geometry, spread or (1,) * len(space)))
-        geometry, spread = geometry._replace(padding=((0, 0),) * len(space)), None
+    if fails_on_cpu(x.shape[1:-1], kernel.shape[:-2], geometry, lhs_dilation or (1,) * len(space)):
+        x = lax.optimization_barrier(windows.pad(x, 1, geometry.padding, lhs_dilation or (1,) * len(space)))
+        geometry, lhs_dilation = geometry._replace(padding=((0, 0),) * len(space)), None
     return lax.conv_general_dilated(
         x,
         kernel,
         window_strides=geometry.strides,
         padding=geometry.padding,
-        lhs_dilation=spread,
+        lhs_dilation=lhs_dilation,
         rhs_dilation=geometry.dilation,
         dimension_numbers=(f"N{space}C", f"{space}IO", f"N{space}C"),
         precision=precision,
     )
 
 
-def fails_on_cpu(size: tuple[int, ...], window: tuple[int, ...], geometry: Geometry, spread: tuple[int, ...]) -> bool:
+def fails_on_cpu(
+    size: tuple[int, ...], window: tuple[int, ...], geometry: ConvGeometry, lhs_dilation: tuple[int, ...]
+) -> bool:
     """Where XLA's convolution cannot be trusted with the padding: it is written out then, which is never needed at common shapes.
 
     With negative padding before the input jaxlib 0.10.2 reads what lies before the array, a wrong result without a word. And up to 0.12 at
     least the compiler aborts the process where it exchanges the operands, which it does for a window larger than the input, but leaves
-    an axis out whose window equals its spread, unpadded.
+    an axis out whose window equals its lhs_dilation, unpadded.
     """
     if min(before for before, _ in geometry.padding) < 0:
         return True
     extents = (d * (k - 1) + 1 for k, d in zip(window, geometry.dilation, strict=True))
-    left_out = zip(window, spread, geometry.padding, strict=True)
+    left_out = zip(window, lhs_dilation, geometry.padding, strict=True)
     return any(map(operator.gt, extents, size)) and any(k == s > 1 and not any(pair) for k, s, pair in left_out)
 
 
-def output(x: Array, kernel: Array, *, geometry: Geometry, precision: Any) -> Array:
+def output(x: Array, kernel: Array, *, geometry: ConvGeometry, precision: Any) -> Array:
     """y[g, b, t, o] from x[g, b, n, i] and k[g, w, i, o]."""
     one = partial(convolve, geometry=geometry, precision=precision)
     return one(x[0], kernel[0])[None] if x.shape[0] == 1 else jax.vmap(one)(x, kernel)
 
 
-def input(kernel: Array, y: Array, *, geometry: Geometry, precision: Any) -> Array:
+def input(kernel: Array, y: Array, *, geometry: ConvGeometry, precision: Any) -> Array:
     """x[g, b, n, i] from k[g, w, i, o] and y[g, b, t, o]."""
     size = geometry.input_size(kernel.shape[1:-2], y.shape[2:-1])
     x = jax.ShapeDtypeStruct((*y.shape[:2], *size, kernel.shape[-2]), y.dtype)
     return jax.linear_transpose(lambda x: output(x, kernel, geometry=geometry, precision=precision), x)(y)[0]
 
 
-def kernel(x: Array, y: Array, *, geometry: Geometry, precision: Any) -> Array:
+def kernel(x: Array, y: Array, *, geometry: ConvGeometry, precision: Any) -> Array:
     """k[g, w, i, o] from x[g, b, n, i] and y[g, b, t, o]."""
     window = geometry.window(x.shape[2:-1], y.shape[2:-1])
     k = jax.ShapeDtypeStruct((x.shape[0], *window, x.shape[-1], y.shape[-1]), x.dtype)

@@ -12,12 +12,12 @@ from jax import lax
 
 from jaxsci.errors import InputError
 from jaxsci.ops import conv, conv_patches, conv_transpose
-from jaxsci.ops.convolution import _windows as convolution_blocks
+from jaxsci.ops.convolution import _windows as windows
 from jaxsci.ops.convolution import _xla as convolution_lax
 from jaxsci.ops.convolution._cpu import dispatch as convolution_cpu
 from jaxsci.ops.convolution._cpu import forward as convolution_cpu_output
 from jaxsci.ops.convolution._cpu import kernel_gradient as convolution_cpu_kernel
-from jaxsci.ops.convolution._sizes import geometry
+from jaxsci.ops.convolution._sizes import conv_geometry
 
 # A case compiles a program of its own: 20 by default, 400 by night (tests/conftest.py).
 CASES = settings.default.max_examples * 2 // 5
@@ -78,7 +78,7 @@ def draws(*shapes, dtype=jnp.float64, seed=0):
 
 
 def input_fails_in_xla(shape, window, output):
-    back = convolution_blocks.transposed(shape, window)
+    back = windows.transposed(shape, window)
     return convolution_lax.fails_on_cpu(output, window, back, shape.strides)
 
 
@@ -86,7 +86,7 @@ def input_fails_in_xla(shape, window, output):
 @given(cases(), st.sampled_from(["float32", "float64"]))
 def test_the_three_contractions_equal_loops_and_xla(case, dtype):
     options, groups, x_shape, kernel_shape = case
-    shape, output = geometry(x_shape[1:-1], kernel_shape[:-2], **options)
+    shape, output = conv_geometry(x_shape[1:-1], kernel_shape[:-2], **options)
     shapes = {
         "input": (groups, *x_shape),
         "kernel": (groups, *kernel_shape),
@@ -127,7 +127,7 @@ def test_the_three_contractions_equal_loops_and_xla(case, dtype):
     ],
 )
 def test_transposes_at_which_xla_aborts_the_process_or_is_wrong(size, window, options, output):
-    shape, got = geometry(size, window, **({"strides": (1,) * len(size), "dilation": (1,) * len(size)} | options))
+    shape, got = conv_geometry(size, window, **({"strides": (1,) * len(size), "dilation": (1,) * len(size)} | options))
     assert got == output
     assert input_fails_in_xla(shape, window, output)
     kernel, y = draws((1, *window, 17, 9), (1, 8, *output, 9), dtype=jnp.float32)
@@ -149,9 +149,9 @@ def test_parts_and_blocks_add_up(monkeypatch, dtype, strides, groups, batch, inp
     monkeypatch.setattr(convolution_cpu_output, "PART_PRODUCTS", 1)
     monkeypatch.setattr(convolution_cpu_kernel, "PARTS", 2)
     monkeypatch.setattr(convolution_cpu_kernel, "MOST_COPIES", 2)
-    monkeypatch.setattr(convolution_blocks, "BLOCK_BYTES", 2**15)
+    monkeypatch.setattr(windows, "BLOCK_BYTES", 2**15)
     monkeypatch.setattr(convolution_cpu_kernel, "PRODUCT_BYTES", 2**15)
-    shape, output = geometry((7, 6), (3, 2), strides, "SAME", (1, 2))
+    shape, output = conv_geometry((7, 6), (3, 2), strides, "SAME", (1, 2))
     shapes = {
         "input": (groups, batch, 7, 6, inputs),
         "kernel": (groups, 3, 2, inputs, outputs),
@@ -172,7 +172,7 @@ def test_parts_and_blocks_add_up(monkeypatch, dtype, strides, groups, batch, inp
 def lax_conv(x, kernel, *, strides, padding, dilation, groups):
     rank = x.ndim - 2
     space = "HWD"[:rank]
-    shape, _ = geometry(x.shape[1:-1], kernel.shape[:rank], strides, padding, dilation)
+    shape, _ = conv_geometry(x.shape[1:-1], kernel.shape[:rank], strides, padding, dilation)
     numbers = (f"N{space}C", f"{space}IO", f"N{space}C")
     return lax.conv_general_dilated(
         x, kernel, strides, shape.padding, None, dilation, numbers, feature_group_count=groups
@@ -204,7 +204,7 @@ def derivatives(function, x, kernel, directions):
 @given(cases())
 def test_second_order_equals_xla(case):
     options, groups, (batch, *size, inputs), kernel_shape = case
-    shape, output = geometry(tuple(size), kernel_shape[:-2], **options)
+    shape, output = conv_geometry(tuple(size), kernel_shape[:-2], **options)
     assume(not input_fails_in_xla(shape, kernel_shape[:-2], output))
     options = options | {"groups": groups}
     with jax.enable_x64(True):

@@ -10,8 +10,8 @@ from jax import lax
 from jaxsci.ops import conv
 from jaxsci.ops.convolution import _xla as convolution_lax
 from jaxsci.ops.convolution._cpu import dispatch as convolution_cpu
-from jaxsci.ops.convolution._cpu import winograd as convolution_winograd
-from jaxsci.ops.convolution._sizes import geometry
+from jaxsci.ops.convolution._cpu import winograd
+from jaxsci.ops.convolution._sizes import conv_geometry
 
 
 def draws(*shapes, dtype=np.float64):
@@ -21,8 +21,8 @@ def draws(*shapes, dtype=np.float64):
 
 @pytest.mark.parametrize("window", [2, 3, 4, 5])
 def test_the_matrices_of_one_dimension_are_the_filter(window):
-    at, g, bt = convolution_winograd.matrices(window)
-    tile = convolution_winograd.tile(window)
+    at, g, bt = winograd.matrices(window)
+    tile = winograd.tile(window)
     assert at.shape[0] == tile == 7 - window
     d, k = draws(6, window)
     expected = [sum(d[t + w] * k[w] for w in range(window)) for t in range(tile)]
@@ -31,16 +31,16 @@ def test_the_matrices_of_one_dimension_are_the_filter(window):
 
 @pytest.mark.parametrize(("size", "window"), [((7, 10), (3, 5)), ((6, 6), (4, 4)), ((5, 4, 7), (3, 3, 2))])
 def test_tiles_of_any_number_and_blocks_that_overlap(monkeypatch, size, window):
-    monkeypatch.setattr(convolution_winograd, "OUTPUT_BYTES", 2**15)
-    monkeypatch.setattr(convolution_winograd, "KERNEL_BYTES", 2**15)
+    monkeypatch.setattr(winograd, "OUTPUT_BYTES", 2**15)
+    monkeypatch.setattr(winograd, "KERNEL_BYTES", 2**15)
     ones = (1,) * len(size)
-    shape, output = geometry(size, window, ones, "SAME", ones)
+    shape, output = conv_geometry(size, window, ones, "SAME", ones)
     with jax.enable_x64(True):
         x, k, y = draws((11, *size, 3), (*window, 3, 2), (11, *output, 2))
-        whole = jax.jit(partial(convolution_winograd.convolve, geometry=shape))(x, k)
+        whole = jax.jit(partial(winograd.convolve, geometry=shape))(x, k)
         expected = convolution_lax.convolve(x, k, shape)
         np.testing.assert_allclose(whole, expected, rtol=1e-12, atol=1e-11)  # sums of up to 100 products
-        gradient = jax.jit(partial(convolution_winograd.kernel, geometry=shape))(x, y)
+        gradient = jax.jit(partial(winograd.kernel, geometry=shape))(x, y)
         expected = jax.linear_transpose(lambda k: convolution_lax.convolve(x, k, shape), k)(y)[0]
         np.testing.assert_allclose(gradient, expected, rtol=1e-12, atol=1e-11)
 
@@ -77,13 +77,11 @@ def test_few_products_are_used_for_any_mapped_operand(monkeypatch, role):
     monkeypatch.setattr(convolution_cpu, "SMALL_FACTORS", 1)
     used = []
     for name in ("convolve", "kernel"):
-        method = getattr(convolution_winograd, name)
-        monkeypatch.setattr(
-            convolution_winograd, name, lambda *a, method=method, **k: used.append(role) or method(*a, **k)
-        )
+        method = getattr(winograd, name)
+        monkeypatch.setattr(winograd, name, lambda *a, method=method, **k: used.append(role) or method(*a, **k))
     x, k, y = draws((3, 2, 8, 8, 96), (3, 3, 3, 96, 96), (3, 2, 8, 8, 96), dtype=np.float32)
     ones = (1, 1)
-    shape, _ = geometry((8, 8), (3, 3), ones, "SAME", ones)
+    shape, _ = conv_geometry((8, 8), (3, 3), ones, "SAME", ones)
     arrays = {"input": x, "kernel": k, "output": y}
     pair = [array for name, array in arrays.items() if name != role]
     ours, xla = (

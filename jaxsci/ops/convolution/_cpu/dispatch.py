@@ -11,17 +11,17 @@ over blocks of images whose factors, shifted copies of the arrays laid side by s
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import lax
 
 from jaxsci.core import Array
-from jaxsci.ops.convolution import _windows as blocks
+from jaxsci.ops.convolution import _windows as windows
 from jaxsci.ops.convolution._cpu import forward as outputs
 from jaxsci.ops.convolution._cpu import kernel_gradient as kernels
 from jaxsci.ops.convolution._cpu import winograd
-from jaxsci.ops.convolution._sizes import Geometry
+from jaxsci.ops.convolution._sizes import ConvGeometry
 
 FEW_PRODUCTS = 36  # a sum of so few products is faster as elementwise arithmetic
 FEW_CHANNELS = 4  # of the array that is laid side by side, rather than the other one
@@ -39,67 +39,95 @@ KERNEL_CHANNELS = {2: (64, 192), 3: (16, 48)}
 HIGHEST = ("highest", "float32", lax.Precision.HIGHEST)
 
 
-def output(x: Array, kernel: Array, *, geometry: Geometry, precision: Any) -> Array:
+class Method(NamedTuple):
+    """What a program of several devices, which XLA partitions, asks of the kernels."""
+
+    devices: int = 1  # that share the cores and the cache of the machine
+    products: bool = False  # matrix products, rather than XLA's convolutions, which it cannot partition over groups
+
+    @property
+    def winograd(self) -> bool:
+        """Whether it is exact enough for the data is a question to all devices; no device should wait for another."""
+        return self.devices == 1
+
+
+ONE_DEVICE = Method()
+
+
+def output(x: Array, kernel: Array, *, geometry: ConvGeometry, precision: Any, method: Method = ONE_DEVICE) -> Array:
     """y[g, b, t, o] from x[g, b, n, i] and k[g, w, i, o]."""
-    return _convolve(*_widen(x, kernel), geometry, (1,) * len(geometry.strides), precision).astype(x.dtype)
+    return _convolve(*widen(x, kernel), geometry, (1,) * len(geometry.strides), precision, method).astype(x.dtype)
 
 
-def input(kernel: Array, y: Array, *, geometry: Geometry, precision: Any) -> Array:
-    """x[g, b, n, i] from k[g, w, i, o] and y[g, b, t, o]: y, spread by the strides, convolved with the mirrored kernel."""
+def input(kernel: Array, y: Array, *, geometry: ConvGeometry, precision: Any, method: Method = ONE_DEVICE) -> Array:
+    """x[g, b, n, i] from k[g, w, i, o] and y[g, b, t, o]: y, its lhs_dilation the strides, convolved with the mirrored kernel."""
     mirrored = lax.optimization_barrier(_mirror(kernel, first=1))
-    back = blocks.transposed(geometry, kernel.shape[1:-2])
-    return _convolve(*_widen(y, mirrored), back, geometry.strides, precision).astype(y.dtype)
+    back = windows.transposed(geometry, kernel.shape[1:-2])
+    return _convolve(*widen(y, mirrored), back, geometry.strides, precision, method).astype(y.dtype)
 
 
-def kernel(x: Array, y: Array, *, geometry: Geometry, precision: Any) -> Array:
+def kernel(x: Array, y: Array, *, geometry: ConvGeometry, precision: Any, method: Method = ONE_DEVICE) -> Array:
     """k[g, w, i, o] from x[g, b, n, i] and y[g, b, t, o]."""
     channels, stride = (x.shape[-1], y.shape[-1]), max(geometry.strides)
     window = geometry.window(x.shape[2:-1], y.shape[2:-1])
     if channels[1] <= FEW_CHANNELS < channels[0] and stride == 1:
         # The roles exchanged, so that the array with few channels is the one that is unrolled.
-        return _mirror(kernel(y, x, geometry=blocks.transposed(geometry, window), precision=precision), first=1)
+        back = windows.transposed(geometry, window)
+        return _mirror(kernel(y, x, geometry=back, precision=precision, method=method), first=1)
     plan = kernels.plan(x.shape[2:], y.shape[2:], geometry)
     products = math.prod(y.shape[1:]) * math.prod(window) * channels[0]
-    small = products <= SMALL_PRODUCTS and x.shape[1] * plan.factors_size(*channels) <= SMALL_FACTORS
-    wide = _widen(x, y)
+    static = isinstance(x.shape[0] * x.shape[1], int)
+    small = static and products <= SMALL_PRODUCTS and x.shape[1] * plan.factors_size(*channels) <= SMALL_FACTORS
+    wide = widen(x, y)
     if max(channels) == 1:
         result = kernels.depthwise(*wide, geometry)
     elif x.shape[0] > 1 and small:
-        result = kernels.of_each_group(*wide, plan)
-    elif _saves_products(wide[0], geometry, window, y.shape[2:-1], channels, KERNEL_CHANNELS, precision):
+        result = kernels.of_each_group(*wide, plan, method.devices)
+    elif method.winograd and _saves_products(
+        wide[0], geometry, window, y.shape[2:-1], channels, KERNEL_CHANNELS, precision
+    ):
         result = _each_group(partial(winograd.kernel, geometry=geometry), *wide)
     elif stride > 1 and channels[0] >= MANY_CHANNELS and not plan.outer:
-        result = _each_group(partial(kernels.by_columns, geometry=geometry), *wide)
+        result = _each_group(partial(kernels.by_columns, geometry=geometry, devices=method.devices), *wide)
     else:
-        result = _each_group(partial(kernels.of_images, plan=plan), *wide)
+        result = _each_group(partial(kernels.of_images, plan=plan, devices=method.devices), *wide)
     return result.astype(x.dtype)
 
 
-def _convolve(x: Array, kernel: Array, geometry: Geometry, spread: tuple[int, ...], precision: Any) -> Array:
-    """y[g, b, t, o] from x[g, b, n, i], with spread - 1 zeros between its elements, and k[g, w, i, o]."""
+def _convolve(
+    x: Array, kernel: Array, geometry: ConvGeometry, lhs_dilation: tuple[int, ...], precision: Any, method: Method
+) -> Array:
+    """y[g, b, t, o] from x[g, b, n, i], with lhs_dilation - 1 zeros between its elements, and k[g, w, i, o]."""
     window, channels = kernel.shape[1:-2], kernel.shape[-2:]
     stride = max(geometry.strides)
     few = channels[0] <= FEW_CHANNELS
     if max(channels) == 1 and math.prod(window) <= FEW_PRODUCTS:
-        return outputs.depthwise(x, kernel, geometry, spread)
+        return outputs.depthwise(x, kernel, geometry, lhs_dilation)
     if few and math.prod(window) * channels[0] <= FEW_PRODUCTS:
-        return outputs.sum_of_products(x, kernel, geometry, spread)
-    size = blocks.output_size(x.shape[2:-1], window, geometry, spread)
+        return outputs.sum_of_products(x, kernel, geometry, lhs_dilation)
+    size = windows.output_size(x.shape[2:-1], window, geometry, lhs_dilation)
     least = OUTPUT_CHANNELS if max(window) == 3 else WIDE_WINDOW_CHANNELS
-    if max(spread) == 1 and _saves_products(x, geometry, window, size, channels, least, precision):
+    saves = max(lhs_dilation) == 1 and _saves_products(x, geometry, window, size, channels, least, precision)
+    if saves and method.winograd:
         return _each_group(partial(winograd.convolve, geometry=geometry), x, kernel)
     if channels[1] <= (4 if len(window) == 3 else 2) and not few and stride == 1:
-        method = outputs.product_then_sum
-    elif x.dtype == jnp.float64 or len(window) == 3 or (len(window) == 2 and stride > 1 and channels[1] >= WIDE_OUTPUT):
-        method = outputs.product_of_rows
+        apply = outputs.product_then_sum
+    elif (
+        method.products
+        or x.dtype == jnp.float64
+        or len(window) == 3
+        or (len(window) == 2 and stride > 1 and channels[1] >= WIDE_OUTPUT)
+    ):
+        apply = outputs.product_of_rows
     else:
-        method = outputs.convolution_in_parts
-    return _each_group(partial(method, geometry=geometry, spread=spread), x, kernel)
+        apply = outputs.convolution_in_parts
+    one = partial(apply, geometry=geometry, lhs_dilation=lhs_dilation, devices=method.devices)
+    return _each_group(one, x, kernel)
 
 
 def _saves_products(
     x: Array,
-    geometry: Geometry,
+    geometry: ConvGeometry,
     window: tuple[int, ...],
     size: tuple[int, ...],
     channels: tuple[int, ...],
@@ -120,7 +148,7 @@ def _is_highest(precision: Any) -> bool:
     return all(p in HIGHEST for p in (precision if isinstance(precision, tuple) else (precision,)))
 
 
-def _widen(a: Array, b: Array) -> tuple[Array, Array]:
+def widen(a: Array, b: Array) -> tuple[Array, Array]:
     """Sums are float32 at least, and so are the products: exact for two bfloat16."""
     wide = a.dtype if a.dtype.itemsize >= 4 else jnp.float32
     return a.astype(wide), b.astype(wide)

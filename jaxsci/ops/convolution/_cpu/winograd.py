@@ -26,9 +26,9 @@ import numpy as np
 from jax import lax
 
 from jaxsci.core import Array
-from jaxsci.ops.convolution import _windows as blocks
+from jaxsci.ops.convolution import _windows as windows
 from jaxsci.ops.convolution._cpu import blockwise
-from jaxsci.ops.convolution._sizes import Geometry
+from jaxsci.ops.convolution._sizes import ConvGeometry
 
 POINTS = (Fraction(0), Fraction(3, 4), Fraction(-3, 4), Fraction(3, 2), Fraction(-3, 2))
 ELEMENTS = len(POINTS) + 1  # n
@@ -92,7 +92,7 @@ def _inverse(rows: list[list[Fraction]]) -> list[list[Fraction]]:
     return [row[size:] for row in rows]
 
 
-def convolve(x: Array, kernel: Array, geometry: Geometry) -> Array:
+def convolve(x: Array, kernel: Array, geometry: ConvGeometry) -> Array:
     """y[b, t, o] from x[b, n, i] and k[w, i, o], for strides and dilations of 1."""
     window = kernel.shape[:-2]
     size = geometry.output_size(x.shape[1:-1], window)
@@ -105,10 +105,10 @@ def convolve(x: Array, kernel: Array, geometry: Geometry) -> Array:
         return output_from_elements(products, counts, window)[(slice(None), *map(slice, size))]
 
     image = math.prod(counts) * ELEMENTS ** len(window) * sum(kernel.shape[-2:]) * x.itemsize
-    return blockwise.map_over(block, x, length=blocks.images(image, OUTPUT_BYTES))
+    return blockwise.map_over(block, x, length=windows.images(image, OUTPUT_BYTES))
 
 
-def kernel(x: Array, y: Array, geometry: Geometry) -> Array:
+def kernel(x: Array, y: Array, geometry: ConvGeometry) -> Array:
     """k[w, i, o] from x[b, n, i] and y[b, t, o], for strides and dilations of 1."""
     size = y.shape[1:-1]
     window = geometry.window(x.shape[1:-1], size)
@@ -124,14 +124,14 @@ def kernel(x: Array, y: Array, geometry: Geometry) -> Array:
         )
 
     image = math.prod(counts) * ELEMENTS ** len(window) * (x.shape[-1] + y.shape[-1]) * x.itemsize
-    return kernel_from_elements(blockwise.sum_over(block, x, y, length=blocks.images(image, KERNEL_BYTES)), window)
+    return kernel_from_elements(blockwise.sum_over(block, x, y, length=windows.images(image, KERNEL_BYTES)), window)
 
 
-def _fill_tiles(x: Array, geometry: Geometry, size: tuple[int, ...], window: tuple[int, ...]) -> Array:
+def _fill_tiles(x: Array, geometry: ConvGeometry, size: tuple[int, ...], window: tuple[int, ...]) -> Array:
     """x padded so that its windows fill whole tiles; a barrier keeps the padding out of the slices, which it would slow down."""
     missing = (t * tile(k) - o for t, k, o in zip(tiles(size, window), window, size, strict=True))
     padding = tuple((before, after + more) for (before, after), more in zip(geometry.padding, missing, strict=True))
-    return lax.optimization_barrier(blocks.pad(x, 1, geometry._replace(padding=padding), (1,) * len(window)))
+    return lax.optimization_barrier(windows.pad(x, 1, padding))
 
 
 def tile(window: int) -> int:

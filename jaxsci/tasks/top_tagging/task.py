@@ -138,7 +138,9 @@ def check_inputs(tagger: Tagger, sample: jets.JetSample) -> None:
     if sample.images is None:
         return
     if tagger.from_images is None:
-        raise InputError("--tagger: expected cnn or cnn-landscape for a file of images; the others need constituents")
+        raise InputError(
+            "--tagger: expected one that takes images, such as cnn, for a file of images; the others need constituents"
+        )
     if tagger.pixels != sample.images.shape[1:]:
         height, width = sample.images.shape[1:]
         raise InputError(

@@ -1,6 +1,5 @@
 """The cosmic microwave background as a sum of spherical harmonics, and by a dense network beside it."""
 
-import hashlib
 from math import isqrt
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from jaxsci.losses import objective, squared_error
 from jaxsci.models import dense, heads
 from jaxsci.ops.sphere import real_degrees
 from jaxsci.runs import folder as runs
+from jaxsci.runs import weights
 from jaxsci.runs.task import Find, OnProgress, Session, Task
 from jaxsci.tasks.cmb import peaks, sky_fit
 from jaxsci.tasks.cmb import report as cmb_report
@@ -91,8 +91,7 @@ def _fit(options: Options, files: Files, session: Session) -> Path:
     progress("acoustic peaks", 1.0, f"the first at {found[0].place:.1f} ± {found[0].place_error:.1f}")
     rivals = compare(options, seen, theory, progress) if options.model == "dense" else {}
     folder = runs.new_folder(session, NAME, options.model)
-    digest = hashlib.sha256(np.ascontiguousarray(seen.values).tobytes()).hexdigest()[:16]
-    runs.write_config(folder, NAME, options, {"file": str(files.sky), "pixels": len(seen.values), "digest": digest})
+    runs.write_config(folder, NAME, options, describe(files, seen))
     result = evaluation(options, seen, fitted, powers, found, rivals)
     write_json(folder / "evaluation.json", result)
     progress("writing the report", 0.0, "")
@@ -264,6 +263,11 @@ def evaluation(
             for name, r in rivals.items()
         },
     }
+
+
+def describe(files: Files, seen: sky_fit.Sky) -> dict[str, Any]:
+    """What the sky of a run is: its file, the number of its pixels, and a digest of their places and values."""
+    return {"file": str(files.sky), "pixels": len(seen.values), "digest": weights.digest(seen.keep, seen.values)}
 
 
 TASK = Task(NAME, fit, headline=("chi2", "dof", "sky_fraction"))

@@ -1,6 +1,5 @@
 """The Z boson among muon pairs: its mass and width from an unbinned likelihood fit."""
 
-import hashlib
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from jaxsci.fitting import (
 from jaxsci.fitting._likelihood import Function
 from jaxsci.losses import objective
 from jaxsci.runs import folder as runs
+from jaxsci.runs import weights
 from jaxsci.runs.task import OnProgress, Session, Task
 from jaxsci.tasks.dimuon import line_shape as shapes
 from jaxsci.tasks.dimuon import report as dimuon_report
@@ -197,7 +197,7 @@ def describe(path: Path, sample: dimuons.Dimuons, mass: np.ndarray) -> dict[str,
         "events": len(mass),
         "selection": list(sample.selection),
         "unused_columns": list(sample.unused),
-        "digest": hashlib.sha256(np.ascontiguousarray(mass).tobytes()).hexdigest()[:16],
+        "digest": weights.digest(mass),
     }
 
 

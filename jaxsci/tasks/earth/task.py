@@ -1,6 +1,5 @@
 """The relief of the Earth as a sum of spherical harmonics, from its coefficients to maps and from a grid back to coefficients."""
 
-import hashlib
 from math import isqrt
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +28,7 @@ from jaxsci.ops.sphere import (
     to_alm,
 )
 from jaxsci.runs import folder as runs
+from jaxsci.runs import weights
 from jaxsci.runs.task import Find, OnProgress, Session, Task
 from jaxsci.tasks.earth import report as earth_report
 from jaxsci.tasks.earth.options import Options
@@ -88,7 +88,7 @@ def _fit(options: Options, files: Files, session: Session) -> Path:
     progress("maps", 1.0, "")
     fitted = None if grid is None else fit_grid(grid, options.grid_lmax, progress)
     folder = runs.new_folder(session, NAME, "relief")
-    digest = hashlib.sha256(np.ascontiguousarray(given.cosine).tobytes()).hexdigest()[:16]
+    digest = weights.digest(*given)
     runs.write_config(folder, NAME, options, {"file": str(files.coefficients), "lmax": options.lmax, "digest": digest})
     result = evaluation(options, given, difference, fitted)
     write_json(folder / "evaluation.json", result)

@@ -1,6 +1,5 @@
 """The materials of a training: which tables, cleaned how, what is presumed not to superconduct, and the parts."""
 
-import hashlib
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -10,6 +9,7 @@ from jaxsci.data.materials import superconductors as sc
 from jaxsci.data.materials.compositions import Compositions, concatenated, contains, dense, same_composition
 from jaxsci.data.materials.elements import ELEMENTS
 from jaxsci.data.materials.superconductors import Materials, SplitName
+from jaxsci.runs import weights
 
 TableName: TypeAlias = Literal["stanev", "nims", "own"]
 PUBLISHED_NEGATIVES = 50_000  # formulas of the COD, drawn at random
@@ -124,7 +124,6 @@ def read_class(sources: Sources, split: SplitName, seed: int, *, published: bool
 
 def describe(sample: Sample, sources: Sources, split: SplitName, seed: int) -> dict[str, Any]:
     """What the materials of a run are: files, numbers, the rules of cleaning, and a digest by which runs on the same are known."""
-    content = np.concatenate([sample.amounts.ravel(), sample.tc])
     return {
         "files": {name: None if value is None else str(value) for name, value in sources._asdict().items()},
         "materials": len(sample.tc),
@@ -132,7 +131,7 @@ def describe(sample: Sample, sources: Sources, split: SplitName, seed: int) -> d
         "cleaning": sample.cleaning,
         "scatter_of_repeated_measurements": sample.scatter,
         "leak": leak(sample),
-        "digest": hashlib.sha256(np.ascontiguousarray(content).tobytes()).hexdigest()[:16],
+        "digest": weights.digest(sample.amounts, sample.tc),
         "split": {"name": split, "fractions": sc.FRACTIONS, "seed": seed},
     }
 

@@ -9,6 +9,7 @@ import pytest
 
 from jaxsci.cli.main import main
 from jaxsci.data import jets
+from tests.command import refused
 
 QUICK = ["--max-jets", "400", "--epochs", "1", "--batch-size", "32"]
 
@@ -31,18 +32,6 @@ def run_folder(tmp_path_factory):
     root = tmp_path_factory.mktemp("shared")
     main(["train", "top-tagging", "--tagger", "topodnn", *QUICK, "--runs", str(root / "runs")])
     return root / "runs" / "top-tagging" / "topodnn-1"
-
-
-def refused(capsys, *arguments):
-    """Run a command that must end with exit code 2 and one line; returns the line."""
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as stop:
-        main(list(arguments))
-    assert stop.value.code == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1
-    assert "Traceback" not in lines[0]
-    return lines[0]
 
 
 def write_jets(path, constituents, labels):

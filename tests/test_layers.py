@@ -55,6 +55,11 @@ def room_of(path):
 FILES = [path for path in sorted(ROOT.rglob("*.py")) if path != ROOT / "__init__.py"]
 
 
+def test_every_room_is_listed_and_every_listed_room_exists():
+    assert {room_of(path) for path in FILES} == set(MAY_IMPORT)
+    assert set().union(*MAY_IMPORT.values()) <= set(MAY_IMPORT)
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_run_downward(path):
     room = room_of(path)

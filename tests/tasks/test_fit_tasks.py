@@ -7,6 +7,7 @@ import pytest
 
 from jaxsci import healpix
 from jaxsci.cli.main import main
+from tests.command import refused
 
 
 @pytest.fixture(autouse=True)
@@ -14,16 +15,6 @@ def elsewhere(tmp_path, monkeypatch):
     """Run in an empty folder, with the data sets inside it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JAXSCI_DATA", str(tmp_path / "data"))
-
-
-def refused(capsys, *arguments):
-    """The one line of a command that must end with exit code 2."""
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as stop:
-        main(list(arguments))
-    assert stop.value.code == 2
-    (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("error: "))
-    return line
 
 
 def run(folder, *arguments):

@@ -18,6 +18,7 @@ from jaxsci.data.materials.superconductors import FILES, read_measured
 from jaxsci.errors import InputError
 from jaxsci.tasks.superconductors import ensemble as predictors
 from jaxsci.tasks.superconductors.predict import predict
+from tests.command import refused
 
 QUICK = ["--members", "2", "--epochs", "2", "--batch-size", "64"]
 
@@ -98,16 +99,6 @@ def tc_run(root):
 @pytest.fixture
 def class_run(root):
     return root / "superconductors" / "class-composition-1"
-
-
-def refused(capsys, *arguments):
-    """The one line of a command that must end with exit code 2."""
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as stop:
-        main([str(argument) for argument in arguments])
-    assert stop.value.code == 2
-    (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("error: "))
-    return line
 
 
 def test_both_runs_are_complete(tc_run, class_run):

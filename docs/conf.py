@@ -18,6 +18,8 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "collected",  # pages that lie elsewhere in the checkout: notebooks and benchmarks
+    "mathml",
+    "public",
     "docstrings",  # the library's docstrings are plain text with `code`
 ]
 exclude_patterns = ["_build", "extensions"]
@@ -30,13 +32,14 @@ myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-autodoc_default_options = {"members": True, "undoc-members": True}
+autodoc_default_options = {"undoc-members": True}
 autodoc_preserve_defaults = True
 autodoc_use_type_comments = False
 maximum_signature_line_length = 88
 python_use_unqualified_type_names = True
 napoleon_numpy_docstring = False
-napoleon_use_ivar = True
+napoleon_attr_annotations = False
+napoleon_custom_sections = [("Fields", "params_style")]
 napoleon_use_rtype = False
 default_role = "literal"
 
@@ -44,10 +47,11 @@ default_role = "literal"
 nitpick_ignore_regex = [
     (
         "py:.*",
-        r"(jax|jaxtyping|flax|optax|chex|numpy|np|matplotlib|collections|typing|pathlib|os|types|linen|ArrayLike|NDArray)\b.*",
+        r"(jax|jaxtyping|flax|optax|chex|numpy|np|h5py|zipfile|matplotlib|collections|typing|pathlib|os|types|linen|Figure|ArrayLike|NDArray)\b.*",
     ),
 ]
 
+html_math_renderer = "mathml"
 html_theme = "sphinx_book_theme"
 html_title = "jaxsci"
 html_static_path = ["static"]
@@ -55,6 +59,7 @@ html_css_files = ["pages.css"]
 html_theme_options = {
     "show_toc_level": 2,
     "home_page_in_toc": True,
+    "navbar_persistent": [],  # the search is in the sidebar
     "use_download_button": False,
     "use_fullscreen_button": False,
     "pygments_light_style": "a11y-high-contrast-light",

@@ -10,7 +10,21 @@ from typing import TYPE_CHECKING
 from jaxsci._public import on_first_use
 
 if TYPE_CHECKING:
-    from jaxsci import data, fitting, healpix, losses, metrics, models, ops, plots, runs, training
+    from jaxsci import (
+        core,
+        data,
+        errors,
+        fitting,
+        healpix,
+        losses,
+        memory,
+        metrics,
+        models,
+        ops,
+        plots,
+        runs,
+        training,
+    )
     from jaxsci.core import Batch, Model, WeightedSet
     from jaxsci.errors import InputError
     from jaxsci.tasks.table import load
@@ -26,13 +40,16 @@ __all__ = [
     "Recipe",
     "Settings",
     "WeightedSet",
+    "core",
     "data",
+    "errors",
     "fit",
     "fit_ensemble",
     "fitting",
     "healpix",
     "load",
     "losses",
+    "memory",
     "metrics",
     "models",
     "ops",
@@ -45,7 +62,10 @@ __all__ = [
 if not TYPE_CHECKING:  # a type checker takes a module with __getattr__ for one that has every name
     __getattr__, __dir__ = on_first_use(
         "jaxsci",
-        ["data", "fitting", "healpix", "losses", "metrics", "models", "ops", "plots", "runs", "training"],
+        [
+            *("core", "data", "errors", "fitting", "healpix", "losses", "memory"),
+            *("metrics", "models", "ops", "plots", "runs", "training"),
+        ],
         dict.fromkeys(("Batch", "Model", "WeightedSet"), "jaxsci.core")
         | {"InputError": "jaxsci.errors", "load": "jaxsci.tasks.table"}
         | dict.fromkeys(("Fit", "Recipe", "Settings", "fit", "fit_ensemble", "predict"), "jaxsci.training"),

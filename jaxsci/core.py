@@ -6,6 +6,20 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 import numpy as np
 
+__all__ = [
+    "Array",
+    "Batch",
+    "ExampleLoss",
+    "Inputs",
+    "Key",
+    "LossFn",
+    "Metrics",
+    "Model",
+    "Params",
+    "Penalty",
+    "WeightedSet",
+]
+
 Array: TypeAlias = jax.Array
 Key: TypeAlias = jax.Array  # a scalar from jax.random.key
 Params: TypeAlias = Mapping[str, Any]  # a nested dict of arrays

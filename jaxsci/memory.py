@@ -3,6 +3,8 @@
 import ctypes
 import sys
 
+__all__ = ["keep_memory"]
+
 # Of mallopt(3): never trim the heap, let it grow by 64 MiB at a time, map no array apart from it, one heap for all threads.
 SETTINGS = {"M_TRIM_THRESHOLD": (-1, -1), "M_TOP_PAD": (-2, 2**26), "M_MMAP_MAX": (-4, 0), "M_ARENA_MAX": (-8, 1)}
 

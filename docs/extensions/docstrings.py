@@ -5,10 +5,13 @@ finds them; the page of a class lists them.
 """
 
 import ast
+import importlib
 import inspect
 import re
+import sys
 import textwrap
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from docutils import nodes
 from sphinx.addnodes import pending_xref
@@ -22,8 +25,8 @@ ITEM = re.compile(r"^(\s*)([-*] )")
 
 def plain_text(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Escape what reStructuredText would read as markup, and show indented formulas as they stand."""
-    if lines and lines[0].startswith("Alias for field number"):
-        lines[:] = []
+    if what == "data":
+        lines[:] = _comment(name)
     out: list[str] = []
     section = literal = False
     for line in lines:
@@ -59,7 +62,7 @@ def _is_record(obj: Any) -> bool:
 
 
 def _fields(cls: type) -> list[str]:
-    """An Attributes section: the name of each field with the comment on its line or the lines above it."""
+    """A section "Fields": the name of each field with the comment on its line or the lines above it."""
     try:
         source = textwrap.dedent(inspect.getsource(cls))
     except (OSError, TypeError):
@@ -78,8 +81,32 @@ def _fields(cls: type) -> list[str]:
             words = f"{_escaped(words)} (default `{default}`)" if words else f"Default `{default}`."
         else:
             words = _escaped(words)
-        found.append(f"    {node.target.id}: {words or 'see the type.'}")
-    return ["", "Attributes:", *found, ""] if found else []
+        found.append(f"    {node.target.id}: {words}")
+    return ["", "Fields:", *found, ""] if found else []
+
+
+def _comment(name: str) -> list[str]:
+    """What the source says of a constant or a type: the comment on its line, or on the lines above it."""
+    module, _, constant = name.rpartition(".")
+    value = getattr(importlib.import_module(module), constant)
+    for place in [
+        module,
+        *sorted(m for m in sys.modules if m.startswith(module)),
+    ]:  # a package exports what its modules define
+        found = sys.modules[place]
+        if getattr(found, constant, None) is not value or not getattr(found, "__file__", None):
+            continue
+        source = Path(found.__file__ or "").read_text(encoding="utf-8").splitlines()
+        for number, line in enumerate(source):
+            if not re.match(rf"{constant}\b[^=]*= ?", line):
+                continue
+            after = re.search(r"  # (.*)$", line)
+            above = []
+            while number and source[number - 1].startswith("# "):
+                number -= 1
+                above.insert(0, source[number][2:])
+            return [_escaped(after[1])] if after else [_escaped(text) for text in above]
+    return []
 
 
 def skip_fields(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
@@ -89,10 +116,12 @@ def skip_fields(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options
 
 
 def public_name(app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: nodes.TextElement) -> Any:
-    """A class is documented where it is public: `jaxsci.training._fit.Fit` is `jaxsci.training.Fit`."""
+    """A class is documented where it is public: `jaxsci.training._fit.Fit` is `jaxsci.training.Fit`; a private one is named, not linked."""
     target = node.get("reftarget", "")
     if node.get("refdomain") != "py":
         return None
+    if _is_variable(target):
+        return contnode
     domain = env.get_domain("py")
     public = ".".join(part for part in target.split(".") if not part.startswith("_"))
     if "." not in target:  # an exception in a Raises section
@@ -101,7 +130,14 @@ def public_name(app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode
         return None
     label = nodes.literal if isinstance(contnode, nodes.literal) else nodes.inline
     text = label("", public.rsplit(".", 1)[-1])
-    return domain.resolve_xref(env, node["refdoc"], app.builder, node["reftype"], public, node, text)
+    found = domain.resolve_xref(env, node["refdoc"], app.builder, node["reftype"], public, node, text)
+    return found or (text if "._" in target else None)
+
+
+def _is_variable(name: str) -> bool:
+    """Whether this is a variable of types, which has no description."""
+    module, _, variable = name.rpartition(".")
+    return module in sys.modules and isinstance(getattr(sys.modules[module], variable, None), TypeVar)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -85,6 +85,7 @@ def _fill_padding(arrays: Inputs, mask: Array) -> Inputs:
     first = jnp.argmax(mask)
 
     def fill(leaf: Array) -> Array:
+        leaf = jnp.asarray(leaf)  # numpy cannot be indexed by a traced number
         of_leaf = mask.reshape((-1,) + (1,) * (leaf.ndim - 1))
         copy = jnp.where(mask[first], leaf[first], jnp.zeros_like(leaf[first]))
         return jnp.where(of_leaf, leaf, copy[None])

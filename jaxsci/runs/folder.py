@@ -32,9 +32,6 @@ from jaxsci.training import EpochProgress, Fit, Recipe, Settings, checkpoint, fi
 from jaxsci.training import _early_stopping as early_stopping
 
 __all__ = [
-    "OnProgress",
-    "Options",
-    "abstract_state",
     "new_folder",
     "read_config",
     "read_json",

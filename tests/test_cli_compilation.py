@@ -1,6 +1,8 @@
 """What the command leaves to JAX: the user's settings of its cache, and no program is compiled twice."""
 
 import logging
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -82,3 +84,23 @@ def test_a_loaded_run_compiles_for_its_first_examples_alone(run_folder, caplog):
     once, often = compilations(caplog, lambda: trained.predict(x)), compilations(caplog, loop)
     assert once
     assert often == once
+
+
+HELP = """
+import sys
+from jaxsci.cli.main import main
+from jaxsci.tasks.table import TABLE
+
+for entry in TABLE:
+    for words in ([entry.verb, "--help"], [entry.verb, entry.name, "--help"]):
+        try:
+            main(words)
+        except SystemExit as ended:
+            assert not ended.code, words
+        assert "jax" not in sys.modules, words
+"""
+
+
+def test_help_needs_no_jax():
+    ended = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr

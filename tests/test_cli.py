@@ -97,6 +97,29 @@ def test_predictions_are_those_of_the_evaluation(run_folder, tmp_path, some_jets
     assert evaluation["part"] == "own.h5"
 
 
+def test_the_page_says_which_jets_the_run_knows(run_folder, tmp_path, some_jets):
+    constituents, labels = some_jets
+    padded = np.pad(constituents, ((0, 0), (0, 7), (0, 0)))  # the same jets in a wider file
+    main(["evaluate", str(run_folder), "--data", write_jets(tmp_path / "again.h5", padded, labels)])
+    known = json.loads((run_folder / "evaluations" / "again" / "evaluation.json").read_text())["known"]
+    assert 0.6 * 300 < known < 0.9 * 300  # training and validation are three quarters of the run's 400 jets
+    page = (run_folder / "evaluations" / "again" / "report.html").read_text()
+    assert f"Warning: {known} of the 300 jets of again.h5 are among the training or validation jets" in page
+    assert "never used" not in page
+    main(["evaluate", str(run_folder), "--data", write_jets(tmp_path / "new.h5", 1.01 * constituents, labels)])
+    page = (run_folder / "evaluations" / "new" / "report.html").read_text()
+    assert "None of the 300 jets of new.h5 is among the training or validation jets" in page
+
+
+def test_the_page_says_how_to_repeat_the_run(run_folder, tmp_path):
+    page = (run_folder / "report.html").read_text()
+    assert "jaxsci train top-tagging --tagger topodnn --epochs 1 --batch-size 32 --max-jets 400 --augment" in page
+    assert "parameters 57,5" in page
+    assert str(run_folder.parents[2]) not in page  # no path of the machine on a page that is mailed
+    assert "What the jets look like" in page
+    assert "What it sees" not in page
+
+
 def test_evaluating_again_gives_the_same_numbers(run_folder):
     before = (run_folder / "evaluation.json").read_text()
     main(["evaluate", str(run_folder)])

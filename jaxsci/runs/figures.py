@@ -1,5 +1,6 @@
 """Figures and pages of a run folder: drawn once, saved as PNG and put into the report."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -47,10 +48,39 @@ def write_page(folder: Path, title: str, summary: dict[str, str], sections: Sequ
 
 
 def provenance(folder: Path) -> report.Section:
-    """How the run can be repeated: its options, versions and device, from config.json."""
-    config = runs.read_config(runs.run_of(folder))
-    options = ", ".join(f"{name} {value}" for name, value in config["options"].items() if value is not None)
+    """How the run can be repeated: the command, what it chose by itself, versions and device, from config.json."""
+    run = runs.run_of(folder)
+    config = runs.read_config(run)
+    words = [f"`{command(config)}`"]
+    if config.get("training"):
+        words.append(", ".join(f"{name} {value:,}" for name, value in config["training"].items()))
+    if (run / "metrics.jsonl").exists():
+        history = runs.read_metrics(run)
+        seconds = sum(record["seconds"] for record in history)
+        words.append(f"{len(history)} epochs in {seconds:,.0f} s of training")
+    if config.get("created"):
+        words.append(f"Begun {config['created']}")
+    if config.get("commit"):
+        words.append(f"Commit {config['commit'][:12]}")
     versions = ", ".join(f"{name} {version}" for name, version in config["versions"].items())
     device = config["device"]
-    text = f"Options: {options}.\n\nVersions: {versions}. Device: {device['count']} × {device['kind']} ({device['backend']})."
-    return report.Section("How to repeat this", text)
+    words += [f"Versions: {versions}", f"Device: {device['count']} × {device['kind']} ({device['backend']})"]
+    return report.Section("How to repeat this", ".\n\n".join(words) + ".")
+
+
+def command(config: dict[str, Any]) -> str:
+    """The command that repeats a run; of files the name alone, since a page is mailed to others."""
+    verb = "train" if config.get("training") else "fit"
+    words = ["jaxsci", verb, config["task"]]
+    for name, value in config["options"].items():
+        option = "--" + name.replace("_", "-")
+        if value is None:
+            continue
+        if isinstance(value, bool):
+            words.append(option if value else f"--no-{option[2:]}")
+        elif isinstance(value, list):
+            words += [option, *map(str, value)]
+        else:
+            text = str(value)
+            words += [option, shlex.quote(Path(text).name if "/" in text or "\\" in text else text)]
+    return " ".join(words)

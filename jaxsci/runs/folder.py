@@ -12,8 +12,9 @@ runs/<task>/<name>/
 
 import json
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -105,16 +106,45 @@ def options_of(folder: Path, values: dict[str, Any], options: type[Options], pat
         raise InputError(f"{folder / 'config.json'}: {error}; use the version of jaxsci that wrote it") from error
 
 
-def write_config(folder: Path, task: str, options: Any, data: dict[str, Any]) -> None:
-    """Write config.json: the task, its options, the description of its data, versions and device."""
+def write_config(
+    folder: Path, task: str, options: Any, data: dict[str, Any], training: Mapping[str, Any] | None = None
+) -> None:
+    """Write config.json: all that is needed to repeat the run.
+
+    Args:
+        folder: of the run.
+        task: its name.
+        options: a dataclass, as the user chose them.
+        data: description of what was read.
+        training: what was chosen for the user: number of parameters, learning rate and the like.
+    """
     config = {
         "task": task,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "training": dict(training or {}),
+        "commit": _commit(),
         "options": json.loads(json.dumps(asdict(options), default=str)),
         "data": data,
         "versions": versions(),
         "device": {"kind": jax.devices()[0].device_kind, "count": jax.device_count(), "backend": jax.default_backend()},
     }
     write_json(folder / "config.json", config)
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that runs; None where the package is not in one."""
+    root = Path(jaxsci.__file__).parents[1] / ".git"
+    try:
+        head = (root / "HEAD").read_text(encoding="utf-8").strip()
+        if not head.startswith("ref: "):
+            return head
+        reference = head.removeprefix("ref: ")
+        if (root / reference).exists():
+            return (root / reference).read_text(encoding="utf-8").strip()
+        packed = (root / "packed-refs").read_text(encoding="utf-8").splitlines()
+        return next((line.split()[0] for line in packed if line.endswith(f" {reference}")), None)
+    except OSError:
+        return None
 
 
 def read_json(path: Path, remedy: str) -> Any:

@@ -61,7 +61,7 @@ def test_weights_of_another_model_are_refused(path):
     other = dense.model(dense.Config(3, hidden=(5,)))
     with pytest.raises(InputError, match=r"bias to be float32\[5\] as in the run's model, got float32\[4\]"):
         weights.read(path, jax.eval_shape(other.init, jax.random.key(0)))
-    deeper = dense.model(dense.Config(3, hidden=(4, 4)))
+    deeper = dense.model(dense.Config(3, hidden=(4, 1)))
     with pytest.raises(InputError, match="got absent"):
         weights.read(path, jax.eval_shape(deeper.init, jax.random.key(0)))
 

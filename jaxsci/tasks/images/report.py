@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxsci.data.images import LabeledImages
 from jaxsci.plots import classification, reconstruction, training
-from jaxsci.runs import figures
+from jaxsci.runs import figures, seen
 from jaxsci.runs import folder as runs
 from jaxsci.runs.figures import Drawing
 from jaxsci.runs.page import Section
@@ -54,14 +54,13 @@ def write(folder: Path, result: dict[str, Any], measured: Measured) -> None:
                 reconstruction.latent_space(codes, sample.y, names),
             ),
         ]
+    claim = seen.claim(result["part"], result.get("known"), result["images"], "images")
     sections = [
-        Section(
-            "What was measured", "The test part was never used in training nor for any choice.", table=table(result)
-        ),
+        Section("What was measured", claim, table=table(result)),
         Section("What it does", figures=figures.pictures(folder, drawings)),
     ]
     if history:
-        curves = Drawing("learning_curves", "Loss an epoch.", training.learning_curves(history))
+        curves = Drawing("learning_curves", "Loss per epoch.", training.learning_curves(history))
         sections.append(Section("How it learned", figures=figures.pictures(folder, [curves])))
     sections.append(figures.provenance(folder))
     data = runs.read_config(runs.run_of(folder))["data"]

@@ -19,7 +19,7 @@ from jaxsci.files import write_json
 from jaxsci.losses import correct, cross_entropy, objective, squared_error
 from jaxsci.models import autoencoder, convolutional, convolutional_autoencoder, dense
 from jaxsci.models.convolutional import Block
-from jaxsci.runs import binary_evaluation, scores_file, weights
+from jaxsci.runs import binary_evaluation, scores_file, seen, weights
 from jaxsci.runs import folder as runs
 from jaxsci.runs.task import OnProgress, Session, Task, Trained
 from jaxsci.tasks.images import report as images_report
@@ -90,7 +90,11 @@ def train(options: Options, session: Session) -> Path:
         "digest": weights.digest(sample.x, sample.y),
         "split": {"fractions": FRACTIONS, "seed": options.seed},
     }
-    runs.write_config(folder, NAME, options, data)
+    built = network(options, sample.x.shape[1:], sample.classes)
+    params = jax.eval_shape(built.module.model(built.config).init, jax.random.key(0))
+    runs.write_config(folder, NAME, options, data, {"parameters": sum(leaf.size for leaf in jax.tree.leaves(params))})
+    splits = split(sample.y, seed=options.seed, fractions=FRACTIONS)
+    seen.save(folder, sample.x[np.concatenate(splits[:2])])
     return _train(folder, options, sample, session, resume=False)
 
 
@@ -215,7 +219,10 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
         _of_shape(data, sample.x, shape)
     built = network(options, shape, config["data"]["classes"])
     run = _Run(target, options, _answers(built, trained.params), runs.read_metrics(folder))
-    _evaluate(run, sample, session, part=part)
+    known = None if part == "test" else seen.overlap(folder, sample.x)
+    if known:
+        session.progress("evaluating", 0.0, f"warning: {known:,} of these images were used in training")
+    _evaluate(run, sample, session, part=part, known=known)
     return target / "report.html"
 
 
@@ -233,12 +240,19 @@ def _evaluate(
     session: Session,
     *,
     part: str,
+    known: int | None = None,
     train_images: np.ndarray | None = None,
 ) -> None:
     session.progress("evaluating", 0.0, "")
     options = run.options
     outputs = run.answers["outputs"](sample.x)
-    result: dict[str, Any] = {"task": NAME, "model": options.model, "part": part, "images": len(sample.x)}
+    result: dict[str, Any] = {
+        "task": NAME,
+        "model": options.model,
+        "part": part,
+        "images": len(sample.x),
+        "known": known,
+    }
     codes = None
     if "codes" in run.answers:
         codes = run.answers["codes"](sample.x)

@@ -13,11 +13,12 @@ from jaxsci.data import jets
 from jaxsci.data.jets import images as jet_images
 from jaxsci.plots import classification, training
 from jaxsci.plots import jets as jet_plots
-from jaxsci.runs import binary_evaluation, figures
+from jaxsci.runs import binary_evaluation, figures, seen
 from jaxsci.runs import folder as runs
 from jaxsci.runs.figures import Drawing
 from jaxsci.runs.page import Section
 from jaxsci.runs.tables import Cell, Column, Table
+from jaxsci.tasks.top_tagging import taggers
 
 AVERAGED = 10_000  # jets of a class in the average image
 COLUMNS = {  # of the table of taggers: metric -> title
@@ -34,6 +35,7 @@ class Measured(NamedTuple):
     sample: jets.JetSample  # with labels, 1 top, 0 QCD
     logits: np.ndarray  # [jet]
     part: str  # "test", or the name of another file
+    known: int | None  # jets of another file on which the run was trained; None: not known
     history: list[dict[str, Any]]  # of the training, a record per epoch
 
 
@@ -81,10 +83,12 @@ def write(folder: Path, result: dict[str, Any], measured: Measured, baseline: np
             classification.reliability(probabilities, labels, noun="jets"),
         ),
     ]
+    sees = taggers.tagger(result["tagger"]).from_images is not None
+    title, words = ("What it sees", _IMAGES) if sees else ("What the jets look like", f"{_IMAGES} {_NOT_SEEN}")
     sections = [
         Section("The taggers", _words(result), table=table(folder, result)),
         Section("How well it separates", figures=figures.pictures(folder, performance)),
-        Section("What it sees", _IMAGES, figures=figures.pictures(folder, [_average_images(sample, by_class)])),
+        Section(title, words, figures=figures.pictures(folder, [_average_images(sample, by_class)])),
     ]
     if history:
         curves_drawing = Drawing("learning_curves", "Loss and accuracy per epoch.", training.learning_curves(history))
@@ -97,6 +101,8 @@ _IMAGES = (
     "Average jet images after the preprocessing of arXiv:1902.09914: centered, rotated to the principal axis, reflected, and normalized."
     " A top quark decays to three partons, a QCD jet begins with one: the average top jet is wider and has several prongs."
 )
+
+_NOT_SEEN = "This tagger is given the constituents, not these images."
 
 
 def _curve(scores: np.ndarray, labels: np.ndarray, values: dict[str, Any]) -> classification.RocCurve:
@@ -166,19 +172,20 @@ def _siblings(folder: Path) -> dict[str, Any]:
 
 
 def _words(result: dict[str, Any]) -> str:
-    words = "The test part was never used in training nor for any choice."
+    words = seen.claim(result["part"], result.get("known"), sum(result["jets"].values()), "jets")
     if "gain" in result:
         gain = result["gain"]
         difference = gain["auc_difference"]
         ratio = gain["rejection_ratio_0.3"]
         words += (
-            f" Against the jet mass alone, the score |m - m_top|, on the same jets: AUC higher by {difference['value']:.4f}"
+            " Against the jet mass alone, the score |m − m_t|, on the same jets: AUC "
+            f"{'higher' if difference['value'] >= 0 else 'lower'} by {abs(difference['value']):.4f}"
             f" ± {difference['error']:.4f} (DeLong)"
         )
         if None not in ratio.values():
             words += (
-                f", rejection at ε_S = 0.3 higher by a factor of {ratio['value']:.1f}"
-                f" (68 % interval {ratio['lower']:.1f} to {ratio['upper']:.1f}, paired bootstrap)"
+                f", rejection at ε_S = 0.3 {ratio['value']:.2f} times that of the mass"
+                f" (68 % interval {ratio['lower']:.2f} to {ratio['upper']:.2f}, paired bootstrap)"
             )
         words += "."
     return words

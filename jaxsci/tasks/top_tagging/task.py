@@ -15,7 +15,7 @@ from jaxsci.data.split import split
 from jaxsci.errors import InputError
 from jaxsci.files import write_json
 from jaxsci.losses import binary_cross_entropy, correct, objective
-from jaxsci.runs import binary_evaluation, scores_file, weights
+from jaxsci.runs import binary_evaluation, scores_file, seen, weights
 from jaxsci.runs import folder as runs
 from jaxsci.runs.task import OnProgress, Session, Task, Trained, silent
 from jaxsci.tasks.top_tagging import report, taggers
@@ -50,7 +50,8 @@ def train(options: Options, session: Session) -> Path:
     """
     job = prepare(options, session.progress)
     folder = runs.new_folder(session, NAME, options.tagger)
-    runs.write_config(folder, NAME, options, describe(job))
+    runs.write_config(folder, NAME, options, describe(job), _training(job))
+    seen.save(folder, _contents(_take(job.sample, np.concatenate(job.splits[:2]))))
     return _train(folder, job, session.progress, resume=False)
 
 
@@ -92,7 +93,7 @@ def _train(folder: Path, job: Job, progress: OnProgress, *, resume: bool) -> Pat
         folder, recipe, (train, validation), key=key, settings=settings, resume=resume, progress=progress
     )
     logits = predict_all(recipe.model.apply, result.params, test.x)
-    measured = report.Measured(_take(job.sample, job.splits[2]), logits, "test", result.history)
+    measured = report.Measured(_take(job.sample, job.splits[2]), logits, "test", None, result.history)
     _evaluate(folder, job.options, measured, progress)
     return folder
 
@@ -177,6 +178,28 @@ def describe(job: Job) -> dict[str, Any]:
     }
 
 
+def _training(job: Job) -> dict[str, Any]:
+    """What was chosen for the user."""
+    _, settings = make_recipe(job)
+    params = jax.eval_shape(job.tagger.model.init, jax.random.key(0))
+    return {
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
+        "epochs": settings.epochs,
+        "batch size": settings.batch_size,
+        "learning rate": job.options.learning_rate or job.tagger.defaults.learning_rate,
+        "weight decay": job.tagger.defaults.weight_decay,
+    }
+
+
+def _contents(sample: jets.JetSample) -> Iterator[np.ndarray]:
+    """Of each jet what tells it from others: its constituents without the padding, or its image."""
+    if sample.images is not None:
+        yield from sample.images.astype(np.float32)
+    else:
+        assert sample.constituents is not None
+        yield from (jet[jet[:, 0] > 0] for jet in sample.constituents.astype(np.float32))
+
+
 def read_options(folder: Path) -> Options:
     """The options a run was started with."""
     return runs.read_options(folder, NAME, Options, ("data",))
@@ -236,7 +259,10 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
         sample, target, part = jets.read(data), folder / "evaluations" / data.stem, data.name
         jets.require_both_classes(labels_of(sample), data)
     logits = trained.predict(_examples(trained, sample))["logit"]
-    measured = report.Measured(sample, logits, part, runs.read_metrics(folder))
+    known = None if part == "test" else seen.overlap(folder, _contents(sample))
+    measured = report.Measured(sample, logits, part, known, runs.read_metrics(folder))
+    if known:
+        session.progress("evaluating", 0.0, f"warning: {known:,} of these jets were used in training")
     _evaluate(target, options, measured, session.progress)
     return target / "report.html"
 
@@ -248,6 +274,7 @@ def _evaluate(folder: Path, options: Options, measured: report.Measured, progres
     labels = labels_of(sample)
     counts = {name: int(np.sum(labels == value)) for value, name in enumerate(CLASSES)}
     result: dict[str, Any] = {"task": NAME, "tagger": options.tagger, "part": measured.part, "jets": counts}
+    result["known"] = measured.known
     result["metrics"] = binary_evaluation.classification(logits, labels)
     baseline = None
     if sample.constituents is not None:

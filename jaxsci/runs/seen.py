@@ -1,0 +1,72 @@
+"""Which examples a run was trained on: a short hash of each, so that an evaluation can tell whether it knows them already."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from jaxsci.errors import InputError
+from jaxsci.files import replacing
+
+__all__ = ["FILE", "claim", "overlap", "save"]
+
+FILE = "seen.npy"
+_BYTES = 8  # of a hash: two of a million different examples agree with a probability of 3e-8
+
+
+def save(folder: Path, examples: Iterable[np.ndarray]) -> None:
+    """Write the hashes of the training and validation examples of a run.
+
+    Args:
+        folder: of the run.
+        examples: of each what tells it from others, as arrays of one type.
+    """
+    with replacing(folder / FILE) as temporary:
+        np.save(temporary, np.unique(_hashes(examples)))
+
+
+def overlap(folder: Path, examples: Iterable[np.ndarray]) -> int | None:
+    """How many of these examples the run was trained or chosen on; None for a run that did not note its own.
+
+    Raises:
+        InputError: the file with the hashes is damaged.
+    """
+    path = folder / FILE
+    try:
+        known = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(
+            f"{path}: expected the hashes of the run's examples, got {error}; copy the run again"
+        ) from error
+    return int(np.isin(_hashes(examples), known).sum())
+
+
+def claim(part: str, known: int | None, number: int, noun: str) -> str:
+    """What a page may say of the examples of an evaluation.
+
+    Args:
+        part: "test" for the run's own test part, or the name of another file.
+        known: as from `overlap`.
+        number: of the examples that were evaluated.
+        noun: what they are, in the plural.
+    """
+    if part == "test":
+        return "The test part was never used in training nor for any choice."
+    if known is None:
+        return f"Whether the run was trained on {noun} of {part} is not known: it did not note its examples."
+    if known:
+        return (
+            f"Warning: {known:,} of the {number:,} {noun} of {part} are among the training or validation {noun} of the run. "
+            "The figures are too good by an unknown amount."
+        )
+    return f"None of the {number:,} {noun} of {part} is among the training or validation {noun} of the run."
+
+
+def _hashes(examples: Iterable[np.ndarray]) -> np.ndarray:
+    digests = b"".join(
+        hashlib.blake2b(np.ascontiguousarray(example).tobytes(), digest_size=_BYTES).digest() for example in examples
+    )
+    return np.frombuffer(digests, np.uint64)

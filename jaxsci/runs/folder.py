@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -33,6 +33,7 @@ from jaxsci.training import EpochProgress, Fit, Recipe, Settings, checkpoint, fi
 from jaxsci.training import _early_stopping as early_stopping
 
 __all__ = [
+    "Training",
     "new_folder",
     "read_config",
     "read_json",
@@ -177,20 +178,25 @@ def read_config(folder: Path, task: str | None = None) -> dict[str, Any]:
     return config
 
 
-def train(
-    folder: Path,
-    recipe: Recipe,
-    parts: tuple[Batch, Batch],
-    *,
-    key: Key,
-    settings: Settings,
-    resume: bool,
-    progress: OnProgress,
-) -> Fit:
-    """Train in a run folder: checkpoints and metrics.jsonl after every epoch. `parts` are (training, validation).
+class Training(NamedTuple):
+    """What is trained, for how long, and from which random key."""
 
-    With keys [member] it is an ensemble.
+    recipe: Recipe
+    settings: Settings
+    key: Key  # [member] for an ensemble
+
+
+def train(folder: Path, training: Training, splits: tuple[Batch, Batch], *, resume: bool, progress: OnProgress) -> Fit:
+    """Train in a run folder: checkpoints and metrics.jsonl after every epoch, weights.npz at the end.
+
+    Args:
+        folder: of the run.
+        training: with keys [member] it is an ensemble.
+        splits: the examples for training and for validation.
+        resume: go on from the newest checkpoint, where there is one.
+        progress: called after every epoch.
     """
+    recipe, settings, key = training
 
     def on_progress(now: EpochProgress) -> None:
         stage = f"epoch {now.epoch} of {settings.epochs}"
@@ -211,7 +217,7 @@ def train(
     sequential = jax.default_backend() == "cpu"
     ensemble = partial(fit_ensemble, lambda hyper: recipe, {}, keys=key, sequential=sequential)
     run = ensemble if key.ndim else partial(fit, recipe, key=key)
-    result = run(*parts, settings=settings, checkpoints=checkpoints, resume=resume, progress=on_progress)
+    result = run(*splits, settings=settings, checkpoints=checkpoints, resume=resume, progress=on_progress)
     write_metrics(folder, result.history)
     weights.save(folder / weights.FILE, result.params)
     progress("training", 1.0, f"best epoch {int(np.median(result.best_epoch))} of {len(result.history)}")

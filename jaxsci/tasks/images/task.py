@@ -21,6 +21,7 @@ from jaxsci.models import autoencoder, convolutional, convolutional_autoencoder,
 from jaxsci.models.convolutional import Block
 from jaxsci.runs import binary_evaluation, scores_file, seen, weights
 from jaxsci.runs import folder as runs
+from jaxsci.runs.folder import Training
 from jaxsci.runs.task import OnProgress, Session, Task, Trained
 from jaxsci.tasks.images import report as images_report
 from jaxsci.tasks.images.options import Options
@@ -112,7 +113,7 @@ def _train(folder: Path, options: Options, sample: images.LabeledImages, session
     train, validation = (as_batch(options, sample, indices) for indices in splits[:2])
     key = jax.random.key(options.seed)
     result = runs.train(
-        folder, recipe, (train, validation), key=key, settings=settings, resume=resume, progress=session.progress
+        folder, Training(recipe, settings, key), (train, validation), resume=resume, progress=session.progress
     )
     run = _Run(folder, options, _answers(built, result.params), result.history)
     train_images = sample.x[splits[0]] if options.model == "autoencoder" else None

@@ -17,6 +17,7 @@ from jaxsci.data.materials.elements import ELEMENTS
 from jaxsci.errors import InputError
 from jaxsci.files import write_json
 from jaxsci.runs import folder as runs
+from jaxsci.runs.folder import Training
 from jaxsci.runs.task import Find, OnProgress, Session, Task, silent
 from jaxsci.tasks.superconductors import ensemble as predictors
 from jaxsci.tasks.superconductors import evaluation as superconductor_evaluation
@@ -157,7 +158,7 @@ def _train(folder: Path, job: Job, progress: OnProgress, *, resume: bool) -> Pat
     parts = (batch(job, job.sample.parts[0]), batch(job, job.sample.parts[1]))
     recipe = make_recipe(job.network, job.options.target, len(parts[0].weight))
     settings = job.network.settings
-    result = runs.train(folder, recipe, parts, key=job.keys, settings=settings, resume=resume, progress=progress)
+    result = runs.train(folder, Training(recipe, settings, job.keys), parts, resume=resume, progress=progress)
     params = _here(result.params)
     progress("calibrating", 0.0, "")
     options = job.options

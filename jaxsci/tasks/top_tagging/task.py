@@ -17,6 +17,7 @@ from jaxsci.files import write_json
 from jaxsci.losses import binary_cross_entropy, correct, objective
 from jaxsci.runs import binary_evaluation, scores_file, seen, weights
 from jaxsci.runs import folder as runs
+from jaxsci.runs.folder import Training
 from jaxsci.runs.task import OnProgress, Session, Task, Trained, silent
 from jaxsci.tasks.top_tagging import report, taggers
 from jaxsci.tasks.top_tagging.options import Options
@@ -89,9 +90,7 @@ def _train(folder: Path, job: Job, progress: OnProgress, *, resume: bool) -> Pat
     del inputs  # as large as the three splits together
     recipe, settings = make_recipe(job)
     key = jax.random.key(job.options.seed)
-    result = runs.train(
-        folder, recipe, (train, validation), key=key, settings=settings, resume=resume, progress=progress
-    )
+    result = runs.train(folder, Training(recipe, settings, key), (train, validation), resume=resume, progress=progress)
     logits = predict_all(recipe.model.apply, result.params, test.x)
     measured = report.Measured(_take(job.sample, job.splits[2]), logits, "test", None, result.history)
     _evaluate(folder, job.options, measured, progress)

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from jaxsci.cli.commands import parse
+from jaxsci.cli.main import main
+from jaxsci.data import jets
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -34,15 +36,20 @@ def commands():
     return sorted(line for line in found if line.startswith("jaxsci "))
 
 
-SHOWN_AS_FILES = ("add-task", "own-tagger", "add-benchmark")  # tests/docs/test_additions.py puts them in their places
+SHOWN_AS_FILES = ("add-task", "own-tagger", "add-benchmark")  # tests/test_extension.py puts them in their places
 WITH_CODE = [path for path in PAGES if blocks(path, "python") and path.stem not in SHOWN_AS_FILES]
 
 
 @pytest.mark.parametrize("path", WITH_CODE, ids=name)
 def test_the_code_of_a_page_runs_from_top_to_bottom(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    code = "\n".join(blocks(path, "python"))
-    exec(compile(code, name(path), "exec"), {"__name__": "page"})
+    names = {"__name__": "page"}
+    if path.stem == "runs":  # begins with a run and jets of the reader's own
+        main(["train", "top-tagging", "--tagger", "mass", "--max-jets", "400", "--epochs", "1", "--name", "cnn-1"])
+        names["constituents"] = jets.read(jets.embedded(), limit=10).constituents
+    exec(compile("\n".join(blocks(path, "python")), name(path), "exec"), names)
+    if path.stem == "runs":
+        assert names["answers"]["probability"].shape == (10,)
 
 
 @pytest.mark.parametrize("command", commands())

@@ -1,7 +1,7 @@
-"""The rings of a grid in bands that are transformed together.
+"""Split the rings of a grid into bands that are transformed together.
 
-A northern ring and its mirror image are one complex sequence, so that a band is made of pairs of rings; the equator is a pair with itself
-of which the southern part is left out. Towards the poles P_lm is negligible for most orders: each band has its own largest order.
+Legendre functions on a northern ring and on its mirror image differ only in signs, so a band is made of pairs of rings; the equator is its
+own mirror image and counted once. Toward the poles P_lm is negligible for most orders: each band has its own largest order.
 """
 
 import functools
@@ -21,39 +21,39 @@ class Band(NamedTuple):
     phi0: np.ndarray  # longitude of the first pixel
     length: np.ndarray  # number of pixels of one ring
     largest: np.ndarray  # the largest order that is not negligible
-    equator: bool  # whether the last pair is one ring, its own image
+    equator: bool  # whether the last pair is the equator
 
     @property
     def mmax(self) -> int:
-        """The largest order of all."""
+        """The largest order of all rings."""
         return int(self.largest[-1])
 
     @property
     def pixels(self) -> int:
-        """Of the northern rings."""
+        """The number of pixels of the northern rings."""
         return int(self.length.sum())
 
     @property
     def mirrored_pixels(self) -> int:
-        """Of the southern rings."""
+        """The number of pixels of the southern rings."""
         return self.pixels - (int(self.length[-1]) if self.equator else 0)
 
     @property
     def regular(self) -> bool:
-        """Whether all rings are of one length."""
+        """Whether all rings have the same length."""
         return bool(np.all(self.length == self.length[0]))
 
     def part(self, first: int, last: int) -> "Band":
-        """The pairs from `first` to before `last`."""
+        """The pairs `first` to `last` - 1."""
         cos, sin, phi0, length, largest = (x[first:last] for x in self[:5])
         return Band(cos, sin, phi0, length, largest, self.equator and last == len(self.cos))
 
 
 def largest_orders(lmax: int, sin: np.ndarray) -> np.ndarray:
-    """The orders beyond which |P_lm(theta)| < 1e-20 for all l <= lmax, [ring].
+    """Return the order beyond which |P_lm(theta)| < 1e-20 for all l <= lmax, [ring].
 
     P_lm falls beyond m = l sin(theta) as the Bessel function J_m(l sin(theta)) or faster, which is below
-    exp(-m (a - tanh a)) with cosh a = m / (l sin(theta)); 50 is 1e-20 and what the norm of P_lm is worth.
+    exp(-m (a - tanh a)) with cosh a = m / (l sin(theta)); exp(-50) is 1e-20 with a margin for the normalization.
     """
     m = np.arange(lmax + 1)[:, None]
     turning = np.maximum((lmax + 0.5) * sin, 1e-300)[None, :]
@@ -63,7 +63,7 @@ def largest_orders(lmax: int, sin: np.ndarray) -> np.ndarray:
 
 @functools.lru_cache(maxsize=32)
 def bands(grid: Grid, lmax: int) -> tuple[Band, ...]:
-    """From the north pole to the equator. The polar caps of HEALPix are cut where that saves much work."""
+    """Return the bands from the north pole to the equator; HEALPix's polar caps are split where that saves work."""
     geometry = rings(grid)
     north = (len(geometry.cos) + 1) // 2
     edges = {0, north}

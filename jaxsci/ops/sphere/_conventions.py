@@ -5,13 +5,13 @@ The library computes with the orthonormal functions of quantum mechanics and of 
     Y_lm(theta, phi) = (-1)^m sqrt((2l + 1) / (4 pi) (l - m)! / (l + m)!) P_lm(cos theta) exp(i m phi),     m >= 0,
     Y_l,-m = (-1)^m conj(Y_lm),
 
-where P_lm = (1 - x^2)^(m/2) d^m P_l / dx^m has no sign of its own and (-1)^m is the Condon-Shortley phase. Their real form is
+where P_lm = (1 - x^2)^(m/2) d^m P_l / dx^m and (-1)^m is the Condon-Shortley phase. Their real form is
 
     sqrt(2) Re Y_lm (m > 0),     Y_l0,     sqrt(2) Im Y_l|m| (m < 0).
 
 Coefficients of real harmonics are one vector in the order (l, m) = (0, 0), (1, -1), (1, 0), (1, 1), (2, -2), ...: the index is l^2 + l + m.
-A real field has a_l,-m = (-1)^m conj(a_lm), so that m >= 0 says all: `alm` is the complex vector in HEALPix's order, all l of m = 0, then
-all l of m = 1, ..., with the index m (2 lmax + 1 - m) / 2 + l.
+A real field has a_l,-m = (-1)^m conj(a_lm), so m >= 0 is enough: `alm` is the complex vector in HEALPix's order, all l of m = 0, then all l
+of m = 1, ..., with the index m (2 lmax + 1 - m) / 2 + l.
 """
 
 import math
@@ -30,7 +30,7 @@ Normalization: TypeAlias = Literal["orthonormal", "geodesy", "schmidt"]
 
 @dataclass(frozen=True)
 class Convention:
-    """What the harmonics are: the integral of |Y_lm|^2 over the sphere, and whether they carry (-1)^m for m > 0.
+    """A convention of spherical harmonics: the integral of |Y_lm|^2 over the sphere, and whether they have the phase (-1)^m for m > 0.
 
     "orthonormal": 1. "geodesy": 4 pi (relief and gravity). "schmidt": 4 pi / (2l + 1) (the geomagnetic field).
     """
@@ -46,58 +46,58 @@ GEOMAGNETISM = Convention("schmidt", condon_shortley=False)
 
 
 def real_size(lmax: int) -> int:
-    """The number of real coefficients to degree `lmax`: (lmax + 1)^2."""
+    """Return the number of real coefficients to degree `lmax`: (lmax + 1)^2."""
     return (lmax + 1) ** 2
 
 
 def alm_size(lmax: int) -> int:
-    """The number of complex a_lm, 0 <= m <= l <= lmax."""
+    """Return the number of complex a_lm, 0 <= m <= l <= lmax."""
     return (lmax + 1) * (lmax + 2) // 2
 
 
 def real_lmax(size: int) -> int:
-    """The degree to which `size` real coefficients reach."""
+    """Return the largest degree of `size` real coefficients."""
     lmax = math.isqrt(size) - 1
     if size < 1 or real_size(lmax) != size:
         raise InputError(
-            f"expected (lmax + 1)^2 real coefficients, got {size}: fill the missing ones of the last degree with 0"
+            f"coefficients: expected (lmax + 1)^2 real ones, got {size}; fill the missing ones of the last degree with 0"
         )
     return lmax
 
 
 def alm_lmax(size: int) -> int:
-    """The degree to which `size` complex a_lm reach."""
+    """Return the largest degree of `size` complex a_lm."""
     lmax = (math.isqrt(8 * size + 1) - 3) // 2
     if size < 1 or alm_size(lmax) != size:
-        raise InputError(f"expected (lmax + 1)(lmax + 2) / 2 a_lm of m >= 0, got {size}: fill the missing ones with 0")
+        raise InputError(f"a_lm: expected (lmax + 1)(lmax + 2) / 2 of m >= 0, got {size}; fill the missing ones with 0")
     return lmax
 
 
 def real_degrees(lmax: int) -> tuple[np.ndarray, np.ndarray]:
-    """(l, m) of every real coefficient, each [(lmax + 1)^2]."""
+    """Return (l, m) of every real coefficient, each int [(lmax + 1)^2]."""
     index = np.arange(real_size(lmax))
     degree = np.floor(np.sqrt(index)).astype(np.int64)
     return degree, index - degree * degree - degree
 
 
 def alm_degrees(lmax: int) -> tuple[np.ndarray, np.ndarray]:
-    """(l, m) of every complex a_lm, each [(lmax + 1)(lmax + 2) / 2]."""
+    """Return (l, m) of every complex a_lm, each int [(lmax + 1)(lmax + 2) / 2]."""
     m = np.repeat(np.arange(lmax + 1), np.arange(lmax + 1, 0, -1))
     return np.arange(alm_size(lmax)) - alm_index(0, m, lmax), m
 
 
 def real_index(degree: np.ndarray | int, m: np.ndarray | int) -> np.ndarray | int:
-    """Where (l, m) lies among the real coefficients."""
+    """Return the index of (l, m) among the real coefficients."""
     return degree * degree + degree + m
 
 
 def alm_index(degree: np.ndarray | int, m: np.ndarray | int, lmax: int) -> np.ndarray | int:
-    """Where (l, m >= 0) lies among the complex a_lm."""
+    """Return the index of (l, m >= 0) among the complex a_lm."""
     return m * (2 * lmax + 1 - m) // 2 + degree
 
 
 def factor(degree: np.ndarray, m: np.ndarray, convention: Convention) -> np.ndarray:
-    """Y_lm of the convention divided by Y_lm of the orthonormal one with the Condon-Shortley phase."""
+    """Return the ratio of Y_lm of the convention to the orthonormal Y_lm with the Condon-Shortley phase."""
     scale = {
         "orthonormal": np.ones(degree.shape),
         "geodesy": np.full(degree.shape, 4 * np.pi),
@@ -108,14 +108,14 @@ def factor(degree: np.ndarray, m: np.ndarray, convention: Convention) -> np.ndar
 
 
 def convert(coefficients: Array, source: Convention, target: Convention) -> Array:
-    """The coefficients [..., (lmax + 1)^2] of the same field in real harmonics of another convention."""
+    """Convert coefficients [..., (lmax + 1)^2] of real harmonics to those of the same field in another convention."""
     degree, m = real_degrees(real_lmax(coefficients.shape[-1]))
     ratio = jnp.asarray(factor(degree, m, source) / factor(degree, m, target), coefficients.dtype)
     return coefficients * jnp.broadcast_to(ratio, coefficients.shape)
 
 
 def to_alm(coefficients: Array) -> Array:
-    """a_lm [..., m >= 0] of the real field with these coefficients [..., (lmax + 1)^2], both orthonormal and Condon-Shortley.
+    """Return a_lm [..., m >= 0] of the field with the real coefficients [..., (lmax + 1)^2], both in the convention HEALPIX.
 
     a_lm = (c_lm - i c_l,-m) / sqrt(2) for m > 0 and a_l0 = c_l0.
     """
@@ -130,9 +130,9 @@ def to_alm(coefficients: Array) -> Array:
 
 
 def from_alm(alm: Array) -> Array:
-    """Real coefficients [..., (lmax + 1)^2] of the real field with these a_lm [..., m >= 0]: the inverse of `to_alm`.
+    """Return the real coefficients [..., (lmax + 1)^2] of the field with these a_lm [..., m >= 0]: the inverse of `to_alm`.
 
-    The imaginary parts of a_l0, which a real field has not, count for nothing.
+    The imaginary parts of a_l0, which are 0 for a real field, are ignored.
     """
     lmax = alm_lmax(alm.shape[-1])
     degree, m = real_degrees(lmax)
@@ -143,7 +143,7 @@ def from_alm(alm: Array) -> Array:
 
 
 def power_spectrum(alm: Array) -> Array:
-    """C_l = sum_m |a_lm|^2 / (2l + 1) of a real field, over all 2l + 1 orders: [..., m >= 0] -> [..., lmax + 1]."""
+    """Return C_l = sum_m |a_lm|^2 / (2l + 1) of a real field, over all 2l + 1 orders: [..., m >= 0] -> [..., lmax + 1]."""
     lmax = alm_lmax(alm.shape[-1])
     degree, m = alm_degrees(lmax)
     weight = jnp.asarray(np.where(m > 0, 2.0, 1.0) / (2 * degree + 1), alm.real.dtype)

@@ -1,6 +1,6 @@
-"""Spherical harmonics at arbitrary points: the functions, their gradients, and sums of them that never hold them all.
+"""Spherical harmonics at arbitrary points: the functions, their gradients, and their sums without a design matrix.
 
-Angles are the colatitude theta in [0, pi] and the longitude phi, in radians. In float64 the functions are good to 1e-11 of the largest to
+Angles are the colatitude theta in [0, pi] and the longitude phi, in radians. In float64 the error is below 1e-11 of the largest function to
 degree 2000.
 """
 
@@ -15,11 +15,11 @@ from jaxsci.core import Array
 from jaxsci.ops.sphere._conventions import HEALPIX, Convention, factor, real_degrees, real_index, real_lmax
 from jaxsci.ops.sphere._legendre import check_degree, legendre, scan_degrees, start
 
-STATE = 2**15  # numbers in one array of the recursion's state that stay in a core's cache
+STATE = 2**15  # elements of an array of the recursion's state that stays in the cache of a core
 
 
 def real_harmonics(theta: Array, phi: Array, lmax: int, convention: Convention = HEALPIX) -> Array:
-    """All real harmonics to degree `lmax` at points: the design matrix of a fit.
+    """Evaluate all real harmonics to degree `lmax` at points: the design matrix of a fit.
 
     Args:
         theta, phi: angles of one shape [...].
@@ -30,16 +30,16 @@ def real_harmonics(theta: Array, phi: Array, lmax: int, convention: Convention =
         [..., (lmax + 1)^2] in the order of `jaxsci.ops.sphere`. All derivatives by the angles are finite, also at the poles.
 
     Raises:
-        InputError: where the dtype of the angles cannot hold this degree.
+        InputError: the recursion would underflow at this degree in the dtype of the angles.
     """
     chex.assert_equal_shape([theta, phi])
     degree, m = real_degrees(lmax)
     p = _columns(legendre(theta, lmax), degree, m)
-    return p * _columns_of_order(_waves(phi, lmax), m) * _real_factor(degree, m, convention, p)
+    return p * _columns_of_order(_fourier(phi, lmax), m) * _real_factor(degree, m, convention, p)
 
 
 def complex_harmonics(theta: Array, phi: Array, lmax: int, convention: Convention = HEALPIX) -> Array:
-    """All complex harmonics Y_lm, m = -l ... l, as `real_harmonics`; Y_l,-m = (-1)^m conj(Y_lm) in any convention."""
+    """Evaluate all complex harmonics Y_lm, m = -l ... l, like `real_harmonics`; Y_l,-m = (-1)^m conj(Y_lm) in any convention."""
     chex.assert_equal_shape([theta, phi])
     degree, m = real_degrees(lmax)
     p = _columns(legendre(theta, lmax), degree, m)
@@ -51,10 +51,10 @@ def complex_harmonics(theta: Array, phi: Array, lmax: int, convention: Conventio
 
 
 def harmonic_gradients(theta: Array, phi: Array, lmax: int, convention: Convention = HEALPIX) -> tuple[Array, Array]:
-    """The gradient of every real harmonic: its components (d/dtheta, 1 / sin(theta) d/dphi) along theta and phi.
+    """Evaluate the gradient of every real harmonic: its components (d/dtheta, 1 / sin(theta) d/dphi) along theta and phi.
 
-    Both are finite at the poles, where they are the limit along the meridian phi. The slope of
-    the functions without phase is P' = m x (P/s) - sqrt((l - m)(l + m + 1)) P_l,m+1, with x = cos(theta) and s = sin(theta).
+    Both are finite at the poles, where they are the limit along the meridian phi. With x = cos(theta) and s = sin(theta) the slope is
+    P' = m x (P/s) - sqrt((l - m)(l + m + 1)) P_l,m+1.
 
     Returns:
         two arrays [..., (lmax + 1)^2].
@@ -68,17 +68,17 @@ def harmonic_gradients(theta: Array, phi: Array, lmax: int, convention: Conventi
     lowered = _wide(np.sqrt((degree - order) * (degree + order + 1.0)), next_order) * next_order
     slope = _wide(order, x) * x * over_sine - lowered
     ratio = _real_factor(degree, m, convention, x)
-    waves = _waves(phi, lmax)
-    along_theta = slope * _columns_of_order(waves, m) * ratio
-    along_phi = over_sine * _wide(-m, x) * _columns_of_order(waves, -m) * ratio
+    fourier = _fourier(phi, lmax)
+    along_theta = slope * _columns_of_order(fourier, m) * ratio
+    along_phi = over_sine * _wide(-m, x) * _columns_of_order(fourier, -m) * ratio
     return along_theta, along_phi
 
 
 def evaluate(coefficients: Array, theta: Array, phi: Array, convention: Convention = HEALPIX) -> Array:
-    """f(theta, phi) = sum_lm c_lm Y_lm(theta, phi) over real harmonics, without their design matrix.
+    """Evaluate a field at points, f(theta, phi) = sum_lm c_lm Y_lm(theta, phi) over real harmonics, without their design matrix.
 
-    The sum runs along the recursion, for a few points at a time: memory grows as the points plus lmax^2. The backward pass repeats the
-    recursion of these few points and holds it for all degrees, some 32 lmax max(8 lmax, 2^15) bytes.
+    The sum runs along the recursion, one block of points after another: memory grows as the points plus lmax^2. The backward pass repeats
+    the recursion of a block and keeps all of its degrees, about 32 lmax max(8 lmax, 2^15) bytes.
 
     Args:
         coefficients: [(lmax + 1)^2], of the dtype of the angles.
@@ -95,7 +95,7 @@ def evaluate(coefficients: Array, theta: Array, phi: Array, convention: Conventi
     table = _by_degree_and_order(coefficients, lmax, convention)
 
     @jax.checkpoint
-    def some(points: tuple[Array, Array]) -> Array:
+    def block(points: tuple[Array, Array]) -> Array:
         theta, phi = points
 
         def add(sums: tuple[Array, Array], p: Array, rows: tuple[Array, Array]) -> tuple[tuple[Array, Array], None]:
@@ -109,14 +109,14 @@ def evaluate(coefficients: Array, theta: Array, phi: Array, convention: Conventi
 
     size = max(8, STATE // (lmax + 1))
     if theta.size <= size:
-        return some((theta.reshape(-1), phi.reshape(-1))).reshape(theta.shape)
+        return block((theta.reshape(-1), phi.reshape(-1))).reshape(theta.shape)
     count = -(-theta.size // size)
 
-    def portions(angles: Array) -> Array:
+    def blocks(angles: Array) -> Array:
         padded = jnp.pad(angles.reshape(-1), (0, count * size - angles.size), constant_values=math.pi / 2)
         return padded.reshape(count, size)
 
-    values = jax.lax.map(some, (portions(theta), portions(phi)))
+    values = jax.lax.map(block, (blocks(theta), blocks(phi)))
     return values.reshape(-1)[: theta.size].reshape(theta.shape)
 
 
@@ -133,7 +133,7 @@ def _by_degree_and_order(coefficients: Array, lmax: int, convention: Convention)
 
 
 def _real_factor(degree: np.ndarray, m: np.ndarray, convention: Convention, like: Array) -> Array:
-    """The real harmonic of the convention divided by P_lm cos(m phi) or P_l|m| sin(|m| phi)."""
+    """Ratio of the real harmonic of the convention to P_lm cos(m phi) or P_l|m| sin(|m| phi)."""
     sign = np.where(m % 2 != 0, -1.0, 1.0)
     return _wide(np.where(m != 0, math.sqrt(2), 1.0) * sign * factor(degree, m, convention), like)
 
@@ -145,16 +145,16 @@ def _orders_times(phi: Array, lmax: int) -> Array:
     return jnp.broadcast_to(orders, shape) * jnp.broadcast_to(phi, shape)
 
 
-def _waves(phi: Array, lmax: int) -> Array:
+def _fourier(phi: Array, lmax: int) -> Array:
     """cos(m phi) for m = 0 ... lmax, then sin(m phi): [2 (lmax + 1), ...]."""
     angle = _orders_times(phi, lmax)
     return jnp.concatenate([jnp.cos(angle), jnp.sin(angle)])
 
 
-def _columns_of_order(waves: Array, m: np.ndarray) -> Array:
+def _columns_of_order(fourier: Array, m: np.ndarray) -> Array:
     """cos(m phi) where m >= 0 and sin(|m| phi) where m < 0, one for every coefficient, [..., coefficient]."""
-    half = len(waves) // 2
-    return jnp.moveaxis(waves[np.where(m >= 0, m, half - m)], 0, -1)
+    half = len(fourier) // 2
+    return jnp.moveaxis(fourier[np.where(m >= 0, m, half - m)], 0, -1)
 
 
 def _columns(p: Array, degree: np.ndarray, m: np.ndarray) -> Array:

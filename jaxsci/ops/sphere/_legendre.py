@@ -4,7 +4,7 @@
     P_mm = sqrt((2m + 1)!! / (4 pi (2m)!!)) sin(theta)^m,
 
 is stable toward higher degrees (Holmes and Featherstone 2002, J. Geodesy 76, 279). sin(theta)^m falls below the
-smallest number long before P_lm has grown to a size that matters, so everything is carried times 2^SCALE.
+smallest number long before P_lm becomes relevant, so everything is carried times 2^SCALE.
 """
 
 import math
@@ -26,22 +26,22 @@ def check_degree(lmax: int, dtype: Any) -> None:
     """Raise InputError where the recursion would underflow in this dtype."""
     dtype = jnp.dtype(dtype)
     if dtype not in SCALE:
-        raise InputError(f"angles must be float32 or float64, not {dtype}")
+        raise InputError(f"spherical harmonics: expected float32 or float64, got {dtype}; convert the array")
     if not 0 <= lmax <= MAX_DEGREE[dtype]:
-        remedy = "" if dtype == jnp.float64 else ": float64 (jax_enable_x64) reaches 3000"
-        raise InputError(f"degrees from 0 to {MAX_DEGREE[dtype]} can be computed in {dtype}, not {lmax}{remedy}")
+        remedy = "lower it" if dtype == jnp.float64 else "float64 (jax_enable_x64) reaches 3000"
+        raise InputError(f"lmax: expected 0 to {MAX_DEGREE[dtype]} in {dtype}, got {lmax}; {remedy}")
 
 
 def sectoral(lmax: int) -> np.ndarray:
-    """P_mm / sin(theta)^m for m = 0 ... lmax."""
+    """Return P_mm / sin(theta)^m for m = 0 ... lmax."""
     m = np.arange(1, lmax + 1)
     return np.concatenate([[1.0], np.cumprod(np.sqrt((2 * m + 1) / (2 * m)))]) / math.sqrt(4 * math.pi)
 
 
 def scaled_power(base: Array, exponent: np.ndarray, scale: int) -> Array:
-    """2^scale base^exponent for integers >= 0, underflowing only where the product does: base [...] -> [exponent, ...].
+    """Return 2^scale base^exponent for integers >= 0, which underflows only where the product does: base [...] -> [exponent, ...].
 
-    By repeated squaring: a power function would have no second derivative at 0, the poles.
+    Repeated squaring, because a power function has no second derivative at 0, the poles.
     """
     shape = (len(exponent), *base.shape)
 
@@ -58,15 +58,15 @@ def scaled_power(base: Array, exponent: np.ndarray, scale: int) -> Array:
 
 
 class Start(NamedTuple):
-    """Where the recursion begins, each [order, ...] or [...]."""
+    """The start of the recursion, each [order, ...] or [...]."""
 
     cos: Array
-    sectoral: Array  # 2^scale P_mm, or what else each order begins with
+    sectoral: Array  # 2^scale P_mm
     scale: int
 
 
 def start(theta: Array, lmax: int, *, over_sine: bool = False) -> Start:
-    """P_mm scaled, [order, ...]. With `over_sine` P_mm / sin(theta) for m > 0, finite at the poles, and 0 for m = 0."""
+    """Return the scaled P_mm, [order, ...]; with `over_sine` P_mm / sin(theta) for m > 0, finite at the poles, and 0 for m = 0."""
     scale = SCALE[theta.dtype]
     orders, first = np.arange(lmax + 1), sectoral(lmax)
     if over_sine:
@@ -79,11 +79,7 @@ def start(theta: Array, lmax: int, *, over_sine: bool = False) -> Start:
 def scan_degrees(
     start: Start, lmax: int, body: Callable[[Any, Array, Any], tuple[Any, Any]], init: Any, xs: Any
 ) -> tuple[Any, Any]:
-    """`lax.scan` over l = 0 ... lmax of `body(carry, P_lm, xs[l])`.
-
-    P_lm [order, ...], orthonormal and without the Condon-Shortley phase, is 0 for m > l; or P_lm times whatever the sectoral functions of
-    `start` were multiplied by.
-    """
+    """Scan `body(carry, P_lm, xs[l])` over l = 0 ... lmax; P_lm [order, ...] has no Condon-Shortley phase and is 0 for m > l."""
     seeds = start.sectoral
     orders = jnp.arange(lmax + 1, dtype=jnp.int32)
     x = jnp.broadcast_to(start.cos, seeds.shape)
@@ -107,7 +103,7 @@ def _wide(per_order: Array, like: Array) -> Array:
 
 
 def coefficients(lmax: int, dtype: Any) -> tuple[Array, Array]:
-    """a_lm and b_lm as [degree, order], 0 for m >= l, where the recursion has not begun."""
+    """Return a_lm and b_lm as [degree, order], 0 for m >= l, where the recursion has not begun."""
     degree = jnp.arange(lmax + 1, dtype=dtype)[:, None]
     m = jnp.arange(lmax + 1, dtype=dtype)[None, :]
     square = (lmax + 1, lmax + 1)
@@ -125,7 +121,7 @@ def coefficients(lmax: int, dtype: Any) -> tuple[Array, Array]:
 
 
 def legendre(theta: Array, lmax: int, *, over_sine: bool = False) -> Array:
-    """P_lm(cos theta) for all 0 <= m <= l <= lmax, orthonormal, without the Condon-Shortley phase: [...] -> [degree, order, ...].
+    """Return P_lm(cos theta) for all 0 <= m <= l <= lmax, orthonormal, without the Condon-Shortley phase: [...] -> [degree, order, ...].
 
     With `over_sine`, P_lm / sin(theta) for m > 0 and 0 for m = 0.
     """

@@ -4,12 +4,11 @@ For every order m, and x = cos(theta) of the northern ring of a pair,
 
     F(x) = sum_l a_l P_lm(x) = E(x) + O(x),     E from l - m even, O from l - m odd, and F(-x) = E(x) - O(x).
 
-Odd functions are x times even ones, so that the recursion in steps of two degrees is all that is needed (see `recursion`): four sums share
-it (E and O, real and imaginary parts), and as many for every further map. The functions are never kept here (`legendre_table` keeps them,
-for many maps): those of a few degrees and orders on all rings are summed up at once. Over rings this is a matrix product. Over degrees it
-is not worth the copies that a product of a few maps makes, and the recursion and the sums are one loop over the rings, run once for each
-sum: XLA's loops have one result, so that real and imaginary parts, and the two functions that the recursion goes on with, are complex
-numbers.
+Odd functions are x times even ones, so one recursion in steps of two degrees serves E and O, real and imaginary parts, and all maps (see
+`_recursion`). The functions are never stored (`_legendre_table` stores them, for many maps): a block of a few degrees and orders on all
+rings is generated and summed at once. Sums over rings are matrix products. Synthesis of few maps fuses recursion and sum in one loop.
+XLA:CPU fuses loops with a single output only, so pairs of reals (real and imaginary part, the last two functions of the recursion) are
+packed into complex numbers.
 """
 
 import math
@@ -27,19 +26,19 @@ from jaxsci.ops.sphere._recursion import Recursion
 
 Functions: TypeAlias = tuple[Array, ...]  # Q_j of DEGREES even degrees, each [order, ring]
 
-DEGREES = 8  # even degrees a step: fewer and the loop costs, more and the functions leave the cache
-POINTS = 2**12  # order times ring of a step
-LOOP_POINTS = 2**14  # the same without matrix products
-SUMS = 2**17  # times columns
+DEGREES = 8  # even degrees per step: with fewer the loop costs, with more the functions leave the cache
+POINTS = 2**12  # orders times rings per step of a matrix product
+LOOP_POINTS = 2**14  # the same for a fused loop
+SUMS = 2**17  # orders times rings times columns per step
 
 
 def columns(lmax: int) -> int:
-    """How many even degrees l = m + 2j are computed for every order: all of m = 0 and what fills up the last step."""
+    """Return the number of even degrees l = m + 2j computed for every order: those of m = 0, rounded up to whole steps."""
     return -(-(lmax // 2 + 1) // DEGREES) * DEGREES
 
 
 def over_degrees(table: Array, band: Band, recursion: Recursion, lmax: int) -> Array:
-    """E and O, sum_j table[j, c, m] Q_j(x_r): [j, (parity, part, map), order] -> complex [(parity, map), ring, order]."""
+    """Sum E and O over degrees, sum_j table[j, c, m] Q_j(x_r): [j, (parity, part, map), order] -> complex [(parity, map), ring, order]."""
     maps, rings, orders = table.shape[1] // 4, len(band.cos), band.mmax + 1
     factor = _factors(band, maps, table.dtype)
     size = min(orders, max(1, LOOP_POINTS // rings))
@@ -56,7 +55,7 @@ def over_degrees(table: Array, band: Band, recursion: Recursion, lmax: int) -> A
 
 
 def over_rings(values: Array, band: Band, recursion: Recursion, lmax: int) -> Array:
-    """sum_r values[c, r, m] Q_j(x_r), the transpose: complex [(parity, map), ring, order] -> [j, (parity, part, map), order]."""
+    """Sum over rings, sum_r values[c, r, m] Q_j(x_r): complex [(parity, map), ring, order] -> [j, (parity, part, map), order]."""
     maps, rings, orders = len(values) // 2, len(band.cos), band.mmax + 1
     factor = _factors(band, maps, values.real.dtype)
     parts = jnp.stack([values.real * factor, values.imag * factor]).reshape(2, 2, maps, rings, orders)
@@ -80,7 +79,7 @@ def over_rings(values: Array, band: Band, recursion: Recursion, lmax: int) -> Ar
 
 
 def _loops(rows: Array, start: Array, recursion: tuple[Array, Array], band: Band, degrees: Array) -> Array:
-    """Sums over degrees: [j, column, order] -> complex [(parity, map), order, ring]."""
+    """Recursion and sums over degrees as one fused loop: [j, column, order] -> complex [(parity, map), order, ring]."""
     count, width, size = rows.shape
     rows = rows.reshape(count, 2, 2, width // 4, size)
     square = _square(band, start.dtype)
@@ -111,7 +110,7 @@ def _loops(rows: Array, start: Array, recursion: tuple[Array, Array], band: Band
 def _steps(
     first: Array, size: int, band: Band, recursion: Recursion, dtype: Any
 ) -> tuple[Functions, Callable[[Array, Functions], Functions]]:
-    """The functions of `size` orders at the first DEGREES even degrees, and how to get those of a step from the last ones."""
+    """The functions of `size` orders at the first DEGREES even degrees, and the function that leads from one step to the next."""
     start, square = sectoral(first, size, band.mmax, band, dtype), _square(band, dtype)
     coefficients = [jax.lax.dynamic_slice_in_dim(x, first, size, 1) for x in recursion[:2]]
 
@@ -128,7 +127,7 @@ def _steps(
 
 
 def _blocks(block: Callable[[Array, Array], Array], size: int, orders: int, result: Array) -> Array:
-    """`block(first order, result)` for `size` orders at a time; the last ones may overlap."""
+    """Loop `block(first order, result)` over blocks of `size` orders; the last two may overlap."""
 
     def one(i: Array, result: Array) -> Array:
         return block(jnp.minimum(i * size, orders - size).astype(jnp.int32), result)
@@ -137,15 +136,15 @@ def _blocks(block: Callable[[Array, Array], Array], size: int, orders: int, resu
 
 
 def _orders_together(band: Band, width: int) -> int:
-    """So many that the functions and the sums stay in the cache."""
+    """The number of orders per block for which functions and sums stay in the cache."""
     rings = len(band.cos)
     return max(1, min(16, band.mmax + 1, POINTS // rings, SUMS // (rings * width)))
 
 
 def sectoral(first: Array | int, size: int, mmax: int, band: Band, dtype: Any) -> Array:
-    """2^SCALE P_mm of `size` orders of those up to `mmax`, [order, ring].
+    """Return 2^SCALE P_mm of `size` orders from `first` on, [order, ring].
 
-    Without the scale, sin(theta)^m falls below the smallest number long before P_lm has grown to a size that matters.
+    Without the scale sin(theta)^m falls below the smallest number long before P_lm has grown to a size that matters.
     """
     shape = (size, len(band.cos))
     order = (first + jnp.arange(size, dtype=jnp.int32)).astype(dtype)[:, None]
@@ -161,7 +160,7 @@ def sectoral(first: Array | int, size: int, mmax: int, band: Band, dtype: Any) -
 
 
 def _factors(band: Band, maps: int, dtype: Any) -> Array:
-    """Of E and O, [(parity, map), ring, order = 1]: without the scale, and times x where they are odd."""
+    """What multiplies the sums of E and O: 2^-SCALE, and x for odd functions; [(parity, map), ring, 1]."""
     parity = np.stack([np.ones_like(band.cos), band.cos]) * 2.0 ** -SCALE[jnp.dtype(dtype)]
     return jnp.asarray(np.repeat(parity, maps, axis=0), dtype)[:, :, None]
 

@@ -1,12 +1,12 @@
-"""Sums over degrees and over rings with a table of the associated Legendre functions, which many maps share: products of matrices.
+"""Sums over degrees and over rings as matrix products with a table of the associated Legendre functions, which many maps share.
 
 For every order m and parity p of l - m, with T_p[j, r] = P_{m + 2j + p, m}(x_r) on the northern rings of the pairs,
 
     over degrees: F_p[c, r] = sum_j a_p[j, c] T_p[j, r],     over rings: a_p[j, c] = sum_r T_p[j, r] F_p[c, r],
 
-where c runs over the real and imaginary parts of all maps. Higher orders have fewer degrees: the orders are cut into a few parts, each of
-which has a table as long as its first order needs. F is turned between [order, map, ring], where the products are, and [map, ring, order],
-where the rings are, as complex numbers and on its own, which XLA does several times as fast as together with other arithmetic.
+where c runs over the real and imaginary parts of all maps. Higher orders have fewer degrees, so the orders are split into a few parts, each
+with a table as long as its first order needs. F is transposed between the GEMM layout [order, map, ring] and the ring layout
+[map, ring, order] as complex numbers and behind an optimization barrier: unfused, XLA transposes several times faster.
 """
 
 import itertools
@@ -24,22 +24,22 @@ from jaxsci.ops.sphere._legendre import SCALE
 from jaxsci.ops.sphere._legendre_sums import sectoral
 from jaxsci.ops.sphere._recursion import recursion
 
-PARTS = 4  # one table of all orders has twice as many functions as there are, four together a quarter more
+PARTS = 4  # a single table would be twice as large as needed; four are a quarter too large
 
 
 def parts(lmax: int) -> list[tuple[int, int, int]]:
-    """First order, order behind the last, and number of degrees of one parity, of every part."""
+    """Return first order, last order + 1 and number of degrees per parity of each part."""
     edges = sorted({(lmax + 1) * i // PARTS for i in range(PARTS + 1)})
     return [(first, last, (lmax - first) // 2 + 1) for first, last in itertools.pairwise(edges)]
 
 
 def size(bands: Sequence[Band], lmax: int) -> int:
-    """How many numbers the tables of all bands hold."""
+    """Return the number of elements of the tables of all bands."""
     return sum(2 * (last - first) * count * len(band.cos) for band in bands for first, last, count in parts(lmax))
 
 
 def tables(band: Band, lmax: int, dtype: Any) -> list[Array]:
-    """P_lm of every part, [parity, order, j, ring]."""
+    """Return P_lm of each part, [parity, order, j, ring]."""
     coefficients = recursion(lmax // 2 + 1, jnp.zeros((lmax + 1,), dtype))
     cos, square = (jnp.asarray(x, dtype)[None, :] for x in (band.cos, band.cos**2))
 
@@ -61,29 +61,29 @@ def tables(band: Band, lmax: int, dtype: Any) -> list[Array]:
 
 
 def over_degrees(functions: Sequence[Array], coefficients: Sequence[Array]) -> Array:
-    """Coefficients of every part, [parity, order, (map, part), j] -> F, complex [(parity, map), ring, order]."""
+    """Sum over degrees: coefficients of each part, [parity, order, (map, part), j] -> F, complex [(parity, map), ring, order]."""
     found = [jnp.einsum("pmcj,pmjr->pmcr", a, t) for t, a in zip(functions, coefficients, strict=True)]
     values = jnp.concatenate(found, axis=1)
     values = values.reshape(*values.shape[:2], -1, 2, values.shape[-1])
     values = jax.lax.optimization_barrier(jax.lax.complex(values[:, :, :, 0], values[:, :, :, 1]))
-    turned = jnp.transpose(values, (0, 2, 3, 1))
-    return turned.reshape(-1, *turned.shape[2:])
+    transposed = jnp.transpose(values, (0, 2, 3, 1))
+    return transposed.reshape(-1, *transposed.shape[2:])
 
 
 def over_rings(functions: Sequence[Array], values: Array) -> list[Array]:
-    """F, complex [(parity, map), ring, order] -> coefficients of every part, [parity, order, j, (part, map)]."""
+    """Sum over rings: F, complex [(parity, map), ring, order] -> coefficients of each part, [parity, order, j, (part, map)]."""
     values = values.reshape(2, -1, *values.shape[1:])
-    turned = jax.lax.optimization_barrier(jnp.transpose(values, (0, 3, 2, 1)))
-    turned = jnp.concatenate([turned.real, turned.imag], axis=3)
+    transposed = jax.lax.optimization_barrier(jnp.transpose(values, (0, 3, 2, 1)))
+    transposed = jnp.concatenate([transposed.real, transposed.imag], axis=3)
     found, last = [], 0
     for part in functions:
         first, last = last, last + part.shape[1]
-        found.append(jnp.einsum("pmjr,pmrc->pmjc", part, turned[:, first:last]))
+        found.append(jnp.einsum("pmjr,pmrc->pmjc", part, transposed[:, first:last]))
     return found
 
 
 def unpack(alm: Array, lmax: int) -> list[Array]:
-    """[map, 2, a_lm] -> coefficients of every part, [parity, order, (map, part), j], 0 beyond lmax."""
+    """[map, 2, a_lm] -> coefficients of each part, [parity, order, (map, part), j], 0 beyond lmax."""
     rows = jnp.pad(alm.reshape(-1, alm.shape[-1]), ((0, 0), (0, 1)))
     found = []
     for first, last, count in parts(lmax):
@@ -96,7 +96,7 @@ def unpack(alm: Array, lmax: int) -> list[Array]:
 
 
 def pack(coefficients: Sequence[Array], lmax: int) -> Array:
-    """Coefficients of every part, [parity, order, j, (part, map)] -> [map, 2, a_lm]."""
+    """Coefficients of each part, [parity, order, j, (part, map)] -> [map, 2, a_lm]."""
     degree, m = alm_degrees(lmax)
     j, parity = np.divmod(degree - m, 2)
     index, begin = np.zeros_like(degree), 0

@@ -1,7 +1,8 @@
-"""The recursion in steps of two degrees of the associated Legendre functions, and odd functions expressed by even ones.
+"""The recursion of the associated Legendre functions in steps of two degrees, and odd functions in terms of even ones.
 
-With x = cos(theta), k = l - m, and e_k^2 = (l^2 - m^2) / (4 l^2 - 1), x P_k = e_{k+1} P_{k+1} + e_k P_{k-1}. Applied twice, this leads from
-P_{2j-2} and P_2j to P_{2j+2}. P_2j = s_j Q_j with s_j = s_{j-2} e_{2j-2} e_{2j-3} / (e_2j e_{2j-1}) takes one multiplication less:
+With x = cos(theta), k = l - m and e_k^2 = (l^2 - m^2) / (4 l^2 - 1), x P_k = e_{k+1} P_{k+1} + e_k P_{k-1}. Applied twice, this leads from
+P_{2j-2} and P_2j to P_{2j+2}. Rescaled, P_2j = s_j Q_j with s_j = s_{j-2} e_{2j-2} e_{2j-3} / (e_2j e_{2j-1}), it needs one
+multiplication less:
 
     Q_{j+1} = (a_j x^2 - b_j) Q_j - Q_{j-1}.
 
@@ -17,7 +18,7 @@ from jaxsci.core import Array
 
 
 class Recursion(NamedTuple):
-    """Each [j, order]."""
+    """Coefficients of the recursion, each [j, order]."""
 
     a: Array
     b: Array
@@ -28,7 +29,7 @@ class Recursion(NamedTuple):
 
 
 def recursion(count: int, like: Array) -> Recursion:
-    """Of j < `count` and as many orders as the last axis of `like` has."""
+    """Return the coefficients for j < `count` and as many orders as the last axis of `like` has, in its dtype."""
     shape = (2 * count + 1, like.shape[-1])
     k = jnp.broadcast_to(jnp.arange(shape[0], dtype=like.dtype)[:, None], shape)
     order = jnp.broadcast_to(jnp.arange(shape[1], dtype=like.dtype)[None, :], shape)
@@ -48,7 +49,7 @@ def recursion(count: int, like: Array) -> Recursion:
 
 
 def even_functions(table: Array, r: Recursion) -> Array:
-    """Coefficients of P_2j and P_{2j+1} -> of Q_j in E and O / x: [j, parity, 2 map, order] -> [j, 4 map, order]."""
+    """Turn coefficients of P_2j and P_{2j+1} into those of Q_j in E and O / x: [j, parity, 2 map, order] -> [j, 4 map, order]."""
 
     def step(last: Array, rows: tuple[Array, Array, Array]) -> tuple[Array, Array]:
         o, inverse, after = rows
@@ -61,7 +62,7 @@ def even_functions(table: Array, r: Recursion) -> Array:
 
 
 def odd_degrees(table: Array, r: Recursion) -> Array:
-    """The transpose, o_j = (b_j - e_2j o_{j-1}) / e_{2j+1}: [j, 4 map, order] -> [j, parity, 2 map, order]."""
+    """Apply the transpose of `even_functions`, o_j = (b_j - e_2j o_{j-1}) / e_{2j+1}: [j, 4 map, order] -> [j, parity, 2 map, order]."""
 
     def step(last: Array, rows: tuple[Array, Array, Array]) -> tuple[Array, Array]:
         b, before, inverse = rows

@@ -1,13 +1,13 @@
-"""The spherical harmonic transform of real maps and its transpose: two linear primitives, each the derivative of the other.
+"""Synthesis of real maps and its adjoint: two linear primitives, each the transpose of the other.
 
 With a_lm = r + i s of 0 <= m <= l <= lmax as two rows of real numbers,
 
-    synthesis:  f_p = sum_lm w_m (r_lm Re Y_lm(p) - s_lm Im Y_lm(p)),     w_0 = 1, else 2,
-    projection: r_lm = w_m sum_p f_p Re Y_lm(p),     s_lm = -w_m sum_p f_p Im Y_lm(p).
+    synthesis:         f_p = sum_lm w_m (r_lm Re Y_lm(p) - s_lm Im Y_lm(p)),     w_0 = 1, else 2,
+    adjoint synthesis: r_lm = w_m sum_p f_p Re Y_lm(p),     s_lm = -w_m sum_p f_p Im Y_lm(p).
 
-Both are linear, so that nothing has to be kept for a derivative of any order; a mapped axis is one of maps. A few of them at a time share
-the recursion of the Legendre functions (`legendre_sums`); many of them share a table of these functions where it is small enough
-(`legendre_table`).
+Both are linear, so derivatives of any order keep no residuals; an axis mapped by `vmap` is folded into that of maps. Blocks of a few maps
+share the recursion of the Legendre functions (`_legendre_sums`); many maps share a table of these functions if it is small enough
+(`_legendre_table`).
 """
 
 from functools import partial
@@ -29,40 +29,40 @@ from jaxsci.ops.sphere._conventions import alm_degrees, alm_size
 from jaxsci.ops.sphere._grids import Grid, rings
 from jaxsci.ops.sphere._recursion import even_functions, odd_degrees, recursion
 
-Role: TypeAlias = Literal["synthesis", "projection"]
+Role: TypeAlias = Literal["synthesis", "adjoint_synthesis"]
 
-TOGETHER = 4  # maps whose coefficients on all rings stay in the cache
-MANY = 16  # maps that are worth a table of the Legendre functions
-TABLE_BYTES = 2**27  # of the largest table
-RINGS_BYTES = 2**25  # of what a group of many maps has on all rings, complex numbers of both parities
+MAPS_PER_BLOCK = 4  # so many maps that their coefficients on all rings stay in the cache
+MANY = 16  # from so many maps on, a table of the Legendre functions pays off
+TABLE_BYTES = 2**27  # the largest table
+RINGS_BYTES = 2**25  # the Fourier coefficients, of both parities and on all rings, of a block of many maps
 
 
 def transform(role: Role, x: Array, grid: Grid, lmax: int) -> Array:
-    """[map, 2, a_lm] -> [map, pixel], or back."""
+    """Bind the primitive of this role: [map, 2, a_lm] -> [map, pixel], or the adjoint."""
     return PRIMITIVES[role].bind(x, grid=grid, lmax=lmax)
 
 
 def synthesis(alm: Array, grid: Grid, lmax: int) -> Array:
-    """[map, 2, a_lm] -> [map, pixel], written out."""
+    """The operations of the synthesis, [map, 2, a_lm] -> [map, pixel]."""
     if not _by_table(alm, grid, lmax):
-        return map_over(partial(_synthesis, grid=grid, lmax=lmax), alm, length=TOGETHER)
+        return map_over(partial(_synthesis, grid=grid, lmax=lmax), alm, length=MAPS_PER_BLOCK)
     tables = [legendre_table.tables(band, lmax, alm.dtype) for band in bands(grid, lmax)]
 
-    def some(alm: Array) -> Array:
+    def block(alm: Array) -> Array:
         coefficients = legendre_table.unpack(_with_signs(alm, lmax), lmax)
         return _to_pixels([legendre_table.over_degrees(t, coefficients) for t in tables], grid, lmax)
 
-    return map_over(some, alm, length=_group(alm, grid, lmax))
+    return map_over(block, alm, length=_group(alm, grid, lmax))
 
 
-def projection(pixels: Array, grid: Grid, lmax: int) -> Array:
-    """[map, pixel] -> [map, 2, a_lm], written out."""
+def adjoint_synthesis(pixels: Array, grid: Grid, lmax: int) -> Array:
+    """The operations of the adjoint synthesis, [map, pixel] -> [map, 2, a_lm]."""
     length = _group(pixels, grid, lmax)
     if not _by_table(pixels, grid, lmax):
-        return map_over(partial(_projection, grid=grid, lmax=lmax), pixels, length=length)
+        return map_over(partial(_adjoint, grid=grid, lmax=lmax), pixels, length=length)
     tables = [legendre_table.tables(band, lmax, pixels.dtype) for band in bands(grid, lmax)]
 
-    def some(pixels: Array) -> Array:
+    def block(pixels: Array) -> Array:
         total: list[Array] = []
         for t, sums in zip(tables, _from_pixels(pixels, grid, lmax), strict=True):
             sums = jnp.pad(sums, ((0, 0), (0, 0), (0, lmax + 1 - sums.shape[-1])))
@@ -72,7 +72,7 @@ def projection(pixels: Array, grid: Grid, lmax: int) -> Array:
         twice = jnp.asarray(np.where(alm_degrees(lmax)[1] > 0, 2.0, 1.0), alm.dtype)
         return _with_signs(alm * twice[None, None], lmax)
 
-    return map_over(some, pixels, length=length)
+    return map_over(block, pixels, length=length)
 
 
 def _by_table(maps: Array, grid: Grid, lmax: int) -> bool:
@@ -80,9 +80,9 @@ def _by_table(maps: Array, grid: Grid, lmax: int) -> bool:
 
 
 def _group(maps: Array, grid: Grid, lmax: int) -> int:
-    """How many maps at a time need so much on their rings that the FFTs of a ring length, each planned anew, are few."""
+    """Maps per block: large blocks, because every block plans the FFT of each ring length anew."""
     of_one = 4 * maps.dtype.itemsize * sum(len(band.cos) * (band.mmax + 1) for band in bands(grid, lmax))
-    return max(TOGETHER, RINGS_BYTES // of_one)
+    return max(MAPS_PER_BLOCK, RINGS_BYTES // of_one)
 
 
 def _synthesis(alm: Array, grid: Grid, lmax: int) -> Array:
@@ -92,9 +92,9 @@ def _synthesis(alm: Array, grid: Grid, lmax: int) -> Array:
     return _to_pixels([legendre_sums.over_degrees(table, band, steps, lmax) for band in bands(grid, lmax)], grid, lmax)
 
 
-def _projection(pixels: Array, grid: Grid, lmax: int) -> Array:
+def _adjoint(pixels: Array, grid: Grid, lmax: int) -> Array:
     sums = [jnp.swapaxes(found.reshape(2, -1, *found.shape[1:]), 0, 1) for found in _from_pixels(pixels, grid, lmax)]
-    return map_over(partial(_over_rings, grid=grid, lmax=lmax), *sums, length=TOGETHER)
+    return map_over(partial(_over_rings, grid=grid, lmax=lmax), *sums, length=MAPS_PER_BLOCK)
 
 
 def _to_pixels(sums: list[Array], grid: Grid, lmax: int) -> Array:
@@ -109,7 +109,7 @@ def _to_pixels(sums: list[Array], grid: Grid, lmax: int) -> Array:
 
 
 def _from_pixels(pixels: Array, grid: Grid, lmax: int) -> list[Array]:
-    """The transpose."""
+    """The adjoint of `_to_pixels`."""
     begin, end = 0, pixels.shape[1]
     sums = []
     for band in bands(grid, lmax):
@@ -121,7 +121,7 @@ def _from_pixels(pixels: Array, grid: Grid, lmax: int) -> list[Array]:
 
 
 def _over_rings(*sums: Array, grid: Grid, lmax: int) -> Array:
-    """Of every band complex [map, parity, ring, order] -> [map, 2, a_lm]."""
+    """Sum over the rings of all bands: for each band complex [map, parity, ring, order] -> [map, 2, a_lm]."""
     table = jnp.zeros((legendre_sums.columns(lmax), 4 * len(sums[0]), lmax + 1), sums[0].real.dtype)
     steps = recursion(len(table), table)
     for band, part in zip(bands(grid, lmax), sums, strict=True):
@@ -133,7 +133,7 @@ def _over_rings(*sums: Array, grid: Grid, lmax: int) -> Array:
 
 
 def _with_signs(alm: Array, lmax: int) -> Array:
-    """Times the Condon-Shortley phase (-1)^m, without the imaginary parts of m = 0, which a real map has not."""
+    """Multiply by the Condon-Shortley phase (-1)^m and set the imaginary parts of m = 0 to 0, as a real map has them."""
     m = alm_degrees(lmax)[1]
     sign = np.where(m % 2 == 1, -1.0, 1.0)
     return alm * jnp.asarray(np.stack([sign, np.where(m > 0, sign, 0.0)]), alm.dtype)[None]
@@ -158,7 +158,7 @@ def _pack(table: Array, lmax: int) -> Array:
     return jnp.swapaxes(found.reshape(2, -1, len(m)), 0, 1)
 
 
-OTHER: dict[Role, Role] = {"synthesis": "projection", "projection": "synthesis"}
+OTHER: dict[Role, Role] = {"synthesis": "adjoint_synthesis", "adjoint_synthesis": "synthesis"}
 
 
 def _abstract(role: Role, x: Any, *, grid: Grid, lmax: int) -> Any:
@@ -167,24 +167,24 @@ def _abstract(role: Role, x: Any, *, grid: Grid, lmax: int) -> Any:
 
 
 def _batch(role: Role, operands: Any, mapped: Any, **params: Any) -> tuple[Array, int]:
-    """The batching rule: mapped axes are maps."""
+    """The batching rule: the mapped axis is folded into that of maps."""
     (x,), (axis,) = operands, mapped
     x = jnp.moveaxis(x, axis, 0)
     result = transform(role, x.reshape(-1, *x.shape[2:]), **params)
     return result.reshape(*x.shape[:2], *result.shape[1:]), 0
 
 
-def _primitive(role: Role, written_out: Any) -> Primitive:
+def _primitive(role: Role, operations: Any) -> Primitive:
     primitive = Primitive(f"spherical_harmonic_{role}")
     primitive.def_impl(jax.jit(primitive.bind, static_argnames=("grid", "lmax")))
     primitive.def_abstract_eval(partial(_abstract, role))
     ad.deflinear2(primitive, lambda cotangent, _, **params: [transform(OTHER[role], cotangent, **params)])
     batching.primitive_batchers[primitive] = partial(_batch, role)
-    mlir.register_lowering(primitive, mlir.lower_fun(written_out, multiple_results=False))
+    mlir.register_lowering(primitive, mlir.lower_fun(operations, multiple_results=False))
     return primitive
 
 
 PRIMITIVES: dict[Role, Primitive] = {
     "synthesis": _primitive("synthesis", synthesis),
-    "projection": _primitive("projection", projection),
+    "adjoint_synthesis": _primitive("adjoint_synthesis", adjoint_synthesis),
 }

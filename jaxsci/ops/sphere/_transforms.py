@@ -1,11 +1,11 @@
 """Spherical harmonic transforms of real fields on the rings of a grid: `synthesis` (a_lm -> map) and `analysis` (map -> a_lm).
 
-Both are pure functions of one map, linear, closed under every transformation of JAX; `vmap` gives many maps, which share
-the Legendre functions. Memory is that of the maps, the coefficients and a few Legendre functions (of 16 maps and more a table of all of
-them where it has at most 128 MB), in derivatives too.
+Both are pure, linear functions of one map, closed under every transformation of JAX; many maps under `vmap` share the Legendre functions.
+Memory is that of the maps, the coefficients and a few Legendre functions (for 16 maps or more a table of them all, if it fits into
+128 MiB), in derivatives too.
 
-Why not a library: on a CPU jht, which is written in JAX, took 38 to 62 times as long as healpy, and ducc0 and healpy have neither
-derivatives nor batching. How these transforms compare with them: benchmarks/results/sphere.md.
+Why not an existing library: on a CPU jht, which is written in JAX, took 38 to 62 times as long as healpy, and ducc0 and healpy have neither
+derivatives nor batching. benchmarks/results/sphere.md compares these transforms with them.
 """
 
 import functools
@@ -26,17 +26,17 @@ from jaxsci.ops.sphere._transform_primitives import transform
 
 
 def synthesis(alm: Array, grid: Grid) -> Array:
-    """f(p) = sum_lm a_lm Y_lm(p) over -l <= m <= l at every pixel, with a_l,-m = (-1)^m conj(a_lm).
+    """Evaluate a field on a grid: f(p) = sum_lm a_lm Y_lm(p) over -l <= m <= l at every pixel, with a_l,-m = (-1)^m conj(a_lm).
 
     Args:
-        alm: complex [(lmax + 1)(lmax + 2) / 2] of m >= 0 in HEALPix's order; the imaginary parts of a_l0 count for nothing.
-        grid: the pixels, in ring order.
+        alm: complex [(lmax + 1)(lmax + 2) / 2] of m >= 0 in HEALPix's order; the imaginary parts of a_l0 are ignored.
+        grid: the pixels, HEALPix in RING order.
 
     Returns:
         real, of `grid.shape`.
 
     Raises:
-        InputError: the number of coefficients belongs to no lmax, or the dtype cannot hold this degree.
+        InputError: the number of coefficients belongs to no lmax, or the recursion would underflow at this degree in this dtype.
     """
     chex.assert_rank(alm, 1)
     if not jnp.iscomplexobj(alm):
@@ -49,73 +49,80 @@ def synthesis(alm: Array, grid: Grid) -> Array:
 
 
 def analysis(pixels: Array, grid: Grid, lmax: int, *, iterations: int = 3, ring_weights: Array | None = None) -> Array:
-    """a_lm = sum_p w_p f(p) conj(Y_lm(p)), and its improvement by Jacobi iteration, a <- a + analysis(f - synthesis(a)).
+    """Find the coefficients of a map, a_lm = sum_p w_p f(p) conj(Y_lm(p)).
 
-    On a Gauss-Legendre grid the sum is exact and no iteration is needed. HEALPix's is approximate, and iterations improve it.
+    Jacobi iterations improve them: a <- a + analysis(f - synthesis(a)). On HEALPix the quadrature is approximate and needs some. On the
+    other grids it is exact: use `iterations=0`.
 
     Args:
-        pixels: real, of `grid.shape`; multiply by a mask with `masked`.
-        grid: the pixels, in ring order.
-        lmax: the largest degree wanted, at most `grid.lmax`.
-        iterations: how many.
-        ring_weights: [ring], factors of the quadrature weights, such as from `healpix_ring_weights`.
+        pixels: real, of `grid.shape`; `masked` applies a mask.
+        grid: the pixels, HEALPix in RING order.
+        lmax: the largest degree, at most `grid.lmax`.
+        iterations: number of Jacobi iterations.
+        ring_weights: [ring], factors of the quadrature weights, as from `healpix_ring_weights`.
 
     Returns:
         complex [(lmax + 1)(lmax + 2) / 2] in HEALPix's order.
 
     Raises:
-        InputError: lmax is beyond the grid or the dtype, the map is not of this grid, or has NaN or UNSEEN pixels (where it is known).
+        InputError: lmax is too large for the grid or the dtype, the map is not of this grid, or (outside `jit`) has NaN or UNSEEN pixels.
     """
     _check_map(pixels, grid, lmax)
     weight = _weights(grid, pixels.dtype, ring_weights)
     m = alm_degrees(lmax)[1]
     once = jnp.asarray(np.where(m > 0, 0.5, 1.0), pixels.dtype)[None, None]
 
-    def project(pixels: Array) -> Array:
-        return transform("projection", (pixels * weight).reshape(1, -1), grid, lmax) * once
+    def weighted_sums(pixels: Array) -> Array:
+        return transform("adjoint_synthesis", (pixels * weight).reshape(1, -1), grid, lmax) * once
 
     def improve(alm: Array, _: None) -> tuple[Array, None]:
-        return alm + project(pixels - transform("synthesis", alm, grid, lmax).reshape(grid.shape)), None
+        return alm + weighted_sums(pixels - transform("synthesis", alm, grid, lmax).reshape(grid.shape)), None
 
     if iterations == 0:
-        alm = project(pixels)
+        alm = weighted_sums(pixels)
         return jax.lax.complex(alm[0, 0], alm[0, 1])
-    # From 0 on, so that one program of each transform is compiled.
+    # Starting from 0, so that each transform is compiled only once.
     alm, _ = jax.lax.scan(improve, jnp.zeros((1, 2, len(m)), pixels.dtype), length=iterations + 1)
     return jax.lax.complex(alm[0, 0], alm[0, 1])
 
 
 def masked(pixels: Array, mask: Array) -> Array:
-    """The map times the mask, and 0 where the mask is 0, whatever is there: NaN or UNSEEN.
+    """Multiply a map by a mask, with 0 wherever the mask is 0, even if the map is NaN or UNSEEN there.
 
     Raises:
-        InputError: the mask is of another shape, or removes everything (where it is known).
+        InputError: the mask has another shape, or (outside `jit`) removes everything.
     """
     if pixels.shape != mask.shape:
         raise InputError(
-            f"mask: expected the shape {pixels.shape} of the map, got {mask.shape}; bring both to one nside"
+            f"mask: expected the shape {pixels.shape} of the map, got {mask.shape}; bring both to the same grid"
         )
     if not isinstance(mask, jax.core.Tracer) and not np.any(np.asarray(mask)):
-        raise InputError("mask: expected some pixels that are not 0, but it removes everything; is it inverted?")
+        raise InputError(
+            "mask: expected some pixels that are not 0, got only 0, which removes everything; is it inverted?"
+        )
     kept = mask.astype(pixels.dtype)
     return jnp.where(kept != 0, pixels, 0) * kept
 
 
 @functools.lru_cache(maxsize=8)
 def healpix_ring_weights(nside: int, degree: int | None = None) -> np.ndarray:
-    """Factors [ring] of the weights of HEALPix's pixels that make the sum over them exact for zonal harmonics to this degree.
+    """Return factors [ring] of HEALPix's pixel weights that make the quadrature exact for zonal harmonics to this degree.
 
-    Of all such weights those with the smallest sum of squares of (pixels in a ring and its mirror image) times (factor - 1).
-    HEALPix's own are these, of a degree from nside to 3.5 nside: 24 for nside 8, 48 for 16, 100 for 32, 226 for 64, 454 for 128,
-    768 for 256 and 1700 for 512.
+    Among all such factors those with the smallest sum of squares of (pixels in a ring and its mirror image) times (factor - 1). The tables
+    distributed with HEALPix are these, for the degrees 24 (nside 8), 48 (16), 100 (32), 226 (64), 454 (128), 768 (256) and 1700 (512).
 
     Args:
         nside: of the map.
-        degree: even; default 3 nside, 2 nside for nside <= 4.
+        degree: even; None: 3 nside, or 2 nside for nside <= 4.
+
+    Raises:
+        InputError: a degree that the rings do not determine.
     """
     degree = (3 if nside > 4 else 2) * nside // 2 * 2 if degree is None else degree
     if not 0 <= degree <= 4 * nside - 2:
-        raise InputError(f"ring weights of nside {nside}: expected a degree from 0 to {4 * nside - 2}, got {degree}")
+        raise InputError(
+            f"ring weights: expected a degree from 0 to 4 nside - 2 = {4 * nside - 2}, got {degree}; lower it"
+        )
     geometry = rings(Healpix(nside))
     half = 2 * nside
     count = geometry.length[:half] * np.where(np.arange(half) < half - 1, 2, 1) / (12 * nside**2)
@@ -129,7 +136,7 @@ def healpix_ring_weights(nside: int, degree: int | None = None) -> np.ndarray:
 
 
 def _weights(grid: Grid, dtype: Any, ring_weights: Array | None) -> Array:
-    """The solid angle of every pixel, in a shape that broadcasts with the map."""
+    """The quadrature weight (solid angle) of every pixel, in a shape that broadcasts with the map."""
     geometry = rings(grid)
     if isinstance(grid, Healpix):
         if ring_weights is None:
@@ -145,14 +152,16 @@ def _weights(grid: Grid, dtype: Any, ring_weights: Array | None) -> Array:
 def _check_map(pixels: Array, grid: Grid, lmax: int) -> None:
     check_degree(lmax, pixels.dtype)
     if pixels.shape != grid.shape:
-        raise InputError(f"map: expected one map of shape {grid.shape} for {grid}, got {pixels.shape}; vmap takes many")
+        raise InputError(
+            f"map: expected one map of shape {grid.shape} for {grid}, got {pixels.shape}; use vmap for many"
+        )
     if lmax > grid.lmax:
-        raise InputError(f"{grid}: expected degrees up to {grid.lmax}, got lmax = {lmax}; a finer map has more")
+        raise InputError(f"lmax: expected degrees up to {grid.lmax} of {grid}, got {lmax}; a finer map has more")
     if isinstance(pixels, jax.core.Tracer):
         return
     values = np.asarray(pixels)
     bad = np.count_nonzero(~np.isfinite(values) | (values < 0.99 * UNSEEN))
     if bad:
         raise InputError(
-            f"map: expected a number in every pixel, got NaN or UNSEEN in {bad:,} of {values.size:,}; remove them with masked(map, mask)"
+            f"map: expected a number in every pixel, got NaN or UNSEEN in {bad:,} of {values.size:,}; use masked(map, mask)"
         )

@@ -1,6 +1,7 @@
 """`synthesis` and `analysis` against healpy, against exact quadrature, and under JAX's transformations."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -12,9 +13,12 @@ from jax.test_util import check_grads
 from jaxsci.errors import InputError
 from jaxsci.healpix import UNSEEN
 from jaxsci.ops.sphere import (
+    Equiangular,
     GaussLegendre,
     Healpix,
     analysis,
+    evaluate,
+    from_alm,
     healpix_ring_weights,
     masked,
     power_spectrum,
@@ -86,6 +90,21 @@ class TestTheory:
         back = analysis(synthesis(alm, grid), grid, lmax, iterations=0)
         np.testing.assert_allclose(back, alm, rtol=0, atol=1e-12 * float(jnp.max(jnp.abs(alm))))
 
+    @pytest.mark.parametrize("rings", [9, 10])
+    def test_cells_of_equal_steps(self, rings):
+        """Values are those of the harmonics at the centers of the cells, and the quadrature is exact for 2 l < rings."""
+        grid = Equiangular(rings, 12, phi0=0.3)
+        assert grid.lmax == 4
+        alm = random_alm(grid.lmax)
+        theta, phi = np.meshgrid(
+            (np.arange(rings) + 0.5) * np.pi / rings, 0.3 + np.arange(12) * np.pi / 6, indexing="ij"
+        )
+        values = synthesis(alm, grid)
+        np.testing.assert_allclose(
+            values, evaluate(from_alm(alm), jnp.asarray(theta), jnp.asarray(phi)), rtol=0, atol=1e-13
+        )
+        np.testing.assert_allclose(analysis(values, grid, grid.lmax, iterations=0), alm, rtol=0, atol=1e-13)
+
     def test_adjoint_of_synthesis_is_analysis(self):
         """Without weights and iterations <S a, f> = sum_lm w_m Re(conj(a) S* f)."""
         alm, pixels = random_alm(LMAX), jnp.asarray(np.random.default_rng(2).normal(size=GRID.shape))
@@ -140,12 +159,13 @@ class TestTransformations:
         rng = np.random.default_rng(9)
         alm = jnp.asarray(rng.normal(size=(5, 2, alm_size(lmax))))
         maps = jnp.asarray(rng.normal(size=(5, int(np.prod(grid.shape)))))
-        for role, x in ((transform_primitives.synthesis, alm), (transform_primitives.projection, maps)):
-            few = role(x, grid, lmax)
+        for role, x in ((transform_primitives.synthesis, alm), (transform_primitives.adjoint_synthesis, maps)):
+            few = jax.jit(partial(role, grid=grid, lmax=lmax))(x)
             with monkeypatch.context() as patch:
                 patch.setattr(transform_primitives, "MANY", 5)
-                # Rounding of sums of some hundred terms.
-                np.testing.assert_allclose(role(x, grid, lmax), few, rtol=0, atol=1e-12)
+                many = jax.jit(partial(role, grid=grid, lmax=lmax))(x)
+            # Rounding of sums of some hundred terms.
+            np.testing.assert_allclose(many, few, rtol=0, atol=1e-12)
 
     def test_analysis_of_many_maps_equals_a_loop(self, monkeypatch):
         """The FFTs take 6 maps at a time here, the recursion 4 of them; the last blocks overlap."""
@@ -195,7 +215,7 @@ def test_float32():
 
 class TestBadInput:
     def test_degree_beyond_the_grid(self):
-        with pytest.raises(InputError, match="degrees up to 47, got lmax = 48; a finer map"):
+        with pytest.raises(InputError, match=r"degrees up to 47 of Healpix\(nside=16\), got 48; a finer map"):
             analysis(jnp.zeros(GRID.shape), GRID, 48)
 
     def test_wrong_number_of_pixels(self):
@@ -203,7 +223,7 @@ class TestBadInput:
             analysis(jnp.zeros(100), GRID, 4)
 
     def test_wrong_number_of_coefficients(self):
-        with pytest.raises(InputError, match="got 7: fill the missing ones"):
+        with pytest.raises(InputError, match="got 7; fill the missing ones"):
             synthesis(jnp.zeros(7, jnp.complex64), GRID)
 
     def test_real_coefficients(self):
@@ -213,7 +233,7 @@ class TestBadInput:
     @pytest.mark.parametrize("value", [np.nan, UNSEEN])
     def test_unmeasured_pixels(self, value):
         pixels = jnp.zeros(GRID.shape).at[3].set(value)
-        with pytest.raises(InputError, match=r"NaN or UNSEEN in 1 of 3,072; remove them with masked"):
+        with pytest.raises(InputError, match=r"NaN or UNSEEN in 1 of 3,072; use masked"):
             analysis(pixels, GRID, 4)
         assert jnp.all(masked(pixels, jnp.ones(GRID.shape).at[3].set(0)) == 0)
 

@@ -1,10 +1,12 @@
 """Training: a step, the epoch as its scan, the host loop around it, and ensembles of it under `vmap`."""
 
+from jaxsci.training import checkpoint, optimizers
+from jaxsci.training._checks import TrainingDivergedError
 from jaxsci.training._epoch import steps_per_epoch
-from jaxsci.training._fit import EpochProgress, Fit, Settings, TrainingDivergedError, fit, fit_ensemble
+from jaxsci.training._fit import EpochProgress, Fit, Settings, fit, fit_ensemble
 from jaxsci.training._predict import predict
 from jaxsci.training._step import Recipe, TrainState, init_state, make_step
-from jaxsci.training.optimizers import adamw, warmup_cosine
+from jaxsci.training.optimizers import adamw, ema_params, warmup_cosine, with_ema
 
 __all__ = [
     "EpochProgress",
@@ -14,11 +16,15 @@ __all__ = [
     "TrainState",
     "TrainingDivergedError",
     "adamw",
+    "checkpoint",
+    "ema_params",
     "fit",
     "fit_ensemble",
     "init_state",
     "make_step",
+    "optimizers",
     "predict",
     "steps_per_epoch",
     "warmup_cosine",
+    "with_ema",
 ]

@@ -29,9 +29,8 @@ def init(recipe: Recipe, key: Key) -> FitState:
         epoch=zero,
         best_epoch=zero,
         best_loss=jnp.full((), jnp.inf, jnp.result_type(float)),
-        best_params=jax.tree.map(
-            jnp.copy, train.params
-        ),  # a copy: the state is donated, and no buffer may be donated twice
+        # A copy: the state is donated, and no buffer may be donated twice
+        best_params=jax.tree.map(jnp.copy, train.params),
         finite=jnp.ones((), bool),
     )
 
@@ -43,8 +42,8 @@ def is_active(state: FitState, patience: int | None) -> Array:
     return state.finite & (state.epoch - state.best_epoch < patience)
 
 
-def update_best(state: FitState, validation_loss: Array, active: Array) -> FitState:
-    """Count the epoch and keep its parameters if its validation loss is the lowest so far; a stopped state stays as it is."""
+def update_best(state: FitState, params: Params, validation_loss: Array, active: Array) -> FitState:
+    """Count the epoch and keep the parameters it was evaluated with if its loss is the lowest so far; a stopped state stays as it is."""
     finite = state.finite & (jnp.isfinite(validation_loss) | ~active)
     better = active & (validation_loss < state.best_loss)
     epoch = state.epoch + active.astype(jnp.int32)
@@ -52,6 +51,8 @@ def update_best(state: FitState, validation_loss: Array, active: Array) -> FitSt
         epoch=epoch,
         best_epoch=jnp.where(better, epoch, state.best_epoch),
         best_loss=jnp.where(better, validation_loss.astype(state.best_loss.dtype), state.best_loss),
-        best_params=jax.tree.map(lambda new, old: jnp.where(better, new, old), state.train.params, state.best_params),
+        best_params=jax.tree.map(
+            lambda new, old: jnp.where(better, new.astype(old.dtype), old), params, state.best_params
+        ),
         finite=finite,
     )

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxsci.core import Array, Batch, Key, LossFn, Metrics, Params
+from jaxsci.ops._numerics import as_real
 from jaxsci.training._step import Recipe, TrainState, make_step, mean_metrics
 
 
@@ -81,7 +82,7 @@ def evaluate(loss: LossFn, params: Params, data: Batch, batch_size: int) -> Metr
     def body(_: None, minibatch: BatchIndices) -> tuple[None, Metrics]:
         batch = take(data, *minibatch)
         value, metrics = loss(params, batch)
-        return None, {"weight": jnp.sum(batch.weight), **metrics, "loss": value}
+        return None, {"weight": jnp.sum(as_real(batch.weight)), **metrics, "loss": value}
 
     _, metrics = jax.lax.scan(body, None, in_order(data.weight.shape[0], batch_size))
     return mean_metrics(metrics)

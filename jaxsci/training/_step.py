@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import optax
 
 from jaxsci.core import Array, Batch, Inputs, Key, LossFn, Metrics, Model, Params
+from jaxsci.errors import InputError
+from jaxsci.ops._numerics import accumulator, as_real
 
 
 class Recipe(NamedTuple):
@@ -17,7 +19,9 @@ class Recipe(NamedTuple):
     loss: LossFn
     optimizer: optax.GradientTransformation
     augment: Callable[[Key, Inputs], Inputs] | None = None  # a random change of ONE example that keeps its label
-    microbatches: int = 1  # of a batch, whose gradients are added up one after another
+    microbatches: int = 1  # split each batch and accumulate the gradients
+    # (optimizer state, parameters) -> what is evaluated and kept, such as `ema_params` or optax.contrib.schedule_free_eval_params
+    eval_params: Callable[[Any, Params], Params] | None = None
 
 
 class TrainState(NamedTuple):
@@ -44,8 +48,14 @@ def make_step(recipe: Recipe) -> Step:
 
     Returns:
         `(state, batch) -> (state, metrics)`, pure: ready for jit, scan and vmap. The metrics hold "loss" and whatever the loss
-        function reports, as means over the batch, before the update.
+        function reports, as means over the batch, before the update. Transforms of optax whose update needs the value, the gradient or
+        the loss as a function (L-BFGS, Polyak steps, reduce on plateau, opaque SAM) get them.
     """
+    optimizer = optax.with_extra_args_support(
+        recipe.optimizer.gradient_transformation()
+        if isinstance(recipe.optimizer, optax.MultiSteps)
+        else recipe.optimizer
+    )
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         if recipe.augment is not None:
@@ -54,12 +64,38 @@ def make_step(recipe: Recipe) -> Step:
         (value, metrics), gradient = loss_and_gradient(
             recipe.loss, state.params, batch, microbatches=recipe.microbatches
         )
-        with jax.numpy_dtype_promotion("standard"):  # optax raises decay rates to an integer step count
-            updates, opt_state = recipe.optimizer.update(gradient, state.opt_state, state.params)
+
+        def value_of(params: Params) -> Array:
+            return recipe.loss(params, batch)[0]
+
+        updates, opt_state = _update(
+            optimizer,
+            (gradient, state.opt_state, state.params),
+            {"value": value, "grad": gradient, "value_fn": value_of},
+            {"grad_fn": lambda params, _: jax.grad(value_of)(params)},
+        )
         params = optax.apply_updates(state.params, updates)
         return TrainState(state.step + 1, state.key, params, opt_state), {**metrics, "loss": value}
 
     return step
+
+
+def _update(
+    optimizer: optax.GradientTransformationExtraArgs, arguments: tuple[Any, Any, Params], *further: dict[str, Any]
+) -> tuple[Params, Any]:
+    """The optimizer's update with the first of these sets of further arguments that it accepts; some refuse what they do not use."""
+    errors: list[TypeError] = []
+    for keywords in further:
+        try:
+            # optax raises decay rates to an integer step count, and multiplies vectors by scalars.
+            with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+                return optimizer.update(*arguments, **keywords)
+        except TypeError as error:
+            errors.append(error)
+    names = " or ".join(", ".join(keywords) for keywords in further)
+    raise InputError(
+        f"optimizer: expected a transform whose update takes {names}, got one that fails with {errors[0]}; wrap it"
+    ) from errors[0]
 
 
 def loss_and_gradient(
@@ -67,7 +103,7 @@ def loss_and_gradient(
 ) -> tuple[tuple[Array, Metrics], Params]:
     """Loss, metrics and gradient of a batch, added up over equal microbatches of it.
 
-    L = sum_p (W_p / W) L_p with the weight sum W_p of chunk p: the same number as at once, up to rounding. Portions whose
+    L = sum_p (W_p / W) L_p with the weight sum W_p of microbatch p: the same number as at once, up to rounding. Microbatches whose
     activations stay in a processor's cache train a network of small matrices faster, and they bound the memory of a large batch.
 
     Args:
@@ -77,28 +113,32 @@ def loss_and_gradient(
         microbatches: a divisor of the batch size.
 
     Raises:
-        ValueError: `microbatches` does not divide the batch size.
+        InputError: `microbatches` does not divide the batch size.
     """
     value_and_gradient = jax.value_and_grad(loss, has_aux=True)
     if microbatches == 1:
         (value, metrics), gradient = value_and_gradient(params, batch)
-        return (value, {"weight": jnp.sum(batch.weight), **metrics}), gradient
+        return (value, {"weight": jnp.sum(as_real(batch.weight)), **metrics}), gradient
     size = batch.weight.shape[0]
     if size % microbatches:
-        raise ValueError(f"a number of microbatches that divides the batch size {size} is expected, got {microbatches}")
-    parts = jax.tree.map(lambda leaf: leaf.reshape(microbatches, size // microbatches, *leaf.shape[1:]), batch)
-    weight = jnp.sum(parts.weight, axis=1)
+        raise InputError(
+            f"microbatches: expected a divisor of the batch size {size}, got {microbatches}; choose another"
+        )
+    chunks = jax.tree.map(lambda leaf: leaf.reshape(microbatches, size // microbatches, *leaf.shape[1:]), batch)
+    weight = jnp.sum(as_real(chunks.weight), axis=1)
     total = jnp.sum(weight)
-    shares = weight / jnp.where(total > 0, total, jnp.ones_like(total))
+    fractions = weight / jnp.where(total > 0, total, jnp.ones_like(total))
 
-    def add(gradient: Params, part: tuple[Batch, Array]) -> tuple[Params, Metrics]:
-        share = part[1]
-        (value, metrics), terms = value_and_gradient(params, part[0])
-        gradient = jax.tree.map(lambda s, term: s + share.astype(s.dtype) * term, gradient, terms)
-        return gradient, {"weight": jnp.sum(part[0].weight), **metrics, "loss": value}
+    def add(gradient: Params, chunk: tuple[Batch, Array]) -> tuple[Params, Metrics]:
+        fraction = chunk[1]
+        (value, metrics), terms = value_and_gradient(params, chunk[0])
+        gradient = jax.tree.map(lambda s, term: s + fraction.astype(s.dtype) * term.astype(s.dtype), gradient, terms)
+        return gradient, {"weight": jnp.sum(as_real(chunk[0].weight)), **metrics, "loss": value}
 
-    gradient, metrics = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, params), (parts, shares))
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, accumulator(leaf.dtype)), params)
+    gradient, metrics = jax.lax.scan(add, zeros, (chunks, fractions))
     means = mean_metrics(metrics)
+    gradient = jax.tree.map(lambda leaf, like: leaf.astype(like.dtype), gradient, params)
     return (means["loss"], {**means, "weight": total}), gradient
 
 
@@ -108,7 +148,13 @@ def mean_metrics(metrics: Metrics) -> Metrics:
     Each is the mean weighted by the batches' "weight", exact for batches of unequal weight, and 0 where all weights are 0; the
     "weight" itself is dropped.
     """
-    weight = metrics["weight"]
+    weight = _at_least_float32(metrics["weight"])
     total = weight.sum(-1)
     safe = total + (total == 0).astype(weight.dtype)
-    return {name: (value * weight).sum(-1) / safe for name, value in metrics.items() if name != "weight"}
+    return {
+        name: (_at_least_float32(value) * weight).sum(-1) / safe for name, value in metrics.items() if name != "weight"
+    }
+
+
+def _at_least_float32(values: Array) -> Array:
+    return values.astype(accumulator(values.dtype))

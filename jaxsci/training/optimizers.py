@@ -1,16 +1,16 @@
 """The optimizers the tasks use, composed from optax so that learning rate and weight decay may be traced arrays of a sweep."""
 
+from typing import Any, NamedTuple
+
 import jax
+import jax.numpy as jnp
 import optax
 
 from jaxsci.core import Array, Params
+from jaxsci.losses import weight_mask
+from jaxsci.losses._penalties import Mask
 
-__all__ = ["adamw", "is_weight", "warmup_cosine"]
-
-
-def is_weight(params: Params) -> Params:
-    """True for weights, False for biases: the mask of a weight decay. Weights are the leaves named `kernel`."""
-    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1] == jax.tree_util.DictKey("kernel"), params)
+__all__ = ["EmaState", "adamw", "ema_params", "warmup_cosine", "with_ema"]
 
 
 def warmup_cosine(steps: int, warmup: float = 0.05) -> optax.Schedule:
@@ -24,6 +24,7 @@ def adamw(
     weight_decay: float | Array = 0.0,
     schedule: optax.Schedule | None = None,
     clip: float | None = None,
+    mask: Mask = None,
 ) -> optax.GradientTransformation:
     """Adam with decoupled weight decay (Loshchilov and Hutter, arXiv:1711.05101) on weights, not on biases.
 
@@ -32,11 +33,63 @@ def adamw(
         weight_decay: scalar, may be traced; multiplied by the learning rate, as is usual.
         schedule: factor on the learning rate as a function of the step, such as `warmup_cosine`.
         clip: largest global norm of the gradient; None does not clip.
+        mask: which parameters decay, as a tree of True and False or a function that makes one; none: arrays of two or more axes
+            (`losses.is_weight`).
+
+    Raises:
+        InputError: at the optimizer's `init`, if there is a weight decay and no parameter that it acts on.
     """
+    none = not isinstance(weight_decay, jax.core.Tracer) and float(weight_decay) == 0
+
+    def decayed(params: Params) -> Params:
+        return jax.tree.map(lambda _: False, params) if none else weight_mask(params, mask)
+
     return optax.chain(
         optax.identity() if clip is None else optax.clip_by_global_norm(clip),
         optax.scale_by_adam(),
-        optax.add_decayed_weights(weight_decay, mask=is_weight),
+        optax.add_decayed_weights(weight_decay, mask=decayed),
         optax.identity() if schedule is None else optax.scale_by_schedule(schedule),
         optax.scale_by_learning_rate(learning_rate),
     )
+
+
+class EmaState(NamedTuple):
+    """The state of an optimizer, and the running average of the parameters it made."""
+
+    average: Params
+    inner: Any
+
+
+def with_ema(optimizer: optax.GradientTransformation, decay: float | Array = 0.999) -> optax.GradientTransformation:
+    """The optimizer with an exponential moving average of the parameters beside it: m <- decay m + (1 - decay) a after every step.
+
+    `Recipe(..., with_ema(adamw(1e-3)), eval_params=ema_params)` evaluates and keeps the average, which starts at the
+    initial parameters. Source: Polyak and Juditsky 1992, SIAM J. Control Optim. 30, 838.
+
+    Args:
+        optimizer: makes the updates, unchanged.
+        decay: scalar in [0, 1), may be traced; the average is over about 1 / (1 - decay) steps.
+    """
+    optimizer = optax.with_extra_args_support(optimizer)
+
+    def init(params: Params) -> EmaState:
+        return EmaState(jax.tree.map(jnp.copy, params), optimizer.init(params))
+
+    def update(
+        updates: Params, state: EmaState, params: Params | None = None, **further: Any
+    ) -> tuple[Params, EmaState]:
+        updates, inner = optimizer.update(updates, state.inner, params, **further)
+        new = optax.apply_updates(params, updates)
+        keep = jnp.asarray(decay)
+        average = jax.tree.map(
+            lambda m, a: keep.astype(m.dtype) * m + (1 - keep).astype(m.dtype) * a, state.average, new
+        )
+        return updates, EmaState(average, inner)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def ema_params(state: EmaState, params: Params) -> Params:
+    """The averaged parameters in the state of an optimizer from `with_ema`; for `Recipe.eval_params`."""
+    del params
+    return state.average

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from jaxsci.runs import folder as runs
-from jaxsci.runs import weights
 
 SETUP = """
 import jax
@@ -53,15 +52,10 @@ def run(tmp_path_factory):
     return folder, names
 
 
-@pytest.mark.parametrize("file", [weights.FILE])
-def test_the_parameters_come_to_the_device_that_is_there(run, file, tmp_path):
+def test_the_weights_come_to_the_device_that_is_there(run):
     folder, names = run
     assert jax.device_count() == 1
-    if file == "checkpoint":  # as in a run that was stopped
-        (tmp_path / "checkpoints").symlink_to(folder / "checkpoints")
-        (tmp_path / "metrics.jsonl").symlink_to(folder / "metrics.jsonl")
-    where = tmp_path if file == "checkpoint" else folder
-    params, history = runs.trained(where, names["model"], lambda: names["recipe"], names["keys"])
+    params, history = runs.trained(folder, names["model"], lambda: names["recipe"], names["keys"])
     assert len(history) == 2
     apply = jax.vmap(jax.vmap(names["model"].apply, (None, 0)), (0, None))
     np.testing.assert_allclose(apply(params, names["data"].x), np.load(folder / "outputs.npy"), rtol=1e-5, atol=1e-6)

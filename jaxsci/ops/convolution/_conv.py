@@ -25,7 +25,7 @@ def conv(
     groups: int = 1,
     precision: Any = None,
 ) -> Array:
-    """Convolution of the networks, which is a cross-correlation: the kernel is not mirrored.
+    """Convolves images, signals or volumes with a kernel, as neural networks do: without mirroring the kernel (a cross-correlation).
 
     y[b, t, o] = sum_{w, i} x[b, s t + d w - p, i] k[w, i, o], with x = 0 outside; for every spatial dimension, stride s, dilation d,
     padding p. Closed under `jvp`, `vjp`, `vmap`, `jit`, `scan`, `checkpoint` and their nestings, to any order.
@@ -35,12 +35,14 @@ def conv(
         kernel: [*window, in / groups, out] in the dtype of `x`.
         strides: distance between neighboring windows; like `dilation` an integer, or one for each spatial dimension.
         padding: zeros around `x`: "SAME" (o = ceil(i/s)), "VALID" (none), "HALF" (half the window), "FULL" (window - 1), an integer, or
-            pairs (before, after), one a dimension.
+            pairs (before, after), one per dimension.
         dilation: distance between neighboring elements of the window.
         groups: the channels are divided into so many groups; group g of the outputs sees group g of the inputs alone.
-        precision: of the products on accelerators, as in `jax.lax.dot_general`. On a CPU "highest" asks for direct sums where fewer
-            products would be faster but round a little more (float32: the largest of many errors is up to four times that of direct sums).
-            By default `jax.default_matmul_precision`.
+        precision: of the products on accelerators, as in `jax.lax.dot_general`; by default `jax.default_matmul_precision`. On a CPU
+            "highest" turns off Winograd, which needs fewer multiplications but rounds more: in float32 the largest of many errors is up to
+            four times that of direct sums. Images in which a value exceeds 32 root mean squares of the image, such as one with a hot
+            pixel, get direct sums anyway. Where a dark region of an image touches a bright one, errors of Winograd are relative to the
+            bright values within five pixels; ask for "highest" if this matters.
 
     Returns:
         [batch, *space', out] in the dtype of `x`, with o = floor((i + 2p - k - (k-1)(d-1)) / s) + 1 (relation 15 of arXiv:1603.07285; its
@@ -52,7 +54,7 @@ def conv(
     rank = _check("x", x, kernel, groups)
     if x.shape[-1] != kernel.shape[-2] * groups:
         raise InputError(
-            f"x: {kernel.shape[-2] * groups} channels last are expected for a kernel {kernel.shape} in {groups} groups, "
+            f"x: expected {kernel.shape[-2] * groups} channels last for a kernel {kernel.shape} in {groups} groups, "
             f"got shape {x.shape}; move the channels last or change the kernel to [*window, in / groups, out]"
         )
     window = kernel.shape[:rank]
@@ -76,7 +78,7 @@ def conv_transpose(
     output_size: Sizes | None = None,
     precision: Any = None,
 ) -> Array:
-    """The exact transpose of `conv` with the same kernel and options: <conv(x, k), y> = <x, conv_transpose(y, k)>.
+    """Applies the exact transpose of `conv` with the same kernel and options: <conv(x, k), y> = <x, conv_transpose(y, k)>.
 
     x[b, n, i] = sum y[b, t, o] k[w, i, o] over all t, w with s t + d w - p = n, and over o. The kernel is neither mirrored nor are its
     channels exchanged: what `conv` reads from, `conv_transpose` writes to.
@@ -101,7 +103,7 @@ def conv_transpose(
     rank = _check("y", y, kernel, groups)
     if y.shape[-1] != kernel.shape[-1]:
         raise InputError(
-            f"y: the {kernel.shape[-1]} output channels of the kernel {kernel.shape} are expected last, got shape {y.shape}; "
+            f"y: expected the {kernel.shape[-1]} output channels of the kernel {kernel.shape} last, got shape {y.shape}; "
             "the kernel is that of the convolution, [*window, in / groups, out]"
         )
     window, output = kernel.shape[:rank], y.shape[1:-1]
@@ -118,7 +120,7 @@ def conv_transpose(
 def conv_patches(
     x: Array, window: int | Sequence[int], *, strides: Sizes = 1, padding: Padding = "SAME", dilation: Sizes = 1
 ) -> Array:
-    """What the sliding window sees: p[b, t, w, i] = x[b, s t + d w - p, i], with x = 0 outside.
+    """Cuts out the patch under every position of a sliding window (im2col): p[b, t, w, i] = x[b, s t + d w - p, i], with x = 0 outside.
 
     `conv(x, kernel)` is the product of the patches with the kernel over the axes w and i.
 
@@ -138,7 +140,7 @@ def conv_patches(
     rank = x.ndim - 2
     if rank < 1:
         raise InputError(
-            f"x: [batch, *space, channel] is expected, got shape {x.shape}; add the missing axes with x[None] or x[..., None]"
+            f"x: expected [batch, *space, channel], got shape {x.shape}; add the missing axes with x[None] or x[..., None]"
         )
     window, strides, dilation = (
         spatial(v, rank, n) for v, n in ((window, "window"), (strides, "strides"), (dilation, "dilation"))
@@ -156,21 +158,21 @@ def _check(name: str, x: Array, kernel: Array, groups: int) -> int:
     rank = x.ndim - 2
     if rank not in (1, 2, 3):
         raise InputError(
-            f"{name}: [batch, *space, channel] with 1, 2 or 3 spatial dimensions is expected, got shape {x.shape}; "
+            f"{name}: expected [batch, *space, channel] with 1, 2 or 3 spatial dimensions, got shape {x.shape}; "
             f"add a missing batch or channel axis with {name}[None] or {name}[..., None]"
         )
     if kernel.ndim != x.ndim:
         raise InputError(
-            f"kernel: [*window, in / groups, out] with {rank} window dimensions is expected for {name} of shape {x.shape}, "
+            f"kernel: expected [*window, in / groups, out] with {rank} window dimensions for {name} of shape {x.shape}, "
             f"got shape {kernel.shape}; reshape it"
         )
     if x.dtype != kernel.dtype or x.dtype not in DTYPES:
         raise InputError(
-            f"kernel: one floating dtype for {name} and kernel is expected, got {x.dtype} and {kernel.dtype}; convert with .astype"
+            f"kernel: expected one floating dtype for {name} and kernel, got {x.dtype} and {kernel.dtype}; convert with .astype"
         )
     if not isinstance(groups, int) or groups < 1 or kernel.shape[-1] % groups:
         raise InputError(
-            f"groups: a divisor of the {kernel.shape[-1]} output channels is expected, got {groups!r}; choose another"
+            f"groups: expected a divisor of the {kernel.shape[-1]} output channels, got {groups!r}; choose another"
         )
     return rank
 
@@ -180,16 +182,22 @@ def _default(precision: Any) -> Any:
     return jax.config.jax_default_matmul_precision if precision is None else precision  # type: ignore[attr-defined]
 
 
+def _merge(x: Array) -> Array:
+    """[group, ..., channel] -> [..., group * channel], as a product with one.
+
+    XLA removes the product. Tools that know the products of `jax.lax` by name see the result of a convolution by it: `jax.checkpoint` with
+    the policy `dots_saveable` keeps it, and `checkify` looks for NaN in it.
+    """
+    if x.shape[0] == 1:
+        x = x[0]
+    else:
+        x = jnp.moveaxis(x, 0, -2)
+        x = x.reshape(*x.shape[:-2], x.shape[-2] * x.shape[-1])
+    return lax.dot_general(x, jnp.ones((), x.dtype), (((), ()), ((), ())), precision=lax.Precision.HIGHEST)
+
+
 def _split(x: Array, groups: int) -> Array:
     """[..., group * channel] -> [group, ..., channel]."""
     if groups == 1:
         return x[None]
     return jnp.moveaxis(x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups), -2, 0)
-
-
-def _merge(x: Array) -> Array:
-    """[group, ..., channel] -> [..., group * channel]."""
-    if x.shape[0] == 1:
-        return x[0]
-    x = jnp.moveaxis(x, 0, -2)
-    return x.reshape(*x.shape[:-2], x.shape[-2] * x.shape[-1])

@@ -20,7 +20,7 @@ def spatial(value: Sizes, rank: int, name: str, least: int = 1) -> tuple[int, ..
     values = tuple(value) if isinstance(value, Sequence) else (value,) * rank
     if len(values) != rank or any(not isinstance(v, Integral) or isinstance(v, bool) or v < least for v in values):
         raise InputError(
-            f"{name}: an integer of at least {least}, or {rank} of them (one a spatial dimension), is expected, got {value!r}"
+            f"{name}: expected an integer of at least {least}, or {rank} of them (one per spatial dimension), got {value!r}; change it"
         )
     return tuple(int(v) for v in values)
 
@@ -52,7 +52,7 @@ def padding_pairs(
         }
         if padding not in named:
             raise InputError(
-                f'padding: "SAME", "VALID", "FULL", "HALF", an integer or pairs is expected, got {padding!r}'
+                f'padding: expected "SAME", "VALID", "FULL", "HALF", an integer or pairs, got {padding!r}; choose one of these'
             )
         return tuple((p, p) for p in named[padding])
     if not isinstance(padding, Sequence):
@@ -60,7 +60,7 @@ def padding_pairs(
     pairs: list[tuple[Any, ...]] = [tuple(pair) if isinstance(pair, Sequence) else (pair,) for pair in padding]
     if len(pairs) != len(size) or any(len(pair) != 2 for pair in pairs):
         raise InputError(
-            f"padding: {len(size)} pairs (before, after), one a spatial dimension, are expected, got {padding!r}"
+            f"padding: expected {len(size)} pairs (before, after), one per spatial dimension, got {padding!r}; give one for each"
         )
     before, after = (spatial([pair[end] for pair in pairs], len(size), "padding", least=0) for end in (0, 1))
     return tuple(zip(before, after, strict=True))
@@ -74,13 +74,13 @@ def windows_that_fit(
     Raises:
         InputError: the window is larger than the padded input.
     """
-    room = [i + sum(p) - d * (k - 1) - 1 for i, k, p, d in zip(size, window, pairs, dilation, strict=True)]
-    if min(room) < 0:
+    spare = [i + sum(p) - d * (k - 1) - 1 for i, k, p, d in zip(size, window, pairs, dilation, strict=True)]
+    if min(spare) < 0:
         raise InputError(
-            f"a window of {window} with dilation {dilation} does not fit an input of {size} with padding {pairs}; "
+            f"window: expected one that fits an input of {size} with padding {pairs}, got {window} with dilation {dilation}; "
             'use a smaller window or more padding ("SAME" always fits)'
         )
-    return tuple(r // s + 1 for r, s in zip(room, strides, strict=True))
+    return tuple(r // s + 1 for r, s in zip(spare, strides, strict=True))
 
 
 @overload
@@ -107,7 +107,7 @@ def conv_output_size(
         window: of the kernel; like the next arguments an integer for all dimensions, or one for each.
         strides: distance between neighboring windows.
         padding: "SAME" (o = ceil(i/s)), "VALID" (p = 0), "HALF" (p = half the window), "FULL" (p = window - 1), an integer, or pairs
-            (before, after), one a dimension.
+            (before, after), one per dimension.
         dilation: distance between neighboring elements of the window.
 
     Returns:
@@ -224,7 +224,7 @@ def _check_transpose(
             return
         possible = [f"{max(least, 1)} to {least + s - 1}" for least, s in zip(smallest, strides, strict=True)]
         raise InputError(
-            f"output_size: a size whose convolution has size {sizes} is expected ({' by '.join(possible)}), got {wanted}"
+            f"output_size: expected a size whose convolution has size {sizes} ({' by '.join(possible)}), got {wanted}; choose one of these"
         )
     raise InputError(
         f"the padding {padding!r} leaves nothing of a transposed convolution of {sizes} by a window of {window}; use less padding"

@@ -277,10 +277,10 @@ def test_half_precision_adds_up_in_float32(dtype):
     ("x", "kernel", "options", "message"),
     [
         ((5, 6, 3), (3, 3, 3, 4), {}, r"kernel: .* 1 window dimensions .* got shape \(3, 3, 3, 4\)"),
-        ((6, 3), (3, 3, 4), {}, r"x: \[batch, \*space, channel\].*x\[None\]"),
-        ((1, 5, 6, 2), (3, 3, 3, 4), {}, "x: 3 channels last are expected .* move the channels last"),
-        ((1, 5, 6, 4), (3, 3, 2, 3), {"groups": 2}, "groups: a divisor of the 3 output channels"),
-        ((1, 5, 6, 4), (3, 3, 4, 3), {"groups": 0}, "groups: a divisor"),
+        ((6, 3), (3, 3, 4), {}, r"x: expected \[batch, \*space, channel\].*x\[None\]"),
+        ((1, 5, 6, 2), (3, 3, 3, 4), {}, "x: expected 3 channels last .* move the channels last"),
+        ((1, 5, 6, 4), (3, 3, 2, 3), {"groups": 2}, "groups: expected a divisor of the 3 output channels"),
+        ((1, 5, 6, 4), (3, 3, 4, 3), {"groups": 0}, "groups: expected a divisor"),
         ((1, 2, 6, 4), (3, 3, 4, 3), {"padding": "VALID"}, "use a smaller window or more padding"),
         ((1, 5, 6, 4), (3, 3, 4, 3), {"padding": "valid"}, "got 'valid'"),
         ((1, 5, 6, 4), (3, 3, 4, 3), {"strides": (1, 1, 1)}, "strides: .* 2 of them"),
@@ -293,9 +293,11 @@ def test_errors_name_what_came_and_the_remedy(x, kernel, options, message):
 
 
 def test_dtypes_must_agree():
-    with pytest.raises(InputError, match=r"one floating dtype .* got float32 and bfloat16; convert with .astype"):
+    with pytest.raises(
+        InputError, match=r"kernel: expected one floating dtype .* got float32 and bfloat16; convert with .astype"
+    ):
         conv(jnp.ones((1, 4, 1)), jnp.ones((3, 1, 1), jnp.bfloat16))
-    with pytest.raises(InputError, match=r"y: the 2 output channels of the kernel .* are expected last"):
+    with pytest.raises(InputError, match=r"y: expected the 2 output channels of the kernel .* last"):
         conv_transpose(jnp.ones((1, 4, 1)), jnp.ones((3, 1, 2)))
     with pytest.raises(InputError, match="add the missing axes"):
         conv_patches(jnp.ones((4, 4)), 3)

@@ -98,3 +98,24 @@ def test_every_window_of_three_to_five_may_be_asked_for():
         x, k = draws((2, 11, 13, 32), (*window, 32, 32), dtype=np.float32)
         expected = lax.conv_general_dilated(x, k, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
         np.testing.assert_allclose(jax.jit(conv)(x, k), expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("hot", [30.0, 1e2, 1e4, 1e7, np.inf, np.nan])
+@pytest.mark.parametrize(
+    ("size", "window", "channels"), [((17, 20), (3, 3), 32), ((17, 20), (5, 3), 64), ((9, 9, 9), (3, 3, 3), 8)]
+)
+def test_a_hot_pixel_is_seen_by_its_windows_alone(size, window, channels, hot):
+    x, k = draws((2, *size, channels), (*window, channels, channels), dtype=np.float32)
+    at = (1, *(n // 2 for n in size), 0)
+    x[at] = hot
+    calm = x.copy()
+    calm[at] = 0
+    with jax.enable_x64(True):
+        exact = np.asarray(jax.jit(conv)(calm.astype(np.float64), k.astype(np.float64)))
+    near = (1, *(slice(n // 2 - w // 2, n // 2 + w // 2 + 1) for n, w in zip(size, window, strict=True)))
+    far = np.ones(exact.shape, bool)
+    far[near] = False
+    few, direct = (
+        np.abs(np.asarray(jax.jit(partial(conv, precision=p))(x, k)) - exact)[far].max() for p in (None, "highest")
+    )
+    assert few < 6 * direct  # the documented four, with room for the fluctuation of two largest errors

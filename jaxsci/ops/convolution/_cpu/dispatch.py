@@ -30,12 +30,14 @@ WIDE_OUTPUT = 32  # output channels from which a strided convolution is faster a
 # Groups, as for the gradient of each example, so small that a few are computed at the same time: numbers in both factors, products.
 SMALL_FACTORS = 2**20
 SMALL_PRODUCTS = 4 * 10**7
-# Minimal filtering is worth its transformations where it saves so many of the products, and from so many channels: the fewer of input and
-# output, both together; in two dimensions, in three.
+# Use Winograd if it divides the multiplications by at least SAVING and (min(in, out), in + out) reach these thresholds, by spatial rank.
 SAVING = 2.5
 OUTPUT_CHANNELS = {2: (16, 50), 3: (5, 10)}
 WIDE_WINDOW_CHANNELS = {2: (32, 64), 3: (5, 10)}  # of an output, for a window of 4 or 5
 KERNEL_CHANNELS = {2: (64, 192), 3: (16, 48)}
+LARGEST_PEAK = (
+    32  # in root mean squares of an image, up to which the rounding of Winograd is that of its ordinary values
+)
 HIGHEST = ("highest", "float32", lax.Precision.HIGHEST)
 
 
@@ -81,7 +83,7 @@ def kernel(x: Array, y: Array, *, geometry: ConvGeometry, precision: Any, method
     wide = widen(x, y)
     if max(channels) == 1:
         result = kernels.depthwise(*wide, geometry)
-    elif x.shape[0] > 1 and small:
+    elif small and x.shape[0] > 1:
         result = kernels.of_each_group(*wide, plan, method.devices)
     elif method.winograd and _saves_products(
         wide[0], geometry, window, y.shape[2:-1], channels, KERNEL_CHANNELS, precision
@@ -101,28 +103,37 @@ def _convolve(
     window, channels = kernel.shape[1:-2], kernel.shape[-2:]
     stride = max(geometry.strides)
     few = channels[0] <= FEW_CHANNELS
+    wide_strided = len(window) == 2 and stride > 1 and channels[1] >= WIDE_OUTPUT
     if max(channels) == 1 and math.prod(window) <= FEW_PRODUCTS:
         return outputs.depthwise(x, kernel, geometry, lhs_dilation)
     if few and math.prod(window) * channels[0] <= FEW_PRODUCTS:
         return outputs.sum_of_products(x, kernel, geometry, lhs_dilation)
     size = windows.output_size(x.shape[2:-1], window, geometry, lhs_dilation)
     least = OUTPUT_CHANNELS if max(window) == 3 else WIDE_WINDOW_CHANNELS
-    saves = max(lhs_dilation) == 1 and _saves_products(x, geometry, window, size, channels, least, precision)
-    if saves and method.winograd:
-        return _each_group(partial(winograd.convolve, geometry=geometry), x, kernel)
     if channels[1] <= (4 if len(window) == 3 else 2) and not few and stride == 1:
         apply = outputs.product_then_sum
-    elif (
-        method.products
-        or x.dtype == jnp.float64
-        or len(window) == 3
-        or (len(window) == 2 and stride > 1 and channels[1] >= WIDE_OUTPUT)
-    ):
+    elif method.products or wide_strided or x.dtype == jnp.float64 or len(window) == 3:
         apply = outputs.product_of_rows
     else:
         apply = outputs.convolution_in_parts
     one = partial(apply, geometry=geometry, lhs_dilation=lhs_dilation, devices=method.devices)
+    saves = max(lhs_dilation) == 1 and _saves_products(x, geometry, window, size, channels, least, precision)
+    if saves and method.winograd:
+        one = partial(_by_range, partial(winograd.convolve, geometry=geometry), one)
     return _each_group(one, x, kernel)
+
+
+def _by_range(
+    winograd: Callable[[Array, Array], Array], direct: Callable[[Array, Array], Array], x: Array, kernel: Array
+) -> Array:
+    """Winograd, unless the values of an image differ so much that its rounding would reach outputs whose window sees only small ones.
+
+    An infinity or a NaN asks for direct sums as well.
+    """
+    squares = lax.square(x)
+    space = tuple(range(1, x.ndim))
+    peak, mean = squares.max(space), squares.mean(space)
+    return lax.cond(jnp.all((peak <= LARGEST_PEAK**2 * mean) & (peak < jnp.inf)), winograd, direct, x, kernel)
 
 
 def _saves_products(
@@ -134,7 +145,7 @@ def _saves_products(
     least: dict[int, tuple[int, int]],
     precision: Any,
 ) -> bool:
-    """Whether minimal filtering is faster, and allowed: float64 and the highest precision are for the most exact sums."""
+    """Whether Winograd is faster, and allowed: float64 and the highest precision are for the most exact sums."""
     if x.dtype != jnp.float32 or _is_highest(precision) or max(geometry.strides + geometry.dilation) > 1:
         return False
     if min(window) < 3 or max(window) > 5 or len(window) == 1:

@@ -1,4 +1,4 @@
-"""Convolution at stride 1 by minimal filtering: fewer products, for windows of 2 to 5; the rules ask for 3 to 5.
+"""Winograd convolution at stride 1: fewer multiplications, for windows of 2 to 5; the dispatch rules ask for 3 to 5.
 
 In one dimension, m neighboring outputs of a window of r elements need r m products directly, and n = m + r - 1 products as
 
@@ -11,7 +11,9 @@ dimensions needs a quarter of the products.
 
 The points 0, +-3/4, +-3/2 and infinity were chosen among those with few digits for the smallest rounding error: in float32 an error of 8e-7
 of the standard deviation of the result (root mean square) and 7e-6 (largest of many), against 3e-7 and 2e-6 of direct sums, at 64 channels
-and a 3 x 3 window; 2e-5 at the largest sums of `benchmarks`. An infinity or a NaN reaches all outputs of its tile.
+and a 3 x 3 window; 2e-5 at the largest sums of `benchmarks`. Rounding is relative to
+the largest value of a tile, so that one bright pixel spoils outputs whose window does not see it, and an infinity or a NaN reaches all
+outputs of its tile: images of a large range are left to direct sums (`dispatch`).
 """
 
 import functools

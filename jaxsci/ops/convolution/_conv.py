@@ -40,8 +40,8 @@ def conv(
         groups: the channels are divided into so many groups; group g of the outputs sees group g of the inputs alone.
         precision: of the products on accelerators, as in `jax.lax.dot_general`; by default `jax.default_matmul_precision`. On a CPU
             "highest" turns off Winograd, which needs fewer multiplications but rounds more: in float32 the largest of many errors is up to
-            four times that of direct sums. Images in which a value exceeds 32 root mean squares of the image, such as one with a hot
-            pixel, get direct sums anyway. Where a dark region of an image touches a bright one, errors of Winograd are relative to the
+            four times that of direct sums. Images in which a value exceeds 32 root mean squares of the image (volumes: 10), such as
+            a hot pixel, get direct sums anyway. Where a dark region of an image touches a bright one, Winograd errs relative to the
             bright values within five pixels; ask for "highest" if this matters.
 
     Returns:

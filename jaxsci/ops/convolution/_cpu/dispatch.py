@@ -35,9 +35,8 @@ SAVING = 2.5
 OUTPUT_CHANNELS = {2: (16, 50), 3: (5, 10)}
 WIDE_WINDOW_CHANNELS = {2: (32, 64), 3: (5, 10)}  # of an output, for a window of 4 or 5
 KERNEL_CHANNELS = {2: (64, 192), 3: (16, 48)}
-LARGEST_PEAK = (
-    32  # in root mean squares of an image, up to which the rounding of Winograd is that of its ordinary values
-)
+# In root mean squares of an image, by spatial rank: up to this peak the rounding of Winograd is that of the ordinary values.
+LARGEST_PEAK = {2: 32, 3: 10}
 HIGHEST = ("highest", "float32", lax.Precision.HIGHEST)
 
 
@@ -133,7 +132,9 @@ def _by_range(
     squares = lax.square(x)
     space = tuple(range(1, x.ndim))
     peak, mean = squares.max(space), squares.mean(space)
-    return lax.cond(jnp.all((peak <= LARGEST_PEAK**2 * mean) & (peak < jnp.inf)), winograd, direct, x, kernel)
+    return lax.cond(
+        jnp.all((peak <= LARGEST_PEAK[x.ndim - 2] ** 2 * mean) & (peak < jnp.inf)), winograd, direct, x, kernel
+    )
 
 
 def _saves_products(

@@ -1,13 +1,16 @@
 """What every reader shares: a file that can be read, and enough memory for it. All trouble is an `InputError` of one line."""
 
 import contextlib
+import gzip
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from jaxsci.errors import InputError
 
-__all__ = ["reading", "require_memory"]
+__all__ = ["reading", "require_memory", "unpacked"]
+
+_LARGEST = 2**33  # bytes of a file that is read as a whole, unpacked
 
 
 @contextlib.contextmanager
@@ -52,6 +55,18 @@ def require_memory(path: str | Path, size: int, what: str) -> None:
         raise InputError(
             f"{path}: expected {size / 2**30:.1f} GiB of free memory for {what}, got {free / 2**30:.1f} GiB; use a smaller file"
         )
+
+
+def unpacked(path: Path) -> bytes:
+    """The bytes of a file, those inside it if it is gzipped (told by its content); InputError beyond 8 GiB or what memory is free."""
+    with path.open("rb") as file:
+        zipped = file.read(2) == b"\x1f\x8b"
+    limit = min(_LARGEST, (_free_memory() or _LARGEST) // 2)
+    with gzip.open(path, "rb") if zipped else path.open("rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise InputError(f"{path}: expected at most {limit / 2**30:.1f} GiB unpacked, got more; use a smaller file")
+    return bytes(content)
 
 
 def _free_memory() -> int | None:

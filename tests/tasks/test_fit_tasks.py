@@ -86,5 +86,9 @@ def test_muon_pairs_of_your_own(tmp_path, capsys):
     assert "expected two rising masses" in refused(
         capsys, "fit", "dimuon", "--data", "mine.npz", "--window", "90", "80"
     )
+    np.savez("weighted.npz", M=np.full(60, 91.0), weight=np.linspace(0.5, 2, 60))
+    assert "events of one weight, got weights from 0.5 to 2" in refused(
+        capsys, "fit", "dimuon", "--data", "weighted.npz"
+    )
     assert "at least 50 muon pairs" in refused(capsys, "fit", "dimuon", "--data", "mine.npz", "--window", "10", "20")
     assert "jaxsci data fetch collider" in refused(capsys, "fit", "dimuon")

@@ -13,6 +13,6 @@ class Options:
     grid: Path | None = None
     """Heights in km of 180 x 360 cells, north first, from 180 degrees west, to be fitted; default: that of the data set, without --data."""
     lmax: int = 300
-    """Highest degree to use."""
+    """Highest degree to use; of a file that ends at a lower one, all."""
     grid_lmax: int = 120
     """Highest degree of the fit to the grid."""

@@ -1,5 +1,6 @@
 """The relief of the Earth as a sum of spherical harmonics, from its coefficients to maps and from a grid back to coefficients."""
 
+import dataclasses
 from math import isqrt
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -75,9 +76,12 @@ def _fit(options: Options, files: Files, session: Session) -> Path:
             f"--grid-lmax: expected at most {GRID[0] - 1}, which {GRID[0]} circles of latitude resolve, got {options.grid_lmax}; lower it"
         )
     progress("reading", 0.0, "")
-    given = relief.read_coefficients(files.coefficients, lmax=options.lmax)
+    every = relief.read_coefficients(files.coefficients)
+    options = dataclasses.replace(options, lmax=min(options.lmax, len(every.cosine) - 1))
+    given = relief.Coefficients(*(c[: options.lmax + 1, : options.lmax + 1] for c in every))
     grid = None if files.grid is None else GRID_UNIT * relief.read_grid(files.grid, *GRID)
-    progress("reading", 1.0, f"degree {options.lmax}")
+    missing = ", ".join(map(str, relief.missing_degrees(given)))
+    progress("reading", 1.0, f"degree {options.lmax}" + (f"; zero for l = {missing}" if missing else ""))
     progress("there and back", 0.0, "")
     difference = round_trip(given)
     progress("there and back", 1.0, f"largest difference {difference:.1e}")

@@ -48,7 +48,7 @@ from jaxsci.models import compositional
 from jaxsci.plots.materials import learning_by_size
 from jaxsci.runs import folder as runs
 from jaxsci.runs.task import Session, silent
-from jaxsci.tasks.superconductors import blend as superconductor_process
+from jaxsci.tasks.superconductors import gaussian_process, inputs
 from jaxsci.tasks.superconductors import networks as superconductor_networks
 from jaxsci.tasks.superconductors import task as superconductors
 from jaxsci.tasks.superconductors.predict import predict
@@ -65,7 +65,7 @@ if SMALL:
     lines = FILES["cod"].read_text().splitlines()[:5000]
     FILES["cod"] = RUNS / "some_of_the_cod.csv"
     FILES["cod"].write_text("\n".join(lines) + "\n")
-    superconductor_process.MOST = 1000
+    gaussian_process.MAX_MATERIALS = 1000
 
 
 def find(data_set, file):
@@ -106,22 +106,22 @@ print(
 # The network sees atomic fractions, so that MgB2 and Mg2B4 are one material whatever its weights. But in a cuprate a
 # change of a fraction by a hundredth decides between an insulator and a superconductor at 90 K, and networks learn such
 # fine functions slowly. The pooled sums therefore hold, beside $\sum_i f_i z_i$ with the latent vectors
-# $z_i = \varphi(\mathrm{element}_i)$, *waves*: $\sum_i \sin(2^k \pi f_i)\, z_i$ and
+# $z_i = \varphi(\mathrm{element}_i)$, *Fourier features*: $\sum_i \sin(2^k \pi f_i)\, z_i$ and
 # $\sum_i (1 - \cos 2^k \pi f_i)\, z_i$, which are 0 for an element that is absent. One member with and without them,
 # judged on the validation part:
 
 # %%
 options = superconductors.Options(more=False, seed=SEED, **QUICK)
-files = superconductors.find_files(options, find)
-job = superconductors.prepare(replace(options, members=1), files, silent)
-train, validation = (superconductors.batch(job, rows) for rows in job.sample.parts[:2])
-tc = job.sample.tc[job.sample.parts[1]]
+files = inputs.find_files(options, find)
+job = inputs.prepare(replace(options, members=1), files, silent)
+train, validation = (inputs.batch(job, rows) for rows in job.sample.splits[:2])
+tc = job.sample.tc[job.sample.splits[1]]
 steps = job.network.settings.epochs * -(-len(train.weight) // job.network.settings.batch_size)
 levels = len(superconductor_networks.LEVELS)
 
 for name, pooling in (
     ("mean, variance, attention", ("mean", "variance", "attention")),
-    ("and waves", ("mean", "variance", "attention", "waves")),
+    ("and waves", ("mean", "variance", "attention", "fourier")),
 ):
     sizes = {"outputs": levels, "phi": (128, 32), "rho": (384, 384, 192), "embedding": 16}
     config = compositional.Config(job.table.shape[1], ELEMENTS, pooling=pooling, **sizes)
@@ -135,13 +135,13 @@ for name, pooling in (
 
 # %% [markdown]
 # The loss is that of 19 quantiles of $T_c$, so each member predicts a distribution: its median is the answer, its
-# width the noise that the member expects in the data.
+# width the aleatoric uncertainty that the member expects in the data.
 #
 # ## What neighbors say
 #
-# A Gaussian process answers from the measured materials themselves, each counted by how alike it is: in its fractions, in
-# their roots, in the properties of its elements. Its covariance was chosen on the validation part. It errs differently
-# from the networks, so that a weighted mean of both is better than either; the weight, too, comes from the validation part.
+# A Gaussian process predicts from the measured materials themselves, each weighted by its similarity: in its fractions, in
+# their square roots, in the properties of its elements. Its covariance was chosen on the validation split. It errs differently
+# from the networks, so that a weighted mean of both is better than either; the weight, too, comes from the validation split.
 # Conditioned in seconds, it also shows what more data would bring:
 
 # %%
@@ -149,22 +149,26 @@ amounts, targets = job.sample.amounts, superconductor_networks.to_units(job.samp
 
 
 def error_of_process(rows, asked):
-    mean, _ = superconductor_process.conditioned(job.network.process, amounts[rows], targets[rows], job.table, SEED)
-    predicted = np.asarray(superconductor_networks.to_kelvin(jax.jit(mean)(jnp.asarray(amounts[asked]))))
+    gp = gaussian_process.conditioned(job.network.gp, amounts[rows], targets[rows], job.table, SEED)
+    mean = jax.jit(lambda x: gaussian_process.mean(gp, x, jnp.asarray(job.table)))
+    predicted = np.asarray(superconductor_networks.to_kelvin(mean(jnp.asarray(amounts[asked]))))
     return float(np.sqrt(np.mean((predicted - job.sample.tc[asked]) ** 2)))
 
 
-order = np.random.default_rng(SEED).permutation(job.sample.parts[0])
-shares = (0.1, 0.2, 0.4, 0.7, 1.0)
+order = np.random.default_rng(SEED).permutation(job.sample.splits[0])
+fractions = (0.1, 0.2, 0.4, 0.7, 1.0)
 curve = np.array(
-    [[error_of_process(order[: round(share * len(order))], part) for part in job.sample.parts[1:]] for share in shares]
+    [
+        [error_of_process(order[: round(fraction * len(order))], part) for part in job.sample.splits[1:]]
+        for fraction in fractions
+    ]
 )
-figure = learning_by_size([round(share * len(order)) for share in shares], curve, scatter)
+figure = learning_by_size([round(fraction * len(order)) for fraction in fractions], curve, scatter)
 figure.savefig(RUNS / "learning_by_size.png", dpi=120)
 display(Image(RUNS / "learning_by_size.png", width=620))
-for share, (on_validation, on_test) in zip(shares, curve, strict=True):
+for fraction, (on_validation, on_test) in zip(fractions, curve, strict=True):
     print(
-        f"{100 * share:3.0f} % of the training part: RMSE {on_validation:5.2f} K (validation), {on_test:5.2f} K (test)"
+        f"{100 * fraction:3.0f} % of the training part: RMSE {on_validation:5.2f} K (validation), {on_test:5.2f} K (test)"
     )
 
 # %% [markdown]
@@ -173,9 +177,9 @@ for share, (on_validation, on_test) in zip(shares, curve, strict=True):
 #
 # ## Critical temperatures
 #
-# An ensemble with the process beside it, which now stands on the training and the validation part; the noise of the
-# members and the spread of all, added in quadrature, make an interval, which is then scaled by
-# the factor with which it holds 90 % of the validation part. The same from the command line: `jaxsci train superconductors`.
+# An ensemble blended with the process, which is now conditioned on the training and the validation split; the aleatoric and
+# the epistemic uncertainty, added in quadrature, make an interval, which is then scaled by
+# the conformal factor with which it holds 90 % of the validation split. The same from the command line: `jaxsci train superconductors`.
 
 # %%
 tc_run = superconductors.train(replace(options, more=True), Session(RUNS, find, "tc"))
@@ -249,7 +253,7 @@ display(Image(tc_run / "figures" / "influence.png", width=900))
 # Nobody publishes what does not superconduct. Presumed negatives stand in: inorganic formulas of the COD, and the entries
 # of SuperCon without a $T_c$, which look most like superconductors. Whole chemical systems are kept apart, because new
 # materials are what such a model is for; the probability is calibrated on the validation part, and the threshold is that of the largest
-# expected F1 among those of its materials that were studied as superconductors. A Gaussian process of the answers +1 and −1 stands beside the networks: of chemical systems
+# expected F1 among those of its materials that were studied as superconductors. The networks are blended with a Gaussian process of the labels +1 and −1: of chemical systems
 # left out, it tells those that were studied in vain from superconductors with an area under the ROC curve of 0.81, where networks have 0.74.
 
 # %%
@@ -299,18 +303,18 @@ display(Image(tc_run / "figures" / "list.png", width=520))
 # %% [markdown]
 # ## Ask it
 #
-# For any formula: the probability, $T_c$ with its interval, and what each element contributes, the answer with it minus
-# the answer without it. Elements that never occur together in the training part are warned of. From the command line:
+# For any formula: the probability, $T_c$ with its interval, and what each element contributes, the prediction with it minus
+# the prediction without it. Elements that never occur together in the training split are warned of. From the command line:
 # `jaxsci predict superconductors MgB2 --run RUN`.
 
 # %%
 found, _ = predict(["MgB2", "YBa2Cu3O7", "LaFeAsO0.9F0.1", "Nb3Sn", "NaCl", "HeNe"], [tc_run, class_run])
 for i, text in enumerate(found.formulas):
-    answer = {name: values[i] for name, values in found.answers.items()}
+    prediction = {name: values[i] for name, values in found.values.items()}
     parts = ", ".join(f"{symbol} {value:+.1f}" for symbol, value in found.contributions[i].items())
     print(
-        f"{text:15} p = {answer['probability']:.2f}, Tc = {answer['tc']:5.1f} K"
-        f" ({answer['tc_lower']:.1f} to {answer['tc_upper']:.1f}); {parts}{'  ! outside the training data' * bool(answer['outside'])}"
+        f"{text:15} p = {prediction['probability']:.2f}, Tc = {prediction['tc']:5.1f} K"
+        f" ({prediction['tc_lower']:.1f} to {prediction['tc_upper']:.1f}); {parts}{'  ! outside the training data' * bool(prediction['out_of_distribution'])}"
     )
 
 amounts = dense(encode([parse("MgB2"), parse("B2Mg"), parse("Mg4B8")]), ELEMENTS)

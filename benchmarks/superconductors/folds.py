@@ -2,8 +2,8 @@
 
 `python -m benchmarks.superconductors.folds --target tc|class --data FOLDER`, FOLDER as `jaxsci data fetch superconductors` and `elements`
 fill it, or JAXSCI_DATA. One fifth of the chemical systems after another is left out: the members of that fold train on the others and stop
-early by it. What they and a process say of the systems left out decides how much the process counts, and for the class the threshold; then
-all members answer, and a process on everything.
+early by it. What they and a process say of the systems left out decides the weight of the process, and for the class the threshold; then
+all members predict, and a process on everything.
 """
 
 import argparse
@@ -26,9 +26,9 @@ from jaxsci.data.materials.elements import ELEMENTS
 from jaxsci.data.materials.formula import parse
 from jaxsci.files import write_json
 from jaxsci.metrics import auc
-from jaxsci.tasks.superconductors import blend as processes
-from jaxsci.tasks.superconductors import ensemble as predictors
-from jaxsci.tasks.superconductors.calibration import outputs_of
+from jaxsci.tasks.superconductors import gaussian_process
+from jaxsci.tasks.superconductors.ensemble.calibration import calibrate, weights
+from jaxsci.tasks.superconductors.ensemble.prediction import outputs_of
 from jaxsci.tasks.superconductors.networks import TABLES, UNIT, Network, Target, make_recipe, network, to_units
 from jaxsci.tasks.superconductors.samples import Sample, Sources, read_class, read_tc
 from jaxsci.training import fit_ensemble
@@ -36,13 +36,13 @@ from jaxsci.training import fit_ensemble
 FOLDS = 5
 RESAMPLES = 4000
 DRAWS = 40  # of chemical systems that choose a threshold
-CHOOSING = 0.16  # share of the systems that do, as in a validation part
+CHOOSING = 0.16  # fraction of the systems that do, as in a validation split
 # A misprint of the list: its neighbors are FeAs1.9Sb0.1, and no material has 22 atoms of arsenic to one of iron.
 MISPRINT, MEANT = "Ca0.85La0.15FeAs21.98Sb0.02", "Ca0.85La0.15FeAs1.98Sb0.02"
 
 
 class Crossed(NamedTuple):
-    """Answers of the members, and of the process beside them, to materials they do not know."""
+    """Predictions of the members, and of the process, for materials they do not know."""
 
     left_out: np.ndarray  # [2, material]: of every material, by the mean of the members and the process of its fold
     asked: np.ndarray  # [2, asked]: by the mean of all members, and a process on all materials
@@ -78,19 +78,19 @@ def of_tc(data: Path, members: int, seed: int) -> dict[str, Any]:
     found = crossed("tc", sample, to_units(sample.tc), asked, data, members, seed)
 
     ensemble, process = found.left_out
-    share = processes.best_share(process, ensemble, to_units(sample.tc))
-    weights = np.array([1 - share, share])
-    kelvin = UNIT * np.maximum(weights @ found.asked, 0)
+    weight = gaussian_process.best_weight(process, ensemble, to_units(sample.tc))
+    both = np.array([1 - weight, weight])
+    kelvin = UNIT * np.maximum(both @ found.asked, 0)
     corrected = kelvin[:-1].copy()
     corrected[names.index(MISPRINT)] = kelvin[-1]
     errors = {
         "systems left out, networks": UNIT * ensemble - sample.tc,
         "systems left out, process": UNIT * process - sample.tc,
-        "systems left out, both": UNIT * (weights @ found.left_out) - sample.tc,
+        "systems left out, both": UNIT * (both @ found.left_out) - sample.tc,
         f"list, {len(tc)} superconductors": kelvin[:-1] - tc,
         f"list, {MISPRINT} read as {MEANT}": corrected - tc,
     }
-    numbers = {"materials of the process": found.number, "share of the process": share}
+    numbers = {"materials of the process": found.number, "weight of the process": weight}
     return numbers | {name: bootstrap(_rmse, np.square(error)) for name, error in errors.items()}
 
 
@@ -104,8 +104,8 @@ def of_class(data: Path, members: int, seed: int) -> dict[str, Any]:
     target = sample.superconducting.astype(np.float32)
     found = crossed("class", sample, target, asked, data, members, seed)
 
-    calibration = predictors.calibrate(found.left_out, sample.superconducting, sample.studied, None)
-    slopes = np.array([calibration.slope, calibration.of_process])
+    calibration = calibrate(found.left_out, sample.superconducting, sample.studied, None)
+    slopes = np.array([calibration.slope, calibration.gp_slope])
 
     def says(scores: np.ndarray) -> np.ndarray:
         return 1 / (1 + np.exp(-(slopes @ scores + calibration.offset))) > calibration.threshold
@@ -139,14 +139,14 @@ def thresholds(scores: np.ndarray, sample: Sample, seed: int) -> dict[str, dict[
     for _ in range(DRAWS):
         chooses = (rng.permutation(systems) < CHOOSING * systems)[system]
         truth = sample.superconducting[chooses]
-        calibration = predictors.calibrate(scores[:, chooses], truth, sample.studied[chooses], None)
-        logit = np.array([calibration.slope, calibration.of_process]) @ scores + calibration.offset
+        calibration = calibrate(scores[:, chooses], truth, sample.studied[chooses], None)
+        logit = np.array([calibration.slope, calibration.gp_slope]) @ scores + calibration.offset
         probability = 1 / (1 + np.exp(-logit))
         those, others = chooses & sample.studied, ~chooses & sample.studied
         true = sample.superconducting[those]
-        counted = _largest_counted(probability[those], true, predictors.weights(true, truth.mean()))
+        counted = _largest_counted(probability[those], true, weights(true, truth.mean()))
         true = sample.superconducting[others]
-        weight = predictors.weights(true, truth.mean())
+        weight = weights(true, truth.mean())
         for name, threshold in (("expected", calibration.threshold), ("counted", counted)):
             said = probability[others] > threshold
             found[name].append((threshold, _f1(np.array([weight @ (said & true), weight @ said, weight @ true]))))
@@ -171,7 +171,7 @@ def crossed(
 
     Args:
         target: what is asked.
-        sample: all materials; its parts are not used.
+        sample: all materials; its splits are not used.
         y: [material], what the networks learn.
         asked: amounts of the materials asked for [asked, element].
         data: the folder of the data sets.
@@ -180,16 +180,17 @@ def crossed(
     """
     table = elements.standardized(elements.table(TABLES["best"], data / "elements" / "mendeleev_v0.6.0_elements.db"))
     net = network("best", target, table)
-    assert net.process is not None
+    assert net.gp is not None
     of_process = y if target == "tc" else 2 * y - 1
     left_out, answers = np.zeros((2, len(y))), []
     fold = folds(sample.compositions, seed)
 
     def process(rows: np.ndarray, amounts: np.ndarray) -> tuple[np.ndarray, int]:
-        assert net.process is not None
+        assert net.gp is not None
         known = (sample.amounts[rows], of_process[rows])
-        mean, number = processes.conditioned(net.process, *known, table, seed, sample.studied[rows])
-        return np.asarray(jax.jit(mean)(jnp.asarray(amounts))), number
+        gp = gaussian_process.conditioned(net.gp, *known, table, seed, sample.studied[rows])
+        mean = jax.jit(lambda x: gaussian_process.mean(gp, x, jnp.asarray(table)))
+        return np.asarray(mean(jnp.asarray(amounts))), gp.materials
 
     for number in range(FOLDS):
         train, rest = np.flatnonzero(fold != number), np.flatnonzero(fold == number)

@@ -17,8 +17,8 @@ from benchmarks import machine
 from jaxsci.core import Batch
 from jaxsci.data.materials.elements import ELEMENTS
 from jaxsci.files import write_json
+from jaxsci.tasks.superconductors.inputs import over_devices
 from jaxsci.tasks.superconductors.networks import make_recipe, network
-from jaxsci.tasks.superconductors.task import over_devices
 from jaxsci.training import Settings, fit, fit_ensemble
 
 FEATURES = 32  # of the published table

@@ -26,14 +26,14 @@ __all__ = [
     "model",
 ]
 
-Pooling: TypeAlias = Literal["sum", "mean", "variance", "attention", "waves"]
+Pooling: TypeAlias = Literal["sum", "mean", "variance", "attention", "fourier"]
 
 _SCORE_BOUND = 10.0  # an element may count e^20 times as much as another
 
 
 @dataclass(frozen=True)
 class Config:
-    """Sizes and choices; the last of `phi` is the latent dimension, and rho sees the pooled latents one beside another."""
+    """Sizes and choices; the last of `phi` is the latent dimension, and rho sees the pooled latents, concatenated."""
 
     features: int  # columns of the table of elements
     elements: int  # rows of it
@@ -41,15 +41,15 @@ class Config:
     phi: tuple[int, ...] = (128, 64)
     rho: tuple[int, ...] | None = (128, 128)  # None: the pooled latent itself is the output
     pooling: tuple[Pooling, ...] = ("mean", "variance", "attention")
-    heads: int = 8  # of the attention; each pools its share of the latent
-    frequencies: int = 6  # of the waves, each twice the one before
+    heads: int = 8  # of the attention; each pools its slice of the latent
+    frequencies: int = 6  # of the Fourier features, each twice the one before
     embedding: int = 0  # learned features of each element beside those of the table
     activation: layers.Activation = "silu"
     initializer: layers.Initializer = "he_normal"
     compute_dtype: layers.ComputeDtype = None
 
     def __post_init__(self) -> None:
-        """Refuse heads that cannot share the latent."""
+        """Refuse heads that do not divide the latent."""
         if "attention" in self.pooling and self.phi[-1] % self.heads:
             raise ValueError(f"heads: expected a divisor of the latent dimension {self.phi[-1]}, got {self.heads}")
         if self.rho is None and self.outputs != self.pooled:
@@ -58,8 +58,8 @@ class Config:
     @property
     def pooled(self) -> int:
         """Numbers that `embed` gives."""
-        waves = 2 * self.frequencies if "waves" in self.pooling else 1
-        return (len(self.pooling) - 1 + waves) * self.phi[-1]
+        fourier = 2 * self.frequencies if "fourier" in self.pooling else 1
+        return (len(self.pooling) - 1 + fourier) * self.phi[-1]
 
 
 def init(key: Key, config: Config) -> Params:
@@ -82,7 +82,7 @@ def apply(params: Params, amounts: Array, config: Config, table: Array) -> Array
 
     Args:
         params: as from `init`.
-        amounts: [element], the amount of each element of the table, 0 for those that are absent.
+        amounts: [element], the stoichiometric coefficient of each element of the table, 0 for those that are absent.
         config: the network's sizes.
         table: [element, feature].
 
@@ -96,12 +96,12 @@ def apply(params: Params, amounts: Array, config: Config, table: Array) -> Array
 
 
 def embed(params: Params, amounts: Array, config: Config, table: Array) -> Array:
-    """The pooled latents of one composition, one beside another: [config.pooled].
+    """The pooled latents of one composition, concatenated: [config.pooled].
 
     With z_i = phi(element_i), amounts n_i and fractions f_i = n_i / sum n: "sum" is sum_i n_i z_i, "mean" m = sum_i f_i z_i, "variance"
-    sum_i f_i z_i^2 - m^2, "attention" in each head sum_i f_i e^(s_i) z_i / sum_i f_i e^(s_i) with a learned score s_i, and "waves"
-    sum_i sin(2^k pi f_i) z_i and sum_i (1 - cos(2^k pi f_i)) z_i for k = 0, ..., frequencies - 1. The waves resolve what doping by a few
-    hundredths changes, which a network learns slowly from the fractions themselves (Tancik et al. 2020, arXiv:2006.10739). All but
+    sum_i f_i z_i^2 - m^2, "attention" in each head sum_i f_i e^(s_i) z_i / sum_i f_i e^(s_i) with a learned score s_i, and "fourier"
+    sum_i sin(2^k pi f_i) z_i and sum_i (1 - cos(2^k pi f_i)) z_i for k = 0, ..., frequencies - 1. The Fourier features resolve
+    doping by a few hundredths, which a network learns slowly from the fractions themselves (Tancik et al. 2020, arXiv:2006.10739). All but
     "sum" are the same for Mg2B4 and MgB2. The composition without elements is pooled to zeros.
     """
     chex.assert_shape(amounts, (config.elements,))
@@ -120,8 +120,8 @@ def embed(params: Params, amounts: Array, config: Config, table: Array) -> Array
                 pooled.append(fractions @ jnp.square(latent) - jnp.square(mean))
             case "attention":
                 pooled.append(_attend(params["attention"], fractions, latent, config))
-            case "waves":
-                pooled.append((_waves(fractions, config.frequencies) @ latent).ravel())
+            case "fourier":
+                pooled.append((_fourier_features(fractions, config.frequencies) @ latent).ravel())
     return jnp.concatenate(pooled)
 
 
@@ -139,17 +139,17 @@ def model(config: Config, table: Array) -> Model:
 
 
 def _attend(params: Params, fractions: Array, latent: Array, config: Config) -> Array:
-    """Each head's weighted mean of its share of the latent, [phi[-1]]."""
+    """Each head's weighted mean of its slice of the latent, [phi[-1]]."""
     scores = layers.apply_affine(params, latent, config.compute_dtype)
     # Bounded, so that e^s can neither overflow nor vanish, and no element needs to know the scores of the others.
     weights = jnp.exp(_SCORE_BOUND * jnp.tanh(scores / _SCORE_BOUND))  # [element, head]
-    shares = latent.reshape(config.elements, config.heads, -1)
-    top = fractions @ (weights[..., None] * shares).reshape(config.elements, -1)
-    bottom = jnp.repeat(fractions @ weights, shares.shape[-1])
+    slices = latent.reshape(config.elements, config.heads, -1)
+    top = fractions @ (weights[..., None] * slices).reshape(config.elements, -1)
+    bottom = jnp.repeat(fractions @ weights, slices.shape[-1])
     return top / jnp.where(bottom == 0, jnp.ones_like(bottom), bottom)
 
 
-def _waves(fractions: Array, frequencies: int) -> Array:
+def _fourier_features(fractions: Array, frequencies: int) -> Array:
     """Functions of the fraction that are 0 where an element is absent, [2 * frequencies, element]."""
     angles = jnp.pi * 2.0 ** jnp.arange(frequencies, dtype=fractions.dtype)[:, None] * fractions[None, :]
     return jnp.concatenate([jnp.sin(angles), 1 - jnp.cos(angles)])

@@ -2,20 +2,29 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsci.core import Array, Inputs, Params
+from jaxsci.core import Inputs, Params
 
 
 def predict(
-    apply: Callable[[Params, Inputs], Array], params: Params, x: Inputs, *, batch_size: int = 1024
-) -> np.ndarray:
-    """`apply(params, example)` for every example of `x`, as a numpy array [example, ...].
+    apply: Callable[[Params, Inputs], Any], params: Params, x: Inputs, *, batch_size: int = 1024, batched: bool = False
+) -> Any:
+    """`apply(params, example)` for every example of `x`, as numpy arrays [example, ...] in the structure of its result.
 
-    Every batch has the same shape (the last is padded and cut), so one program serves all of them, whatever their number.
+    Every batch has the same shape (the last is padded and cut), so one program serves all of them, whatever their number. The program
+    is kept for the function `apply`: define it once, not in a loop.
+
+    Args:
+        apply: of one example; of a whole batch [batch, ...] where `batched`.
+        params: its parameters.
+        x: the examples, each array [example, ...].
+        batch_size: examples at a time.
+        batched: whether `apply` takes whole batches; otherwise it is vmapped.
     """
     examples = jax.tree.leaves(x)[0].shape[0]
     if examples == 0:
@@ -23,14 +32,15 @@ def predict(
     outputs = []
     for first in range(0, examples, batch_size):
         part = jax.tree.map(lambda leaf, first=first: _padded(leaf[first : first + batch_size], batch_size), x)
-        outputs.append(_apply_batch(apply, params, part))
-    return np.concatenate([np.asarray(output) for output in outputs])[:examples]
+        outputs.append(_apply_batch(apply, batched, params, part))
+    return jax.tree.map(lambda *parts: np.concatenate([np.asarray(part) for part in parts])[:examples], *outputs)
 
 
 def _padded(leaf: np.ndarray, size: int) -> np.ndarray:
     return np.pad(np.asarray(leaf), [(0, size - leaf.shape[0])] + [(0, 0)] * (leaf.ndim - 1))
 
 
-@partial(jax.jit, static_argnums=0)
-def _apply_batch(apply: Callable[[Params, Inputs], Array], params: Params, x: Inputs) -> Array:
-    return jax.vmap(apply, in_axes=(None, 0))(params, jax.tree.map(jnp.asarray, x))
+@partial(jax.jit, static_argnums=(0, 1))
+def _apply_batch(apply: Callable[[Params, Inputs], Any], batched: bool, params: Params, x: Inputs) -> Any:
+    x = jax.tree.map(jnp.asarray, x)
+    return apply(params, x) if batched else jax.vmap(apply, in_axes=(None, 0))(params, x)

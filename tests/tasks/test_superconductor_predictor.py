@@ -1,4 +1,4 @@
-"""What stands on the networks of superconductors: intervals, shares, probabilities and thresholds, against theory."""
+"""From the outputs of networks to predictions: intervals, weights, probabilities and thresholds, against theory."""
 
 import jax
 import jax.numpy as jnp
@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from jaxsci.data.materials.elements import ELEMENTS
-from jaxsci.tasks.superconductors import blend as superconductor_process
-from jaxsci.tasks.superconductors import ensemble as predictors
 from jaxsci.tasks.superconductors import gaussian_process
-from jaxsci.tasks.superconductors.blend import best_share
+from jaxsci.tasks.superconductors.ensemble import calibration as calibrations
+from jaxsci.tasks.superconductors.ensemble.prediction import distribution
+from jaxsci.tasks.superconductors.gaussian_process import best_weight
 from jaxsci.tasks.superconductors.networks import LEVELS, network
 
 
@@ -18,8 +18,8 @@ def test_a_packed_batch_is_the_batch_also_beyond_its_capacity():
     net = network("published", "tc", rng.normal(size=(96, 3)).astype(np.float32))
     params = net.model.init(jax.random.key(0))
     batched = jax.jit(net.batched)
-    for share in (0.03, 0.1):  # 3 and 10 elements a composition; there is capacity for 4.5
-        amounts = jnp.asarray(rng.uniform(0.1, 3, (8, 96)) * (rng.random((8, 96)) < share), jnp.float32)
+    for fraction in (0.03, 0.1):  # 3 and 10 elements per composition; there is capacity for 4.5
+        amounts = jnp.asarray(rng.uniform(0.1, 3, (8, 96)) * (rng.random((8, 96)) < fraction), jnp.float32)
         kept = jnp.where(amounts >= jax.lax.top_k(amounts, 12)[0][:, -1:], amounts, 0)
         each = jax.vmap(net.model.apply, in_axes=(None, 0))(params, kept)
         # Sums in another order, of numbers of order 100 that partly cancel.
@@ -35,36 +35,36 @@ def test_intervals_cover_what_they_promise_whatever_the_network(seed):
     levels = claimed * (LEVELS - 0.5)
     members = y[None, :, None] + 0.5 * rng.standard_t(4, (3, 4000, 1)) + levels
     outputs = jnp.asarray(members, jnp.float32)
-    widened = predictors.widening(predictors.spread(outputs[:, :2000]), jnp.asarray(y[:2000], jnp.float32))
-    answer = predictors.spread(outputs[:, 2000:])
-    lower, upper = answer.center - widened * answer.below, answer.center + widened * answer.above
+    factor = calibrations.conformal_factor(distribution(outputs[:, :2000]), jnp.asarray(y[:2000], jnp.float32))
+    answer = distribution(outputs[:, 2000:])
+    lower, upper = answer.center - factor * answer.below, answer.center + factor * answer.above
     inside = np.mean((y[2000:] >= lower) & (y[2000:] <= upper))
     # Two samples of 2000 each: a standard error of sqrt(2 * 0.09 / 2000), 0.0095; four of them.
     assert abs(inside - 0.9) < 0.04
 
 
-def test_the_share_of_the_process_has_the_smallest_error_there_is():
+def test_the_weight_of_the_process_has_the_smallest_error_there_is():
     rng = np.random.default_rng(6)
     y = rng.normal(size=500)
     process, members = y + rng.normal(size=500), y + 2 * rng.normal(size=(3, 500))
-    answer = predictors.spread(jnp.asarray(members, jnp.float32))
+    answer = distribution(jnp.asarray(members, jnp.float32))
     ensemble = np.asarray(answer.center, np.float64)
-    share = best_share(process, ensemble, y)
+    weight = best_weight(process, ensemble, y)
 
     def error(w):
         return np.mean((w * process + (1 - w) * ensemble - y) ** 2)
 
-    assert 0 < share < 1
-    assert error(share) <= min(error(share - 0.01), error(share + 0.01))
-    assert best_share(y, ensemble, y) == 1
-    assert best_share(ensemble, ensemble, y) == 0
-    # The center and the standard deviation of the members at weight (1 - share) / 3 each, and of the process at its share.
-    found = predictors.spread(jnp.asarray(members, jnp.float32), jnp.asarray(process, jnp.float32), share)
-    weights = np.array([(1 - share) / 3] * 3 + [share])
+    assert 0 < weight < 1
+    assert error(weight) <= min(error(weight - 0.01), error(weight + 0.01))
+    assert best_weight(y, ensemble, y) == 1
+    assert best_weight(ensemble, ensemble, y) == 0
+    # The center and the standard deviation of the members at weight (1 - w) / 3 each, and of the process at its weight w.
+    found = distribution(jnp.asarray(members, jnp.float32), jnp.asarray(process, jnp.float32), weight)
+    weights = np.array([(1 - weight) / 3] * 3 + [weight])
     values = np.vstack([members, process])
     mean = weights @ values
     np.testing.assert_allclose(found.center, mean, atol=1e-5)  # float32, numbers of order 1
-    np.testing.assert_allclose(found.members, np.sqrt(weights @ (values - mean) ** 2), atol=1e-5)
+    np.testing.assert_allclose(found.epistemic, np.sqrt(weights @ (values - mean) ** 2), atol=1e-5)
 
 
 def test_probabilities_are_calibrated_and_follow_the_prior():
@@ -72,15 +72,15 @@ def test_probabilities_are_calibrated_and_follow_the_prior():
     truth = rng.random(20_000) < 0.25
     logits = 3 * (rng.normal(size=20_000) + truth) - 2  # of the right order, but three times too steep
     everything = np.ones(20_000, bool)
-    found = predictors.calibrate(logits[None], truth, everything, None)
+    found = calibrations.calibrate(logits[None], truth, everything, None)
     # Two normal classes of unit variance: the log odds are linear in the score, d' = 1.
     assert found.slope == pytest.approx(1 / 3, rel=0.05)
     assert found.offset == pytest.approx(np.log(1 / 3) - 0.5 + 2 / 3, abs=0.05)
-    assert found.of_process == 0
-    rare = predictors.calibrate(logits[None], truth, everything, 0.02)
-    # Among a fair tenth of the others the threshold is the same, for they are weighted to the same share.
+    assert found.gp_slope == 0
+    rare = calibrations.calibrate(logits[None], truth, everything, 0.02)
+    # Among a fair tenth of the others the threshold is the same, for they are weighted to the same fraction.
     studied = truth | (rng.random(20_000) < 0.1)
-    tenth = predictors.calibrate(logits[None], truth, studied, None)
+    tenth = calibrations.calibrate(logits[None], truth, studied, None)
     assert tenth[:3] == found[:3]
     assert tenth.threshold == pytest.approx(found.threshold, abs=0.03)
     assert rare.slope == pytest.approx(found.slope, rel=0.1)
@@ -92,14 +92,14 @@ def test_the_log_odds_of_two_scores_are_those_of_their_joint_distribution():
     truth = rng.random(20_000) < 0.5
     # Independent given the class, with unit variance and means 0 and d: the log odds have the slopes d.
     members, process = (rng.normal(size=20_000) + d * truth for d in (1.0, 2.0))
-    found = predictors.calibrate(np.stack([members, process]), truth, np.ones(20_000, bool), None)
+    found = calibrations.calibrate(np.stack([members, process]), truth, np.ones(20_000, bool), None)
     assert found.slope == pytest.approx(1, rel=0.05)  # about two standard errors of 20,000 examples
-    assert found.of_process == pytest.approx(2, rel=0.05)
+    assert found.gp_slope == pytest.approx(2, rel=0.05)
     assert found.offset == pytest.approx(-(1 + 4) / 2, rel=0.05)
 
 
 def test_those_named_first_are_in_a_process_that_cannot_hold_all(monkeypatch):
-    monkeypatch.setattr(superconductor_process, "MOST", 5)
+    monkeypatch.setattr(gaussian_process, "MAX_MATERIALS", 5)
     rng = np.random.default_rng(0)
     amounts = np.zeros((12, ELEMENTS), np.float32)
     amounts[np.arange(12), np.arange(12)] = 1.0
@@ -107,10 +107,11 @@ def test_those_named_first_are_in_a_process_that_cannot_hold_all(monkeypatch):
     first = np.arange(12) % 4 == 0
     config = gaussian_process.Config(noise=1e-4)
     table = rng.normal(size=(ELEMENTS, 3)).astype(np.float32)
-    mean, number = superconductor_process.conditioned(config, amounts, target, table, 0, first)
-    assert number == 5
+    gp = gaussian_process.conditioned(config, amounts, target, table, 0, first)
+    assert gp.materials == 5
     # What it was conditioned on it gives back, but for the noise.
-    np.testing.assert_allclose(mean(jnp.asarray(amounts))[first], target[first], atol=1e-2)
+    mean = gaussian_process.mean(gp, jnp.asarray(amounts), jnp.asarray(table))
+    np.testing.assert_allclose(mean[first], target[first], atol=1e-2)
 
 
 def test_the_threshold_has_the_largest_f1_of_two_normal_classes():
@@ -121,7 +122,7 @@ def test_the_threshold_has_the_largest_f1_of_two_normal_classes():
     odds = 1.5 * score - 1.5**2 / 2 + np.log(0.4 / 0.3)  # linear in the score, for classes of unit variance
     # Whatever increasing line of the score is handed over, the same materials superconduct.
     for logit in (odds, 3 * odds - 1):
-        threshold = predictors.best_threshold(logit, truth, weight)
+        threshold = calibrations.best_threshold(logit, truth, weight)
         cut = (np.log(threshold / (1 - threshold)) + (0 if logit is odds else 1)) / (1 if logit is odds else 3)
 
         def f1(at):
@@ -135,4 +136,4 @@ def test_the_threshold_has_the_largest_f1_of_two_normal_classes():
 
 def test_log_odds_that_tell_nothing_say_yes_to_all():
     truth = np.arange(40) % 2 == 0
-    assert predictors.best_threshold(-1.0 * truth, truth, np.ones(40)) == 0.0
+    assert calibrations.best_threshold(-1.0 * truth, truth, np.ones(40)) == 0.0

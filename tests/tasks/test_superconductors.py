@@ -2,21 +2,28 @@
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jaxsci
 from jaxsci.cli.main import main
-from jaxsci.data.materials.formula import SYMBOLS
+from jaxsci.data.materials.compositions import dense, encode
+from jaxsci.data.materials.elements import ELEMENTS
+from jaxsci.data.materials.formula import SYMBOLS, parse
 from jaxsci.data.materials.formula_table import stream
 from jaxsci.data.materials.superconductors import FILES, read_measured
 from jaxsci.errors import InputError
-from jaxsci.tasks.superconductors import ensemble as predictors
+from jaxsci.tasks.superconductors import samples
+from jaxsci.tasks.superconductors.ensemble import files, portable, prediction
+from jaxsci.tasks.superconductors.networks import network
 from jaxsci.tasks.superconductors.predict import predict
 from tests.command import refused
 
@@ -75,6 +82,10 @@ def write_tables(folder):
 def root(tmp_path_factory):
     """Data and two trained runs, shared by the tests that only read them."""
     jax.devices()  # the command would otherwise choose their number for all later tests
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update(
+        "jax_disable_most_optimizations", True
+    )  # the time of small runs is the compilation of their programs
     folder = tmp_path_factory.mktemp("superconductors")
     write_tables(folder / "data")
     with pytest.MonkeyPatch.context() as patch:
@@ -82,7 +93,8 @@ def root(tmp_path_factory):
         for target, split, influence in (("tc", "random", "2"), ("class", "composition", "0")):
             options = ["--target", target, "--split", split, "--influence", influence]
             main(["train", "superconductors", *options, *QUICK, "--runs", str(folder)])
-    return folder
+    yield folder
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture(autouse=True)
@@ -142,13 +154,13 @@ def test_formulas_on_the_command_line(tc_run, class_run, capsys):
 
 def test_an_answer_depends_on_the_composition_alone(tc_run):
     found, _ = predict(["Nb3Sn", "SnNb3", "Sn2Nb6", "(Nb3Sn)4"], [tc_run])
-    for values in found.answers.values():
+    for values in found.values.values():
         # Amounts become fractions in float32: one rounding.
         np.testing.assert_allclose(values.astype(float), float(values[0]), rtol=1e-5)
-    (whole, *_), first = found.answers["tc"], found.contributions[0]
+    (whole, *_), first = found.values["tc"], found.contributions[0]
     alone, _ = predict(["Nb", "Sn"], [tc_run])
-    assert first["Nb"] == pytest.approx(whole - alone.answers["tc"][1], rel=1e-4, abs=1e-4)
-    assert first["Sn"] == pytest.approx(whole - alone.answers["tc"][0], rel=1e-4, abs=1e-4)
+    assert first["Nb"] == pytest.approx(whole - alone.values["tc"][1], rel=1e-4, abs=1e-4)
+    assert first["Sn"] == pytest.approx(whole - alone.values["tc"][0], rel=1e-4, abs=1e-4)
 
 
 def test_a_table_is_predicted_as_its_formulas_are(tc_run):
@@ -159,12 +171,12 @@ def test_a_table_is_predicted_as_its_formulas_are(tc_run):
     assert len(lines) == 3
     assert lines[0].startswith("row,formula,tc,tc_lower,tc_upper")
     found, _ = predict(["Nb3Sn", "Cu3Ba2O7Y"], [tc_run])
-    np.testing.assert_allclose([float(line.split(",")[2]) for line in lines[1:]], found.answers["tc"], rtol=1e-5)
+    np.testing.assert_allclose([float(line.split(",")[2]) for line in lines[1:]], found.values["tc"], rtol=1e-5)
     import h5py
 
     with h5py.File("b.h5") as file:
         assert file["formula"].asstr()[:].tolist() == ["Nb3Sn", "Cu3Ba2O7Y"]
-        np.testing.assert_allclose(file["tc"], found.answers["tc"], rtol=1e-5)
+        np.testing.assert_allclose(file["tc"], found.values["tc"], rtol=1e-5)
 
 
 BAD = {  # content of a table, and words of the line that must follow
@@ -208,7 +220,7 @@ def test_what_else_cannot_be_used(tc_run, capsys):
     assert "nothing" in refused(capsys, "predict", "superconductors", "Nb", "--run", "nothing")
     Path("own.csv").write_text("formula,Tc\nNb3Sn,18 K\n")
     arguments = ("train", "superconductors", "--data", "own.csv", *QUICK)
-    assert "none can be used" in refused(capsys, *arguments)
+    assert "0 can be used" in refused(capsys, *arguments)
     assert "--members" in refused(capsys, *arguments[:4], "--members", "0")
     assert "has no probability" in refused(capsys, *arguments, "--prior", "0.2")
     assert not Path("runs").exists()
@@ -254,7 +266,7 @@ def test_a_tc_that_is_no_number_of_kelvin_is_refused_with_row_and_reason(name):
     }
 
 
-def test_the_file_predicts_without_this_library(tc_run):
+def test_the_compiled_file_predicts_without_this_library(tc_run):
     """In a process that cannot import jaxsci; for one material and for several."""
     code = (
         "import sys, jax, numpy as np\nsys.modules['jaxsci'] = None\n"
@@ -262,9 +274,95 @@ def test_the_file_predicts_without_this_library(tc_run):
         "x = np.zeros((3, 96), np.float32); x[:, 40] = 3; x[:, 49] = 1\n"
         "print(*(float(call(x[:n])['tc'][0]) for n in (1, 3)))"
     )
-    command = [sys.executable, "-c", "from jax import export\n" + code, str(tc_run / predictors.FILE)]
+    command = [sys.executable, "-c", "from jax import export\n" + code, str(tc_run / files.COMPILED)]
     environment = os.environ | {"JAX_PLATFORMS": "cpu"}
     result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert result.returncode == 0, result.stderr
     found, _ = predict(["Nb3Sn"], [tc_run])
-    np.testing.assert_allclose(np.array(result.stdout.split(), float), found.answers["tc"][0], rtol=1e-5)
+    np.testing.assert_allclose(np.array(result.stdout.split(), float), found.values["tc"][0], rtol=1e-5)
+
+
+FORMULAS = ("Nb3Sn", "Cu3Ba2O6.9Y", "Nb0.25Ti(GeSn)2", "HeNa", "Nb")
+
+
+@pytest.mark.parametrize("kind", ["tc", "class", "tc without process", "class without process", "published"])
+def test_the_arrays_predict_by_numpy_alone_as_the_library_does(kind, tc_run, class_run):
+    """In a process that can import neither jax nor jaxsci."""
+    folder = class_run if kind.startswith("class") else tc_run
+    ensemble = files.read(folder / files.ARRAYS)
+    if kind == "published":
+        net = network("published", "tc", ensemble.table)
+        keys = jax.random.split(jax.random.key(3), 2)
+        ensemble = ensemble._replace(network=net, params=jax.jit(jax.vmap(net.model.init))(keys), gp=None)
+    if "without" in kind:
+        ensemble = ensemble._replace(gp=None)
+    folder = Path.cwd()
+    files.save_arrays(ensemble, folder, "published" if kind == "published" else "best")
+    code = (
+        "import sys, json\nsys.modules.update(dict.fromkeys(('jax', 'jaxsci', 'scipy')))\n"
+        "from predict_superconductors import load\n"
+        "print(json.dumps({k: v.tolist() for k, v in load()(sys.argv[1:]).items()}))"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    result = subprocess.run(
+        [sys.executable, "-c", code, *FORMULAS], capture_output=True, text=True, check=False, env=environment
+    )
+    assert result.returncode == 0, result.stderr
+    amounts = dense(encode([parse(text) for text in FORMULAS]), ELEMENTS)
+    expected = prediction.predict(jax.jit(prediction.predictor(ensemble)), amounts)
+    found = json.loads(result.stdout)
+    assert set(found) == set(expected)
+    assert expected["out_of_distribution"].tolist() == [False, False, True, True, False]
+    for name, values in expected.items():
+        # Single precision, of sums of some hundred numbers; the weights of a process are up to 1 / noise, 67.
+        np.testing.assert_allclose(found[name], values, rtol=3e-4, atol=3e-3, err_msg=name)
+    assert {"gp", "network"} & {name.split("/")[0] for name in np.load(files.ARRAYS).files} == (
+        {"network"} if ensemble.gp is None else {"gp", "network"}
+    )
+
+
+@pytest.mark.parametrize("text", ["", "2Nb", "(Nb3Sn", "Nb3)", "nb", "Nb-3", "Xx", "Fm2"])
+def test_the_reader_refuses_what_is_no_formula(text):
+    with pytest.raises(ValueError, match=r"expected|character|bracket"):
+        portable.coefficients([text], SYMBOLS[:ELEMENTS])
+
+
+def test_a_run_is_loaded_without_its_tables(tc_run, tmp_path, monkeypatch):
+    """Of an older version too, whose files are the compiled function, with other names, and the checkpoints."""
+    monkeypatch.setenv("JAXSCI_DATA", str(tmp_path / "nothing"))
+    for module in (samples.sc, samples):
+        monkeypatch.setattr(module, "read_measured" if module is samples.sc else "read_tc", None)
+    run = jaxsci.load(tc_run)
+    expected = run.predict(["Nb3Sn", "Nb3Ge"])
+    older = tmp_path / "older"
+    shutil.copytree(tc_run, older)
+    for name in (files.ARRAYS, "weights.npz"):
+        (older / name).unlink()
+    old = {"aleatoric": "noise", "epistemic": "member_spread", "out_of_distribution": "outside"}
+    ensemble = files.read(tc_run / files.ARRAYS)
+    predict_all = prediction.predictor(ensemble)
+    files.save_compiled(lambda x: {old.get(k, k): v for k, v in predict_all(x).items()}, older / files.COMPILED)
+    again = jaxsci.load(older)
+    jax.tree.map(np.testing.assert_array_equal, again.params, run.params)
+    found = again.predict(["Nb3Sn", "Nb3Ge"])
+    assert set(found) == set(expected)
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-5, atol=1e-5)
+    outputs = jax.vmap(run.model.apply, in_axes=(0, None))(run.params, jnp.asarray(run.prepare(["Nb3Sn"])[0]))
+    assert outputs.shape == (2, 19)
+
+
+def test_a_damaged_or_foreign_file_of_arrays_is_refused(tc_run):
+    content = (tc_run / files.ARRAYS).read_bytes()
+    Path("damaged.npz").write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=r"damaged.npz: expected the arrays"):
+        files.read(Path("damaged.npz"))
+    arrays = dict(np.load(tc_run / files.ARRAYS))
+    header = json.loads(str(arrays["header"]))
+    for name, value in (("format", 99), ("network", {**header["network"], "heads": 4})):
+        np.savez("other.npz", **{**arrays, "header": np.array(json.dumps({**header, name: value}))})
+        with pytest.raises(InputError, match=r"other.npz: expected a network of this version"):
+            files.read(Path("other.npz"))
+    np.savez("other.npz", **{**arrays, "header": np.array(json.dumps({**header, "format": 99}))})
+    with pytest.raises(ValueError, match="format 99"):
+        portable.load("other.npz")

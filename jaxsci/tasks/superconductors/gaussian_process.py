@@ -1,40 +1,102 @@
-"""A Gaussian process over chemical compositions: an average of measured materials, each counted by how alike it is.
+"""A Gaussian process over chemical compositions: an average of measured materials, each weighted by its similarity.
 
 Regression by a covariance k, k(x, x') high where two compositions are alike (Rasmussen and Williams 2006, chapter 2): the mean of the
 process given n measured values y is f(x) = m + sum_j k(x, x_j) a_j with (K + noise) a = y - m. Its covariance is a sum of three,
 
     k = s_1 e^(-|f - f'|_1 / l_1) + s_2 e^(-|g - g'|_1 / l_2) + s_3 e^(-|u - u'|_2 / l_3),
 
-of the atomic fractions f, of their roots g, in which dopants count for more, and of statistics u of the elements' properties, in which
-elements that resemble each other may take each other's place. Each falls off as e^-distance, so that f has the kinks of real phase
-diagrams. Pure functions: `condition` finds a, `apply` evaluates f for ONE composition.
+of the atomic fractions f, of their square roots g, in which dopants weigh more, and of statistics u of the elements' properties, under
+which similar elements may replace each other. Each falls off as e^-distance, so that f has the kinks of real phase diagrams. Pure
+functions: `condition` finds a, `apply` evaluates f for ONE composition; `conditioned` and `mean` do so for a table of materials.
 """
 
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxsci.core import Array, Params
 
-_ROWS = 256  # of the covariance that are computed together
+MAX_MATERIALS = 20_000  # in the training set of a process, which takes 5 GB; larger sets are subsampled
+_BATCH = 32  # materials whose covariances with all others stay in a CPU's cache
+_ROWS = 256  # of the covariance that are computed at once
 _ROUNDING = 64  # units of the last digit that a difference of squares may lose
 _REFINEMENTS = 2  # of the solution: each takes the rounding of the factor in single precision down by its condition
 
 
 @dataclass(frozen=True)
 class Config:
-    """Covariance of the process, in units of the variance of y."""
+    """The covariance function, in units of the variance of y."""
 
     amplitudes: tuple[float, float, float] = (0.3, 0.4, 0.3)  # s, of fractions, roots, statistics
     lengths: tuple[float, float, float] = (0.15, 1.5, 1.0)  # l
     noise: float = 0.015
-    slots: int = 12  # the most elements of a composition that is asked for; of longer ones the largest fractions
+    slots: int = 12  # the most elements of a composition to predict; of longer ones the largest fractions are used
+
+
+class GP(NamedTuple):
+    """A Gaussian process conditioned on measured materials."""
+
+    config: Config
+    params: Params  # as from `condition`
+    materials: int  # how many it was conditioned on
+
+
+def conditioned(
+    config: Config,
+    amounts: np.ndarray,
+    target: np.ndarray,
+    table: np.ndarray,
+    seed: int,
+    preferred: np.ndarray | None = None,
+) -> GP:
+    """Condition a process on measured materials, or on a random subset where there are more than `MAX_MATERIALS`.
+
+    Args:
+        config: the covariance.
+        amounts: stoichiometric coefficients [material, element].
+        target: [material], in the network's units.
+        table: standardized features of the elements [element, feature].
+        seed: of the random subset.
+        preferred: bool [material], those that enter the subset before all others; None: no preference.
+    """
+    order = np.random.default_rng(seed).permutation(len(target))
+    if preferred is not None:
+        order = order[np.argsort(~preferred[order], kind="stable")]
+    indices = np.sort(order[:MAX_MATERIALS])
+    fit = jax.jit(partial(condition, config=config, table=jnp.asarray(table)))
+    params = fit(jnp.asarray(amounts[indices]), jnp.asarray(target[indices], jnp.float32))
+    return GP(config, params, len(indices))
+
+
+def mean(gp: GP, amounts: Array, table: Array) -> Array:
+    """The posterior mean for any number of materials [material], also a number that `jax.export` leaves open.
+
+    Args:
+        gp: the conditioned process.
+        amounts: stoichiometric coefficients [material, element].
+        table: the one it was conditioned with.
+    """
+    number = amounts.shape[0]
+    batches = -(-number // _BATCH)
+    padded = jnp.pad(amounts, ((0, batches * _BATCH - number), (0, 0)))
+    each = jax.vmap(lambda x: apply(gp.params, x, gp.config, table))
+    return jax.lax.map(each, padded.reshape(batches, _BATCH, -1)).reshape(-1)[:number]
+
+
+def best_weight(gp_mean: np.ndarray, ensemble: np.ndarray, target: np.ndarray) -> float:
+    """The weight w in [0, 1] with which w gp_mean + (1 - w) ensemble has the smallest mean squared error, each [material]."""
+    difference = gp_mean - ensemble
+    squares = float(np.sum(difference**2))
+    return 0.0 if squares == 0 else float(np.clip(np.sum(difference * (target - ensemble)) / squares, 0, 1))
 
 
 def condition(amounts: Array, y: Array, config: Config, table: Array) -> Params:
-    """The process given measured materials. Takes about 12 n^2 bytes and n^3 / 3 operations.
+    """Condition the process on measured materials. Takes about 12 n^2 bytes and n^3 / 3 operations.
 
     Args:
         amounts: [material, element], each with at least one element.
@@ -43,7 +105,7 @@ def condition(amounts: Array, y: Array, config: Config, table: Array) -> Params:
         table: [element, feature], standardized properties of the elements.
 
     Returns:
-        What `apply` needs: of each material its roots and statistics, its weight a, and the mean m.
+        What `apply` needs: square roots, statistics and weight a of each material, and the mean m.
     """
     chex.assert_rank([amounts, y, table], [2, 1, 2])
     chex.assert_equal(amounts.shape, (y.shape[0], table.shape[0]))
@@ -51,7 +113,7 @@ def condition(amounts: Array, y: Array, config: Config, table: Array) -> Params:
     raw = jax.vmap(_statistics, in_axes=(0, None))(fractions, table)
     shift, spread = jnp.mean(raw, axis=0), jnp.std(raw, axis=0)
     varies = spread > 1e-5
-    # Divided by the root of their number, so that two materials drawn at random are about a root of 2 apart.
+    # Divide by sqrt(number of features), so that the distance of two random materials is about sqrt(2).
     number = jnp.maximum(jnp.sum(varies), 1).astype(raw.dtype)
     scale = varies.astype(raw.dtype) / (jnp.where(varies, spread, jnp.ones_like(spread)) * jnp.sqrt(number))
     statistics = (raw - shift[None]) * scale[None]
@@ -71,7 +133,7 @@ def condition(amounts: Array, y: Array, config: Config, table: Array) -> Params:
 
 
 def apply(params: Params, amounts: Array, config: Config, table: Array) -> Array:
-    """The mean of the process for one composition, a scalar.
+    """The posterior mean for one composition, a scalar.
 
     Args:
         params: as from `condition`.
@@ -83,9 +145,9 @@ def apply(params: Params, amounts: Array, config: Config, table: Array) -> Array
 
 
 def covariances(params: Params, amounts: Array, config: Config, table: Array) -> Array:
-    """k of one composition with each of the measured materials, [material].
+    """The covariance k of one composition with each of the measured materials, [material].
 
-    With fractions that sum to 1, |f - f'|_1 = 2 - 2 sum_i min(f_i, f'_i), which only the elements of both contribute to.
+    With fractions that sum to 1, |f - f'|_1 = 2 - 2 sum_i min(f_i, f'_i), so that only elements of both contribute.
     """
     chex.assert_shape(amounts, (table.shape[0],))
     total = jnp.sum(amounts)
@@ -98,7 +160,7 @@ def covariances(params: Params, amounts: Array, config: Config, table: Array) ->
     statistics = (_statistics(fractions, table) - params["shift"]) * params["scale"]
     squares = jnp.sum(jnp.square(statistics)) + params["squares"]
     square = squares - 2 * (statistics @ params["statistics"])
-    # Of equal statistics rounding is left, whose root would be no small distance.
+    # Equal statistics leave rounding errors, whose square root would be a spurious distance.
     square = jnp.where(square > _ROUNDING * jnp.finfo(square.dtype).eps * squares, square, jnp.zeros_like(square))
     distances = (of_fractions, of_roots, _safe_root(square))
     terms = [

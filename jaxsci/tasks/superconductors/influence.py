@@ -1,4 +1,4 @@
-"""The influence of each element: the latent number X of a Deep Set with a latent space of one dimension, over an ensemble."""
+"""The influence of each element: its latent number X in a Deep Set with a latent space of one dimension, over an ensemble."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +17,7 @@ from jaxsci.training import EpochProgress, fit_ensemble
 
 
 class Influence(NamedTuple):
-    """X of the elements that occur in the training part, in units of its own spread over them; NaN for the others."""
+    """X of the elements that occur in the training split, in units of its own spread over them; NaN for the others."""
 
     mean: np.ndarray  # [element], over the members
     spread: np.ndarray  # [element], standard deviation over the members
@@ -39,12 +39,12 @@ def influence(
     the elements that occur, and given the sign that makes x of the training materials go with their target.
 
     Args:
-        train: amounts [material, 96] as fractions, and targets.
+        train: atomic fractions [material, 96], and targets.
         validation: decides which epoch is kept.
         target: what the targets are.
         table: standardized features of the elements [96, feature].
         keys: [member].
-        epochs: passes over the training part.
+        epochs: passes over the training split.
         progress: called with stage, fraction and a few words, as for `fit_ensemble`.
     """
     net = network("influence", target, table)

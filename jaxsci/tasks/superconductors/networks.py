@@ -1,8 +1,8 @@
-"""Networks on compositions, and how each is trained: amounts of the elements [96] of ONE material in, linear outputs out.
+"""Networks on compositions, and how each is trained: stoichiometric coefficients [96] of ONE material in, linear outputs out.
 
-"published" is the Deep Set of npj Comput. Mater. 9, 71 (2023). "best" pools fractions over the table of elements, with waves that resolve
-the doping, and answers with quantiles of Tc; a Gaussian process stands beside its ensemble. "influence" is the linear Deep Set with a
-latent space of one dimension, whose latent numbers are painted on the periodic table.
+"published" is the Deep Set of npj Comput. Mater. 9, 71 (2023). "best" pools fractions over the table of elements, with Fourier features
+that resolve the doping, and predicts quantiles of Tc; its ensemble is blended with a Gaussian process. "influence" is the linear Deep Set
+with a latent space of one dimension, whose latent numbers are painted on the periodic table.
 """
 
 import math
@@ -26,7 +26,7 @@ Target: TypeAlias = Literal["tc", "class"]
 NetworkName: TypeAlias = Literal["best", "published", "influence"]
 LEVELS = np.arange(1, 20) / 20  # of the quantiles: 5 % to 95 %
 INFLUENCE_EPOCHS = 30  # of the network of the influence map
-_ROOM = 4.5  # elements a composition in a packed batch; those of SuperCon have 3.8 on average, and 0.2 % of batches of 32 more than 4.5
+_CAPACITY = 4.5  # elements per composition in a packed batch; SuperCon has 3.8 on average; 0.2 % of batches of 32 have more than 4.5
 UNIT = 10.0  # K; Tc in the units of the networks is of order 1
 
 
@@ -40,17 +40,18 @@ class Network(NamedTuple):
     weight_decay: float
     settings: Settings
     warmup: bool  # whether the learning rate rises and falls; otherwise it stays
-    process: gaussian_process.Config | None = None  # beside the ensemble
+    config: compositional.Config | deep_sets.Config  # of `model`
+    gp: gaussian_process.Config | None = None  # of the Gaussian process that the ensemble is blended with
     batched: Callable[[Params, Array], Array] | None = None  # a faster `model.apply` of a whole batch
 
 
 def to_units(tc: np.ndarray) -> np.ndarray:
-    """Tc in K as the networks have it."""
+    """Tc in K to the units of the networks."""
     return tc / UNIT
 
 
 def to_kelvin(outputs: Array) -> Array:
-    """What a network answers as Tc in K, which is never negative."""
+    """Outputs of a network to Tc in K, which is never negative."""
     return UNIT * jnp.maximum(outputs, 0)
 
 
@@ -77,18 +78,16 @@ def network(name: NetworkName, target: Target, table: np.ndarray) -> Network:
             outputs=len(LEVELS),
             phi=(128, 32),
             rho=(384, 384, 192),
-            pooling=("mean", "variance", "attention", "waves"),
+            pooling=("mean", "variance", "attention", "fourier"),
             embedding=16,
         )
         settings = Settings(epochs=40, batch_size=128)
         quantiles = _over_table(config, elements, partial(quantile, levels=LEVELS), 4e-3, settings)
-        return quantiles._replace(process=gaussian_process.Config())
-    # Without waves or learned features of the elements: whether a new chemical system superconducts is no matter of hundredths.
+        return quantiles._replace(gp=gaussian_process.Config())
+    # Without Fourier features or learned features of the elements: whether a new chemical system superconducts is no matter of hundredths.
     config = compositional.Config(features, ELEMENTS, phi=(64, 64), rho=(128, 64), pooling=("mean", "attention"))
     log_odds = _over_table(config, elements, binary_cross_entropy, 2e-3, Settings(epochs=10, batch_size=256))
-    return log_odds._replace(
-        process=gaussian_process.Config(noise=0.3)
-    )  # presumed answers, which the process must not trust
+    return log_odds._replace(gp=gaussian_process.Config(noise=0.3))  # presumed labels, which the process must not trust
 
 
 def make_recipe(network: Network, target: Target, examples: int) -> Recipe:
@@ -101,9 +100,9 @@ def make_recipe(network: Network, target: Target, examples: int) -> Recipe:
         schedule=warmup_cosine(steps) if network.warmup else None,
         clip=1.0 if network.warmup else None,
     )
-    measures = {"accuracy": correct} if target == "class" else {}
+    metrics = {"accuracy": correct} if target == "class" else {}
     batched = network.batched is not None
-    loss = objective(network.batched or network.model.apply, network.loss, metrics=measures, batched=batched)
+    loss = objective(network.batched or network.model.apply, network.loss, metrics=metrics, batched=batched)
     return Recipe(network.model, loss, optimizer)
 
 
@@ -113,7 +112,7 @@ def _over_table(
     model = compositional.model(config, table)
     model = heads.scalar(model) if config.outputs == 1 else model
     embed = partial(compositional.embed, config=config, table=table)
-    return Network(model, embed, loss, learning_rate, 0.1, settings, warmup=True)
+    return Network(model, embed, loss, learning_rate, 0.1, settings, warmup=True, config=config)
 
 
 def _published(table: Array, loss: ExampleLoss) -> Network:
@@ -124,8 +123,8 @@ def _published(table: Array, loss: ExampleLoss) -> Network:
     config = deep_sets.Config(table.shape[1] + 1, phi=(300,) * 4, rho=(300,) * 3, activate_latent=False)
 
     def as_set(amounts: Array) -> WeightedSet:
-        largest, rows = jax.lax.top_k(amounts, SLOTS)
-        elements = jnp.concatenate([table[rows], largest[:, None]], axis=1)
+        largest, indices = jax.lax.top_k(amounts, SLOTS)
+        elements = jnp.concatenate([table[indices], largest[:, None]], axis=1)
         return WeightedSet(elements, (largest > 0).astype(amounts.dtype))
 
     base = heads.scalar(deep_sets.model(config))
@@ -138,7 +137,7 @@ def _published(table: Array, loss: ExampleLoss) -> Network:
         return _packed(params, amounts, config, table, jax.vmap(embed, in_axes=(None, 0)))
 
     settings = Settings(epochs=60, batch_size=32, patience=15)
-    return Network(model, embed, loss, 1e-3, 0.0, settings, warmup=False, batched=batched)
+    return Network(model, embed, loss, 1e-3, 0.0, settings, warmup=False, config=config, batched=batched)
 
 
 def _packed(
@@ -148,21 +147,21 @@ def _packed(
     table: Array,
     padded: Callable[[Params, Array], Array],
 ) -> Array:
-    """A batch of compositions [batch, 96] with the elements of all one after another, three eighths of what padding to 12 takes: [batch].
+    """Outputs of a batch of compositions [batch, 96] whose elements lie one after another without padding: [batch].
 
-    A batch with more elements than there is room for is padded after all: the answer is the same.
+    That is three eighths of the work of padding to 12. A batch with more elements than the capacity is padded: the result is the same.
     """
     batch = amounts.shape[0]
-    room = math.ceil(_ROOM * batch)
-    present = amounts > 0
-    number = jnp.sum(present)
+    capacity = math.ceil(_CAPACITY * batch)
+    mask = amounts > 0
+    number = jnp.sum(mask)
 
     def packed() -> Array:
-        owners, elements = jnp.nonzero(present, size=room, fill_value=0)
-        features = jnp.concatenate([table[elements], amounts[owners, elements][:, None]], axis=1)
-        weights = (jnp.arange(room) < number).astype(amounts.dtype)
-        return deep_sets.embed_many(params, WeightedSet(features, weights), owners, batch, config)
+        segment_ids, elements = jnp.nonzero(mask, size=capacity, fill_value=0)
+        features = jnp.concatenate([table[elements], amounts[segment_ids, elements][:, None]], axis=1)
+        weights = (jnp.arange(capacity) < number).astype(amounts.dtype)
+        return deep_sets.embed_many(params, WeightedSet(features, weights), segment_ids, batch, config)
 
-    pooled = jax.lax.cond(number <= room, packed, lambda: padded(params, amounts))
+    pooled = jax.lax.cond(number <= capacity, packed, lambda: padded(params, amounts))
     act = layers.activation(config.activation)
     return layers.apply_stack(params["rho"], pooled, act, config.compute_dtype)[:, 0]

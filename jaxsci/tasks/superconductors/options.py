@@ -15,25 +15,25 @@ class Options:
     target: Literal["tc", "class"] = "tc"
     """tc: the temperature; class: superconductor or not."""
     split: Literal["random", "composition", "system"] = "random"
-    """How the test part is drawn: material by material as published; compositions together; all materials of the same elements together."""
+    """How the test split is drawn: material by material as published; whole compositions; or all materials of the same elements."""
     model: Literal["best", "published"] = "best"
-    """published: the Deep Set of npj Comput. Mater. 9, 71, with its training; a member takes a minute an epoch on a slow machine."""
+    """published: the Deep Set of npj Comput. Mater. 9, 71, with its training; a member takes a minute per epoch on a slow machine."""
     members: int = 20
-    """Trainings with different seeds, whose answers are averaged."""
+    """Trainings with different seeds, whose predictions are averaged."""
     influence: int = 10
     """Trainings of the small network whose latent numbers paint the periodic table; 0 leaves the map out."""
     table: Literal["stanev", "nims"] = "stanev"
     """SuperCon as cleaned by Stanev et al., or as exported."""
     more: bool = True
-    """Use the compositions that only the export has, too: for Tc in the training part alone, and not with --model published."""
+    """Use the compositions that only the export has, too: for Tc in the training split alone, and not with --model published."""
     data: Path | None = None
-    """Your own table of measured superconductors in place of SuperCon: columns such as `formula` and `Tc` in K."""
+    """Your own table of measured superconductors instead of SuperCon: columns such as `formula` and `Tc` in K."""
     epochs: Annotated[int | None, arg(metavar="N")] = None
     """Passes over the training materials at most; default: the model's own."""
     batch_size: Annotated[int | None, arg(metavar="N")] = None
-    """Materials a step; default: the model's own."""
-    prior: Annotated[float | None, arg(metavar="SHARE")] = None
-    """Share of superconductors among the materials you will ask for, which sets probabilities and threshold; default: that of the data."""
+    """Materials per step; default: the model's own."""
+    prior: Annotated[float | None, arg(metavar="FRACTION")] = None
+    """Fraction of superconductors among the materials to predict, which sets probabilities and threshold; default: that of the data."""
     seed: int = 42
     """Of the split, the initial weights and the order."""
 

@@ -1,12 +1,14 @@
-"""Predictions for formulas that a user writes, or for a table of them, by the ensembles of one run or of several."""
+"""Predictions for formulas on the command line, or for a table of them, by the ensembles of one run or of several."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
+from jaxsci.data.materials import elements
 from jaxsci.data.materials.compositions import dense, encode
 from jaxsci.data.materials.elements import ELEMENTS
 from jaxsci.data.materials.formula import ATOMIC_NUMBER, SYMBOLS, Amounts, parse
@@ -14,11 +16,13 @@ from jaxsci.data.materials.formula_table import Fault, stream
 from jaxsci.errors import InputError
 from jaxsci.runs import folder as runs
 from jaxsci.runs import scores_file
-from jaxsci.runs.task import OnProgress
-from jaxsci.tasks.superconductors import ensemble as predictors
-from jaxsci.tasks.superconductors.ensemble import Predictor
+from jaxsci.runs.task import OnProgress, Trained
+from jaxsci.tasks.superconductors.ensemble import files, prediction
+from jaxsci.tasks.superconductors.ensemble.prediction import Predictor
+from jaxsci.tasks.superconductors.inputs import NAME, read_run
+from jaxsci.tasks.superconductors.networks import TABLES as ELEMENT_TABLES
+from jaxsci.tasks.superconductors.networks import make_recipe, network
 
-TASK = "superconductors"
 TABLES = (".csv", ".tsv", ".txt")
 _CHUNK = 8192  # formulas at once: a multiple of the predictor's batch
 _REASONS: dict[Fault, str] = {
@@ -30,41 +34,83 @@ _REASONS: dict[Fault, str] = {
 }
 _ORDER = (  # of the columns: those of a class run, those of a Tc run
     *("probability", "probability_spread", "votes", "superconducts", "logit"),
-    *("tc", "tc_lower", "tc_upper", "tc_mean", "noise", "member_spread", "outside"),
+    *("tc", "tc_lower", "tc_upper", "tc_mean", "aleatoric", "epistemic", "out_of_distribution"),
 )
-_SHOWN = {  # columns of a table on the terminal: answer -> (title, digits)
+_SHOWN = {  # columns of a table on the terminal: prediction -> (title, digits)
     "probability": ("probability", 3),
     "votes": ("votes", 2),
     "tc": ("Tc (K)", 1),
     "tc_lower": ("90 % from", 1),
     "tc_upper": ("to", 1),
-    "noise": ("noise (K)", 1),
-    "member_spread": ("members (K)", 1),
+    "aleatoric": ("aleatoric (K)", 1),
+    "epistemic": ("epistemic (K)", 1),
 }
 
 
 class Predictions(NamedTuple):
-    """Answers for formulas; those of several runs beside one another."""
+    """Predictions for formulas, of one run or of several."""
 
     formulas: list[str]
-    answers: dict[str, np.ndarray]  # each [formula]; "outside" where an element or a pair of them is new to a run
-    contributions: list[
-        dict[str, float]
-    ]  # of each element of a formula: the answer with it minus the answer without it
+    values: dict[
+        str, np.ndarray
+    ]  # each [formula]; "out_of_distribution" where a run knows an element or a pair of them not
+    contributions: list[dict[str, float]]  # per formula, of its elements: the prediction with it minus that without it
 
 
-def load(folders: Sequence[Path]) -> list[Predictor]:
-    """The ensembles of these runs, of which no two answer the same question.
+def predictors(folders: Sequence[Path]) -> list[Predictor]:
+    """The ensembles of these runs, of which no two have the same target.
 
     Raises:
         InputError: no run, a folder that is none of a finished run of superconductors, or two runs of one target.
     """
     if not folders:
         raise InputError("--run: expected the folder of a run, got none; train with jaxsci train superconductors")
-    targets = [runs.read_config(folder, TASK)["options"]["target"] for folder in folders]
+    targets = [runs.read_config(folder, NAME)["options"]["target"] for folder in folders]
     if len(set(targets)) < len(targets):
         raise InputError(f"--run: expected at most one run of each target, got {', '.join(targets)}; leave one out")
-    return [predictors.load(folder / predictors.FILE) for folder in folders]
+    return [predictor_of(folder) for folder in folders]
+
+
+def predictor_of(folder: Path) -> Predictor:
+    """The predictions of a run: from its arrays, or for a run without them from the compiled function.
+
+    Raises:
+        InputError: the run has neither, or a damaged file.
+    """
+    if (folder / files.ARRAYS).exists():
+        return jax.jit(prediction.predictor(files.read(folder / files.ARRAYS)))
+    return files.load_compiled(folder / files.COMPILED)
+
+
+def load(folder: Path) -> Trained:
+    """The ensemble of a run: `predict(["MgB2", "Nb3Sn"])["tc"]` is an array [formula].
+
+    `predict` takes formulas, or stoichiometric coefficients [material, 96], and gives a dict of arrays, whose names
+    `jaxsci.tasks.superconductors.ensemble.prediction.predictor` explains.
+    """
+    config, predictor = runs.read_config(folder, NAME), predictor_of(folder)
+    if (folder / files.ARRAYS).exists():
+        ensemble = files.read(folder / files.ARRAYS)
+        net, params = ensemble.network, ensemble.params
+    else:  # a run of an older version: its parameters are in its checkpoints
+        options, paths = read_run(folder)
+        net = network(
+            options.model,
+            options.target,
+            elements.standardized(elements.table(ELEMENT_TABLES[options.model], paths.elements)),
+        )
+        keys = jax.random.split(jax.random.key(options.seed), options.members)
+        params, _ = runs.trained(folder, net.model, lambda: make_recipe(net, options.target, examples=1), keys)
+
+    def prepare(materials: Sequence[str] | np.ndarray) -> np.ndarray:
+        if isinstance(materials, np.ndarray):
+            return materials.astype(np.float32)
+        return dense(encode([_read(text) for text in materials]), ELEMENTS)
+
+    def predict(materials: Sequence[str] | np.ndarray) -> dict[str, np.ndarray]:
+        return prediction.predict(predictor, prepare(materials))
+
+    return Trained(net.model, params, prepare, predict, config)
 
 
 def predict(
@@ -79,7 +125,7 @@ def predict(
         InputError: a formula that cannot be read, with the position of the fault, or an element beyond the table; unless `skip_bad`.
             No formula is left.
     """
-    ensembles = load(folders)
+    ensembles = predictors(folders)
     kept: list[str] = []
     compositions: list[Amounts] = []
     refused: list[str] = []
@@ -94,24 +140,24 @@ def predict(
     if not kept:
         raise InputError("expected at least one formula that can be read, got none; write them as in MgB2")
     amounts = dense(encode(compositions), ELEMENTS)
-    return Predictions(kept, _answers(ensembles, amounts), contributions(ensembles, amounts)), refused
+    return Predictions(kept, _values(ensembles, amounts), contributions(ensembles, amounts)), refused
 
 
 def contributions(ensembles: Sequence[Predictor], amounts: np.ndarray) -> list[dict[str, float]]:
-    """What each element contributes to the first ensemble's answer: Tc in K, or the probability, with it minus without it.
+    """What each element contributes to the first ensemble's prediction: Tc in K, or the probability, with it minus without it.
 
     An element that stands alone contributes all of it.
     """
-    rows, elements = np.nonzero(amounts)
-    without = amounts[rows]
-    without[np.arange(len(rows)), elements] = 0
+    indices, columns = np.nonzero(amounts)
+    without = amounts[indices]
+    without[np.arange(len(indices)), columns] = 0
     alone = ~without.any(axis=1)
-    whole, rest = (predictors.answer(ensembles[0], array) for array in (amounts, without))
+    whole, rest = (prediction.predict(ensembles[0], array) for array in (amounts, without))
     name = "tc" if "tc" in whole else "probability"
-    difference = whole[name][rows] - np.where(alone, 0, rest[name])
+    difference = whole[name][indices] - np.where(alone, 0, rest[name])
     result: list[dict[str, float]] = [{} for _ in amounts]
-    for row, element, value in zip(rows, elements, difference, strict=True):
-        result[row][SYMBOLS[element]] = float(value)
+    for row, column, value in zip(indices, columns, difference, strict=True):
+        result[row][SYMBOLS[column]] = float(value)
     return result
 
 
@@ -127,7 +173,7 @@ def predict_table(
     """Write the predictions for every formula of a table, in bounded memory.
 
     Args:
-        source: .csv, .tsv or one formula a line.
+        source: .csv, .tsv or one formula per line.
         folders: runs.
         out: .csv, .npz or .h5.
         progress: called with stage, fraction and a few words.
@@ -141,7 +187,7 @@ def predict_table(
         InputError: a bad row, with its number and the reason, unless `skip_bad`; nothing is written then.
     """
     scores_file.check(out)
-    ensembles = load(folders)
+    ensembles = predictors(folders)
     bad: Counter[Fault] = Counter()
 
     def chunks() -> Iterator[dict[str, np.ndarray]]:
@@ -151,7 +197,7 @@ def predict_table(
             if not chunk.rows:
                 continue
             amounts = dense(encode(chunk.compositions), ELEMENTS)
-            columns = {"row": np.array(chunk.rows), "formula": np.array(chunk.formulas), **_answers(ensembles, amounts)}
+            columns = {"row": np.array(chunk.rows), "formula": np.array(chunk.formulas), **_values(ensembles, amounts)}
             if explain:
                 columns["contributions"] = np.array([_text(parts) for parts in contributions(ensembles, amounts)])
             yield columns
@@ -168,24 +214,25 @@ def reasons(bad: Counter[Fault]) -> str:
     return ", ".join(f"{number:,} left out: {_REASONS[fault]}" for fault, number in bad.items())
 
 
-def show(found: Predictions, refused: Sequence[str]) -> None:
+def show(predictions: Predictions, refused: Sequence[str]) -> None:
     """Print the predictions as a table."""
     from rich.console import Console
     from rich.table import Table
 
     grid = Table()
     grid.add_column("formula")
-    shown = [name for name in _SHOWN if name in found.answers]
+    shown = [name for name in _SHOWN if name in predictions.values]
     for name in shown:
         grid.add_column(_SHOWN[name][0], justify="right")
     grid.add_column("contributions" + (" (K)" if "tc" in shown else ""))
-    for row, formula in enumerate(found.formulas):
-        cells = [f"{found.answers[name][row]:.{_SHOWN[name][1]}f}" for name in shown]
-        grid.add_row(formula, *cells, _text(found.contributions[row], 1 if "tc" in shown else 3))
+    for row, formula in enumerate(predictions.formulas):
+        cells = [f"{predictions.values[name][row]:.{_SHOWN[name][1]}f}" for name in shown]
+        grid.add_row(formula, *cells, _text(predictions.contributions[row], 1 if "tc" in shown else 3))
     console = Console(width=None if Console().is_terminal else 200)
     console.print(grid)
-    for formula, outside in zip(found.formulas, found.answers["outside"], strict=True):
-        if outside:
+    unknown = predictions.values["out_of_distribution"]
+    for formula, out_of_distribution in zip(predictions.formulas, unknown, strict=True):
+        if out_of_distribution:
             console.print(
                 f"warning: {formula}: an element of it, or two of them together, occur in no training material; do not trust the numbers",
                 markup=False,
@@ -204,13 +251,13 @@ def _read(text: str) -> Amounts:
     return amounts
 
 
-def _answers(ensembles: Sequence[Predictor], amounts: np.ndarray) -> dict[str, np.ndarray]:
-    together: dict[str, Any] = {}
+def _values(ensembles: Sequence[Predictor], amounts: np.ndarray) -> dict[str, np.ndarray]:
+    merged: dict[str, Any] = {}
     for ensemble in ensembles:
-        answers = predictors.answer(ensemble, amounts)
-        outside = answers["outside"] | together.get("outside", False)
-        together = {**together, **answers, "outside": outside}
-    return {name: together[name] for name in _ORDER if name in together}
+        values = prediction.predict(ensemble, amounts)
+        unknown = values["out_of_distribution"] | merged.get("out_of_distribution", False)
+        merged |= {**values, "out_of_distribution": unknown}
+    return {name: merged[name] for name in _ORDER if name in merged}
 
 
 def _text(parts: dict[str, float], digits: int = 2) -> str:

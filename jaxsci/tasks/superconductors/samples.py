@@ -1,4 +1,4 @@
-"""The materials of a training: which tables, cleaned how, what is presumed not to superconduct, and the parts."""
+"""The materials of a training: which tables, cleaned how, what is presumed not to superconduct, and the splits."""
 
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -32,11 +32,13 @@ class Sample(NamedTuple):
     formulas: np.ndarray  # str [material]
     compositions: Compositions
     tc: np.ndarray  # float32 [material] in K; NaN where it is presumed not to superconduct
-    parts: tuple[np.ndarray, np.ndarray, np.ndarray]  # rows of training, validation, test
+    splits: tuple[np.ndarray, np.ndarray, np.ndarray]  # indices of training, validation, test
     tested: Materials | None
-    cleaning: dict[str, dict[str, int]]  # by table: rows that each rule left out
-    scatter: float | None  # K, of repeated measurements of one composition; None where there are none
-    studied: np.ndarray  # bool [material], whether it was studied as a superconductor, in vain or not
+    cleaning: dict[str, dict[str, int]]  # by table: rows that each rule excluded
+    repeatability: (
+        float | None
+    )  # K, standard deviation of repeated measurements of a composition; None where there are none
+    studied: np.ndarray  # bool [material], whether it was studied as a superconductor, with or without success
 
     @property
     def superconducting(self) -> np.ndarray:
@@ -50,10 +52,10 @@ class Sample(NamedTuple):
 
 
 def read_tc(sources: Sources, split: SplitName, seed: int) -> Sample:
-    """Measured superconductors with Tc > 0, row by row as the table has them; compositions of the list are left out.
+    """Measured superconductors with Tc > 0, row by row as the table has them; compositions of the list are excluded.
 
-    The parts are drawn from the one table. Rows of `sources.more` go to the training part alone, and only those whose composition (with the
-    split by systems: whose chemical system) is nowhere in the table.
+    The splits are drawn from the one table. Rows of `sources.more` go to the training split alone, and only those
+    whose composition (with the split by systems: whose chemical system) is nowhere in the table.
     """
     tested = _tested(sources)
     measured = sc.read_measured(sources.table, sources.measured)
@@ -66,12 +68,14 @@ def read_tc(sources: Sources, split: SplitName, seed: int) -> Sample:
         train = np.concatenate([train, len(measured.tc) + np.arange(len(more.tc))])
     compositions = concatenated(*(table.compositions for table in tables.values()))
     formulas, tc = (np.concatenate([getattr(t, field) for t in tables.values()]) for field in ("formulas", "tc"))
-    parts, cleaning = (train, validation, test), _cleaning(tables, tested)
-    return Sample(formulas, compositions, tc, parts, tested, cleaning, _scatter(measured), np.ones(len(tc), bool))
+    splits, cleaning = (train, validation, test), _cleaning(tables, tested)
+    return Sample(
+        formulas, compositions, tc, splits, tested, cleaning, _repeatability(measured), np.ones(len(tc), bool)
+    )
 
 
 def _further(path: Path, measured: Materials, split: SplitName, tested: Materials | None) -> Materials:
-    """The materials of the export of SuperCon that have nothing to do with those measured, nor with the list."""
+    """The materials of the export of SuperCon whose compositions are neither in the table nor in the list."""
     more = sc.without(sc.read_measured("nims", path), measured.compositions, "in the other table")
     if tested is not None:
         more = sc.without(more, tested.compositions, "in Hosono's list")
@@ -83,12 +87,12 @@ def _further(path: Path, measured: Materials, split: SplitName, tested: Material
 
 
 def read_class(sources: Sources, split: SplitName, seed: int, *, published: bool) -> Sample:
-    """Superconductors, a composition once, and materials presumed to be none; compositions of the list are left out.
+    """Superconductors, each composition once, and presumed non-superconductors; compositions of the list are excluded.
 
     Args:
         sources: the files; `presumed` is required.
-        split: how the parts are drawn.
-        seed: of the parts, and of the draw of the presumed ones.
+        split: how the splits are drawn.
+        seed: of the splits, and of the draw of the presumed ones.
         published: presume what the paper does, 50,000 random formulas of the COD, most of them organic. Otherwise: all formulas of the COD
             that have not both carbon and hydrogen, and the entries of SuperCon without Tc, which look most like superconductors.
     """
@@ -117,33 +121,33 @@ def read_class(sources: Sources, split: SplitName, seed: int, *, published: bool
         tables = {name: sc.without(table, tested.compositions, "in Hosono's list") for name, table in tables.items()}
     compositions = concatenated(*(table.compositions for table in tables.values()))
     formulas, tc = (np.concatenate([getattr(t, field) for t in tables.values()]) for field in ("formulas", "tc"))
-    parts = sc.parts(compositions, np.isfinite(tc).astype(np.int64), split, seed=seed)
+    splits = sc.parts(compositions, np.isfinite(tc).astype(np.int64), split, seed=seed)
     studied = np.concatenate([np.full(len(table.tc), name != "COD") for name, table in tables.items()])
-    return Sample(formulas, compositions, tc, parts, tested, _cleaning(tables, tested), None, studied)
+    return Sample(formulas, compositions, tc, splits, tested, _cleaning(tables, tested), None, studied)
 
 
 def describe(sample: Sample, sources: Sources, split: SplitName, seed: int) -> dict[str, Any]:
-    """What the materials of a run are: files, numbers, the rules of cleaning, and a digest by which runs on the same are known."""
+    """Description of the materials of a run: files, numbers, the rules of cleaning, and a digest that identifies the data."""
     return {
         "files": {name: None if value is None else str(value) for name, value in sources._asdict().items()},
         "materials": len(sample.tc),
         "superconductors": int(sample.superconducting.sum()),
         "cleaning": sample.cleaning,
-        "scatter_of_repeated_measurements": sample.scatter,
-        "leak": leak(sample),
+        "repeatability": sample.repeatability,
+        "overlap": overlap(sample),
         "digest": weights.digest(sample.amounts, sample.tc),
         "split": {"name": split, "fractions": sc.FRACTIONS, "seed": seed},
     }
 
 
-def leak(sample: Sample) -> dict[str, float]:
-    """The part of the test materials whose composition, and whose chemical system, is in the training part too."""
-    train, _, test = sample.parts
-    shares = {}
+def overlap(sample: Sample) -> dict[str, float]:
+    """The fraction of test materials whose composition, and whose chemical system, is in the training split too."""
+    train, _, test = sample.splits
+    fractions = {}
     for name, group in (("composition", same_composition), ("system", sc.same_system)):
         groups = group(sample.compositions)
-        shares[name] = float(np.isin(groups[test], groups[train]).mean())
-    return shares
+        fractions[name] = float(np.isin(groups[test], groups[train]).mean())
+    return fractions
 
 
 def _tested(sources: Sources) -> Materials | None:
@@ -161,7 +165,7 @@ def _cleaning(tables: dict[str, Materials], tested: Materials | None) -> dict[st
     return {name: {**table.cleaning, "left": len(table.tc)} for name, table in tables.items()}
 
 
-def _scatter(materials: Materials) -> float | None:
+def _repeatability(materials: Materials) -> float | None:
     if len(np.unique(same_composition(materials.compositions))) == len(materials.tc):
         return None
     return sc.repeated_measurements(materials)[0]

@@ -44,6 +44,9 @@ class Rings(NamedTuple):
 def nside_of(pixels: int) -> int:
     """Return the nside of a map with this many pixels, 12 nside^2.
 
+    >>> nside_of(49152)
+    64
+
     Raises:
         InputError: no map has so many pixels.
     """

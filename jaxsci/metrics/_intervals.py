@@ -41,6 +41,9 @@ def binomial_interval(successes: ArrayLike, trials: ArrayLike, *, level: ArrayLi
     DasGupta (2001, Statistical Science 16, 101) recommend; Clopper and Pearson's never covers less than `level` but is
     for that wider than it says. Source: Wilson 1927, J. Am. Statist. Assoc. 22, 209.
 
+    >>> [round(float(end), 3) for end in binomial_interval(90, 100)]
+    [0.866, 0.926]
+
     Args:
         successes: k, any shape; need not be an integer (effective counts).
         trials: n >= k, in the shape of k.

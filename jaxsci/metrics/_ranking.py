@@ -75,6 +75,9 @@ def auc(scores: Array, labels: Array, weight: Array | None = None) -> Array:
     above. Numerators are integers for unweighted scores, so the result is exact to float rounding at any number of
     examples.
 
+    >>> float(auc(jnp.array([0.1, 0.4, 0.4, 0.8]), jnp.array([0, 0, 1, 1])))
+    0.875
+
     Returns:
         Scalar; NaN if a class is absent, as in scikit-learn. Arguments: see the module.
     """

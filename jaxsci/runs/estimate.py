@@ -32,9 +32,13 @@ class Rounded(NamedTuple):
 def rounded(estimate: Estimate) -> Rounded:
     """Round to two significant digits of the larger uncertainty, but never before the decimal point.
 
-    0.97138 in [0.9695, 0.9733] is 0.9714 ± 0.0019; 1298 in [1141, 1455] is 1,298 ± 157. Without an interval four significant
-    digits are kept. A value that is not finite, such as the rejection where no background passes, is written "> lower" where
-    the lower end is known and "–" otherwise.
+    >>> str(rounded(Estimate(0.97138, 0.9695, 0.9733)))
+    '0.9714 ± 0.0019'
+    >>> str(rounded(Estimate(1298, 1141, 1455)))
+    '1,298 ± 157'
+
+    Without an interval four significant digits are kept. A value that is not finite, such as the rejection where no background
+    passes, is written "> lower" where the lower end is known and "–" otherwise.
     """
     value, lower, upper = (None if x is None or not math.isfinite(x) else float(x) for x in estimate)
     if value is None:

@@ -78,6 +78,9 @@ def parse(text: str, *, charges: Literal["refuse", "strip"] = "refuse") -> Amoun
 
     The time is proportional to the length, at most 1,000 characters; brackets nest at most 50 deep.
 
+    >>> parse("Ca(Fe0.9Co0.1)2As2")
+    {'Ca': 1.0, 'Fe': 1.8, 'Co': 0.2, 'As': 2.0}
+
     Args:
         text: the formula.
         charges: what to do with a charge.

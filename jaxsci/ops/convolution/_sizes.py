@@ -102,6 +102,11 @@ def conv_output_size(
 
     Relations 1 to 7 and 15: o = floor((i + 2p - k - (k-1)(d-1)) / s) + 1 for input i, window k, stride s, padding p and dilation d.
 
+    >>> conv_output_size(5, 3, strides=2, padding=1)
+    3
+    >>> conv_output_size((40, 40), 4, padding="VALID")
+    (37, 37)
+
     Args:
         size: of the input, an integer (one dimension) or one for each dimension.
         window: of the kernel; like the next arguments an integer for all dimensions, or one for each.
@@ -160,6 +165,9 @@ def conv_transpose_output_size(
 
     Relations 8 to 14: o' = s (i' - 1) + a + k - 2p, for a dilated window with its extent k + (k-1)(d-1) in place of k. For a stride
     s > 1 the size is ambiguous, 0 <= a < s.
+
+    >>> conv_transpose_output_size(3, 3, strides=2, padding=1)
+    5
 
     Args:
         size: i', of the input of the transposed convolution.

@@ -13,7 +13,7 @@ import pytest
 from jaxsci.errors import InputError
 from jaxsci.runs import folder as runs
 from jaxsci.runs.task import Session
-from jaxsci.tasks.top_tagging import task as top_tagging
+from jaxsci.tasks.top_tagging import evaluation as top_tagging
 
 SMALL = ("--tagger", "topodnn", "--max-jets", "1500", "--epochs", "40", "--batch-size", "64")
 
@@ -36,8 +36,7 @@ def finish(process):
 
 
 def parameters(folder):
-    options = top_tagging.read_options(folder)
-    return top_tagging.trained(folder, options)[1]
+    return top_tagging.load(folder).params
 
 
 def new(root, name=None):

@@ -3,73 +3,32 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsci import metrics
 from jaxsci.core import Batch, Params
 from jaxsci.data import images
 from jaxsci.data.split import split
 from jaxsci.errors import InputError
 from jaxsci.files import write_json
-from jaxsci.losses import correct, cross_entropy, objective, squared_error
-from jaxsci.models import autoencoder, convolutional, convolutional_autoencoder, dense
-from jaxsci.models.convolutional import Block
-from jaxsci.runs import binary_evaluation, scores_file, seen, weights
 from jaxsci.runs import folder as runs
+from jaxsci.runs import scores_file, seen, weights
 from jaxsci.runs.folder import Training
 from jaxsci.runs.task import OnProgress, Session, Task, Trained
+from jaxsci.tasks.images import metrics as measures
 from jaxsci.tasks.images import report as images_report
+from jaxsci.tasks.images.networks import Network, make_recipe, network
 from jaxsci.tasks.images.options import Options
-from jaxsci.training import Recipe, Settings, adamw, steps_per_epoch, warmup_cosine
+from jaxsci.training import Settings
 from jaxsci.training import predict as predict_all
 
 NAME = "images"
 FRACTIONS = (0.7, 0.1, 0.2)  # training, validation, test
 
 Answer: TypeAlias = Callable[[np.ndarray], np.ndarray]  # of prepared images, each [image, ...]
-
-
-class Network(NamedTuple):
-    """A module of `jaxsci.models` with the configuration that fits the images."""
-
-    module: ModuleType
-    config: Any
-
-
-def network(options: Options, shape: tuple[int, int, int], classes: int) -> Network:
-    """The network of the chosen kind for images of this shape."""
-    # Pool while a side stays at least 4 pixels and even: what is left is small enough for the dense part.
-    poolings = 0
-    while poolings < 3 and all(
-        side % 2 ** (poolings + 1) == 0 and side // 2 ** (poolings + 1) >= 4 for side in shape[:2]
-    ):
-        poolings += 1
-    blocks = tuple(
-        Block(channels, pool=2 if i < poolings else 1) for i, channels in enumerate((16, 32, 64)[: max(poolings, 2)])
-    )
-    if options.model == "dense":
-        return Network(dense, dense.Config(int(np.prod(shape)), outputs=classes, hidden=(256, 128)))
-    if options.model == "cnn":
-        return Network(convolutional, convolutional.Config(shape, outputs=classes, blocks=blocks))
-    if poolings:
-        config = convolutional_autoencoder.Config(shape, latent=options.latent, blocks=blocks, hidden=(64,))
-        return Network(convolutional_autoencoder, config)
-    return Network(autoencoder, autoencoder.Config(shape, latent=options.latent))
-
-
-def make_recipe(options: Options, network: Network, examples: int) -> Recipe:
-    """Cross entropy, or for the autoencoder the mean squared error, by AdamW with warm-up and cosine decay."""
-    model = network.module.model(network.config)
-    steps = options.epochs * steps_per_epoch(examples, options.batch_size)
-    optimizer = adamw(options.learning_rate, weight_decay=1e-2, schedule=warmup_cosine(steps), clip=1.0)
-    if options.model == "autoencoder":
-        return Recipe(model, objective(model.apply, squared_error), optimizer)
-    return Recipe(model, objective(model.apply, cross_entropy, metrics={"accuracy": correct}), optimizer)
 
 
 def train(options: Options, session: Session) -> Path:
@@ -257,51 +216,19 @@ def _evaluate(
     codes = None
     if "codes" in run.answers:
         codes = run.answers["codes"](sample.x)
-        result["metrics"] = reconstruction(sample.x, outputs)
+        result["metrics"] = measures.reconstruction(sample.x, outputs)
         if train_images is not None:
-            pca = pca_error(train_images, sample.x, options.latent)
+            pca = measures.pca_error(train_images, sample.x, options.latent)
             result["baseline"] = {
                 "name": f"PCA, {options.latent} components",
                 "metrics": {"reconstruction_error": {"value": pca}},
             }
     else:
-        result["metrics"] = classification(outputs, sample.y, sample.classes)
+        result["metrics"] = measures.classification(outputs, sample.y, sample.classes)
     write_json(run.folder / "evaluation.json", result)
     session.progress("evaluating", 0.5, "figures")
     images_report.write(run.folder, result, images_report.Measured(sample, outputs, codes, run.history))
     session.progress("evaluating", 1.0, "")
-
-
-def classification(logits: np.ndarray, labels: np.ndarray, classes: int) -> dict[str, Any]:
-    """Confusion matrix, accuracy with its interval, and recall, precision and F1 a class and their means over the classes."""
-    z, y = jnp.asarray(logits), jnp.asarray(labels)
-    matrix = metrics.confusion_matrix(metrics.predicted_class(z), y, classes=classes)
-    interval = metrics.binomial_interval(jnp.trace(matrix), jnp.sum(matrix), level=binary_evaluation.LEVEL)
-    result: dict[str, Any] = {"accuracy": binary_evaluation.estimate(metrics.accuracy(matrix), interval)}
-    per_class = {}
-    for name, measure in (("recall", metrics.recall), ("precision", metrics.precision), ("f1", metrics.f1)):
-        result[f"{name}_macro"] = {"value": binary_evaluation.number(measure(matrix, average="macro"))}
-        per_class[name] = [binary_evaluation.number(value) for value in measure(matrix)]
-    result["per_class"] = per_class
-    result["confusion_matrix"] = np.asarray(matrix).tolist()
-    return result
-
-
-def reconstruction(images: np.ndarray, reconstructions: np.ndarray) -> dict[str, Any]:
-    """Mean squared error a pixel over all images, with the standard error of the mean over images as its interval."""
-    errors = np.asarray(np.mean(np.square(images - reconstructions), axis=(1, 2, 3), dtype=np.float64))
-    mean, deviation = float(errors.mean()), float(errors.std(ddof=1) / np.sqrt(len(errors)))
-    return {"reconstruction_error": {"value": mean, "lower": mean - deviation, "upper": mean + deviation}}
-
-
-def pca_error(train: np.ndarray, test: np.ndarray, components: int) -> float:
-    """Mean squared error of the test images after projection on the leading principal components of the training images."""
-    flat_train, flat_test = (x.reshape(len(x), -1).astype(np.float64) for x in (train, test))
-    mean = flat_train.mean(0)
-    covariance = (flat_train - mean).T @ (flat_train - mean)
-    basis = np.linalg.eigh(covariance)[1][:, -components:]
-    rest = (flat_test - mean) - (flat_test - mean) @ basis @ basis.T
-    return float(np.mean(np.square(rest)))
 
 
 def predict(folder: Path, source: Path, out: Path, session: Session) -> None:

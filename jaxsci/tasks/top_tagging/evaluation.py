@@ -1,0 +1,134 @@
+"""A trained tagger: read back, evaluated, and asked for predictions."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxsci.core import Inputs
+from jaxsci.data import jets
+from jaxsci.errors import InputError
+from jaxsci.files import write_json
+from jaxsci.runs import binary_evaluation, scores_file, seen
+from jaxsci.runs import folder as runs
+from jaxsci.runs.task import OnProgress, Session, Trained, silent
+from jaxsci.tasks.top_tagging import report, taggers
+from jaxsci.tasks.top_tagging.jobs import (
+    CLASSES,
+    NAME,
+    Job,
+    contents,
+    labels_of,
+    make_inputs,
+    make_recipe,
+    make_tagger,
+    prepare,
+    read_options,
+    take,
+)
+from jaxsci.tasks.top_tagging.options import Options
+from jaxsci.training import Recipe
+from jaxsci.training import predict as predict_all
+
+
+def load(folder: Path) -> Trained:
+    """The tagger of a run: `predict` takes constituents [jet, constituent, 4] in GeV, or images [jet, height, width] if it was
+    trained on images, and gives "logit" and "probability" of top, each [jet].
+    """
+    options, config = read_options(folder), runs.read_config(folder)
+    pixels = config["data"].get("pixels")
+    tagger = make_tagger(options, pixels)
+
+    def recipe() -> Recipe:  # of any length, which shapes no array of its state
+        return make_recipe(Job(options, tagger, jets.JetSample(None, None, None), (np.arange(1),) * 3))[0]
+
+    params, _ = runs.trained(folder, tagger.model, recipe, jax.random.key(options.seed))
+
+    def inputs(examples: np.ndarray) -> Inputs:
+        examples = np.asarray(examples)
+        if examples.ndim != 3:
+            raise InputError(
+                f"jets: expected constituents [jet, constituent, 4] or images [jet, height, width], got {list(examples.shape)}"
+            )
+        sample = jets.JetSample(examples, None, None) if pixels is None else jets.JetSample(None, examples, None)
+        return make_inputs(tagger, sample, silent)
+
+    def predict(examples: np.ndarray) -> dict[str, np.ndarray]:
+        logits = predict_all(tagger.model.apply, params, inputs(examples))
+        return {"logit": logits, "probability": 1 / (1 + np.exp(-logits))}
+
+    return Trained(tagger.model, params, inputs, predict, config)
+
+
+def _examples(trained: Trained, sample: jets.JetSample) -> np.ndarray:
+    """What the tagger of a run takes of these jets."""
+    if trained.config["data"].get("pixels") is None:
+        if sample.constituents is None:
+            raise InputError("jets: expected constituents, with which the run was trained, got images; train on images")
+        return sample.constituents
+    if sample.images is None:
+        raise InputError("jets: expected images, with which the run was trained, got constituents; train on them")
+    return sample.images
+
+
+def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
+    """Evaluate a trained run on its test part, or on all jets of another file.
+
+    Returns:
+        The path of the report.
+    """
+    trained, options = load(folder), read_options(folder)
+    if data is None:
+        job = prepare(options, session.progress)
+        sample, target, part = take(job.sample, job.splits[2]), folder, "test"
+    else:
+        sample, target, part = jets.read(data), folder / "evaluations" / data.stem, data.name
+        jets.require_both_classes(labels_of(sample), data)
+    logits = trained.predict(_examples(trained, sample))["logit"]
+    known = None if part == "test" else seen.overlap(folder, contents(sample))
+    measured = report.Measured(sample, logits, part, known, runs.read_metrics(folder))
+    if known:
+        session.progress("evaluating", 0.0, f"warning: {known:,} of these jets were used in training")
+    write_evaluation(target, options, measured, session.progress)
+    return target / "report.html"
+
+
+def write_evaluation(folder: Path, options: Options, measured: report.Measured, progress: OnProgress) -> None:
+    """Write evaluation.json, the figures and the report of these logits."""
+    progress("evaluating", 0.0, "")
+    sample, logits = measured.sample, measured.logits
+    labels = labels_of(sample)
+    counts = {name: int(np.sum(labels == value)) for value, name in enumerate(CLASSES)}
+    result: dict[str, Any] = {"task": NAME, "tagger": options.tagger, "part": measured.part, "jets": counts}
+    result["known"] = measured.known
+    result["metrics"] = binary_evaluation.classification(logits, labels)
+    baseline = None
+    if sample.constituents is not None:
+        baseline = taggers.mass_score(sample.constituents)
+        result["baseline"] = {"name": "mass", "metrics": binary_evaluation.ranking(baseline, labels)}
+        if options.tagger != "mass":
+            key = jax.random.fold_in(jax.random.key(options.seed), 1)
+            result["gain"] = binary_evaluation.gain(logits, baseline, labels, key)
+    write_json(folder / "evaluation.json", result)
+    progress("evaluating", 0.5, "figures")
+    report.write(folder, result, measured, baseline)
+    progress("evaluating", 1.0, f"AUC {result['metrics']['auc']['value']:.4f}")
+
+
+def predict(folder: Path, source: Path, out: Path, session: Session) -> None:
+    """Write the probability of "top" of every jet in `source`, in bounded memory."""
+    scores_file.check(out)
+    trained = load(folder)
+    scores_file.write(out, _scores(trained, source, partial(session.progress, "predicting")))
+
+
+def _scores(trained: Trained, source: Path, progress: Any) -> Iterator[dict[str, np.ndarray]]:
+    total, done = jets.count(source), 0
+    for sample in jets.stream(source):
+        scores = trained.predict(_examples(trained, sample))
+        done += len(scores["logit"])
+        progress(done / total, f"{done:,} jets")
+        yield scores

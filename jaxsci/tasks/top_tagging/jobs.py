@@ -1,0 +1,165 @@
+"""A tagger with its jets: what is trained, on which of them, and how."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxsci.core import Batch, Inputs
+from jaxsci.data import jets
+from jaxsci.data.split import split
+from jaxsci.errors import InputError
+from jaxsci.losses import binary_cross_entropy, correct, objective
+from jaxsci.runs import folder as runs
+from jaxsci.runs import weights
+from jaxsci.runs.task import OnProgress
+from jaxsci.tasks.top_tagging import taggers
+from jaxsci.tasks.top_tagging.options import Options
+from jaxsci.tasks.top_tagging.taggers import Spec, Tagger
+from jaxsci.training import Recipe, Settings, adamw, steps_per_epoch, warmup_cosine
+
+NAME = "top-tagging"
+FRACTIONS = (0.6, 0.15, 0.25)  # training, validation, test
+CLASSES = ("QCD", "top")
+
+
+class Job(NamedTuple):
+    """A tagger with its jets, ready to train or to be evaluated."""
+
+    options: Options
+    tagger: Tagger
+    sample: jets.JetSample
+    splits: tuple[np.ndarray, np.ndarray, np.ndarray]  # indices of training, validation, test
+
+
+def prepare(options: Options, progress: OnProgress) -> Job:
+    """Read and split the jets and build the tagger."""
+    runs.require_positive(options, "epochs", "batch_size", "patience", "max_jets", "learning_rate")
+    progress("reading jets", 0.0, "")
+    source = options.data or jets.embedded()
+    sample = jets.read(source, limit=options.max_jets)
+    labels = labels_of(sample)
+    jets.require_both_classes(labels, source)
+    progress("reading jets", 1.0, f"{len(labels):,} jets")
+    tagger = make_tagger(options, None if sample.images is None else sample.images.shape[1:])
+    check_inputs(tagger, sample)
+    jax.eval_shape(tagger.model.init, jax.random.key(0))  # raises where the network does not fit the images
+    return Job(options, tagger, sample, split(labels, seed=options.seed, fractions=FRACTIONS))
+
+
+def make_tagger(options: Options, pixels: tuple[int, ...] | None) -> Tagger:
+    """The tagger of these options, for images of this height and width; None: for those made of constituents."""
+    height, width = pixels or taggers.PIXELS
+    precision = None if options.precision == "float32" else options.precision
+    return taggers.tagger(options.tagger, Spec(precision, (height, width)))
+
+
+def make_recipe(job: Job) -> tuple[Recipe, Settings]:
+    """Cross entropy by AdamW with warm-up, a cosine decay over all epochs, and clipped gradients."""
+    options, tagger, examples = job.options, job.tagger, len(job.splits[0])
+    defaults = tagger.defaults
+    settings = Settings(
+        epochs=options.epochs or defaults.epochs,
+        batch_size=min(options.batch_size or defaults.batch_size, examples),
+        patience=options.patience,
+    )
+    optimizer = adamw(
+        options.learning_rate or defaults.learning_rate,
+        weight_decay=defaults.weight_decay,
+        schedule=warmup_cosine(settings.epochs * steps_per_epoch(examples, settings.batch_size)),
+        clip=1.0,
+    )
+    microbatches = defaults.microbatches if settings.batch_size % defaults.microbatches == 0 else 1
+    loss = objective(tagger.model.apply, binary_cross_entropy, metrics={"accuracy": correct})
+    return Recipe(tagger.model, loss, optimizer, tagger.augment if options.augment else None, microbatches), settings
+
+
+def make_inputs(tagger: Tagger, sample: jets.JetSample, progress: OnProgress, chunk: int = 10_000) -> Inputs:
+    """The tagger's inputs of all jets, computed in chunks of bounded memory."""
+    check_inputs(tagger, sample)
+    if sample.images is not None:
+        assert tagger.from_images is not None
+        return tagger.from_images(sample.images)
+    assert sample.constituents is not None
+    number = len(sample.constituents)
+    parts = []
+    for first in range(0, number, chunk):
+        progress("preparing inputs", first / number, "")
+        parts.append(tagger.inputs(sample.constituents[first : first + chunk]))
+    progress("preparing inputs", 1.0, "")
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+
+
+def check_inputs(tagger: Tagger, sample: jets.JetSample) -> None:
+    """Raise InputError where the jets are images that the tagger cannot take, or of another size."""
+    if sample.images is None:
+        return
+    if tagger.from_images is None:
+        raise InputError(
+            "--tagger: expected one that takes images, such as cnn, for a file of images; the others need constituents"
+        )
+    if tagger.pixels != sample.images.shape[1:]:
+        height, width = sample.images.shape[1:]
+        raise InputError(
+            f"images: expected {tagger.pixels[0]} x {tagger.pixels[1]} pixels as in training, got {height} x {width}; "
+            "rebin them or train anew"
+        )
+
+
+def as_batch(inputs: Inputs, labels: np.ndarray, indices: np.ndarray) -> Batch:
+    """The jets of these indices as one batch of weight 1 each."""
+    x = jax.tree.map(lambda leaf: leaf[indices], inputs)
+    return Batch(x, jnp.asarray(labels[indices], jnp.float32), jnp.ones(len(indices)))
+
+
+def labels_of(sample: jets.JetSample) -> np.ndarray:
+    """The labels, which `jets.read` makes sure of where they are required."""
+    assert sample.labels is not None
+    return sample.labels
+
+
+def take(sample: jets.JetSample, indices: np.ndarray) -> jets.JetSample:
+    """The jets of these indices."""
+    return jets.JetSample(*(None if array is None else array[indices] for array in sample))
+
+
+def describe(job: Job) -> dict[str, Any]:
+    """What the jets of a run are: file, number, and a digest by which runs on the same jets are known."""
+    options, sample = job.options, job.sample
+    return {
+        "file": "embedded" if options.data is None else str(options.data),
+        "jets": len(labels_of(sample)),
+        "pixels": None if sample.images is None else list(sample.images.shape[1:]),
+        "digest": weights.digest(*sample),
+        "split": {"fractions": FRACTIONS, "seed": options.seed},
+    }
+
+
+def hyperparameters(job: Job) -> dict[str, Any]:
+    """What was chosen for the user."""
+    _, settings = make_recipe(job)
+    params = jax.eval_shape(job.tagger.model.init, jax.random.key(0))
+    return {
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
+        "epochs": settings.epochs,
+        "batch size": settings.batch_size,
+        "learning rate": job.options.learning_rate or job.tagger.defaults.learning_rate,
+        "weight decay": job.tagger.defaults.weight_decay,
+    }
+
+
+def contents(sample: jets.JetSample) -> Iterator[np.ndarray]:
+    """Of each jet what tells it from others: its constituents without the padding, or its image."""
+    if sample.images is not None:
+        yield from sample.images.astype(np.float32)
+    else:
+        assert sample.constituents is not None
+        yield from (jet[jet[:, 0] > 0] for jet in sample.constituents.astype(np.float32))
+
+
+def read_options(folder: Path) -> Options:
+    """The options a run was started with."""
+    return runs.read_options(folder, NAME, Options, ("data",))

@@ -47,35 +47,35 @@ rng = np.random.default_rng(0)
 LOGITS = [rng.normal(size=K) * scale for scale in (1.0, 1.0, 10.0, 30.0)]
 
 
+def of_all(loss):
+    return jax.jit(jax.vmap(loss))
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("weights", [None, WEIGHTS])
 def test_cross_entropy(x64, smoothing, weights):
     w = np.ones(K) if weights is None else weights
-    for y, z in enumerate(LOGITS):
-        ours = losses.cross_entropy(jnp.asarray(z), jnp.asarray(y), class_weights=weights, label_smoothing=smoothing)
-        np.testing.assert_allclose(ours, smoothed_cross_entropy(z, y, smoothing, w), rtol=1e-12, atol=1e-12)
-        w2, answer = w[:2], y % 2
-        ours = losses.binary_cross_entropy(
-            jnp.asarray(z[0]),
-            jnp.asarray(answer),
-            class_weights=None if weights is None else w2,
-            label_smoothing=smoothing,
-        )
-        expected = smoothed_binary_cross_entropy(z[0], answer, smoothing, w2)
-        np.testing.assert_allclose(ours, expected, rtol=1e-12, atol=1e-12)
+    knobs = {"label_smoothing": smoothing}
+    loss = partial(losses.cross_entropy, class_weights=weights, **knobs)
+    expected = [smoothed_cross_entropy(z, y, smoothing, w) for y, z in enumerate(LOGITS)]
+    np.testing.assert_allclose(of_all(loss)(np.stack(LOGITS), np.arange(K)), expected, rtol=1e-12, atol=1e-12)
+    loss = partial(losses.binary_cross_entropy, class_weights=None if weights is None else w[:2], **knobs)
+    expected = [smoothed_binary_cross_entropy(z[0], y % 2, smoothing, w[:2]) for y, z in enumerate(LOGITS)]
+    ours = of_all(loss)(np.stack(LOGITS)[:, 0], np.arange(K) % 2)
+    np.testing.assert_allclose(ours, expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
 @pytest.mark.parametrize("weights", [None, WEIGHTS])
 def test_focal(x64, gamma, weights):
     w = np.ones(K) if weights is None else weights
-    for y, z in enumerate(LOGITS):
-        ours = losses.focal(jnp.asarray(z), jnp.asarray(y), gamma=gamma, class_weights=weights)
-        np.testing.assert_allclose(ours, focal(z, y, gamma, w), rtol=1e-10, atol=1e-14)
-        ours = losses.binary_focal(
-            jnp.asarray(z[0]), jnp.asarray(y % 2), gamma=gamma, class_weights=None if weights is None else w[:2]
-        )
-        np.testing.assert_allclose(ours, focal(np.array([0.0, z[0]]), y % 2, gamma, w[:2]), rtol=1e-10, atol=1e-14)
+    loss = partial(losses.focal, gamma=gamma, class_weights=weights)
+    expected = [focal(z, y, gamma, w) for y, z in enumerate(LOGITS)]
+    np.testing.assert_allclose(of_all(loss)(np.stack(LOGITS), np.arange(K)), expected, rtol=1e-10, atol=1e-14)
+    loss = partial(losses.binary_focal, gamma=gamma, class_weights=None if weights is None else w[:2])
+    expected = [focal(np.array([0.0, z[0]]), y % 2, gamma, w[:2]) for y, z in enumerate(LOGITS)]
+    ours = of_all(loss)(np.stack(LOGITS)[:, 0], np.arange(K) % 2)
+    np.testing.assert_allclose(ours, expected, rtol=1e-10, atol=1e-14)
 
 
 def test_probability_as_label_is_the_mixture():
@@ -126,7 +126,7 @@ def test_target_of_another_shape_is_refused():
 )
 def test_gradients_are_finite_differences(x64, loss, output, target):
     target = jnp.asarray(target)
-    check_grads(lambda z: loss(z, target), (jnp.asarray(output),), order=2, rtol=1e-5)
+    check_grads(jax.jit(lambda z: loss(z, target)), (jnp.asarray(output),), order=2, rtol=1e-5)
 
 
 CLASSIFICATION = [losses.cross_entropy, losses.focal]
@@ -136,25 +136,20 @@ BINARY = [losses.binary_cross_entropy, losses.binary_focal]
 @pytest.mark.parametrize("size", [0.0, 50.0, 1e4])
 def test_sure_answers_have_finite_losses_and_gradients(size):
     for loss in CLASSIFICATION:
-        for y in range(2):
-            value, slope = jax.value_and_grad(loss)(jnp.array([size, 0.0, -size]), jnp.asarray(y))
-            assert np.isfinite(value)
-            assert np.isfinite(slope).all()
+        logits = np.tile(np.array([size, 0.0, -size], np.float32), (2, 1))
+        chex.assert_tree_all_finite(of_all(jax.value_and_grad(loss))(logits, np.arange(2)))
     for loss in BINARY:
-        for z in (-size, size):
-            value, slope = jax.value_and_grad(loss)(jnp.asarray(z), jnp.asarray(1))
-            assert np.isfinite(value)
-            assert np.isfinite(slope)
+        chex.assert_tree_all_finite(
+            of_all(jax.value_and_grad(loss))(np.array([-size, size], np.float32), np.ones(2, int))
+        )
     assert float(losses.cross_entropy(jnp.array([size, 0.0]), jnp.asarray(1))) == pytest.approx(max(size, np.log(2)))
 
 
 def test_labels_outside_the_classes_give_nan():
     for loss in CLASSIFICATION:
-        for label in (-1, 3):
-            assert np.isnan(loss(jnp.zeros(3), jnp.asarray(label)))
+        assert np.isnan(of_all(loss)(np.zeros((2, 3), np.float32), np.array([-1, 3]))).all()
     for loss in BINARY:
-        for label in (-1, 2):
-            assert np.isnan(loss(jnp.zeros(()), jnp.asarray(label)))
+        assert np.isnan(of_all(loss)(np.zeros(2, np.float32), np.array([-1, 2]))).all()
 
 
 def test_correct():
@@ -196,30 +191,28 @@ def model(params, x):
 
 PARAMS = {"kernel": jnp.linspace(-1.0, 1.0, 6).reshape(2, 3), "bias": jnp.array([0.1, 0.0, -0.2])}
 TRAINING = losses.objective(model, losses.cross_entropy, metrics={"accuracy": losses.correct})
+COMPILED = jax.jit(TRAINING)
+WITH_SLOPES = jax.jit(jax.value_and_grad(TRAINING, has_aux=True))
 
 
 def batch_of(size: int) -> Batch:
     draw = np.random.default_rng(1)
-    sets = WeightedSet(
-        jnp.asarray(draw.normal(size=(size, 5, 2)), jnp.float32), jnp.asarray(draw.random((size, 5)), jnp.float32)
-    )
-    return Batch(
-        sets, jnp.asarray(draw.integers(0, 3, size), jnp.int32), jnp.asarray(draw.random(size) + 0.5, jnp.float32)
-    )
+    sets = WeightedSet(draw.normal(size=(size, 5, 2)).astype(np.float32), draw.random((size, 5), np.float32))
+    return Batch(sets, draw.integers(0, 3, size, np.int32), draw.random(size, np.float32) + np.float32(0.5))
 
 
 def spoil(batch: Batch, rows: list[int]) -> Batch:
     """NaN everywhere in these rows, a label that is none, and weight 0."""
-    rows = jnp.asarray(rows)
-    sets = jax.tree.map(lambda leaf: leaf.at[rows].set(jnp.nan), batch.x)
-    return Batch(sets, batch.y.at[rows].set(77), batch.weight.at[rows].set(0.0))
+    sets, y, weight = jax.tree.map(np.array, (batch.x, batch.y, batch.weight))
+    sets.elements[rows], sets.weights[rows], y[rows], weight[rows] = np.nan, np.nan, 77, 0
+    return Batch(sets, y, weight)
 
 
 def test_mean_is_weighted():
     batch = batch_of(6)
-    value, metrics = jax.jit(TRAINING)(PARAMS, batch)
-    outputs = [model(PARAMS, jax.tree.map(lambda leaf, i=i: leaf[i], batch.x)) for i in range(6)]
-    each = [losses.cross_entropy(output, y) for output, y in zip(outputs, batch.y, strict=True)]
+    value, metrics = COMPILED(PARAMS, batch)
+    one = jax.jit(lambda x, y: (model(PARAMS, x), losses.cross_entropy(model(PARAMS, x), y)))
+    outputs, each = zip(*(one(*jax.tree.map(lambda leaf, i=i: leaf[i], batch[:2])) for i in range(6)), strict=True)
     np.testing.assert_allclose(value, np.average(each, weights=batch.weight), rtol=1e-6)
     np.testing.assert_array_equal(metrics["loss"], value)
     np.testing.assert_allclose(metrics["weight"], np.sum(batch.weight), rtol=1e-6)
@@ -229,10 +222,9 @@ def test_mean_is_weighted():
 
 def test_means_of_unequal_batches_combine_exactly():
     batch = batch_of(6)
-    compiled = jax.jit(TRAINING)
-    whole, _ = compiled(PARAMS, batch)
+    whole, _ = COMPILED(PARAMS, batch)
     parts = [jax.tree.map(lambda leaf, rows=rows: leaf[rows], batch) for rows in (slice(0, 2), slice(2, 6))]
-    means = [compiled(PARAMS, part)[1] for part in parts]
+    means = [COMPILED(PARAMS, part)[1] for part in parts]
     combined = sum(m["weight"] * m["loss"] for m in means) / sum(m["weight"] for m in means)
     np.testing.assert_allclose(combined, whole, rtol=1e-6)
 
@@ -240,13 +232,13 @@ def test_means_of_unequal_batches_combine_exactly():
 @pytest.mark.parametrize("rows", [[0], [5], [0, 2, 3]])
 def test_padding_contributes_exactly_nothing(rows):
     batch = batch_of(6)
-    kept = jnp.asarray([i for i in range(6) if i not in rows])
-    expected = jax.jit(jax.value_and_grad(TRAINING, has_aux=True))(PARAMS, jax.tree.map(lambda leaf: leaf[kept], batch))
-    ours = jax.jit(jax.value_and_grad(TRAINING, has_aux=True))(PARAMS, spoil(batch, rows))
+    kept = [i for i in range(6) if i not in rows]
+    expected = WITH_SLOPES(PARAMS, jax.tree.map(lambda leaf: leaf[kept], batch))
+    ours = WITH_SLOPES(PARAMS, spoil(batch, rows))
     chex.assert_trees_all_close(ours, expected, rtol=1e-6, atol=1e-7)
     # A different spoiling changes no bit: nothing of the padding is read.
     clean = batch._replace(weight=spoil(batch, rows).weight)
-    chex.assert_trees_all_equal(jax.jit(jax.value_and_grad(TRAINING, has_aux=True))(PARAMS, clean), ours)
+    chex.assert_trees_all_equal(WITH_SLOPES(PARAMS, clean), ours)
 
 
 def test_padding_alone_gives_zero():
@@ -258,22 +250,22 @@ def test_padding_alone_gives_zero():
 
 
 def test_curvature_ignores_padding():
-    batch = spoil(batch_of(6), [1, 4])
+    batch = jax.tree.map(jnp.asarray, spoil(batch_of(6), [1, 4]))
     gradient = jax.grad(lambda params: TRAINING(params, batch)[0])
-    product = jax.jvp(gradient, (PARAMS,), (jax.tree.map(jnp.ones_like, PARAMS),))[1]
+    product = jax.jit(lambda params: jax.jvp(gradient, (params,), (params,))[1])(PARAMS)
     chex.assert_tree_all_finite(product)
 
 
 def test_nan_in_a_present_example_is_not_hidden():
     batch = spoil(batch_of(6), [2])
-    assert np.isnan(TRAINING(PARAMS, batch._replace(weight=jnp.ones(6)))[0])
+    assert np.isnan(COMPILED(PARAMS, batch._replace(weight=np.ones(6, np.float32)))[0])
 
 
 def test_a_boolean_weight_is_a_mask():
     batch = spoil(batch_of(6), [2])
-    counted = batch._replace(weight=(batch.weight > 0).astype(jnp.float32))
+    counted = batch._replace(weight=(batch.weight > 0).astype(np.float32))
     masked = batch._replace(weight=batch.weight > 0)
-    chex.assert_trees_all_equal(jax.jit(TRAINING)(PARAMS, masked), jax.jit(TRAINING)(PARAMS, counted))
+    chex.assert_trees_all_equal(COMPILED(PARAMS, masked), COMPILED(PARAMS, counted))
 
 
 def test_objective_traces_once_and_maps_over_members():
@@ -355,7 +347,7 @@ def test_penalties_act_on_weights_and_not_biases():
     assert float(losses.l2(TREE)) == 14.0
     assert float(losses.elastic_net(TREE, l1_ratio=0.25)) == 0.25 * 6 + 0.75 * 14
     for penalty in (losses.l1, losses.l2, losses.elastic_net):
-        gradient = jax.grad(penalty)(TREE)
+        gradient = jax.jit(jax.grad(penalty))(TREE)
         for path, leaf in jax.tree_util.tree_leaves_with_path(gradient):
             assert bool(jnp.any(leaf != 0)) == (path[-1].key == "kernel")
         assert float(gradient["head"]["kernel"][1, 0]) == 0.0  # |w| at 0
@@ -395,8 +387,8 @@ def test_weights_are_found_by_their_rank_in_any_container(params):
 
 def test_regularized_adds_strength_times_penalty():
     batch = batch_of(6)
-    value, metrics = TRAINING(PARAMS, batch)
-    total, extended = losses.regularized(TRAINING, losses.l2, 0.1)(PARAMS, batch)
+    value, metrics = COMPILED(PARAMS, batch)
+    total, extended = jax.jit(losses.regularized(TRAINING, losses.l2, 0.1))(PARAMS, batch)
     penalty = 0.1 * float(jnp.sum(PARAMS["kernel"] ** 2))
     np.testing.assert_allclose(total, value + penalty, rtol=1e-6)
     np.testing.assert_allclose(extended["penalty"], penalty, rtol=1e-6)
@@ -405,7 +397,7 @@ def test_regularized_adds_strength_times_penalty():
 
 
 def test_strength_may_be_swept_and_its_gradient_is_shrinkage():
-    batch = batch_of(6)
+    batch = jax.tree.map(jnp.asarray, batch_of(6))
 
     def gradient(strength):
         loss = losses.regularized(TRAINING, losses.l2, strength)

@@ -39,13 +39,14 @@ def gaussian(output: Array, target: Array) -> Array:
 def poisson(output: Array, count: Array) -> Array:
     """mu - n + n log(n / mu) of an expected number mu > 0 and a count n; twice the total is the chi^2 of Baker and Cousins.
 
-    Source: Baker and Cousins 1984, Nucl. Instrum. Meth. 221, 437. Infinite for mu <= 0.
+    Source: Baker and Cousins 1984, Nucl. Instrum. Meth. 221, 437. Infinite for mu <= 0, but 0 for mu = n = 0.
     """
     chex.assert_equal_shape([output, count])
     n = count.astype(output.dtype)
     safe = jnp.where(output > 0, output, 1.0)
     filled = jnp.where(n > 0, n, 1.0)
-    return jnp.sum(jnp.where(output > 0, output - n + n * (jnp.log(filled) - jnp.log(safe)), jnp.inf))
+    possible = (output > 0) | ((output == 0) & (n == 0))  # nothing expected and nothing seen has probability 1
+    return jnp.sum(jnp.where(possible, output - n + n * (jnp.log(filled) - jnp.log(safe)), jnp.inf))
 
 
 def log_density(output: Array, _: Array) -> Array:

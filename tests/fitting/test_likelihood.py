@@ -184,3 +184,11 @@ def test_intervals_end_at_a_boundary_or_are_open():
     np.testing.assert_allclose([lower["inside"], upper["inside"]], [-1, 0.25], atol=1e-3)
     np.testing.assert_allclose(lower["saturated"], -1, atol=1e-3)
     assert np.isposinf(upper["saturated"])
+
+
+def test_an_empty_bin_where_nothing_is_expected_costs_nothing():
+    empty = jnp.zeros(2)
+    value, slope = jax.value_and_grad(poisson)(empty, empty)
+    assert float(value) == 0.0
+    np.testing.assert_array_equal(slope, np.ones(2))
+    assert float(poisson(empty, jnp.array([0.0, 1.0]))) == np.inf

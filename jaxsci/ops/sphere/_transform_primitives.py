@@ -20,6 +20,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from jaxsci.core import Array
+from jaxsci.ops.convolution import _meshes
 from jaxsci.ops.convolution._cpu.blockwise import map_over
 from jaxsci.ops.sphere import _azimuth as azimuth
 from jaxsci.ops.sphere import _legendre_sums as legendre_sums
@@ -40,6 +41,11 @@ RINGS_BYTES = 2**25  # the Fourier coefficients, of both parities and on all rin
 def transform(role: Role, x: Array, grid: Grid, lmax: int) -> Array:
     """Bind the primitive of this role: [map, 2, a_lm] -> [map, pixel], or the adjoint."""
     return PRIMITIVES[role].bind(x, grid=grid, lmax=lmax)
+
+
+def transform_of_zeros(role: Role, like: Array, grid: Grid, lmax: int) -> Array:
+    """What `transform` makes of zeros in place of `like`, without computing it."""
+    return _meshes.zeros(_abstract(role, jax.typeof(like), grid=grid, lmax=lmax))
 
 
 def synthesis(alm: Array, grid: Grid, lmax: int) -> Array:
@@ -76,11 +82,15 @@ def adjoint_synthesis(pixels: Array, grid: Grid, lmax: int) -> Array:
 
 
 def _by_table(maps: Array, grid: Grid, lmax: int) -> bool:
-    return len(maps) >= MANY and maps.dtype.itemsize * legendre_table.size(bands(grid, lmax), lmax) <= TABLE_BYTES
+    known = isinstance(maps.shape[0], int)  # not in a program exported for any number of maps
+    bytes_ = maps.dtype.itemsize * legendre_table.size(bands(grid, lmax), lmax)
+    return known and maps.shape[0] >= MANY and bytes_ <= TABLE_BYTES
 
 
 def _group(maps: Array, grid: Grid, lmax: int) -> int:
     """Maps per block: large blocks, because every block plans the FFT of each ring length anew."""
+    if not isinstance(maps.shape[0], int):
+        return MAPS_PER_BLOCK  # an unknown number is padded to whole blocks
     of_one = 4 * maps.dtype.itemsize * sum(len(band.cos) * (band.mmax + 1) for band in bands(grid, lmax))
     return max(MAPS_PER_BLOCK, RINGS_BYTES // of_one)
 
@@ -163,24 +173,28 @@ OTHER: dict[Role, Role] = {"synthesis": "adjoint_synthesis", "adjoint_synthesis"
 
 def _abstract(role: Role, x: Any, *, grid: Grid, lmax: int) -> Any:
     size = (int(rings(grid).length.sum()),) if role == "synthesis" else (2, alm_size(lmax))
-    return jax.core.ShapedArray((x.shape[0], *size), x.dtype)
+    return x.update(shape=(x.shape[0], *size), sharding=_meshes.shared_sharding((x,), [(x, 0, 0)], 1 + len(size)))
+
+
+def _transpose(role: Role, cotangent: Array, x: Any, **params: Any) -> list[Array]:
+    return [_meshes.reshard_as(transform(OTHER[role], cotangent, **params), x.aval)]
 
 
 def _batch(role: Role, operands: Any, mapped: Any, **params: Any) -> tuple[Array, int]:
     """The batching rule: the mapped axis is folded into that of maps."""
     (x,), (axis,) = operands, mapped
     x = jnp.moveaxis(x, axis, 0)
-    result = transform(role, x.reshape(-1, *x.shape[2:]), **params)
-    return result.reshape(*x.shape[:2], *result.shape[1:]), 0
+    result = transform(role, _meshes.reshape(x, (x.shape[0] * x.shape[1], *x.shape[2:])), **params)
+    return _meshes.reshape(result, (*x.shape[:2], *result.shape[1:])), 0
 
 
 def _primitive(role: Role, operations: Any) -> Primitive:
     primitive = Primitive(f"spherical_harmonic_{role}")
     primitive.def_impl(jax.jit(primitive.bind, static_argnames=("grid", "lmax")))
     primitive.def_abstract_eval(partial(_abstract, role))
-    ad.deflinear2(primitive, lambda cotangent, _, **params: [transform(OTHER[role], cotangent, **params)])
+    ad.deflinear2(primitive, partial(_transpose, role))
     batching.primitive_batchers[primitive] = partial(_batch, role)
-    mlir.register_lowering(primitive, mlir.lower_fun(operations, multiple_results=False))
+    mlir.register_lowering(primitive, _meshes.lowering(lambda devices: operations))
     return primitive
 
 

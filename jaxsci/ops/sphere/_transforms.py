@@ -22,7 +22,7 @@ from jaxsci.healpix import UNSEEN
 from jaxsci.ops.sphere._conventions import alm_degrees, alm_lmax
 from jaxsci.ops.sphere._grids import Grid, Healpix, rings
 from jaxsci.ops.sphere._legendre import check_degree
-from jaxsci.ops.sphere._transform_primitives import transform
+from jaxsci.ops.sphere._transform_primitives import transform, transform_of_zeros
 
 
 def synthesis(alm: Array, grid: Grid) -> Array:
@@ -73,16 +73,17 @@ def analysis(pixels: Array, grid: Grid, lmax: int, *, iterations: int = 3, ring_
     once = jnp.asarray(np.where(m > 0, 0.5, 1.0), pixels.dtype)[None, None]
 
     def weighted_sums(pixels: Array) -> Array:
-        return transform("adjoint_synthesis", (pixels * weight).reshape(1, -1), grid, lmax) * once
+        return transform("adjoint_synthesis", (pixels * weight).ravel()[None], grid, lmax) * once
 
     def improve(alm: Array, _: None) -> tuple[Array, None]:
-        return alm + weighted_sums(pixels - transform("synthesis", alm, grid, lmax).reshape(grid.shape)), None
+        return alm + weighted_sums(pixels - transform("synthesis", alm, grid, lmax)[0].reshape(grid.shape)), None
 
     if iterations == 0:
         alm = weighted_sums(pixels)
         return jax.lax.complex(alm[0, 0], alm[0, 1])
     # Starting from 0, so that each transform is compiled only once.
-    alm, _ = jax.lax.scan(improve, jnp.zeros((1, 2, len(m)), pixels.dtype), length=iterations + 1)
+    start = transform_of_zeros("adjoint_synthesis", pixels.ravel()[None], grid, lmax)
+    alm, _ = jax.lax.scan(improve, start, length=iterations + 1)
     return jax.lax.complex(alm[0, 0], alm[0, 1])
 
 

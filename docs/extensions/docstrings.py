@@ -126,12 +126,12 @@ def public_name(app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode
     public = ".".join(part for part in target.split(".") if not part.startswith("_"))
     if "." not in target:  # an exception in a Raises section
         public = next((name for name in domain.objects if name.endswith(f".{target}")), target)
-    if public == target:
+    if public == target and not (target.startswith("jaxsci.") and node.get("reftype") == "class"):
         return None
     label = nodes.literal if isinstance(contnode, nodes.literal) else nodes.inline
     text = label("", public.rsplit(".", 1)[-1])
     found = domain.resolve_xref(env, node["refdoc"], app.builder, node["reftype"], public, node, text)
-    return found or (text if "._" in target else None)
+    return found or (text if target.startswith("jaxsci.") else None)
 
 
 def _is_variable(name: str) -> bool:

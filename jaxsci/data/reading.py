@@ -10,6 +10,7 @@ from jaxsci.errors import InputError
 
 __all__ = ["reading", "require_memory", "unpacked"]
 
+_BLOCK = 2**20  # bytes
 _LARGEST = 2**33  # bytes of a file that is read as a whole, unpacked
 
 
@@ -59,14 +60,21 @@ def require_memory(path: str | Path, size: int, what: str) -> None:
 
 def unpacked(path: Path) -> bytes:
     """The bytes of a file, those inside it if it is gzipped (told by its content); InputError beyond 8 GiB or what memory is free."""
+    limit = min(_LARGEST, (_free_memory() or _LARGEST) // 2)
+    blocks, size = [], 0
     with path.open("rb") as file:
         zipped = file.read(2) == b"\x1f\x8b"
-    limit = min(_LARGEST, (_free_memory() or _LARGEST) // 2)
     with gzip.open(path, "rb") if zipped else path.open("rb") as file:
-        content = file.read(limit + 1)
-    if len(content) > limit:
-        raise InputError(f"{path}: expected at most {limit / 2**30:.1f} GiB unpacked, got more; use a smaller file")
-    return bytes(content)
+        while block := file.read(
+            _BLOCK
+        ):  # a larger read would ask for its memory before there is anything to put in it
+            blocks.append(block)
+            size += len(block)
+            if size > limit:
+                raise InputError(
+                    f"{path}: expected at most {limit / 2**30:.1f} GiB unpacked, got more; use a smaller file"
+                )
+    return b"".join(blocks)
 
 
 def _free_memory() -> int | None:

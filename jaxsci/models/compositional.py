@@ -7,13 +7,14 @@ exactly nothing.
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import chex
 import jax
 import jax.numpy as jnp
 
 from jaxsci.core import Array, Key, Model, Params
+from jaxsci.errors import InputError
 from jaxsci.models import layers
 
 __all__ = [
@@ -49,11 +50,20 @@ class Config:
     compute_dtype: layers.ComputeDtype = None
 
     def __post_init__(self) -> None:
-        """Refuse heads that do not divide the latent."""
+        """Refuse unknown poolings, and heads that do not divide the latent."""
+        unknown = [name for name in self.pooling if name not in get_args(Pooling)]
+        if unknown:
+            raise InputError(
+                f"pooling: expected some of {', '.join(get_args(Pooling))}, got {unknown[0]}; choose among them"
+            )
         if "attention" in self.pooling and self.phi[-1] % self.heads:
-            raise ValueError(f"heads: expected a divisor of the latent dimension {self.phi[-1]}, got {self.heads}")
+            raise InputError(
+                f"heads: expected a divisor of the latent dimension {self.phi[-1]}, got {self.heads}; choose another number"
+            )
         if self.rho is None and self.outputs != self.pooled:
-            raise ValueError("outputs: without rho there are as many as pooled numbers")
+            raise InputError(
+                f"outputs: expected {self.pooled}, as many as pooled numbers, without rho, got {self.outputs}; give a rho"
+            )
 
     @property
     def pooled(self) -> int:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxsci.core import Array, Key, Model, Params
+from jaxsci.errors import InputError
 from jaxsci.models import layers
 from jaxsci.ops import conv, conv_output_size, max_pool
 
@@ -60,8 +61,9 @@ def map_shapes(shape: tuple[int, int, int], blocks: tuple[Block, ...]) -> list[t
         )
         height, width = sides
         if min(height, width) < 1:
-            raise ValueError(
-                f"a map of {shapes[-1][:2]} pixels has nothing left after {block}; use fewer or smaller blocks"
+            raise InputError(
+                f"blocks: expected some that leave a pixel of images of {shape[:2]}, got a map of {shapes[-1][:2]} before {block}; "
+                "use fewer or smaller blocks, or larger images"
             )
         shapes.append((height, width, block.channels))
     return shapes

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxsci.core import Array, Key, Model, Params
+from jaxsci.errors import InputError
 from jaxsci.models import convolutional, layers
 from jaxsci.models.convolutional import Block
 
@@ -38,8 +39,8 @@ class Config:
         height, width, _ = self.shape
         for block in self.blocks:
             if block.stride != 1 or block.padding != "SAME" or height % block.pool or width % block.pool:
-                raise ValueError(
-                    f"blocks of stride 1 and padding SAME whose pool divides the map's sides are expected, "
+                raise InputError(
+                    f"blocks: expected stride 1, padding SAME and a pool that divides the map's sides, "
                     f"got {block} on {height}x{width} pixels; choose another pool or pad the images"
                 )
             height, width = height // block.pool, width // block.pool

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from jaxsci.core import Array, Inputs, Key, Model, Params
+from jaxsci.errors import InputError
 
 if TYPE_CHECKING:
     from flax import linen
@@ -24,8 +25,8 @@ def from_linen(module: "linen.Module", example: Inputs) -> Model:
     def init(key: Key) -> Params:
         variables = module.init(key, example)
         if set(variables) - {"params"}:
-            raise ValueError(
-                f"a module with parameters only is expected, got the collections {sorted(variables)}; "
+            raise InputError(
+                f"module: expected one with parameters only, got the collections {sorted(variables)}; "
                 "replace batch statistics by a stateless normalization such as LayerNorm"
             )
         return dict(variables.get("params", {}))

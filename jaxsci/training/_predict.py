@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsci.core import Inputs, Params
+from jaxsci.errors import InputError
 
 
 def predict(
@@ -28,7 +29,7 @@ def predict(
     """
     examples = jax.tree.leaves(x)[0].shape[0]
     if examples == 0:
-        raise ValueError("at least one example is expected, got none")
+        raise InputError("predict: expected at least one example, got none; check what was read")
     outputs = []
     for first in range(0, examples, batch_size):
         part = jax.tree.map(lambda leaf, first=first: _padded(leaf[first : first + batch_size], batch_size), x)

@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxsci.core import WeightedSet
+from jaxsci.errors import InputError
 from jaxsci.models import compositional, deep_sets
 
 ELEMENTS = 9
 TABLE = jnp.asarray(np.random.default_rng(5).normal(size=(ELEMENTS, 4)), jnp.float32)
-ALL = ("sum", "mean", "variance", "attention", "waves")
+ALL = ("sum", "mean", "variance", "attention", "fourier")
 
 
 def network(*pooling, **sizes):
@@ -24,7 +25,7 @@ def network(*pooling, **sizes):
 
 @pytest.fixture(scope="module")
 def scale_free():
-    config, model, params = network("mean", "variance", "attention", "waves")
+    config, model, params = network("mean", "variance", "attention", "fourier")
     return config, jax.jit(model.apply), params
 
 
@@ -129,3 +130,10 @@ def test_the_published_network_has_its_number_of_parameters():
     config = deep_sets.Config(33, phi=(300,) * 4, rho=(300,) * 3, activate_latent=False)
     shapes = jax.eval_shape(deep_sets.model(config).init, jax.random.key(0))
     assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == 552_301
+
+
+def test_an_unknown_pooling_is_refused():
+    with pytest.raises(
+        InputError, match="pooling: expected some of sum, mean, variance, attention, fourier, got median"
+    ):
+        compositional.Config(4, 7, pooling=("mean", "median"))

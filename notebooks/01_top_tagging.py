@@ -333,7 +333,7 @@ pfn_fit = fit_ensemble(
 test_jets = jax.tree.map(lambda leaf: leaf[test_rows], pfn_inputs)
 member_logits = predict(all_members, pfn_fit.params, test_jets, batch_size=250)
 figure = learning_curves(pfn_fit.history)
-figure.suptitle(f"Particle Flow Network, {SEEDS} seeds with and {SEEDS} without augmentation")
+figure.supxlabel(f"Particle Flow Network, {SEEDS} seeds with and {SEEDS} without augmentation")
 show(figure)
 
 # %% [markdown]

@@ -534,7 +534,7 @@ for k, direction in enumerate(DIRECTIONS):
     by_class = {name: errors["convolutional"][k][0][is_top == label] for label, name in enumerate(("QCD", "top"))}
     label = "mean squared error per pixel, convolutional autoencoder"
     figure = classification.score_distributions(by_class, label=label, noun="jets")
-    figure.suptitle(direction)
+    figure.axes[0].set_title(direction)
     show(figure)
 
 # %% [markdown]

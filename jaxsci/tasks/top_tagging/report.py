@@ -178,7 +178,7 @@ def _words(result: dict[str, Any]) -> str:
         difference = gain["auc_difference"]
         ratio = gain["rejection_ratio_0.3"]
         words += (
-            " Against the jet mass alone, the score |m − m_t|, on the same jets: AUC "
+            " Against the jet mass alone, its distance from the mass of the top quark, on the same jets: AUC "
             f"{'higher' if difference['value'] >= 0 else 'lower'} by {abs(difference['value']):.4f}"
             f" ± {difference['error']:.4f} (DeLong)"
         )

@@ -319,6 +319,16 @@ def test_images_of_your_own(tmp_path, capsys):
         assert scores["probability_2"].shape == (240,)
     np.savez(tmp_path / "other.npz", x=np.zeros((9, 10, 12), np.float32), y=np.arange(9) % 3)
     assert "images of the run's shape" in refused(capsys, "evaluate", "runs/images/cnn-1", "--data", "other.npz")
+    np.savez(tmp_path / "more.npz", x=x[:8].astype(np.float32), y=np.arange(8) % 4)
+    line = refused(capsys, "evaluate", "runs/images/cnn-1", "--data", "more.npz")
+    assert "more.npz: expected labels 0 to 2 as in training, got up to 3" in line
+    np.savez(tmp_path / "two.npz", x=x[y < 2].astype(np.float32), y=y[y < 2])
+    main(["evaluate", "runs/images/cnn-1", "--data", "two.npz"])
+    two = json.loads((tmp_path / "runs/images/cnn-1/evaluations/two/evaluation.json").read_text())
+    matrix = np.array(two["metrics"]["confusion_matrix"])
+    assert matrix.shape == (3, 3)
+    assert matrix.min() >= 0
+    assert matrix.sum(axis=1).tolist() == [80, 80, 0]
     assert "--data" in refused(capsys, "train", "images")
 
 

@@ -177,6 +177,12 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
     else:
         sample, target, part = images.read(data), folder / "evaluations" / data.stem, data.name
         _of_shape(data, sample.x, shape)
+        classes = config["data"]["classes"]
+        if sample.classes > classes:
+            raise InputError(
+                f"{data}: expected labels 0 to {classes - 1} as in training, got up to {sample.classes - 1}; remove the other images"
+            )
+        sample = images.LabeledImages(sample.x, sample.y, classes)  # a part may lack the last ones
     built = network(options, shape, config["data"]["classes"])
     run = _Run(target, options, _answers(built, trained.params), runs.read_metrics(folder))
     known = None if part == "test" else seen.overlap(folder, sample.x)

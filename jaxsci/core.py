@@ -17,6 +17,8 @@ __all__ = [
     "Model",
     "Params",
     "Penalty",
+    "StatefulLossFn",
+    "StatefulModel",
     "WeightedSet",
 ]
 
@@ -44,6 +46,19 @@ class Model(NamedTuple):
     apply: Callable[[Params, Inputs], Array]  # linear outputs: predictions, logits or a reconstruction
 
 
+class StatefulModel(NamedTuple):
+    """A pure model of a BATCH whose layers keep a state, such as running means, or draw random numbers, such as dropout.
+
+    It sees the batch because the statistics of its layers are those of the batch. Its variables are {"params": ..., "state": ...}; only
+    the first are moved along the gradient. Wherever a `Model` is trained, it can be; `models.stateful.inference` makes it a `Model`.
+    """
+
+    init: Callable[[Key], Params]  # -> {"params": ..., "state": ...}, each a nested dict of arrays
+    # (variables, x, mask, key) -> (outputs, state). x is [batch, ...]; examples whose mask is False leave no trace in the state nor in
+    # the outputs of others. The key means training; without it (None) no output depends on another example.
+    apply: Callable[[Params, Inputs, Array, Key | None], tuple[Array, Params]]
+
+
 class Batch(NamedTuple):
     """Examples along the leading axis. A whole data set is one large batch."""
 
@@ -55,5 +70,7 @@ class Batch(NamedTuple):
 # Weighted means over a batch, and under "weight" the sum of its weights, so that means over many batches are exact.
 Metrics: TypeAlias = Mapping[str, Array]
 LossFn: TypeAlias = Callable[[Params, Batch], tuple[Array, Metrics]]
+# As a LossFn, of the variables of a StatefulModel and of the key of the step (None: evaluation); the state comes back beside the metrics.
+StatefulLossFn: TypeAlias = Callable[[Params, Batch, Key | None], tuple[Array, tuple[Metrics, Params]]]
 ExampleLoss: TypeAlias = Callable[[Array, Array], Array]  # (output, target) of one example -> scalar
 Penalty: TypeAlias = Callable[[Params], Array]  # J(a)

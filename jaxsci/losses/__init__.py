@@ -21,7 +21,7 @@ from jaxsci.losses._examples import (
     quantile,
     squared_error,
 )
-from jaxsci.losses._objective import objective, regularized
+from jaxsci.losses._objective import objective, regularized, stateful_objective
 from jaxsci.losses._penalties import elastic_net, is_weight, l1, l2, weight_mask, weights_of
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "quantile",
     "regularized",
     "squared_error",
+    "stateful_objective",
     "weight_mask",
     "weights_of",
 ]

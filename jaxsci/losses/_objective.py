@@ -8,7 +8,19 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxsci.core import Array, Batch, ExampleLoss, Inputs, LossFn, Metrics, Params, Penalty
+from jaxsci.core import (
+    Array,
+    Batch,
+    ExampleLoss,
+    Inputs,
+    Key,
+    LossFn,
+    Metrics,
+    Params,
+    Penalty,
+    StatefulLossFn,
+    StatefulModel,
+)
 from jaxsci.ops._numerics import accumulator
 
 
@@ -38,27 +50,64 @@ def objective(
     functions = {**(metrics or {}), "loss": example_loss}
 
     def loss(params: Params, batch: Batch) -> tuple[Array, Metrics]:
-        chex.assert_rank(batch.weight, 1)
-        chex.assert_equal_shape_prefix([batch.weight, *jax.tree.leaves((batch.x, batch.y))], 1)
-        mask = jnp.asarray(batch.weight).astype(bool)
-
-        def of_example(output: Array, y: Array) -> dict[str, Array]:
-            return {name: function(output, y) for name, function in functions.items()}
-
-        x, y = _fill_padding((batch.x, batch.y), mask)
+        x, y, _ = _filled(batch)
         outputs = apply(params, x) if batched else jax.vmap(functools.partial(apply, params))(x)
-        values = jax.vmap(of_example)(outputs, y)
-        weight = jnp.asarray(batch.weight).astype(accumulator(values["loss"].dtype))
-        total = jnp.sum(weight)
-        safe = jnp.where(total == 0, jnp.ones_like(total), total)
-
-        def mean(value: Array) -> Array:
-            return jnp.sum(jnp.where(mask, weight * value.astype(weight.dtype), jnp.zeros_like(weight))) / safe
-
-        metrics = {name: mean(value) for name, value in values.items()}
-        return metrics["loss"], {**metrics, "weight": total}
+        return _means(functions, outputs, y, batch.weight)
 
     return loss
+
+
+def stateful_objective(
+    model: StatefulModel, example_loss: ExampleLoss, *, metrics: Mapping[str, ExampleLoss] | None = None
+) -> StatefulLossFn:
+    """The loss of a batch for a model with state: `objective`, and the state that the batch leaves.
+
+    Args:
+        model: of a batch; examples of weight 0 are masked.
+        example_loss: (output, target) -> scalar.
+        metrics: further functions of the same form to report.
+
+    Returns:
+        A function (variables, batch, key) -> (loss, (metrics, state)), for `training.Recipe`; without a key it evaluates.
+    """
+    functions = {**(metrics or {}), "loss": example_loss}
+
+    def loss(variables: Params, batch: Batch, key: Key | None) -> tuple[Array, tuple[Metrics, Params]]:
+        x, y, mask = _filled(batch)
+        outputs, state = model.apply(variables, x, mask, key)
+        value, means = _means(functions, outputs, y, batch.weight)
+        return value, (means, state)
+
+    return loss
+
+
+def _filled(batch: Batch) -> tuple[Inputs, Array, Array]:
+    """Inputs and targets with what is padding filled, and the mask of what is not."""
+    chex.assert_rank(batch.weight, 1)
+    chex.assert_equal_shape_prefix([batch.weight, *jax.tree.leaves((batch.x, batch.y))], 1)
+    mask = jnp.asarray(batch.weight).astype(bool)
+    return *_fill_padding((batch.x, batch.y), mask), mask
+
+
+def _means(
+    functions: Mapping[str, ExampleLoss], outputs: Array, y: Array, weight: ArrayLike
+) -> tuple[Array, dict[str, Array]]:
+    """The weighted means of these functions over a batch, "loss" first."""
+
+    def of_example(output: Array, y: Array) -> dict[str, Array]:
+        return {name: function(output, y) for name, function in functions.items()}
+
+    values = jax.vmap(of_example)(outputs, y)
+    weight = jnp.asarray(weight).astype(accumulator(values["loss"].dtype))
+    mask = weight.astype(bool)
+    total = jnp.sum(weight)
+    safe = jnp.where(total == 0, jnp.ones_like(total), total)
+
+    def mean(value: Array) -> Array:
+        return jnp.sum(jnp.where(mask, weight * value.astype(weight.dtype), jnp.zeros_like(weight))) / safe
+
+    means = {name: mean(value) for name, value in values.items()}
+    return means["loss"], {**means, "weight": total}
 
 
 def regularized(loss: LossFn, penalty: Penalty, strength: ArrayLike) -> LossFn:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         layers,
         linen,
         mixture,
+        stateful,
     )
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "layers",
     "linen",
     "mixture",
+    "stateful",
 ]
 
 if not TYPE_CHECKING:  # a type checker takes a module with __getattr__ for one that has every name

@@ -11,7 +11,7 @@ from jax.sharding import NamedSharding, PartitionSpec, Sharding
 from jaxsci.core import Array, Batch
 from jaxsci.training._early_stopping import FitState, init, is_active, update_best
 from jaxsci.training._epoch import BatchIndices, evaluate, shuffled, train_steps
-from jaxsci.training._step import Recipe
+from jaxsci.training._step import Recipe, evaluated_params, evaluation_loss
 
 Hyper = Mapping[str, Array]  # what a sweep varies: each [member]
 
@@ -74,11 +74,8 @@ def _compile(
 
     def close(state: FitState, hyper: Hyper, active: Array, data: Batch) -> tuple[FitState, Any]:
         one = recipe(hyper)
-        params = state.train.params
-        if one.eval_params is not None:
-            with jax.numpy_dtype_promotion("standard"):
-                params = one.eval_params(state.train.opt_state, params)
-        metrics = evaluate(one.loss, params, data, batch_size)
+        params = evaluated_params(one, state.train)
+        metrics = evaluate(evaluation_loss(one), params, data, batch_size)
         return update_best(state, params, metrics["loss"], active), metrics
 
     def mapped(function: Callable[..., Any], *axes: int | None) -> Callable[..., Any]:

@@ -5,9 +5,21 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
-from jaxsci.core import Array, Batch, Inputs, Key, LossFn, Metrics, Model, Params
+from jaxsci.core import (
+    Array,
+    Batch,
+    Inputs,
+    Key,
+    LossFn,
+    Metrics,
+    Model,
+    Params,
+    StatefulLossFn,
+    StatefulModel,
+)
 from jaxsci.errors import InputError
 from jaxsci.ops._numerics import accumulator, as_real
 
@@ -15,8 +27,8 @@ from jaxsci.ops._numerics import accumulator, as_real
 class Recipe(NamedTuple):
     """All that defines a training besides the data: pure functions, so that a recipe may close over traced hyperparameters."""
 
-    model: Model
-    loss: LossFn
+    model: Model | StatefulModel
+    loss: LossFn | StatefulLossFn  # of the kind of the model
     optimizer: optax.GradientTransformation
     augment: Callable[[Key, Inputs], Inputs] | None = None  # a random change of ONE example that keeps its label
     microbatches: int = 1  # split each batch and accumulate the gradients
@@ -29,7 +41,7 @@ class TrainState(NamedTuple):
 
     step: Array  # int32
     key: Key
-    params: Params
+    params: Params  # of a model with state its variables, {"params": ..., "state": ...}
     opt_state: Any
 
 
@@ -40,7 +52,60 @@ def init_state(recipe: Recipe, key: Key) -> TrainState:
     """The state before the first step; parameters and later randomness come from `key`."""
     init_key, step_key = jax.random.split(key)
     params = recipe.model.init(init_key)
-    return TrainState(jnp.zeros((), jnp.int32), step_key, params, recipe.optimizer.init(params))
+    return TrainState(jnp.zeros((), jnp.int32), step_key, params, recipe.optimizer.init(_parts(recipe, params)[0]))
+
+
+def _parts(recipe: Recipe, variables: Params) -> tuple[Params, Params | None]:
+    """What the gradient moves, and the state of the model's layers; None for a model without."""
+    if isinstance(recipe.model, StatefulModel):
+        return variables["params"], variables["state"]
+    return variables, None
+
+
+def _joined(params: Params, state: Params | None) -> Params:
+    return params if state is None else {"params": params, "state": state}
+
+
+# Of (parameters, state, batch, key): what the step differentiates. A model without state has the state None, and is given no key.
+_GeneralLoss = Callable[[Params, Any, Batch, Key | None], tuple[Array, tuple[Metrics, Any]]]
+
+
+def _general(recipe: Recipe) -> _GeneralLoss:
+    loss: Any = recipe.loss
+    if isinstance(recipe.model, StatefulModel):
+        return lambda params, state, batch, key: loss(_joined(params, state), batch, key)
+    return _without_state(loss)
+
+
+def _without_state(loss: LossFn) -> _GeneralLoss:
+    def general(params: Params, state: None, batch: Batch, key: Key | None) -> tuple[Array, tuple[Metrics, None]]:
+        value, metrics = loss(params, batch)
+        return value, (metrics, None)
+
+    return general
+
+
+def evaluation_loss(recipe: Recipe) -> LossFn:
+    """The loss of the recipe as it is evaluated: nothing is drawn, and the state of the layers stays."""
+    loss: Any = recipe.loss
+    if not isinstance(recipe.model, StatefulModel):
+        plain: LossFn = loss
+        return plain
+
+    def evaluated(variables: Params, batch: Batch) -> tuple[Array, Metrics]:
+        value, (metrics, _) = loss(variables, batch, None)
+        return value, metrics
+
+    return evaluated
+
+
+def evaluated_params(recipe: Recipe, state: TrainState) -> Params:
+    """The parameters that are evaluated and kept; of a model with state its variables."""
+    if recipe.eval_params is None:
+        return state.params
+    params, layers = _parts(recipe, state.params)
+    with jax.numpy_dtype_promotion("standard"):
+        return _joined(recipe.eval_params(state.opt_state, params), layers)
 
 
 def make_step(recipe: Recipe) -> Step:
@@ -56,28 +121,34 @@ def make_step(recipe: Recipe) -> Step:
         if isinstance(recipe.optimizer, optax.MultiSteps)
         else recipe.optimizer
     )
+    loss = _general(recipe)
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        key = jax.random.fold_in(state.key, state.step)
         if recipe.augment is not None:
-            keys = jax.random.split(jax.random.fold_in(state.key, state.step), batch.weight.shape[0])
+            keys = jax.random.split(key, batch.weight.shape[0])
             batch = batch._replace(x=jax.vmap(recipe.augment)(keys, batch.x))
-        (value, metrics), gradient = loss_and_gradient(
-            recipe.loss, state.params, batch, microbatches=recipe.microbatches
-        )
+        params, layers = _parts(recipe, state.params)
+        # Keys of examples are fold_in(key, 0), fold_in(key, 1), ...: that of the layers is none of them.
+        drawn = None if layers is None else jax.random.fold_in(key, _LAST)
+        ((value, metrics), gradient), after = _accumulate(loss, (params, layers), batch, drawn, recipe.microbatches)
 
         def value_of(params: Params) -> Array:
-            return recipe.loss(params, batch)[0]
+            return loss(params, layers, batch, drawn)[0]
 
         updates, opt_state = _update(
             optimizer,
-            (gradient, state.opt_state, state.params),
+            (gradient, state.opt_state, params),
             {"value": value, "grad": gradient, "value_fn": value_of},
             {"grad_fn": lambda params, _: jax.grad(value_of)(params)},
         )
-        params = optax.apply_updates(state.params, updates)
-        return TrainState(state.step + 1, state.key, params, opt_state), {**metrics, "loss": value}
+        variables = _joined(optax.apply_updates(params, updates), after)
+        return TrainState(state.step + 1, state.key, variables, opt_state), {**metrics, "loss": value}
 
     return step
+
+
+_LAST = np.uint32(2**32 - 1)
 
 
 def _update(
@@ -115,10 +186,18 @@ def loss_and_gradient(
     Raises:
         InputError: `microbatches` does not divide the batch size.
     """
+    return _accumulate(_without_state(loss), (params, None), batch, None, microbatches)[0]
+
+
+def _accumulate(
+    loss: _GeneralLoss, variables: tuple[Params, Params | None], batch: Batch, key: Key | None, microbatches: int
+) -> tuple[tuple[tuple[Array, Metrics], Params], Params | None]:
+    """What `loss_and_gradient` gives, and the state that the layers are left in; it goes through the microbatches one by one."""
+    params, state = variables
     value_and_gradient = jax.value_and_grad(loss, has_aux=True)
     if microbatches == 1:
-        (value, metrics), gradient = value_and_gradient(params, batch)
-        return (value, {"weight": jnp.sum(as_real(batch.weight)), **metrics}), gradient
+        (value, (metrics, state)), gradient = value_and_gradient(params, state, batch, key)
+        return ((value, {"weight": jnp.sum(as_real(batch.weight)), **metrics}), gradient), state
     size = batch.weight.shape[0]
     if size % microbatches:
         raise InputError(
@@ -129,17 +208,18 @@ def loss_and_gradient(
     total = jnp.sum(weight)
     fractions = weight / jnp.where(total > 0, total, jnp.ones_like(total))
 
-    def add(gradient: Params, chunk: tuple[Batch, Array]) -> tuple[Params, Metrics]:
-        fraction = chunk[1]
-        (value, metrics), terms = value_and_gradient(params, chunk[0])
+    def add(carry: tuple[Params, Any], chunk: tuple[Batch, Array, Array]) -> tuple[tuple[Params, Any], Metrics]:
+        (gradient, state), (part, fraction, number) = carry, chunk
+        drawn = None if key is None else jax.random.fold_in(key, number)
+        (value, (metrics, state)), terms = value_and_gradient(params, state, part, drawn)
         gradient = jax.tree.map(lambda s, term: s + fraction.astype(s.dtype) * term.astype(s.dtype), gradient, terms)
-        return gradient, {"weight": jnp.sum(as_real(chunk[0].weight)), **metrics, "loss": value}
+        return (gradient, state), {"weight": jnp.sum(as_real(part.weight)), **metrics, "loss": value}
 
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, accumulator(leaf.dtype)), params)
-    gradient, metrics = jax.lax.scan(add, zeros, (chunks, fractions))
+    (gradient, state), metrics = jax.lax.scan(add, (zeros, state), (chunks, fractions, jnp.arange(microbatches)))
     means = mean_metrics(metrics)
     gradient = jax.tree.map(lambda leaf, like: leaf.astype(like.dtype), gradient, params)
-    return (means["loss"], {**means, "weight": total}), gradient
+    return ((means["loss"], {**means, "weight": total}), gradient), state
 
 
 def mean_metrics(metrics: Metrics) -> Metrics:

@@ -59,7 +59,7 @@ def _train(folder: Path, job: Job, progress: OnProgress, *, resume: bool) -> Pat
     recipe, settings = make_recipe(job)
     key = jax.random.key(job.options.seed)
     result = runs.train(folder, Training(recipe, settings, key), (train, validation), resume=resume, progress=progress)
-    logits = predict_all(recipe.model.apply, result.params, test.x)
+    logits = predict_all(job.tagger.model.apply, result.params, test.x)
     measured = report.Measured(take(job.sample, job.splits[2]), logits, "test", None, result.history)
     write_evaluation(folder, job.options, measured, progress)
     return folder

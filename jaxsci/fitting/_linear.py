@@ -30,6 +30,7 @@ class LinearFit(NamedTuple):
     """The solution of a linear least-squares problem."""
 
     params: Params
+    errors: Params  # standard errors, like the parameters; right also where their squares leave the range of the dtype
     covariance: Array  # [parameter, parameter], in the order of `parameters.names`
     chi2: Array  # at the solution, without the penalty
     dof: Array  # measurements of weight > 0 minus the effective number of parameters, n - sum_j P_j cov_jj
@@ -72,10 +73,15 @@ def least_squares(
             f"least squares: expected at least as many measurements as parameters, got {matrix.shape[0]} for {matrix.shape[1]}; "
             "take fewer parameters or give a penalty"
         )
-    triangle, scale, seen = _triangle(*jax.lax.stop_gradient((matrix, weight.reshape(-1), penalty)))
+    # In units of the largest entries: a column of squared frequencies in Hz, or its error, would leave the range when squared.
+    heaviest, unit = jax.lax.stop_gradient(_units(matrix, weight, penalty))
+    rooted = root(weight).reshape(-1) / heaviest
+    rows, measured = rooted[:, None] * (matrix / unit[None, :]), rooted * y.reshape(-1)
+    penalty = None if penalty is None else (penalty / (unit * heaviest)) / (unit * heaviest)
+    triangle, scale, seen = _triangle(*jax.lax.stop_gradient((rows, penalty)))
 
     def normal(a: Array) -> Array:
-        result = matrix.T @ (weight.reshape(-1) * (matrix @ a))
+        result = rows.T @ (rows @ a)
         return result if penalty is None else result + penalty * a
 
     def solve(_: object, b: Array) -> Array:
@@ -87,23 +93,38 @@ def least_squares(
 
     def downhill(a: Array) -> Array:
         """F^T W (y - F a) - P a, half of minus the gradient: 0 at the solution."""
-        rise = matrix.T @ (weight.reshape(-1) * (y.reshape(-1) - matrix @ a))
+        rise = rows.T @ (measured - rows @ a)
         return rise if penalty is None else rise - penalty * a
 
     # A first solution has the rounding of the squared condition number; its residual, taken on the data, corrects that.
     first = jax.lax.stop_gradient(solve(None, downhill(jnp.zeros_like(vector))))
     solution = first + inverse(downhill(first))
     covariance = jax.vmap(inverse)(jnp.eye(vector.size, dtype=vector.dtype))
-    residual = jnp.where(mask, y - (matrix @ solution).reshape(y.shape), jnp.zeros_like(y))
-    effective = vector.size - (0 if penalty is None else jnp.sum(penalty * jnp.diagonal(covariance)))
+    variance = jnp.diagonal(covariance)
+    pulls = jnp.where(mask, heaviest * (measured - rows @ solution).reshape(y.shape), jnp.zeros_like(y))
+    effective = vector.size - (0 if penalty is None else jnp.sum(penalty * variance))
     return LinearFit(
-        params=unravel(solution),
-        covariance=covariance,
-        chi2=jnp.sum(weight * residual**2),
+        params=unravel(solution / unit),
+        errors=unravel(root(variance) / heaviest / unit),
+        covariance=covariance / (heaviest * unit)[:, None] / (heaviest * unit)[None, :],
+        chi2=jnp.sum(pulls**2),
         dof=jnp.sum(mask).astype(y.dtype) - effective,
-        pulls=root(weight) * residual,
-        inflation=jnp.where(seen, jnp.diagonal(covariance) * scale**2, jnp.inf),
+        pulls=pulls,
+        inflation=jnp.where(seen, variance * scale**2, jnp.inf),
     )
+
+
+def _units(matrix: Array, weight: Array, penalty: Array | None) -> tuple[Array, Array]:
+    """Powers of two, by which one divides without rounding: near the largest sqrt(w), and near what is largest in each column."""
+    heaviest = _power_of_two(jnp.sqrt(jnp.max(weight, initial=0)))
+    counted = jnp.where(weight.reshape(-1, 1) > 0, jnp.abs(matrix), 0.0)
+    largest = jnp.max(counted, axis=0, initial=0)
+    return heaviest, _power_of_two(largest if penalty is None else jnp.maximum(largest, jnp.sqrt(penalty) / heaviest))
+
+
+def _power_of_two(x: Array) -> Array:
+    found = jnp.exp2(jnp.round(jnp.log2(jnp.where(x > 0, x, 1.0))))
+    return jnp.where((found > 0) & jnp.isfinite(found), found, 1.0)
 
 
 def _matrix(design: Forward | Array, y: Array, weight: Array, like: Params) -> tuple[Array, Array, Array, Array]:
@@ -172,9 +193,8 @@ def root(weight: Array) -> Array:
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, weight, jnp.ones_like(weight))), jnp.zeros_like(weight))
 
 
-def _triangle(matrix: Array, weight: Array, penalty: Array | None) -> tuple[Array, Array, Array]:
+def _triangle(rows: Array, penalty: Array | None) -> tuple[Array, Array, Array]:
     """R and s with F^T W F + P = S R^T R S, S = diag(s), and columns of length 1 in R; and which parameters the data see at all."""
-    rows = jnp.sqrt(weight)[:, None] * matrix
     below = jnp.zeros_like(rows[0]) if penalty is None else jnp.sqrt(penalty)
     scale = jnp.sqrt(jnp.sum(rows**2, axis=0) + below**2)
     seen = scale > 0

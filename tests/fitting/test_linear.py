@@ -75,7 +75,35 @@ def test_against_the_normal_equations():
     effective = np.trace(np.linalg.solve(normal, design.T @ (w[:, None] * design)))
     np.testing.assert_allclose(fit.dof, N - 1 - effective, rtol=1e-12)
     np.testing.assert_allclose(fit.pulls, np.sqrt(w) * residual, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(fit.errors["slopes"], np.sqrt(np.diag(np.linalg.inv(normal)))[1:], rtol=1e-11)
     assert names(like) == ["offset", "slopes[0]", "slopes[1]", "slopes[2]"]
+
+
+@pytest.mark.parametrize("sizes", [(1e18, 1), (1e-20, 1e18), (1e20, 1e-15)])
+@pytest.mark.parametrize("sigma", [1e-15, 1e17])
+def test_units_do_not_matter_in_float32(sizes, sigma):
+    rng = np.random.default_rng(4)
+    design = rng.normal(size=(30, 2)) * sizes
+    y = design @ (sigma * np.array([3.0, -7.0]) / sizes) + sigma * rng.normal(size=30)
+    inverse = np.linalg.inv((design / sizes).T @ (design / sizes))
+    expected = inverse @ (design / sizes).T @ (y / sigma) * sigma / sizes
+    single = partial(jnp.asarray, dtype=jnp.float32)
+    fit = least_squares(single(design), single(y), single(np.full(30, sigma**-2.0)), like=jnp.zeros(2, jnp.float32))
+    np.testing.assert_allclose(fit.params, expected, rtol=1e-5)
+    np.testing.assert_allclose(fit.errors, np.sqrt(np.diag(inverse)) * sigma / sizes, rtol=1e-5)
+    require_determined(fit, ["a", "b"])
+
+
+def test_the_derivative_with_respect_to_a_penalty_of_zero():
+    x, weight, like, truth = problem()
+    y = measured(1, x, weight, truth, 1)[0]
+
+    @jax.jit
+    def offset(penalty):
+        return least_squares(predictions(line, x), y, weight, like=like, precision=penalty).params["offset"]
+
+    slope = (offset(1e-4) - offset(0.0)) / 1e-4
+    np.testing.assert_allclose(jax.jit(jax.grad(offset))(0.0), slope, rtol=1e-4)
 
 
 def test_a_badly_conditioned_design_keeps_its_digits():

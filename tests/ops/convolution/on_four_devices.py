@@ -14,7 +14,7 @@ from jax.sharding import PartitionSpec as P
 
 from jaxsci.ops import average_pool, conv, conv_patches, conv_transpose, max_pool
 
-CASES = int(os.environ.get("JAXSCI_MESH_CASES", "12"))  # of each way to use a mesh
+CASES = int(os.environ.get("JAXSCI_MESH_CASES", "6"))  # of each way to use a mesh
 TOGETHER = 6  # in one program: compilation takes most of the time
 BATCH = 8
 AUTO = Mesh(np.array(jax.devices()), ("data",))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         data,
         errors,
         fitting,
+        gradients,
         healpix,
         losses,
         memory,
@@ -46,6 +47,7 @@ __all__ = [
     "fit",
     "fit_ensemble",
     "fitting",
+    "gradients",
     "healpix",
     "load",
     "losses",
@@ -63,8 +65,8 @@ if not TYPE_CHECKING:  # a type checker takes a module with __getattr__ for one 
     __getattr__, __dir__ = on_first_use(
         "jaxsci",
         [
-            *("core", "data", "errors", "fitting", "healpix", "losses", "memory"),
-            *("metrics", "models", "ops", "plots", "runs", "training"),
+            *("core", "data", "errors", "fitting", "gradients", "healpix", "losses"),
+            *("memory", "metrics", "models", "ops", "plots", "runs", "training"),
         ],
         dict.fromkeys(("Batch", "Model", "WeightedSet"), "jaxsci.core")
         | {"InputError": "jaxsci.errors", "load": "jaxsci.tasks.table"}

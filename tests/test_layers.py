@@ -26,10 +26,12 @@ MAY_IMPORT = {
     "metrics": BASE | {"core", "ops"},
     "training": BASE | {"core", "ops", "models", "losses"},
     "fitting": BASE | {"core", "ops", "models", "losses"},
+    "gradients": BASE | {"core", "ops", "models", "losses"},
     "data": GROUND,
     "plots": GROUND,
     "runs": BASE | {"core", "ops", "models", "losses", "metrics", "training", "plots"},
-    "tasks": GROUND | {"core", "ops", "models", "losses", "metrics", "training", "fitting", "data", "plots", "runs"},
+    "tasks": GROUND
+    | {"core", "ops", "models", "losses", "metrics", "training", "gradients", "fitting", "data", "plots", "runs"},
     "cli": BASE | {"runs", "tasks", "data"},
     "__main__": {"cli"},
 }

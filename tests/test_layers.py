@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "metrics": BASE | {"core", "ops"},
     "training": BASE | {"core", "ops", "models", "losses"},
     "fitting": BASE | {"core", "ops", "models", "losses"},
-    "gradients": BASE | {"core", "ops", "models", "losses"},
+    "gradients": BASE | {"core", "ops", "models", "losses", "metrics", "training"},
     "data": GROUND,
     "plots": GROUND,
     "runs": BASE | {"core", "ops", "models", "losses", "metrics", "training", "plots"},

@@ -2,8 +2,36 @@
 
 Every function is pure and closed under `jit`, `vmap` and `scan`. The gradient of example b is that of the loss of a batch which holds
 it alone, g_b; the gradient of the whole batch is sum_b w_b g_b / sum_b w_b. An example of weight 0 has the gradient 0.
+
+Curvature is an `Operator`, a linear map of parameter trees over a whole data set; eigenvalues, traces, spectra and solutions are
+functions of any operator. What comes from random vectors is an `Estimate`: a value with its error.
 """
 
+from jaxsci.gradients._curvature.estimates import diagonal, spectral_density, trace
+from jaxsci.gradients._curvature.krylov import Estimate, solve, top_eigenpairs
+from jaxsci.gradients._curvature.laplace import laplace
+from jaxsci.gradients._curvature.operators import Operator, fisher, gauss_newton, hessian
+from jaxsci.gradients._curvature.posterior import Laplace
 from jaxsci.gradients._examples import per_example_gradients
+from jaxsci.gradients._influence import datamodeling_score, influence
+from jaxsci.gradients._tangent import landscape, tangent_kernel
 
-__all__ = ["per_example_gradients"]
+__all__ = [
+    "Estimate",
+    "Laplace",
+    "Operator",
+    "datamodeling_score",
+    "diagonal",
+    "fisher",
+    "gauss_newton",
+    "hessian",
+    "influence",
+    "landscape",
+    "laplace",
+    "per_example_gradients",
+    "solve",
+    "spectral_density",
+    "tangent_kernel",
+    "top_eigenpairs",
+    "trace",
+]

@@ -86,7 +86,7 @@ def _filled(batch: Batch) -> tuple[Inputs, Array, Array]:
     chex.assert_rank(batch.weight, 1)
     chex.assert_equal_shape_prefix([batch.weight, *jax.tree.leaves((batch.x, batch.y))], 1)
     mask = jnp.asarray(batch.weight).astype(bool)
-    return *_fill_padding((batch.x, batch.y), mask), mask
+    return *fill_padding((batch.x, batch.y), mask), mask
 
 
 def _means(
@@ -125,7 +125,7 @@ def regularized(loss: LossFn, penalty: Penalty, strength: ArrayLike) -> LossFn:
     return with_penalty
 
 
-def _fill_padding(arrays: Inputs, mask: Array) -> Inputs:
+def fill_padding(arrays: Inputs, mask: Array) -> Inputs:
     """Padded examples replaced by a copy of the first counted one (zeros if there is none).
 
     Masking the losses alone is not enough: the derivative of a NaN times a cotangent of 0 is NaN. A model is as

@@ -6,6 +6,7 @@ from jaxsci.training._epoch import steps_per_epoch
 from jaxsci.training._fit import EpochProgress, Fit, Settings, fit, fit_ensemble
 from jaxsci.training._predict import predict
 from jaxsci.training._step import Recipe, TrainState, init_state, make_step
+from jaxsci.training._unroll import unroll
 from jaxsci.training.optimizers import adamw, ema_params, warmup_cosine, with_ema
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "optimizers",
     "predict",
     "steps_per_epoch",
+    "unroll",
     "warmup_cosine",
     "with_ema",
 ]

@@ -4,6 +4,7 @@ from jaxsci.training import checkpoint, optimizers
 from jaxsci.training._checks import TrainingDivergedError
 from jaxsci.training._epoch import steps_per_epoch
 from jaxsci.training._fit import EpochProgress, Fit, Settings, fit, fit_ensemble
+from jaxsci.training._mesh import device_mesh
 from jaxsci.training._predict import predict
 from jaxsci.training._step import Recipe, TrainState, init_state, make_step
 from jaxsci.training._unroll import unroll
@@ -18,6 +19,7 @@ __all__ = [
     "TrainingDivergedError",
     "adamw",
     "checkpoint",
+    "device_mesh",
     "ema_params",
     "fit",
     "fit_ensemble",

@@ -1,13 +1,15 @@
 """What must hold of the data of a training, and what is said when a loss is no number."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from jaxsci.core import Array, Batch
+from jaxsci.core import Array, Batch, Key
 from jaxsci.errors import InputError
+from jaxsci.training._mesh import to_host
 from jaxsci.training.checkpoint import latest
 
 
@@ -28,7 +30,7 @@ def check_data(part: str, data: Batch) -> None:
             )
     if examples == 0:
         raise InputError(f"{part}: expected at least one example, got none; a mean over nothing is not a loss")
-    weight = np.asarray(data.weight).astype(np.float64)
+    weight = to_host(data.weight).astype(np.float64)
     if not np.all(np.isfinite(weight)):
         row = int(np.argmin(np.isfinite(weight)))
         raise InputError(
@@ -37,6 +39,23 @@ def check_data(part: str, data: Batch) -> None:
     if not weight.sum() > 0:
         raise InputError(
             f"{part}: expected weights with a positive sum, got {weight.sum():g}; a mean over nothing is not a loss"
+        )
+
+
+def check_parts(in_parts: Callable[..., tuple[Array, Array]], key: Key, hyper: Any, train: Batch, shards: int) -> None:
+    """Raise InputError unless the loss of a small batch is the weighted mean of the losses of its parts, one for each device.
+
+    A loss that compares examples with each other, such as a contrastive one, is not: split over devices it would be another loss.
+    """
+    rows = np.resize(np.flatnonzero(to_host(train.weight))[: 2 * shards], 2 * shards)
+    parts = jax.tree.map(lambda leaf: to_host(leaf[rows]).reshape(shards, 2, *leaf.shape[1:]), train)
+    if key.ndim:
+        key, hyper = key[0], jax.tree.map(lambda leaf: leaf[0], hyper)
+    whole, mean = (float(value) for value in in_parts(key, hyper, parts))
+    if abs(whole - mean) > 1e-2 * max(abs(whole), abs(mean)) and np.isfinite([whole, mean]).all():
+        raise InputError(
+            f"mesh: expected a loss that is the mean over a batch of the losses of its examples, got one that is {whole:g} on "
+            f"{2 * shards} examples and {mean:g} in the mean of {shards} parts of them; train on one device"
         )
 
 
@@ -66,9 +85,9 @@ def check_finite(
 
 
 def _check_rows(part: str, data: Batch) -> None:
-    counts = np.asarray(data.weight) != 0
+    counts = to_host(data.weight) != 0
     for path, leaf in jax.tree_util.tree_leaves_with_path(data):
-        values = np.asarray(leaf)
+        values = to_host(leaf)
         if not jax.dtypes.issubdtype(values.dtype, np.inexact):
             continue
         wrong = counts & ~np.isfinite(values).reshape(counts.size, -1).all(axis=1)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from jaxsci.core import Array, Batch, Key, LossFn, Metrics, Params
 from jaxsci.ops._numerics import as_real
+from jaxsci.training._exchange import AxisName, mean_of_all
 from jaxsci.training._step import Recipe, TrainState, make_step, mean_metrics
 
 
@@ -32,11 +33,31 @@ def shuffled(key: Key, examples: int, batch_size: int) -> BatchIndices:
     return _batches(jax.random.permutation(key, jnp.arange(examples, dtype=jnp.int32)), batch_size)
 
 
+def stratified(key: Key, examples: int, batch_size: int) -> BatchIndices:
+    """All examples once, one of each of `batch_size` equal parts in every minibatch; the order within the parts is drawn from `key`.
+
+    Where the examples are split over devices in the order they are stored in, every device finds its share of each minibatch among its
+    own examples, and the minibatches are the same for any number of devices. `examples` is a multiple of `batch_size`.
+    """
+    steps = examples // batch_size
+    own = jax.vmap(lambda key: jax.random.permutation(key, steps))(jax.random.split(key, batch_size))
+    indices = (steps * jnp.arange(batch_size)[:, None] + own).T.astype(jnp.int32)
+    return BatchIndices(indices, jnp.ones(indices.shape, jnp.float32))
+
+
 def _batches(indices: Array, batch_size: int) -> BatchIndices:
     steps = steps_per_epoch(indices.shape[0], batch_size)
     padding = steps * batch_size - indices.shape[0]
     mask = jnp.pad(jnp.ones(indices.shape, jnp.float32), (0, padding))
     return BatchIndices(*(a.reshape(steps, batch_size) for a in (jnp.pad(indices, (0, padding)), mask)))
+
+
+def own_share(order: BatchIndices, axis: AxisName, first: Array | int) -> BatchIndices:
+    """This device's columns of each minibatch, as indices into the examples from `first` on."""
+    width = order.indices.shape[-1] // jax.lax.axis_size(axis)
+    start = jax.lax.axis_index(axis) * width
+    indices, mask = (jax.lax.dynamic_slice_in_dim(a, start, width, axis=-1) for a in order)
+    return BatchIndices(indices - first, mask)
 
 
 def take(data: Batch, indices: Array, mask: Array) -> Batch:
@@ -46,7 +67,7 @@ def take(data: Batch, indices: Array, mask: Array) -> Batch:
 
 
 def train_steps(
-    recipe: Recipe, state: TrainState, active: Array, data: Batch, order: BatchIndices
+    recipe: Recipe, state: TrainState, active: Array, data: Batch, order: BatchIndices, axis: AxisName | None = None
 ) -> tuple[TrainState, Array, Metrics]:
     """Scan the optimization step over the minibatches of `order`.
 
@@ -56,12 +77,13 @@ def train_steps(
         active: bool; False leaves the state as it is (a member of an ensemble that has stopped).
         data: the whole training part.
         order: indices of each minibatch.
+        axis: over which every minibatch is split; data and order are then those of this device.
 
     Returns:
         The state, whether it still runs (a loss that is not finite ends the steps of this state), and the metrics of each step
         with their "weight" (sum of example weights), each [step]; NaN for steps that were not done.
     """
-    step = make_step(recipe)
+    step = make_step(recipe, axis_name=axis)
 
     def hold(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         shapes = jax.eval_shape(step, state, batch)[1]
@@ -76,13 +98,17 @@ def train_steps(
     return state, active, metrics
 
 
-def evaluate(loss: LossFn, params: Params, data: Batch, batch_size: int) -> Metrics:
-    """Means of the loss and of its metrics over `data`, each example weighted, in minibatches of bounded memory."""
+def evaluate(loss: LossFn, params: Params, data: Batch, order: BatchIndices, axis: AxisName | None = None) -> Metrics:
+    """Means of the loss and of its metrics over `data`, each example weighted, in minibatches of bounded memory.
+
+    Where they are split over `axis`, data and order are those of this device, and the means are those of all.
+    """
 
     def body(_: None, minibatch: BatchIndices) -> tuple[None, Metrics]:
         batch = take(data, *minibatch)
         value, metrics = loss(params, batch)
         return None, {"weight": jnp.sum(as_real(batch.weight)), **metrics, "loss": value}
 
-    _, metrics = jax.lax.scan(body, None, in_order(data.weight.shape[0], batch_size))
-    return mean_metrics(metrics)
+    _, metrics = jax.lax.scan(body, None, order)
+    means = mean_metrics(metrics)
+    return means if axis is None else mean_of_all(means, jnp.sum(metrics["weight"]), axis)

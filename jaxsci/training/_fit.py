@@ -10,15 +10,16 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec, Sharding
+from jax.sharding import Mesh, NamedSharding
 
 from jaxsci.core import Array, Batch, Key, Params
 from jaxsci.errors import InputError
+from jaxsci.training import _mesh as meshes
 from jaxsci.training import checkpoint
-from jaxsci.training._checks import check_data, check_finite
+from jaxsci.training._checks import check_data, check_finite, check_parts
 from jaxsci.training._early_stopping import FitState
 from jaxsci.training._epoch import BatchIndices
-from jaxsci.training._programs import Always, Hyper, Programs, programs
+from jaxsci.training._programs import Always, Hyper, Plan, Programs, programs
 from jaxsci.training._step import Recipe, mean_metrics
 
 Record: TypeAlias = dict[str, Any]  # of one epoch, JSON-compatible; an ensemble's values are lists over its members
@@ -31,6 +32,9 @@ class Settings:
     epochs: int = 20
     batch_size: int = 128
     patience: int | None = None  # stop after so many epochs without a better validation loss; None trains all epochs
+    # Each device holds its share of the examples instead of a copy of all. Every batch is then made of one example of each of
+    # `batch_size` equal parts of the data: the same batches on any number of devices, but others than without.
+    split_data: bool = False
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "patience"):
@@ -68,6 +72,7 @@ def fit(
     *,
     key: Key,
     settings: Settings,
+    mesh: Mesh | None = None,
     checkpoints: Path | None = None,
     resume: bool = False,
     progress: OnEpochProgress | None = None,
@@ -81,6 +86,8 @@ def fit(
         validation: decides on early stopping and on the epoch that is kept, by its mean loss.
         key: source of the initial parameters, the order of the examples and the augmentation.
         settings: epochs, batch size, patience.
+        mesh: devices over which every batch is split, from `device_mesh()`: the loss must then be a mean over the batch, with or
+            without a penalty. The batches are the same for any number of devices, and the results equal up to rounding.
         checkpoints: folder for a checkpoint after every epoch; None keeps none. A training that does not resume removes the
             checkpoints of an earlier one.
         resume: go on from the newest checkpoint in `checkpoints`; the result equals that of an uninterrupted run bit for bit.
@@ -88,10 +95,12 @@ def fit(
 
     Raises:
         TrainingDivergedError: a loss became NaN or infinite.
-        InputError: `resume` without a usable checkpoint, data whose weights add up to nothing, or data that are not finite.
+        InputError: `resume` without a usable checkpoint, data whose weights add up to nothing, data that are not finite, or a mesh
+            that does not fit the batches or the loss.
     """
-    compiled = programs(Always(recipe), settings.batch_size, settings.patience)
-    return _run(_Job(compiled, {}, key, train, validation, checkpoints, progress or _silent), settings.epochs, resume)
+    plan = Plan(settings.batch_size, settings.patience, settings.split_data)
+    job = _Job(Always(recipe), plan, {}, key, train, validation, checkpoints, progress or _silent)
+    return _run(job, mesh, settings.epochs, resume)
 
 
 def fit_ensemble(
@@ -102,6 +111,7 @@ def fit_ensemble(
     *,
     keys: Key,
     settings: Settings,
+    mesh: Mesh | None = None,
     sequential: bool = False,
     checkpoints: Path | None = None,
     resume: bool = False,
@@ -115,9 +125,9 @@ def fit_ensemble(
         hyper: a value per member: each array is [member]; an empty dict where only the seeds differ.
         train: the training part, shared by all members; each sees it in its own order.
         validation: each member stops early and keeps its best epoch by its own loss on it.
-        keys: [member] random keys. Where they lie decides where the members train: split over the devices of a mesh (by
-            `jax.device_put(keys, NamedSharding(mesh, PartitionSpec("member")))`), each device trains its share on a copy of the data.
+        keys: [member] random keys. Without `mesh`, where they lie decides where the members train.
         settings: as for `fit`.
+        mesh: from `device_mesh(member=...)`: over its axis `member` the members are split, over its axis `data` every batch, as in `fit`.
         sequential: run the members of a device one after another (`jax.lax.map`) instead of all at once (`jax.vmap`). Faster on a
             CPU, whose caches hold the state of one member; members that stopped early then cost nothing.
         checkpoints: as for `fit`.
@@ -134,16 +144,16 @@ def fit_ensemble(
                 f"hyper[{name!r}]: expected [{keys.size}, ...], one value for each of {keys.size} keys, got the shape "
                 f"{list(jnp.shape(value))}; give as many values as keys"
             )
-    compiled = programs(recipe, settings.batch_size, settings.patience, keys.sharding, sequential)
-    return _run(
-        _Job(compiled, hyper, keys, train, validation, checkpoints, progress or _silent), settings.epochs, resume
-    )
+    plan = Plan(settings.batch_size, settings.patience, settings.split_data, ensemble=True, sequential=sequential)
+    job = _Job(recipe, plan, hyper, keys, train, validation, checkpoints, progress or _silent)
+    return _run(job, mesh, settings.epochs, resume)
 
 
 class _Job(NamedTuple):
     """One training, or one of an ensemble."""
 
-    programs: Programs
+    recipe: Callable[[Hyper], Recipe]
+    plan: Plan
     hyper: Hyper
     key: Key
     train: Batch
@@ -154,35 +164,52 @@ class _Job(NamedTuple):
     def check(self, metrics: Any, finite: Array, epoch: int, first_step: int) -> None:
         data = {"train": self.train, "validation": self.validation}
         where: dict[str, Any] = {"epoch": epoch, "first_step": first_step, "checkpoints": self.checkpoints}
-        check_finite(metrics, finite, **where, data=data)
+        check_finite(metrics, meshes.to_host(finite), **where, data=data)
 
 
 def _silent(_: EpochProgress) -> None:
     """Progress that nobody watches."""
 
 
-def _run(job: _Job, epochs: int, resume: bool) -> Fit:
+def _placed(job: _Job, mesh: Mesh | None) -> _Job:
+    """The job with its data, keys and hyperparameters on the devices."""
+    layout = meshes.layout(mesh, job.key, job.train, job.plan.batch_size)
+    plan = job.plan._replace(layout=layout)
+    if layout is not None and layout.axis is not None:
+        check_parts(programs(job.recipe, plan).in_parts, job.key, job.hyper, job.train, layout.shards)
+    if plan.split_data:
+        train = meshes.padded("train", job.train, plan.batch_size)
+        validation = meshes.padded("validation", job.validation, plan.batch_size)
+        job = job._replace(train=train, validation=validation)
+    data, members = (None if layout is None else NamedSharding(layout.mesh, s) for s in (plan.data, plan.members))
+    train, validation = meshes.put((job.train, job.validation), data)
+    key, hyper = meshes.put((job.key, job.hyper), members) if mesh is not None else (job.key, job.hyper)
+    return job._replace(plan=plan, train=train, validation=validation, key=key, hyper=hyper)
+
+
+def _run(job: _Job, mesh: Mesh | None, epochs: int, resume: bool) -> Fit:
     if resume and job.checkpoints is None:
         raise InputError("resume: expected a folder of checkpoints, got none; give checkpoints= or train anew")
     check_data("train", job.train)
     check_data("validation", job.validation)
-    train, validation = jax.device_put((job.train, job.validation), _beside(job.key))
-    job = job._replace(train=train, validation=validation)
-    state = job.programs.init(job.key, job.hyper)
+    job = _placed(job, mesh)
+    compiled = programs(job.recipe, job.plan)
+    state = compiled.init(job.key, job.hyper)
     history: list[Record] = []
     if job.checkpoints is not None:
         if resume:
             restored, history = checkpoint.restore(job.checkpoints, state)
-            state = jax.device_put(restored, jax.tree.map(lambda leaf: leaf.sharding, state))
+            state = jax.tree.map(lambda leaf, like: meshes.put(leaf, like.sharding), restored, state)
         else:
             checkpoint.clear(job.checkpoints)
     for epoch in range(len(history) + 1, epochs + 1):
-        active = job.programs.active(state)
-        if not np.any(active):
+        active = compiled.active(state)
+        if not np.any(meshes.to_host(active)):
             break
         began = time.perf_counter()
-        state, train_metrics = _train_epoch(job, state, active, epoch)
-        state, validation_metrics = job.programs.close(state, job.hyper, active, job.validation)
+        state, train_metrics = _train_epoch(job, compiled, state, active, epoch)
+        state, closed = compiled.close(state, job.hyper, active, job.validation)
+        validation_metrics = meshes.to_host(closed)
         last = {f"validation_{name}": value[..., None] for name, value in validation_metrics.items()}
         job.check(last, state.finite, epoch, train_metrics["weight"].shape[-1])
         record: Record = {"epoch": epoch, "seconds": round(time.perf_counter() - began, 3)}
@@ -195,28 +222,25 @@ def _run(job: _Job, epochs: int, resume: bool) -> Fit:
     return Fit(state.best_params, state.best_epoch, state.best_loss, history, state.train.params, state.train.opt_state)
 
 
-def _beside(key: Key) -> Sharding | None:
-    """Where the data belong: a copy on every device that the keys of an ensemble are split over; by default JAX's own choice."""
-    if isinstance(key.sharding, NamedSharding):
-        return NamedSharding(key.sharding.mesh, PartitionSpec())
-    return None
-
-
-def _train_epoch(job: _Job, state: FitState, active: Array, epoch: int) -> tuple[FitState, Any]:
+def _train_epoch(job: _Job, compiled: Programs, state: FitState, active: Array, epoch: int) -> tuple[FitState, Any]:
     """All steps of an epoch, as a few equal scans, so that progress shows and Ctrl-C is heard."""
-    order = job.programs.order(state, job.train.weight.shape[0])
+    order = compiled.order(state, job.train.weight.shape[0])
     steps = order.indices.shape[-2]
     chunk = steps // _chunks(steps)
     done: list[tuple[int, Any, Array]] = []
 
     def check_last() -> None:
         first, metrics, finite = done[-1]
+        metrics = meshes.to_host(metrics)
+        done[-1] = first, metrics, finite
         job.check(metrics, finite, epoch, first)
         job.progress(EpochProgress(epoch, (first + chunk) / steps, None))
 
     for first in range(0, steps, chunk):
         indices = BatchIndices(*(a[..., first : first + chunk, :] for a in order))
-        state, metrics, finite = job.programs.train(state, job.hyper, active, indices, job.train)
+        state, metrics, finite = compiled.train(state, job.hyper, active, indices, job.train)
+        if job.plan.layout is not None and job.plan.layout.waits:
+            jax.block_until_ready(state)
         if done:
             check_last()  # one chunk late, so that the device is never left waiting
         done.append((first, metrics, finite))

@@ -6,12 +6,15 @@ from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
-from jax.sharding import NamedSharding, PartitionSpec, Sharding
+from jax.sharding import NamedSharding, PartitionSpec
 
-from jaxsci.core import Array, Batch
+from jaxsci.core import Array, Batch, Key
+from jaxsci.ops._numerics import as_real
+from jaxsci.training import _epoch as epochs
 from jaxsci.training._early_stopping import FitState, init, is_active, update_best
-from jaxsci.training._epoch import BatchIndices, evaluate, shuffled, train_steps
-from jaxsci.training._step import Recipe, evaluated_params, evaluation_loss
+from jaxsci.training._epoch import BatchIndices
+from jaxsci.training._mesh import Layout
+from jaxsci.training._step import Recipe, evaluated_params, evaluation_loss, init_state
 
 Hyper = Mapping[str, Array]  # what a sweep varies: each [member]
 
@@ -27,6 +30,27 @@ class Always:
         return self.recipe
 
 
+class Plan(NamedTuple):
+    """What the programs depend on besides the recipe and the shapes."""
+
+    batch_size: int
+    patience: int | None
+    split_data: bool = False
+    layout: Layout | None = None
+    ensemble: bool = False
+    sequential: bool = False
+
+    @property
+    def data(self) -> PartitionSpec:
+        """How the examples are split over a mesh."""
+        return PartitionSpec(self.layout.axis) if self.split_data and self.layout is not None else PartitionSpec()
+
+    @property
+    def members(self) -> PartitionSpec:
+        """How the members are split over a mesh."""
+        return PartitionSpec() if self.layout is None else self.layout.members
+
+
 class Programs(NamedTuple):
     """The compiled functions of a training; under an ensemble each is one program for all members."""
 
@@ -35,70 +59,87 @@ class Programs(NamedTuple):
     train: Callable[..., tuple[FitState, Any, Array]]
     close: Callable[..., tuple[FitState, Any]]
     active: Callable[..., Array]
+    in_parts: Callable[..., tuple[Array, Array]]
 
 
-def programs(
-    recipe: Callable[[Hyper], Recipe],
-    batch_size: int,
-    patience: int | None,
-    members: Sharding | None = None,
-    sequential: bool = False,
-) -> Programs:
-    """The programs of one training, or of an ensemble whose members lie as `members` says.
+def programs(recipe: Callable[[Hyper], Recipe], plan: Plan) -> Programs:
+    """The programs of one training, or of an ensemble.
 
     The last 32 are kept: another training with the same functions, on data of the same shapes, compiles nothing.
     """
     try:
         hash(recipe)
     except TypeError:  # a function of the user's that cannot be told from others
-        return _compile(recipe, batch_size, patience, members, sequential)
-    return _kept(recipe, batch_size, patience, members, sequential)
+        return _compile(recipe, plan)
+    return _kept(recipe, plan)
 
 
-def _compile(
-    recipe: Callable[[Hyper], Recipe],
-    batch_size: int,
-    patience: int | None,
-    members: Sharding | None,
-    sequential: bool,
-) -> Programs:
+def _compile(recipe: Callable[[Hyper], Recipe], plan: Plan) -> Programs:
+    layout = plan.layout
+    axis = None if layout is None else layout.axis
+
     def order(state: FitState, examples: int) -> BatchIndices:
-        return shuffled(jax.random.fold_in(state.train.key, -1 - state.epoch), examples, batch_size)
+        draw = epochs.stratified if plan.split_data else epochs.shuffled
+        return draw(jax.random.fold_in(state.train.key, -1 - state.epoch), examples, plan.batch_size)
 
     def train(
         state: FitState, hyper: Hyper, active: Array, order: BatchIndices, data: Batch
     ) -> tuple[FitState, Any, Array]:
-        inner, still, metrics = train_steps(recipe(hyper), state.train, active & state.finite, data, order)
+        if axis is not None:
+            first = jax.lax.axis_index(axis) * data.weight.shape[0] if plan.split_data else 0
+            order = epochs.own_share(order, axis, first)
+        inner, still, metrics = epochs.train_steps(recipe(hyper), state.train, active & state.finite, data, order, axis)
         finite = state.finite & (still | ~active)
         return state._replace(train=inner, finite=finite), metrics, finite
 
     def close(state: FitState, hyper: Hyper, active: Array, data: Batch) -> tuple[FitState, Any]:
-        one = recipe(hyper)
+        one, examples = recipe(hyper), data.weight.shape[0]
+        if axis is None or layout is None:
+            order = epochs.in_order(examples, plan.batch_size)
+        elif plan.split_data:
+            order = epochs.in_order(examples, plan.batch_size // layout.shards)
+        else:
+            order = epochs.own_share(epochs.in_order(examples, plan.batch_size), axis, 0)
         params = evaluated_params(one, state.train)
-        metrics = evaluate(evaluation_loss(one), params, data, batch_size)
+        metrics = epochs.evaluate(evaluation_loss(one), params, data, order, axis)
         return update_best(state, params, metrics["loss"], active), metrics
 
-    def mapped(function: Callable[..., Any], *axes: int | None) -> Callable[..., Any]:
-        if members is None:
-            return function
-        return _sequential(function, axes, members) if sequential else jax.vmap(function, in_axes=axes)
+    def in_parts(key: Key, hyper: Hyper, parts: Batch) -> tuple[Array, Array]:
+        one = recipe(hyper)
+        loss, params = evaluation_loss(one), evaluated_params(one, init_state(one, key))
+        whole = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), parts)
+        values = jax.lax.map(lambda part: loss(params, part)[0], parts)
+        weight = as_real(parts.weight).sum(1)
+        return loss(params, whole)[0], (as_real(values) * weight.astype(as_real(values).dtype)).sum() / weight.sum()
 
-    # All results have a leading member axis, and stay where their member is.
-    compiled = partial(jax.jit, out_shardings=members) if isinstance(members, NamedSharding) else jax.jit
+    def compiled(function: Callable[..., Any], *kinds: str, donate: tuple[int, ...] = ()) -> Callable[..., Any]:
+        """The function over all members; arguments of the kind "data" are the same for all of them."""
+        axes = tuple(None if kind == "data" else 0 for kind in kinds)
+        if plan.ensemble:
+            function = _sequential(function, axes) if plan.sequential else jax.vmap(function, in_axes=axes)
+        if layout is None:
+            return jax.jit(function, donate_argnums=donate)
+        specs = tuple(plan.data if kind == "data" else layout.members for kind in kinds)
+        # The program of one device, on all of them: no kernel in it needs to know of the mesh, and nothing is exchanged but sums.
+        function = jax.shard_map(function, mesh=layout.mesh, in_specs=specs, out_specs=layout.members, check_vma=False)
+        return jax.jit(function, donate_argnums=donate, out_shardings=NamedSharding(layout.mesh, layout.members))
+
+    orders = lru_cache(maxsize=8)(lambda examples: compiled(partial(order, examples=examples), "member"))
     return Programs(
-        init=compiled(mapped(lambda key, hyper: init(recipe(hyper), key), 0, 0)),
-        order=compiled(lambda state, examples: mapped(partial(order, examples=examples), 0)(state), static_argnums=1),
-        train=compiled(mapped(train, 0, 0, 0, 0, None), donate_argnums=0),
-        close=compiled(mapped(close, 0, 0, 0, None), donate_argnums=0),
-        active=compiled(mapped(lambda state: is_active(state, patience), 0)),
+        init=compiled(lambda key, hyper: init(recipe(hyper), key), "member", "member"),
+        order=lambda state, examples: orders(examples)(state),
+        train=compiled(train, "member", "member", "member", "member", "data", donate=(0,)),
+        close=compiled(close, "member", "member", "member", "data", donate=(0,)),
+        active=compiled(lambda state: is_active(state, plan.patience), "member"),
+        in_parts=jax.jit(in_parts),
     )
 
 
 _kept = lru_cache(maxsize=32)(_compile)
 
 
-def _sequential(function: Callable[..., Any], axes: tuple[int | None, ...], members: Sharding) -> Callable[..., Any]:
-    """What `jax.vmap` gives, as a loop over the members of each device."""
+def _sequential(function: Callable[..., Any], axes: tuple[int | None, ...]) -> Callable[..., Any]:
+    """What `jax.vmap` gives, as a loop."""
 
     def loop(*arguments: Any) -> Any:
         each = [argument for argument, axis in zip(arguments, axes, strict=True) if axis == 0]
@@ -109,7 +150,4 @@ def _sequential(function: Callable[..., Any], axes: tuple[int | None, ...], memb
 
         return jax.lax.map(once, each)
 
-    if not isinstance(members, NamedSharding):
-        return loop
-    specs = tuple(members.spec if axis == 0 else PartitionSpec() for axis in axes)
-    return jax.shard_map(loop, mesh=members.mesh, in_specs=specs, out_specs=members.spec, check_vma=False)
+    return loop

@@ -22,6 +22,8 @@ from jaxsci.core import (
 )
 from jaxsci.errors import InputError
 from jaxsci.ops._numerics import accumulator, as_real
+from jaxsci.training import _exchange as exchange
+from jaxsci.training._exchange import AxisName
 
 
 class Recipe(NamedTuple):
@@ -108,14 +110,27 @@ def evaluated_params(recipe: Recipe, state: TrainState) -> Params:
         return _joined(recipe.eval_params(state.opt_state, params), layers)
 
 
-def make_step(recipe: Recipe) -> Step:
+def make_step(recipe: Recipe, *, axis_name: AxisName | None = None) -> Step:
     """The step a <- a - update(grad L(a)) on one batch.
+
+    Args:
+        recipe: model, loss, optimizer.
+        axis_name: where the step runs inside of `jax.shard_map(..., check_vma=False)`, the mesh axis over which the batch is split. Every
+            device then sees its share of the batch, and all that they exchange are gradients and metrics.
 
     Returns:
         `(state, batch) -> (state, metrics)`, pure: ready for jit, scan and vmap. The metrics hold "loss" and whatever the loss
         function reports, as means over the batch, before the update. Transforms of optax whose update needs the value, the gradient or
         the loss as a function (L-BFGS, Polyak steps, reduce on plateau, opaque SAM) get them.
+
+    Raises:
+        InputError: `axis_name` for a model with state, whose statistics are those of a whole batch.
     """
+    if axis_name is not None and isinstance(recipe.model, StatefulModel):
+        raise InputError(
+            "mesh: expected one device for each batch of a model with state, whose statistics are those of a whole batch; split the "
+            "members of an ensemble instead"
+        )
     optimizer = optax.with_extra_args_support(
         recipe.optimizer.gradient_transformation()
         if isinstance(recipe.optimizer, optax.MultiSteps)
@@ -126,15 +141,22 @@ def make_step(recipe: Recipe) -> Step:
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(state.key, state.step)
         if recipe.augment is not None:
-            keys = jax.random.split(key, batch.weight.shape[0])
+            keys = exchange.keys_of_examples(key, batch.weight.shape[0], axis_name)
             batch = batch._replace(x=jax.vmap(recipe.augment)(keys, batch.x))
         params, layers = _parts(recipe, state.params)
         # Keys of examples are fold_in(key, 0), fold_in(key, 1), ...: that of the layers is none of them.
         drawn = None if layers is None else jax.random.fold_in(key, _LAST)
         ((value, metrics), gradient), after = _accumulate(loss, (params, layers), batch, drawn, recipe.microbatches)
+        weight = metrics["weight"]
+        if axis_name is not None:
+            value, gradient = exchange.mean_of_all((value, gradient), weight, axis_name)
+            metrics = exchange.metrics_of_all(metrics, axis_name)
 
         def value_of(params: Params) -> Array:
-            return loss(params, layers, batch, drawn)[0]
+            if axis_name is None:
+                return loss(params, layers, batch, drawn)[0]
+            part = loss(exchange.shared(params, axis_name), layers, batch, drawn)[0]
+            return exchange.differentiable_mean(part, weight, axis_name)
 
         updates, opt_state = _update(
             optimizer,

@@ -78,11 +78,21 @@ def test_every_example_is_seen_once_an_epoch():
     assert not np.array_equal(seen, np.arange(100))
 
 
+def test_a_stratified_batch_has_one_example_of_each_part():
+    order = epoch.stratified(KEY, 96, 16)
+    indices = np.asarray(order.indices)
+    assert np.asarray(order.mask).all()
+    np.testing.assert_array_equal(indices // 6, np.tile(np.arange(16), (6, 1)))
+    np.testing.assert_array_equal(np.sort(indices.ravel()), np.arange(96))
+    assert not np.array_equal(indices, np.sort(indices, axis=0))
+
+
 def test_evaluation_is_the_exact_mean_whatever_the_batches():
     params, examples = MODEL.init(KEY), jax.tree.map(jnp.asarray, data(100))
     expected = LOSS(params, examples)[0]
     for batch_size in (7, 32, 100, 128):
-        np.testing.assert_allclose(epoch.evaluate(LOSS, params, examples, batch_size)["loss"], expected, rtol=1e-6)
+        order = epoch.in_order(100, batch_size)
+        np.testing.assert_allclose(epoch.evaluate(LOSS, params, examples, order)["loss"], expected, rtol=1e-6)
 
 
 @pytest.mark.usefixtures("x64")

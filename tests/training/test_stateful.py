@@ -24,7 +24,7 @@ from jaxsci.training import (
     predict,
     with_ema,
 )
-from jaxsci.training._epoch import evaluate
+from jaxsci.training._epoch import evaluate, in_order
 from jaxsci.training._step import evaluation_loss
 
 KEY = jax.random.key(0)
@@ -102,7 +102,9 @@ def test_an_interrupted_training_goes_on_bit_for_bit(tmp_path):
     chex.assert_trees_all_equal(resumed.params, whole.params)
     chex.assert_trees_all_equal(resumed.last_params, whole.last_params)
     # What is kept are the parameters and the running means of one epoch, the best.
-    loss = evaluate(evaluation_loss(NETWORK), whole.params, jax.tree.map(jnp.asarray, parts[1]), 20)["loss"]
+    examples = jax.tree.map(jnp.asarray, parts[1])
+    order = in_order(examples.weight.shape[0], 20)
+    loss = evaluate(evaluation_loss(NETWORK), whole.params, examples, order)["loss"]
     np.testing.assert_allclose(loss, min(record["validation_loss"] for record in whole.history), rtol=1e-5)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxsci.core import Array, Batch, ExampleLoss, Key, Params, StatefulModel
 from jaxsci.errors import InputError
-from jaxsci.gradients._curvature.data import check_params, examples, for_each, in_microbatches, in_order
+from jaxsci.gradients._curvature.data import check_params, for_each, in_microbatches, in_order
 from jaxsci.gradients._curvature.krylov import Estimate, require_converged, solve
 from jaxsci.gradients._curvature.operators import Apply, Operator, Vector, gauss_newton
 from jaxsci.training import Recipe, Settings, fit_ensemble
@@ -96,15 +96,12 @@ def _along(apply: Apply, example_loss: ExampleLoss, params: Params, data: Batch,
     total = jnp.sum(data.weight)
 
     def part(batch: Batch) -> Array:
-        x, y, mask = examples(batch)
-
         def losses(params: Params) -> Array:
-            return jax.vmap(example_loss)(jax.vmap(partial(apply, params))(x), y)
+            return jax.vmap(example_loss)(jax.vmap(partial(apply, params))(batch.x), jnp.asarray(batch.y))
 
         _, push = jax.linearize(losses, params)
         slopes = jax.vmap(push)(directions)
-        share = jnp.where(mask, batch.weight / total, jnp.zeros_like(batch.weight)).astype(slopes.dtype)
-        return jnp.where(jnp.broadcast_to(mask, slopes.shape), slopes * jnp.broadcast_to(share, slopes.shape), 0)
+        return slopes * jnp.broadcast_to((batch.weight / total).astype(slopes.dtype), slopes.shape)
 
     return for_each(part, data)
 

@@ -26,24 +26,27 @@ def check_params(params: Params) -> None:
 def in_microbatches(data: Batch, batch_size: int) -> Batch:
     """The data as [example, microbatch, ...], the last ones padded with weight 0; example i is at (i // microbatches, i % microbatches).
 
-    The leading axis stays that of the examples: where it is split over devices, each keeps its own.
+    The leading axis stays that of the examples: where it is split over devices, each keeps its own. What has weight 0 is replaced by a
+    copy of a counted example, so that no NaN in it reaches a derivative.
     """
     size = data.weight.shape[0]
     if batch_size < 1:
         raise InputError(f"batch_size: expected a number of at least 1, got {batch_size}; give a larger one")
     if not isinstance(data.weight, jax.core.Tracer) and not np.sum(np.asarray(data.weight)) > 0:
         raise InputError("data: expected examples of positive weight, got weights that add up to 0; give weights of 1")
+    x, y = fill_padding((data.x, data.y), jnp.asarray(data.weight).astype(bool))
     batch_size = min(batch_size, size)
     steps = -(-size // batch_size)
 
-    def split(leaf: Any) -> Array:
+    def split(leaf: Any, weight: bool = False) -> Array:
         leaf = jnp.asarray(leaf)
         padding = steps * batch_size - size
         if padding:
-            leaf = jnp.pad(leaf, [(0, padding)] + [(0, 0)] * (leaf.ndim - 1))
+            repeated = jnp.broadcast_to(leaf[:1], (padding, *leaf.shape[1:]))
+            leaf = jnp.concatenate([leaf, jnp.zeros_like(repeated) if weight else repeated])
         return leaf.reshape(batch_size, steps, *leaf.shape[1:])
 
-    return jax.tree.map(split, data)
+    return Batch(jax.tree.map(split, x), jax.tree.map(split, y), split(data.weight, weight=True))
 
 
 def in_order(values: Array, size: int) -> Array:
@@ -84,13 +87,6 @@ def add_up(function: Callable[[Batch, Array, Array], Any], data: Batch) -> Any:
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, accumulator(leaf.dtype)), shapes)
     total, _ = jax.lax.scan(body, zeros, jnp.arange(steps, dtype=jnp.int32))
     return jax.tree.map(lambda leaf, like: leaf.astype(like.dtype), total, shapes)
-
-
-def examples(batch: Batch) -> tuple[Any, Any, Array]:
-    """Inputs and targets with the padding replaced by a counted example, and which ones count."""
-    mask = jnp.asarray(batch.weight).astype(bool)
-    x, y = fill_padding((batch.x, batch.y), mask)
-    return x, y, mask
 
 
 def _microbatch(data: Batch, step: Array) -> Batch:

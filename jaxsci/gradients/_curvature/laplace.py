@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 
 from jaxsci.core import Array, Batch, ExampleLoss, Inputs, Key, Params
 from jaxsci.errors import InputError
-from jaxsci.gradients._curvature.data import add_up, check_params, examples, in_microbatches
+from jaxsci.gradients._curvature.data import add_up, check_params, in_microbatches
 from jaxsci.gradients._curvature.krylov import top_eigenpairs
 from jaxsci.gradients._curvature.likelihoods import likelihood_of
 from jaxsci.gradients._curvature.operators import Apply, gauss_newton
@@ -118,9 +118,8 @@ def laplace(
 @partial(jax.jit, static_argnums=(0, 1))
 def _total_loss(apply: Apply, example_loss: ExampleLoss, params: Params, data: Batch) -> tuple[Array, Array]:
     def part(batch: Batch, share: Array, _: Array) -> Array:
-        x, y, mask = examples(batch)
-        losses = jax.vmap(example_loss)(jax.vmap(partial(apply, params))(x), y)
-        return jnp.sum(jnp.where(mask, share.astype(losses.dtype) * losses, jnp.zeros_like(losses)))
+        losses = jax.vmap(example_loss)(jax.vmap(partial(apply, params))(batch.x), jnp.asarray(batch.y))
+        return jnp.sum(share.astype(losses.dtype) * losses)
 
     weight = jnp.sum(as_real(data.weight))
     mean = add_up(part, data)
@@ -135,14 +134,12 @@ def _sum_of_rows(
     root = likelihood_of(loss).root
 
     def part(batch: Batch, share: Array, _: Array) -> Array:
-        x, _, mask = examples(batch)
-
-        def rows(x: Inputs, share: Array, counted: Array) -> Array:
+        def rows(x: Inputs, share: Array) -> Array:
             output, jacobian = output_and_jacobian(lambda v: model(unravel(v), x, fixed=fixed), vector)
             found = root(output) @ jacobian.astype(as_real(output).dtype)
-            return jnp.where(counted, jnp.sqrt(share).astype(found.dtype) * found, jnp.zeros_like(found))
+            return jnp.sqrt(share).astype(found.dtype) * found
 
-        return reduce(jax.vmap(rows)(x, share, mask).reshape(-1, vector.size))
+        return reduce(jax.vmap(rows)(batch.x, share).reshape(-1, vector.size))
 
     return add_up(part, data)
 

@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 
 from jaxsci.core import Array, Batch, ExampleLoss, Inputs, Key, LossFn, Params
 from jaxsci.errors import InputError
-from jaxsci.gradients._curvature.data import add_up, check_params, examples, in_microbatches
+from jaxsci.gradients._curvature.data import add_up, check_params, in_microbatches
 from jaxsci.gradients._curvature.likelihoods import likelihood_of
 
 Apply: TypeAlias = Callable[[Params, Inputs], Array]
@@ -248,11 +248,7 @@ def _through_outputs(
     apply: Apply, curve: Callable[..., Array], params: Params, vector: Vector, batch: Batch, share: Array, index: Array
 ) -> Vector:
     """sum_i share_i J_i^T C_i J_i v, the map C_i on the outputs of one example being `curve`."""
-    x, y, mask = examples(batch)
-    outputs, push = jax.linearize(lambda p: jax.vmap(partial(apply, p))(x), params)
-    curved = jax.vmap(curve)(outputs, y, push(vector), index)
-
-    def weighted(c: Array, share: Array, counted: Array) -> Array:
-        return jnp.where(counted, share.astype(c.dtype) * c, jnp.zeros_like(c))
-
-    return jax.linear_transpose(push, params)(jax.vmap(weighted)(curved, share, mask))[0]
+    outputs, push = jax.linearize(lambda p: jax.vmap(partial(apply, p))(batch.x), params)
+    curved = jax.vmap(curve)(outputs, batch.y, push(vector), index)
+    weighted = jax.vmap(lambda c, share: share.astype(c.dtype) * c)(curved, share)
+    return jax.linear_transpose(push, params)(weighted)[0]

@@ -40,6 +40,7 @@ def unroll(recipe: Recipe, state: TrainState, data: Batch, *, steps: int, batch_
     """
     if steps < 1 or batch_size < 1:
         raise InputError(f"steps, batch_size: expected at least 1 of each, got {steps} and {batch_size}; give more")
+    data = jax.tree.map(jnp.asarray, data)
     size = data.weight.shape[0]
     each = steps_per_epoch(size, batch_size)
     first = state.step // each

@@ -13,6 +13,7 @@ import pytest
 from jaxsci.core import Model, WeightedSet
 from jaxsci.models import autoencoder, compositional, convolutional, convolutional_autoencoder, deep_sets, dense
 from jaxsci.models.convolutional import Block
+from jaxsci.models.jets import particle_transformer, particlenet, pelican
 
 IMAGE = (8, 8, 2)
 MODELS = {
@@ -41,7 +42,17 @@ MODELS = {
         convolutional_autoencoder,
         convolutional_autoencoder.Config(IMAGE, latent=3, blocks=(Block(4, pool=2),), hidden=(5,)),
     ),
+    "pelican": (pelican, pelican.Config(outputs=2, channels=3, messages=4, blocks=2, pooled=5, hidden=(6,))),
+    "particlenet": (
+        particlenet,
+        particlenet.Config(4, outputs=2, neighbors=3, blocks=((5, 4), (6,)), dense=(7,)),
+    ),
+    "particle_transformer": (
+        particle_transformer,
+        particle_transformer.Config(4, outputs=2, width=8, heads=2, blocks=1, class_blocks=1, embed=(6,), pair=(5,)),
+    ),
 }
+SETS = {"deep_sets", "pelican", "particlenet", "particle_transformer"}
 SHAPES = {
     "dense": (6,),
     "compositional": (7,),
@@ -55,9 +66,12 @@ def inputs(name, count, dtype=np.float32):
     rng = np.random.default_rng(1)
     if name == "compositional":
         return rng.uniform(0.1, 1, (count, 7)).astype(dtype)
-    if name == "deep_sets":
+    if name in SETS:
         weights = (rng.random((count, 7)) < 0.7).astype(dtype)
-        return WeightedSet(rng.normal(size=(count, 7, 4)).astype(dtype), weights)
+        x = WeightedSet(rng.normal(size=(count, 7, 4)).astype(dtype), weights)
+        if name != "particle_transformer":
+            return x
+        return particle_transformer.Particles(*x, rng.normal([5, 0, 0, 0], size=(count, 7, 4)).astype(dtype))
     return rng.normal(size=(count, *SHAPES[name])).astype(dtype)
 
 

@@ -6,9 +6,23 @@ from jaxsci._public import on_first_use
 from jaxsci.data.jets.sample import JetSample, count, embedded, mass, read, require_both_classes, stream
 
 if TYPE_CHECKING:
-    from jaxsci.data.jets import compact, detector, features, generate, images, kinematics, pythia, records, reference
+    from jaxsci.data.jets import (
+        compact,
+        detector,
+        features,
+        generate,
+        images,
+        kinematics,
+        merging,
+        pythia,
+        records,
+        reference,
+    )
 
-_MODULES = ["compact", "detector", "features", "generate", "images", "kinematics", "pythia", "records", "reference"]
+_MODULES = [
+    *("compact", "detector", "features", "generate", "images", "kinematics"),
+    *("merging", "pythia", "records", "reference"),
+]
 
 __all__ = [
     "JetSample",
@@ -21,6 +35,7 @@ __all__ = [
     "images",
     "kinematics",
     "mass",
+    "merging",
     "pythia",
     "read",
     "records",

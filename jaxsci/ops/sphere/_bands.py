@@ -1,52 +1,61 @@
-"""Split the rings of a grid into bands that are transformed together.
+"""The rings of a grid as rows that are transformed together.
 
-Legendre functions on a northern ring and on its mirror image differ only in signs, so a band is made of pairs of rings; the equator is its
-own mirror image and counted once. Toward the poles P_lm is negligible for most orders: each band has its own largest order.
+A ring and its mirror image share their Legendre functions up to signs and their longitudes, so all work is on the northern rings; the
+equator is its own mirror image. Along longitude neighboring rings go together: those of one length by one FFT, those of HEALPix's polar
+caps, no two of which have the same length, by one chirp z-transform of a length that fits all of them. Toward the poles P_lm is negligible
+for most orders: each ring has its own largest order.
 """
 
 import functools
-import itertools
 from typing import NamedTuple
 
 import numpy as np
 
-from jaxsci.ops.sphere._grids import Grid, Healpix, rings
+from jaxsci.ops.sphere._grids import Grid, rings
+
+SMALLEST = (
+    512  # of the chirp z-transforms; the rings around the poles need less, but every length is a program of its own
+)
 
 
 class Band(NamedTuple):
-    """Consecutive northern rings with their mirror images, from north to south."""
+    """Consecutive northern rings, from north to south."""
 
-    cos: np.ndarray  # [pair], of the colatitude of the northern ring
+    first: int  # ring
+    phi0: np.ndarray  # longitude of the first pixel, [ring]
+    length: np.ndarray  # number of pixels of one ring, [ring]
+    mmax: int  # the largest order that is not negligible
+    chirp: int  # length of the chirp z-transform; 0 where all rings have the same length and are one FFT
+
+    @property
+    def last(self) -> int:
+        """The ring after these."""
+        return self.first + len(self.length)
+
+    @property
+    def width(self) -> int:
+        """The number of pixels of the longest ring."""
+        return int(self.length.max())
+
+
+class North(NamedTuple):
+    """The northern rings and what follows for their mirror images, each [ring]."""
+
+    cos: np.ndarray  # of the colatitude
     sin: np.ndarray
-    phi0: np.ndarray  # longitude of the first pixel
-    length: np.ndarray  # number of pixels of one ring
-    largest: np.ndarray  # the largest order that is not negligible
-    equator: bool  # whether the last pair is the equator
+    phi0: np.ndarray
+    length: np.ndarray
+    largest: np.ndarray  # the largest order that is not negligible, rising toward the equator
+    equator: bool  # whether the last ring is the equator
 
-    @property
-    def mmax(self) -> int:
-        """The largest order of all rings."""
-        return int(self.largest[-1])
 
-    @property
-    def pixels(self) -> int:
-        """The number of pixels of the northern rings."""
-        return int(self.length.sum())
-
-    @property
-    def mirrored_pixels(self) -> int:
-        """The number of pixels of the southern rings."""
-        return self.pixels - (int(self.length[-1]) if self.equator else 0)
-
-    @property
-    def regular(self) -> bool:
-        """Whether all rings have the same length."""
-        return bool(np.all(self.length == self.length[0]))
-
-    def part(self, first: int, last: int) -> "Band":
-        """The pairs `first` to `last` - 1."""
-        cos, sin, phi0, length, largest = (x[first:last] for x in self[:5])
-        return Band(cos, sin, phi0, length, largest, self.equator and last == len(self.cos))
+@functools.lru_cache(maxsize=32)
+def north(grid: Grid, lmax: int) -> North:
+    """Return the northern rings of a grid, the equator included."""
+    geometry = rings(grid)
+    half = (len(geometry.cos) + 1) // 2
+    cos, sin, phi0, length = (x[:half] for x in geometry[:4])
+    return North(cos, sin, phi0, length, largest_orders(lmax, sin), len(geometry.cos) % 2 == 1)
 
 
 def largest_orders(lmax: int, sin: np.ndarray) -> np.ndarray:
@@ -63,17 +72,21 @@ def largest_orders(lmax: int, sin: np.ndarray) -> np.ndarray:
 
 @functools.lru_cache(maxsize=32)
 def bands(grid: Grid, lmax: int) -> tuple[Band, ...]:
-    """Return the bands from the north pole to the equator; HEALPix's polar caps are split where that saves work."""
-    geometry = rings(grid)
-    north = (len(geometry.cos) + 1) // 2
-    edges = {0, north}
-    if isinstance(grid, Healpix):
-        nside = grid.nside
-        edges |= {nside - 1, *((nside // 4, nside // 2) if nside >= 256 else ())} - {0}
-    largest = largest_orders(lmax, geometry.sin[:north])
+    """Return the bands from the north pole to the equator."""
+    part = north(grid, lmax)
+    same = part.length == part.length[-1]
+    chirp = np.where(same, 0, [_good_size(int(n)) for n in part.length + 2 * part.largest])
+    starts = np.flatnonzero(np.diff(chirp, prepend=-1))
     found = []
-    for first, last in itertools.pairwise(sorted(edges)):
-        arrays = (geometry.cos, geometry.sin, geometry.phi0, geometry.length, largest)
-        cos, sin, phi0, length, orders = (x[first:last] for x in arrays)
-        found.append(Band(cos, sin, phi0, length, orders, last == north and len(geometry.cos) % 2 == 1))
+    for begin, end in zip(starts, [*starts[1:], len(chirp)], strict=True):
+        rows = slice(begin, end)
+        found.append(
+            Band(int(begin), part.phi0[rows], part.length[rows], int(part.largest[end - 1]), int(chirp[begin]))
+        )
     return tuple(found)
+
+
+def _good_size(least: int) -> int:
+    """The smallest 2^k or 3 2^k that is at least this and SMALLEST."""
+    power = 1 << (max(least, SMALLEST) - 1).bit_length()
+    return 3 * power // 4 if 3 * power // 4 >= max(least, SMALLEST) else power

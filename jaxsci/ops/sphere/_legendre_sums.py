@@ -1,88 +1,132 @@
-"""Sums over degrees and over rings with associated Legendre functions, the core of the transforms.
+"""Sums over degrees and over rings with functions that obey a recursion, the core of the transforms.
 
-For every order m, and x = cos(theta) of the northern ring of a pair,
+For every order m, with functions Q_j(y_r) of `_recursion` and columns c (real and imaginary parts, of two kinds, of all maps),
 
-    F(x) = sum_l a_l P_lm(x) = E(x) + O(x),     E from l - m even, O from l - m odd, and F(-x) = E(x) - O(x).
+    over degrees: F[c, r] = sum_j t[j, c] Q_j(y_r),     over rings: t[j, c] = sum_r F[c, r] Q_j(y_r).
 
-Odd functions are x times even ones, so one recursion in steps of two degrees serves E and O, real and imaginary parts, and all maps (see
-`_recursion`). The functions are never stored (`_legendre_table` stores them, for many maps): a block of a few degrees and orders on all
-rings is generated and summed at once. Sums over rings are matrix products. Synthesis of few maps fuses recursion and sum in one loop.
-XLA:CPU fuses loops with a single output only, so pairs of reals (real and imaginary part, the last two functions of the recursion) are
-packed into complex numbers.
+The functions are never stored (`_legendre_table` stores them, for many maps): those of a block of orders and of rings that stays in the
+cache are generated a few degrees at a time and summed at once. Loops over equal blocks are one program whatever the grid; blocks
+near the poles, where the functions of an order are negligible, are left out. Sums over rings are matrix products. Sums over degrees fuse
+recursion and sum: XLA:CPU fuses loops with a single output only, so pairs of reals (real and imaginary part, the last two functions of the
+recursion) are packed into complex numbers.
+
+Associated Legendre functions are even or odd about the equator, so the columns are those of the even and of the odd sum, E and O, on the
+northern rings only, and y = x^2 serves both (`_recursion`): F(x) = E + O and F(-x) = E - O.
 """
 
+import functools
 import math
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxsci.core import Array
-from jaxsci.ops.sphere._bands import Band
+from jaxsci.ops.sphere._bands import north
+from jaxsci.ops.sphere._grids import Grid
 from jaxsci.ops.sphere._legendre import SCALE
 from jaxsci.ops.sphere._recursion import Recursion
 
-Functions: TypeAlias = tuple[Array, ...]  # Q_j of DEGREES even degrees, each [order, ring]
-
-DEGREES = 8  # even degrees per step: with fewer the loop costs, with more the functions leave the cache
-POINTS = 2**12  # orders times rings per step of a matrix product
-LOOP_POINTS = 2**14  # the same for a fused loop
-SUMS = 2**17  # orders times rings times columns per step
-
-
-def columns(lmax: int) -> int:
-    """Return the number of even degrees l = m + 2j computed for every order: those of m = 0, rounded up to whole steps."""
-    return -(-(lmax // 2 + 1) // DEGREES) * DEGREES
+DEGREES = 16  # functions per step: with fewer the loop costs, with more the coefficients leave the cache
+TOGETHER = 8  # functions per matrix product
+RINGS = 256  # per block
+POINTS = 2**13  # orders times rings per block of the sum over degrees
+ORDERS = 16  # per block of the sum over rings
 
 
-def over_degrees(table: Array, band: Band, recursion: Recursion, lmax: int) -> Array:
-    """Sum E and O over degrees, sum_j table[j, c, m] Q_j(x_r): [j, (parity, part, map), order] -> complex [(parity, map), ring, order]."""
-    maps, rings, orders = table.shape[1] // 4, len(band.cos), band.mmax + 1
-    factor = _factors(band, maps, table.dtype)
-    size = min(orders, max(1, LOOP_POINTS // rings))
+class Family(NamedTuple):
+    """Functions of all orders on rows of rings: Q_0 = exp(log_m + powers_m . logs_r), and where they matter."""
 
-    def block(first: Array, result: Array) -> Array:
-        rows, a, b = (jax.lax.dynamic_slice_in_dim(x, first, size, x.ndim - 1) for x in (table, *recursion[:2]))
-        start = sectoral(first, size, band.mmax, band, table.dtype)
-        some = jnp.swapaxes(_loops(rows, start, (a, b), band, (lmax - first) // 2 + 1), 1, 2)
-        some = jax.lax.complex(some.real * factor, some.imag * factor)
-        return jax.lax.dynamic_update_slice_in_dim(result, some, first, 2)
-
-    zero = jnp.zeros((2 * maps, rings, orders), table.dtype)
-    return _blocks(block, size, orders, jax.lax.complex(zero, zero))
+    node: np.ndarray  # y, [row]
+    factor: np.ndarray  # of the two kinds of sums, [2, row]
+    logs: np.ndarray  # [2, row]
+    powers: np.ndarray  # [2, order]
+    log: np.ndarray  # [order]
+    functions: np.ndarray  # their number, [order]; falling
+    largest: np.ndarray  # the largest order that is not negligible, [row]; rising
 
 
-def over_rings(values: Array, band: Band, recursion: Recursion, lmax: int) -> Array:
-    """Sum over rings, sum_r values[c, r, m] Q_j(x_r): complex [(parity, map), ring, order] -> [j, (parity, part, map), order]."""
-    maps, rings, orders = len(values) // 2, len(band.cos), band.mmax + 1
-    factor = _factors(band, maps, values.real.dtype)
-    parts = jnp.stack([values.real * factor, values.imag * factor]).reshape(2, 2, maps, rings, orders)
-    columns_of_rings = jnp.transpose(parts, (4, 1, 0, 2, 3)).reshape(orders, 4 * maps, rings)
-    size, count = _orders_together(band, 4 * maps), columns(lmax)
+@functools.lru_cache(maxsize=32)
+def legendre(grid: Grid, lmax: int) -> Family:
+    """The associated Legendre functions of even l - m on the northern rings."""
+    part, m = north(grid, lmax), np.arange(lmax + 1)
+    log = np.concatenate([[0.0], np.cumsum(np.log1p(0.5 / m[1:])) / 2]) - 0.5 * math.log(4 * math.pi)
+    logs, powers = np.stack([np.log(part.sin), np.zeros_like(part.sin)]), np.stack([m, np.zeros_like(m)])
+    factor = np.stack([np.ones_like(part.cos), part.cos])
+    return Family(part.cos**2, factor, logs, powers, log, (lmax - m) // 2 + 1, part.largest)
 
-    def block(first: Array, result: Array) -> Array:
-        rows = jnp.swapaxes(jax.lax.dynamic_slice_in_dim(columns_of_rings, first, size, 0), 1, 2)
-        start, following = _steps(first, size, band, recursion, rows.dtype)
 
-        def add(i: Array, carry: tuple[Functions, Array]) -> tuple[Functions, Array]:
-            found = jnp.stack(carry[0], axis=1) @ rows
-            return following(i + 1, carry[0]), jax.lax.dynamic_update_slice_in_dim(carry[1], found, i * DEGREES, 1)
+def columns(family: Family) -> int:
+    """Return the number of functions computed for every order: those of the first order, rounded up to whole steps."""
+    return -(-int(family.functions[0]) // DEGREES) * DEGREES
 
-        zero = jnp.zeros((size, count, 4 * maps), rows.dtype)
-        found = jax.lax.fori_loop(0, (lmax - first) // (2 * DEGREES) + 1, add, (start, zero))[1]
+
+def over_degrees(table: Array, family: Family, recursion: Recursion) -> Array:
+    """Sum over degrees: [j, (kind, part, map), order] -> complex [(kind, map), row, order]."""
+    maps, orders = table.shape[1] // 4, table.shape[2]
+    rows, blocks = _blocks(len(family.node), RINGS)
+    size, count = _blocks(orders, max(1, POINTS // rows))
+    node, factor = _padded(family.node, rows * blocks), _padded(family.factor, rows * blocks)
+    factor = np.repeat(factor * 2.0 ** -SCALE[jnp.dtype(table.dtype)], maps, axis=0)[:, :, None]
+    starts = _starts(family, size, count, rows, blocks)
+
+    def of_orders(i: Array, result: Array) -> Array:
+        first = jnp.minimum(i * size, orders - size).astype(jnp.int32)
+        some, a, b = (jax.lax.dynamic_slice_in_dim(x, first, size, x.ndim - 1) for x in (table, *recursion[:2]))
+        steps = (_at(family.functions, first) - 1) // DEGREES + 1
+
+        def of_rings(k: Array, result: Array) -> Array:
+            ring = (k * rows).astype(jnp.int32)
+            y, weight = _row(node, ring, rows, table.dtype), _row(factor, ring, rows, table.dtype)
+            sums = _loops(some, sectoral(family, first, size, ring, rows, table.dtype), (a, b), y, steps)
+            sums = jnp.swapaxes(sums, 1, 2)
+            sums = jax.lax.complex(sums.real * weight, sums.imag * weight)
+            return jax.lax.dynamic_update_slice(result, sums, (jnp.int32(0), ring, first))
+
+        return jax.lax.fori_loop(_at(starts, i), blocks, of_rings, result)
+
+    zero = jnp.zeros((2 * maps, rows * blocks, orders), table.dtype)
+    return jax.lax.fori_loop(0, count, of_orders, jax.lax.complex(zero, zero))[:, : len(family.node)]
+
+
+def over_rings(values: Array, family: Family, recursion: Recursion) -> Array:
+    """Sum over rings, the transpose: complex [(kind, map), row, order] -> [j, (kind, part, map), order]."""
+    maps, orders, dtype = len(values) // 2, values.shape[2], values.real.dtype
+    rows, blocks = _blocks(len(family.node), RINGS)
+    size, count = _blocks(orders, ORDERS)
+    node, factor = _padded(family.node, rows * blocks), _padded(family.factor, rows * blocks)
+    factor = np.repeat(factor * 2.0 ** -SCALE[jnp.dtype(dtype)], maps, axis=0)[:, :, None]
+    starts = _starts(family, size, count, rows, blocks)
+    values = jnp.pad(values, ((0, 0), (0, rows * blocks - len(family.node)), (0, 0)))
+    functions = columns(family)
+
+    def of_orders(i: Array, result: Array) -> Array:
+        first = jnp.minimum(i * size, orders - size).astype(jnp.int32)
+        a, b = (jax.lax.dynamic_slice_in_dim(x, first, size, 1) for x in recursion[:2])
+        steps = (_at(family.functions, first) - 1) // DEGREES + 1
+
+        def of_rings(k: Array, total: Array) -> Array:
+            ring = (k * rows).astype(jnp.int32)
+            y, weight = _row(node, ring, rows, dtype), _row(factor, ring, rows, dtype)
+            some = jax.lax.dynamic_slice(values, (jnp.int32(0), ring, first), (2 * maps, rows, size))
+            some = jnp.stack([some.real * weight, some.imag * weight]).reshape(2, 2, maps, rows, size)
+            some = jnp.transpose(some, (4, 3, 1, 0, 2)).reshape(size, rows, 4 * maps)
+            start = sectoral(family, first, size, ring, rows, dtype)
+            return _products(some, start, (a, b), y, steps, total)
+
+        zero = jnp.zeros((size, functions, 4 * maps), dtype)
+        found = jax.lax.fori_loop(_at(starts, i), blocks, of_rings, zero)
         return jax.lax.dynamic_update_slice_in_dim(result, found, first, 0)
 
-    found = _blocks(block, size, orders, jnp.zeros((orders, count, 4 * maps), parts.dtype))
+    found = jax.lax.fori_loop(0, count, of_orders, jnp.zeros((orders, functions, 4 * maps), dtype))
     return jnp.transpose(found, (1, 2, 0))
 
 
-def _loops(rows: Array, start: Array, recursion: tuple[Array, Array], band: Band, degrees: Array) -> Array:
-    """Recursion and sums over degrees as one fused loop: [j, column, order] -> complex [(parity, map), order, ring]."""
+def _loops(rows: Array, start: Array, recursion: tuple[Array, Array], node: Array, steps: Array) -> Array:
+    """Recursion and sums over degrees as one fused loop: [j, column, order] -> complex [(kind, map), order, ring]."""
     count, width, size = rows.shape
     rows = rows.reshape(count, 2, 2, width // 4, size)
-    square = _square(band, start.dtype)
 
     def add(i: Array, carry: tuple[Array, list[Array]]) -> tuple[Array, list[Array]]:
         a, b, some = (jax.lax.dynamic_slice_in_dim(x, i * DEGREES, DEGREES, 0) for x in (*recursion, rows))
@@ -90,80 +134,79 @@ def _loops(rows: Array, start: Array, recursion: tuple[Array, Array], band: Band
         functions = []
         for j in range(DEGREES):
             functions.append(q)
-            last, q = q, (a[j][:, None] * square - b[j][:, None]) * q - last
+            last, q = q, (a[j][:, None] * node[None, :] - b[j][:, None]) * q - last
 
         def more(total: Array, column: Array) -> Array:
             return total + sum(column[j][:, None] * functions[j] for j in range(DEGREES))
 
         sums = [
-            jax.lax.complex(more(total.real, some[:, parity, 0, k]), more(total.imag, some[:, parity, 1, k]))
-            for total, (parity, k) in zip(carry[1], np.ndindex(2, width // 4), strict=True)
+            jax.lax.complex(more(total.real, some[:, kind, 0, k]), more(total.imag, some[:, kind, 1, k]))
+            for total, (kind, k) in zip(carry[1], np.ndindex(2, width // 4), strict=True)
         ]
         return jax.lax.complex(last, q), sums
 
     zero = jnp.zeros_like(start)
     sums = [jax.lax.complex(zero, zero)] * (width // 2)
-    steps = (degrees - 1) // DEGREES + 1
     return jnp.stack(jax.lax.fori_loop(0, steps, add, (jax.lax.complex(zero, start), sums))[1])
 
 
-def _steps(
-    first: Array, size: int, band: Band, recursion: Recursion, dtype: Any
-) -> tuple[Functions, Callable[[Array, Functions], Functions]]:
-    """The functions of `size` orders at the first DEGREES even degrees, and the function that leads from one step to the next."""
-    start, square = sectoral(first, size, band.mmax, band, dtype), _square(band, dtype)
-    coefficients = [jax.lax.dynamic_slice_in_dim(x, first, size, 1) for x in recursion[:2]]
+def _products(
+    rows: Array, start: Array, recursion: tuple[Array, Array], node: Array, steps: Array, total: Array
+) -> Array:
+    """Add to `total`, [order, j, column], the sums over rings of the functions times [order, ring, column]."""
 
-    def further(q: list[Array], a: Array, b: Array) -> Functions:
-        for j in range(len(a)):
-            q = [*q, (a[j][:, None] * square - b[j][:, None]) * q[-1] - q[-2]]
-        return tuple(q[-DEGREES:])
+    def add(i: Array, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        last, q, total = carry
+        for part in range(DEGREES // TOGETHER):
+            begin = i * DEGREES + part * TOGETHER
+            a, b = (jax.lax.dynamic_slice_in_dim(x, begin, TOGETHER, 0) for x in recursion)
+            functions = []
+            for j in range(TOGETHER):
+                functions.append(q)
+                last, q = q, (a[j][:, None] * node[None, :] - b[j][:, None]) * q - last
+            found = jnp.stack(functions, axis=1) @ rows
+            found = found + jax.lax.dynamic_slice_in_dim(total, begin, TOGETHER, 1)
+            total = jax.lax.dynamic_update_slice_in_dim(total, found, begin, 1)
+        return last, q, total
 
-    def following(step: Array, q: Functions) -> Functions:
-        a, b = (jax.lax.dynamic_slice_in_dim(x, step * DEGREES - 1, DEGREES, 0) for x in coefficients)
-        return further(list(q[-2:]), a, b)
-
-    return further([jnp.zeros_like(start), start], *(x[: DEGREES - 1] for x in coefficients)), following
-
-
-def _blocks(block: Callable[[Array, Array], Array], size: int, orders: int, result: Array) -> Array:
-    """Loop `block(first order, result)` over blocks of `size` orders; the last two may overlap."""
-
-    def one(i: Array, result: Array) -> Array:
-        return block(jnp.minimum(i * size, orders - size).astype(jnp.int32), result)
-
-    return jax.lax.fori_loop(0, -(-orders // size), one, result)
+    return jax.lax.fori_loop(0, steps, add, (jnp.zeros_like(start), start, total))[2]
 
 
-def _orders_together(band: Band, width: int) -> int:
-    """The number of orders per block for which functions and sums stay in the cache."""
-    rings = len(band.cos)
-    return max(1, min(16, band.mmax + 1, POINTS // rings, SUMS // (rings * width)))
-
-
-def sectoral(first: Array | int, size: int, mmax: int, band: Band, dtype: Any) -> Array:
-    """Return 2^SCALE P_mm of `size` orders from `first` on, [order, ring].
+def sectoral(family: Family, first: Array | int, size: int, ring: Array | int, rows: int, dtype: Any) -> Array:
+    """Return 2^SCALE Q_0 of `size` orders from `first` on and `rows` rings from `ring` on, [order, ring].
 
     Without the scale sin(theta)^m falls below the smallest number long before P_lm has grown to a size that matters.
     """
-    shape = (size, len(band.cos))
-    order = (first + jnp.arange(size, dtype=jnp.int32)).astype(dtype)[:, None]
-    logarithm = jnp.asarray(np.log(band.sin), dtype)[None, :]
-    m = np.arange(1, mmax + 1)
-    over_power = np.concatenate([[0.0], np.cumsum(np.log1p(0.5 / m)) / 2]) - 0.5 * math.log(4 * math.pi)
-    table = jax.lax.dynamic_slice_in_dim(jnp.asarray(over_power, dtype), first, size)[:, None]
-    # The root of P_mm, scaled and squared: the logarithm of the scale within the exponential would cost three digits.
-    root = jnp.exp((jnp.broadcast_to(order, shape) * logarithm + table) / 2) * jnp.asarray(
-        2.0 ** (SCALE[jnp.dtype(dtype)] // 2), dtype
-    )
+    orders = [jax.lax.dynamic_slice_in_dim(jnp.asarray(x, dtype), first, size) for x in (family.log, *family.powers)]
+    blocks = -(-len(family.node) // rows)
+    logs = [_row(_padded(x, rows * blocks), ring, rows, dtype) for x in family.logs]
+    exponent = orders[0][:, None] + sum(p[:, None] * x[None, :] for p, x in zip(orders[1:], logs, strict=True))
+    # The root of Q_0, scaled and squared: the logarithm of the scale within the exponential would cost three digits.
+    root = jnp.exp(exponent / 2) * jnp.asarray(2.0 ** (SCALE[jnp.dtype(dtype)] // 2), dtype)
     return root * root
 
 
-def _factors(band: Band, maps: int, dtype: Any) -> Array:
-    """What multiplies the sums of E and O: 2^-SCALE, and x for odd functions; [(parity, map), ring, 1]."""
-    parity = np.stack([np.ones_like(band.cos), band.cos]) * 2.0 ** -SCALE[jnp.dtype(dtype)]
-    return jnp.asarray(np.repeat(parity, maps, axis=0), dtype)[:, :, None]
+def _blocks(length: int, largest: int) -> tuple[int, int]:
+    """The size and number of equal blocks, none larger than this; what the last ones hold beyond `length` is a few."""
+    count = -(-length // largest)
+    return -(-length // count), count
 
 
-def _square(band: Band, dtype: Any) -> Array:
-    return jnp.asarray(band.cos**2, dtype)[None, :]
+def _padded(rows: np.ndarray, length: int) -> np.ndarray:
+    """The last axis extended to this length by the last value."""
+    return np.pad(rows, [*((0, 0),) * (rows.ndim - 1), (0, length - rows.shape[-1])], mode="edge")
+
+
+def _starts(family: Family, size: int, count: int, rows: int, blocks: int) -> np.ndarray:
+    """The first block of rings that matters to each block of orders."""
+    first = np.minimum(np.arange(count) * size, len(family.log) - size)
+    return np.minimum(np.searchsorted(family.largest, first) // rows, blocks - 1)
+
+
+def _at(values: np.ndarray, index: Array) -> Array:
+    return jnp.asarray(values, jnp.int32)[index]
+
+
+def _row(values: np.ndarray, ring: Array | int, rows: int, dtype: Any) -> Array:
+    """Values of `rows` rings, the axis before the last of three, or the only one."""
+    return jax.lax.dynamic_slice_in_dim(jnp.asarray(values, dtype), ring, rows, 1 if values.ndim == 3 else 0)

@@ -1,6 +1,6 @@
 """Sums over degrees and over rings as matrix products with a table of the associated Legendre functions, which many maps share.
 
-For every order m and parity p of l - m, with T_p[j, r] = P_{m + 2j + p, m}(x_r) on the northern rings of the pairs,
+For every order m and parity p of l - m, with T_p[j, r] = P_{m + 2j + p, m}(x_r) on the northern rings,
 
     over degrees: F_p[c, r] = sum_j a_p[j, c] T_p[j, r],     over rings: a_p[j, c] = sum_r T_p[j, r] F_p[c, r],
 
@@ -18,11 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsci.core import Array
-from jaxsci.ops.sphere._bands import Band
 from jaxsci.ops.sphere._conventions import alm_degrees, alm_size
 from jaxsci.ops.sphere._legendre import SCALE
-from jaxsci.ops.sphere._legendre_sums import sectoral
-from jaxsci.ops.sphere._recursion import recursion
+from jaxsci.ops.sphere._legendre_sums import Family, sectoral
+from jaxsci.ops.sphere._recursion import legendre_recursion
 
 PARTS = 4  # a single table would be twice as large as needed; four are a quarter too large
 
@@ -33,15 +32,16 @@ def parts(lmax: int) -> list[tuple[int, int, int]]:
     return [(first, last, (lmax - first) // 2 + 1) for first, last in itertools.pairwise(edges)]
 
 
-def size(bands: Sequence[Band], lmax: int) -> int:
-    """Return the number of elements of the tables of all bands."""
-    return sum(2 * (last - first) * count * len(band.cos) for band in bands for first, last, count in parts(lmax))
+def size(rings: int, lmax: int) -> int:
+    """Return the number of elements of the tables of so many rings."""
+    return sum(2 * (last - first) * count * rings for first, last, count in parts(lmax))
 
 
-def tables(band: Band, lmax: int, dtype: Any) -> list[Array]:
+def tables(family: Family, lmax: int, dtype: Any) -> list[Array]:
     """Return P_lm of each part, [parity, order, j, ring]."""
-    coefficients = recursion(lmax // 2 + 1, jnp.zeros((lmax + 1,), dtype))
-    cos, square = (jnp.asarray(x, dtype)[None, :] for x in (band.cos, band.cos**2))
+    recursion, parity = legendre_recursion(lmax // 2 + 1, jnp.zeros((lmax + 1,), dtype))
+    coefficients = [*recursion, parity.before, parity.inverse]
+    cos, square = (jnp.asarray(x, dtype)[None, :] for x in (family.factor[1], family.node))
 
     def part(first: int, last: int, count: int) -> Array:
         def step(carry: tuple[Array, Array, Array], row: list[Array]) -> tuple[tuple[Array, Array, Array], Array]:
@@ -52,9 +52,9 @@ def tables(band: Band, lmax: int, dtype: Any) -> list[Array]:
             found = jnp.stack([even, odd]) * jnp.asarray(2.0 ** -SCALE[jnp.dtype(dtype)], dtype)
             return (q, (a * square - b) * q - before, odd), found
 
-        start = sectoral(first, last - first, lmax, band, dtype)
+        start = sectoral(family, first, last - first, 0, len(family.node), dtype)
         zero = jnp.zeros_like(start)
-        rows = [x[:count, first:last, None] for x in coefficients[:5]]
+        rows = [x[:count, first:last, None] for x in coefficients]
         return jnp.transpose(jax.lax.scan(step, (zero, start, zero), rows)[1], (1, 2, 0, 3))
 
     return [part(*one) for one in parts(lmax)]

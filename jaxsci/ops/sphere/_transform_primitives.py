@@ -25,10 +25,11 @@ from jaxsci.ops.convolution._cpu.blockwise import map_over
 from jaxsci.ops.sphere import _azimuth as azimuth
 from jaxsci.ops.sphere import _legendre_sums as legendre_sums
 from jaxsci.ops.sphere import _legendre_table as legendre_table
-from jaxsci.ops.sphere._bands import bands
+from jaxsci.ops.sphere import _pixel_rows as pixel_rows
+from jaxsci.ops.sphere._bands import bands, north
 from jaxsci.ops.sphere._conventions import alm_degrees, alm_size
 from jaxsci.ops.sphere._grids import Grid, rings
-from jaxsci.ops.sphere._recursion import even_functions, odd_degrees, recursion
+from jaxsci.ops.sphere._recursion import even_functions, legendre_recursion, odd_degrees
 
 Role: TypeAlias = Literal["synthesis", "adjoint_synthesis"]
 
@@ -50,31 +51,27 @@ def transform_of_zeros(role: Role, like: Array, grid: Grid, lmax: int) -> Array:
 
 def synthesis(alm: Array, grid: Grid, lmax: int) -> Array:
     """The operations of the synthesis, [map, 2, a_lm] -> [map, pixel]."""
+    length, family = _group(alm, grid, lmax), legendre_sums.legendre(grid, lmax)
     if not _by_table(alm, grid, lmax):
         return map_over(partial(_synthesis, grid=grid, lmax=lmax), alm, length=MAPS_PER_BLOCK)
-    tables = [legendre_table.tables(band, lmax, alm.dtype) for band in bands(grid, lmax)]
+    tables = legendre_table.tables(family, lmax, alm.dtype)
 
     def block(alm: Array) -> Array:
         coefficients = legendre_table.unpack(_with_signs(alm, lmax), lmax)
-        return _to_pixels([legendre_table.over_degrees(t, coefficients) for t in tables], grid, lmax)
+        return _to_pixels(legendre_table.over_degrees(tables, coefficients), grid, lmax)
 
-    return map_over(block, alm, length=_group(alm, grid, lmax))
+    return map_over(block, alm, length=length)
 
 
 def adjoint_synthesis(pixels: Array, grid: Grid, lmax: int) -> Array:
     """The operations of the adjoint synthesis, [map, pixel] -> [map, 2, a_lm]."""
-    length = _group(pixels, grid, lmax)
+    length, family = _group(pixels, grid, lmax), legendre_sums.legendre(grid, lmax)
     if not _by_table(pixels, grid, lmax):
-        return map_over(partial(_adjoint, grid=grid, lmax=lmax), pixels, length=length)
-    tables = [legendre_table.tables(band, lmax, pixels.dtype) for band in bands(grid, lmax)]
+        return map_over(partial(_adjoint, grid=grid, lmax=lmax), pixels, length=MAPS_PER_BLOCK)
+    tables = legendre_table.tables(family, lmax, pixels.dtype)
 
     def block(pixels: Array) -> Array:
-        total: list[Array] = []
-        for t, sums in zip(tables, _from_pixels(pixels, grid, lmax), strict=True):
-            sums = jnp.pad(sums, ((0, 0), (0, 0), (0, lmax + 1 - sums.shape[-1])))
-            found = legendre_table.over_rings(t, sums)
-            total = [a + b for a, b in zip(total, found, strict=True)] if total else found
-        alm = legendre_table.pack(total, lmax)
+        alm = legendre_table.pack(legendre_table.over_rings(tables, _from_pixels(pixels, grid, lmax)), lmax)
         twice = jnp.asarray(np.where(alm_degrees(lmax)[1] > 0, 2.0, 1.0), alm.dtype)
         return _with_signs(alm * twice[None, None], lmax)
 
@@ -83,63 +80,59 @@ def adjoint_synthesis(pixels: Array, grid: Grid, lmax: int) -> Array:
 
 def _by_table(maps: Array, grid: Grid, lmax: int) -> bool:
     known = isinstance(maps.shape[0], int)  # not in a program exported for any number of maps
-    bytes_ = maps.dtype.itemsize * legendre_table.size(bands(grid, lmax), lmax)
+    bytes_ = maps.dtype.itemsize * legendre_table.size(len(north(grid, lmax).cos), lmax)
     return known and maps.shape[0] >= MANY and bytes_ <= TABLE_BYTES
 
 
 def _group(maps: Array, grid: Grid, lmax: int) -> int:
-    """Maps per block: large blocks, because every block plans the FFT of each ring length anew."""
-    if not isinstance(maps.shape[0], int):
-        return MAPS_PER_BLOCK  # an unknown number is padded to whole blocks
-    of_one = 4 * maps.dtype.itemsize * sum(len(band.cos) * (band.mmax + 1) for band in bands(grid, lmax))
+    """Maps per block that share a table."""
+    of_one = 4 * maps.dtype.itemsize * len(north(grid, lmax).cos) * (lmax + 1)
     return max(MAPS_PER_BLOCK, RINGS_BYTES // of_one)
 
 
 def _synthesis(alm: Array, grid: Grid, lmax: int) -> Array:
-    table = _unpack(_with_signs(alm, lmax), lmax)
-    steps = recursion(len(table), table)
-    table = even_functions(table, steps)
-    return _to_pixels([legendre_sums.over_degrees(table, band, steps, lmax) for band in bands(grid, lmax)], grid, lmax)
+    family = legendre_sums.legendre(grid, lmax)
+    table = _unpack(_with_signs(alm, lmax), lmax, legendre_sums.columns(family))
+    recursion, parity = legendre_recursion(len(table), table)
+    return _to_pixels(
+        legendre_sums.over_degrees(even_functions(table, recursion, parity), family, recursion), grid, lmax
+    )
 
 
 def _adjoint(pixels: Array, grid: Grid, lmax: int) -> Array:
-    sums = [jnp.swapaxes(found.reshape(2, -1, *found.shape[1:]), 0, 1) for found in _from_pixels(pixels, grid, lmax)]
-    return map_over(partial(_over_rings, grid=grid, lmax=lmax), *sums, length=MAPS_PER_BLOCK)
-
-
-def _to_pixels(sums: list[Array], grid: Grid, lmax: int) -> Array:
-    """E and O of every band, complex [(parity, map), ring, order] -> [map, pixel]."""
-    north: list[Array] = []
-    south: list[Array] = []
-    for band, both in zip(bands(grid, lmax), sums, strict=True):
-        even, odd = jnp.split(azimuth.to_pixels(both[:, :, : band.mmax + 1], band), 2)
-        north.append(even + odd)
-        south.insert(0, azimuth.mirrored(even - odd, band))
-    return jnp.concatenate(north + south, axis=1)
-
-
-def _from_pixels(pixels: Array, grid: Grid, lmax: int) -> list[Array]:
-    """The adjoint of `_to_pixels`."""
-    begin, end = 0, pixels.shape[1]
-    sums = []
-    for band in bands(grid, lmax):
-        north = pixels[:, begin : begin + band.pixels]
-        south = azimuth.unmirrored(pixels[:, end - band.mirrored_pixels : end], band)
-        begin, end = begin + band.pixels, end - band.mirrored_pixels
-        sums.append(azimuth.from_pixels(jnp.concatenate([north + south, north - south]), band))
-    return sums
-
-
-def _over_rings(*sums: Array, grid: Grid, lmax: int) -> Array:
-    """Sum over the rings of all bands: for each band complex [map, parity, ring, order] -> [map, 2, a_lm]."""
-    table = jnp.zeros((legendre_sums.columns(lmax), 4 * len(sums[0]), lmax + 1), sums[0].real.dtype)
-    steps = recursion(len(table), table)
-    for band, part in zip(bands(grid, lmax), sums, strict=True):
-        even_and_odd = jnp.swapaxes(part, 0, 1).reshape(-1, *part.shape[2:])
-        found = legendre_sums.over_rings(even_and_odd, band, steps, lmax)
-        table = table.at[:, :, : band.mmax + 1].add(found)
+    family = legendre_sums.legendre(grid, lmax)
+    values = _from_pixels(pixels, grid, lmax)
+    recursion, parity = legendre_recursion(legendre_sums.columns(family), values.real)
+    table = legendre_sums.over_rings(values, family, recursion)
     twice = jnp.asarray(np.where(np.arange(lmax + 1) > 0, 2.0, 1.0), table.dtype)[None, None, :]
-    return _with_signs(_pack(odd_degrees(table * twice, steps), lmax), lmax)
+    return _with_signs(_pack(odd_degrees(table * twice, recursion, parity), lmax), lmax)
+
+
+def _to_pixels(sums: Array, grid: Grid, lmax: int) -> Array:
+    """E and O, complex [(kind, map), ring, order] -> [map, pixel]: a ring N = E + O and its mirror image S = E - O are one field."""
+    even, odd = jnp.split(sums, 2)
+    rows = []
+    for band in bands(grid, lmax):
+        e, o = (x[:, band.first : band.last, : band.mmax + 1] for x in (even, odd))
+        rows.append(azimuth.to_rows(*_turned(e, o), band))
+    return pixel_rows.join([z.real for z in rows], [z.imag for z in rows], grid, lmax)
+
+
+def _from_pixels(pixels: Array, grid: Grid, lmax: int) -> Array:
+    """The adjoint of `_to_pixels`, [map, pixel] -> complex [(kind, map), ring, order]."""
+    found = []
+    for band, *rows in zip(bands(grid, lmax), *pixel_rows.split(pixels, grid, lmax), strict=True):
+        f, g = azimuth.from_rows(jax.lax.complex(*rows), band)
+        e, o = _turned(g, f)
+        found.append(jnp.pad(jnp.concatenate([e, o]) / 2, ((0, 0), (0, 0), (0, lmax - band.mmax))))
+    return jnp.concatenate(found, axis=1)
+
+
+def _turned(x: Array, y: Array) -> tuple[Array, Array]:
+    """(1 + i) x + (1 - i) y, and (1 - i) x + (1 + i) y."""
+    total, difference = x + y, x - y
+    turned = jax.lax.complex(-difference.imag, difference.real)
+    return total + turned, total - turned
 
 
 def _with_signs(alm: Array, lmax: int) -> Array:
@@ -149,9 +142,9 @@ def _with_signs(alm: Array, lmax: int) -> Array:
     return alm * jnp.asarray(np.stack([sign, np.where(m > 0, sign, 0.0)]), alm.dtype)[None]
 
 
-def _unpack(alm: Array, lmax: int) -> Array:
+def _unpack(alm: Array, lmax: int, functions: int) -> Array:
     """[map, 2, a_lm] -> [j, parity of l - m, (part, map), order] with l = m + 2 j + parity, 0 beyond lmax."""
-    j, parity, m = np.ogrid[: legendre_sums.columns(lmax), :2, : lmax + 1]
+    j, parity, m = np.ogrid[:functions, :2, : lmax + 1]
     degree = m + 2 * j + parity
     index = np.where(degree <= lmax, m * (2 * lmax + 1 - m) // 2 + degree, alm_size(lmax))
     flat = jnp.pad(jnp.swapaxes(alm, 0, 1).reshape(-1, alm.shape[-1]), ((0, 0), (0, 1)))

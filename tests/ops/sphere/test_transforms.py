@@ -24,8 +24,10 @@ from jaxsci.ops.sphere import (
     synthesis,
     to_alm,
 )
+from jaxsci.ops.sphere import _legendre_sums as legendre_sums
+from jaxsci.ops.sphere import _pixel_rows as pixel_rows
 from jaxsci.ops.sphere import _transform_primitives as transform_primitives
-from jaxsci.ops.sphere._bands import bands, largest_orders
+from jaxsci.ops.sphere._bands import bands, largest_orders, north
 from jaxsci.ops.sphere._conventions import alm_size
 from jaxsci.ops.sphere._grids import gauss_legendre
 from jaxsci.ops.sphere._legendre import legendre
@@ -128,10 +130,21 @@ class TestTheory:
         pixels = jnp.asarray(np.random.default_rng(5).normal(size=coarse.shape))
         np.testing.assert_allclose(jnp.vdot(coarse, pixels), jnp.sum(alm * transpose(pixels)[0]).real, rtol=1e-12)
 
-    def test_bands_hold_every_ring_once(self):
-        for grid in (GRID, Healpix(256), Healpix(1), GaussLegendre(7, 12), GaussLegendre(8, 12)):
-            parts = bands(grid, 4)
-            assert sum(b.pixels + b.mirrored_pixels for b in parts) == np.prod(grid.shape)
+    @pytest.mark.parametrize("grid", [GRID, Healpix(256), Healpix(1), GaussLegendre(7, 12), GaussLegendre(8, 12)])
+    def test_bands_hold_every_ring_once(self, grid):
+        parts = bands(grid, 4)
+        assert parts[0].first == 0
+        assert [b.first for b in parts[1:]] == [b.last for b in parts[:-1]]
+        length = np.concatenate([b.length for b in parts])
+        northern = north(grid, 4)
+        assert 2 * length.sum() - northern.equator * length[-1] == np.prod(grid.shape)
+        for band in parts:  # a chirp wraps around beyond this
+            assert band.chirp == 0 or band.chirp >= band.width + 2 * band.mmax
+
+    def test_pixels_as_rows_and_back(self):
+        for grid in (Healpix(4), GaussLegendre(5, 6)):
+            pixels = jnp.asarray(np.random.default_rng(6).normal(size=(2, int(np.prod(grid.shape)))))
+            np.testing.assert_array_equal(pixel_rows.join(*pixel_rows.split(pixels, grid, 6), grid, 6), pixels)
 
 
 @pytest.mark.usefixtures("x64")
@@ -147,13 +160,8 @@ class TestTransformations:
 
     @pytest.mark.parametrize("grid", [GaussLegendre.of_degree(12), Healpix(8)])
     def test_tables_for_many_maps_equal_the_recursion_for_few(self, monkeypatch, grid):
-        """With orders left out near the poles, as they are on fine grids; 5 maps are two groups of 3, which overlap."""
+        """5 maps are two groups of 3, which overlap."""
         lmax = grid.lmax - 1
-
-        def polar(grid, lmax):
-            return tuple(band._replace(largest=np.minimum(band.largest, lmax - 2)) for band in bands(grid, lmax))
-
-        monkeypatch.setattr(transform_primitives, "bands", polar)
         monkeypatch.setattr(transform_primitives, "RINGS_BYTES", 0)  # 4 maps at most
         rng = np.random.default_rng(9)
         alm = jnp.asarray(rng.normal(size=(5, 2, alm_size(lmax))))
@@ -166,10 +174,23 @@ class TestTransformations:
             # Rounding of sums of some hundred terms.
             np.testing.assert_allclose(many, few, rtol=0, atol=1e-12)
 
-    def test_analysis_of_many_maps_equals_a_loop(self, monkeypatch):
-        """The FFTs take 6 maps at a time here, the recursion 4 of them; the last blocks overlap."""
-        on_rings = 32 * sum(len(band.cos) * (band.mmax + 1) for band in bands(self.GRID, self.LMAX))
-        monkeypatch.setattr(transform_primitives, "RINGS_BYTES", 6 * on_rings)
+    def test_many_small_blocks_equal_one(self, monkeypatch):
+        """Blocks of orders and of rings that overlap or are padded, and those near the poles that are left out."""
+        grid, lmax = Healpix(32), 64
+        assert np.min(north(grid, lmax).largest) < lmax - 30
+        rng = np.random.default_rng(10)
+        alm = jnp.asarray(rng.normal(size=(1, 2, alm_size(lmax))))
+        maps = jnp.asarray(rng.normal(size=(1, 12 * 32**2)))
+        for role, x in ((transform_primitives.synthesis, alm), (transform_primitives.adjoint_synthesis, maps)):
+            one = jax.jit(partial(role, grid=grid, lmax=lmax))(x)
+            with monkeypatch.context() as patch:
+                for name, value in {"RINGS": 10, "POINTS": 90, "ORDERS": 7, "DEGREES": 8}.items():
+                    patch.setattr(legendre_sums, name, value)
+                many = jax.jit(partial(role, grid=grid, lmax=lmax))(x)
+            np.testing.assert_allclose(many, one, rtol=0, atol=1e-11)
+
+    def test_analysis_of_many_maps_equals_a_loop(self):
+        """Three blocks of 4 maps, which overlap."""
         maps = jnp.asarray(np.random.default_rng(8).normal(size=(11, *self.GRID.shape)))
         one = jax.jit(lambda f: analysis(f, self.GRID, self.LMAX, iterations=0))
         np.testing.assert_allclose(jax.vmap(one)(maps), jnp.stack([one(f) for f in maps]), rtol=0, atol=1e-13)

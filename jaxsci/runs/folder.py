@@ -213,7 +213,7 @@ def train(folder: Path, training: Training, splits: tuple[Batch, Batch], *, resu
     if resume and checkpoint.latest(checkpoints) is None:
         resume = False  # killed before its first epoch was complete: the same run from its beginning
     if resume:
-        history = checkpoint.restore(checkpoints, abstract_state(recipe, key))[1]
+        history = checkpoint.restore(checkpoints, abstract_state(recipe, key)).history
     sequential = jax.default_backend() == "cpu"
     ensemble = partial(fit_ensemble, lambda hyper: recipe, {}, keys=key, sequential=sequential)
     run = ensemble if key.ndim else partial(fit, recipe, key=key)
@@ -257,8 +257,8 @@ def trained(folder: Path, model: Model, recipe: Callable[[], Recipe], key: Key) 
         raise InputError(
             f"{folder}: expected a run with weights or a checkpoint, got neither; go on with jaxsci train {task} --resume {folder}"
         )
-    state, history = checkpoint.restore(checkpoints, abstract_state(recipe(), key))
-    return jax.device_put(jax.tree.map(np.asarray, state.best_params)), history
+    restored = checkpoint.restore(checkpoints, abstract_state(recipe(), key))
+    return jax.device_put(jax.tree.map(np.asarray, restored.state.best_params)), restored.history
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:

@@ -1,9 +1,10 @@
 """Training: a step, the epoch as its scan, the host loop around it, and ensembles of it under `vmap`."""
 
 from jaxsci.training import checkpoint, optimizers
-from jaxsci.training._checks import TrainingDivergedError
+from jaxsci.training._checks import StopTraining, TrainingDivergedError
 from jaxsci.training._epoch import steps_per_epoch
-from jaxsci.training._fit import EpochProgress, Fit, Settings, fit, fit_ensemble
+from jaxsci.training._fit import Fit, Settings, fit, fit_ensemble
+from jaxsci.training._loop import EpochProgress
 from jaxsci.training._mesh import device_mesh
 from jaxsci.training._predict import predict
 from jaxsci.training._step import Recipe, TrainState, init_state, make_step
@@ -15,6 +16,7 @@ __all__ = [
     "Fit",
     "Recipe",
     "Settings",
+    "StopTraining",
     "TrainState",
     "TrainingDivergedError",
     "adamw",

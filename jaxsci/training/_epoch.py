@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from jaxsci.core import Array, Batch, Key, LossFn, Metrics, Params
 from jaxsci.ops._numerics import as_real
-from jaxsci.training._exchange import AxisName, mean_of_all
+from jaxsci.training._mesh import AxisName, mean_of_all
 from jaxsci.training._step import Recipe, TrainState, make_step, mean_metrics
 
 
@@ -67,9 +67,15 @@ def take(data: Batch, indices: Array, mask: Array) -> Batch:
 
 
 def train_steps(
-    recipe: Recipe, state: TrainState, active: Array, data: Batch, order: BatchIndices, axis: AxisName | None = None
+    recipe: Recipe,
+    state: TrainState,
+    active: Array,
+    data: Batch,
+    order: BatchIndices,
+    span: tuple[Array, Array] | None = None,
+    axis: AxisName | None = None,
 ) -> tuple[TrainState, Array, Metrics]:
-    """Scan the optimization step over the minibatches of `order`.
+    """Do the optimization step for the minibatches of `order` one after another.
 
     Args:
         recipe: model, loss, optimizer.
@@ -77,6 +83,8 @@ def train_steps(
         active: bool; False leaves the state as it is (a member of an ensemble that has stopped).
         data: the whole training part.
         order: indices of each minibatch.
+        span: the first of these steps, and the one after the last, where not all are to be done: numbers that may be traced, so
+            that one program serves any part of an epoch.
         axis: over which every minibatch is split; data and order are then those of this device.
 
     Returns:
@@ -85,17 +93,22 @@ def train_steps(
     """
     step = make_step(recipe, axis_name=axis)
 
-    def hold(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        shapes = jax.eval_shape(step, state, batch)[1]
-        return state, jax.tree.map(lambda leaf: jnp.full(leaf.shape, jnp.nan, leaf.dtype), shapes)
+    def minibatch(i: Array | int) -> Batch:
+        return take(data, *(a[i] for a in order))
 
-    def body(carry: tuple[TrainState, Array], minibatch: BatchIndices) -> tuple[tuple[TrainState, Array], Metrics]:
-        state, active = carry
-        state, metrics = jax.lax.cond(active, step, hold, state, take(data, *minibatch))
-        return (state, active & jnp.isfinite(metrics["loss"])), metrics
+    shapes = jax.eval_shape(lambda state: step(state, minibatch(0))[1], state)
+    nothing = jax.tree.map(lambda leaf: jnp.full(leaf.shape, jnp.nan, leaf.dtype), shapes)
+    steps = order.indices.shape[0]
+    metrics = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (steps, *leaf.shape)), nothing)
 
-    (state, active), metrics = jax.lax.scan(body, (state, active), order)
-    return state, active, metrics
+    def body(i: Array, carry: tuple[TrainState, Array, Metrics]) -> tuple[TrainState, Array, Metrics]:
+        state, active, metrics = carry
+        state, now = jax.lax.cond(active, step, lambda state, _: (state, nothing), state, minibatch(i))
+        metrics = jax.tree.map(lambda all, one: all.at[i].set(one), metrics, now)
+        return state, active & jnp.isfinite(now["loss"]), metrics
+
+    first, end = (0, steps) if span is None else span
+    return jax.lax.fori_loop(first, end, body, (state, active, metrics))
 
 
 def evaluate(loss: LossFn, params: Params, data: Batch, order: BatchIndices, axis: AxisName | None = None) -> Metrics:

@@ -1,17 +1,21 @@
-"""Where a training runs: a mesh of devices with the axes `member` and `data`, and the place of every array on it."""
+"""Where a training runs: a mesh of devices with the axes `member` and `data`, the place of every array on it, and what is exchanged."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax import lax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, Sharding
 
-from jaxsci.core import Array, Batch, Key
+from jaxsci.core import Array, Batch, Key, Metrics, Params
 from jaxsci.errors import InputError
-from jaxsci.training._exchange import AxisName
+from jaxsci.ops._numerics import accumulator
 
 MEMBER, DATA = "member", "data"
+AxisName: TypeAlias = str | tuple[str, ...]  # of a mesh, over which batches are split
 
 
 def device_mesh(*, member: int = 1, data: int | None = None, devices: Sequence[Any] | None = None) -> Mesh:
@@ -105,7 +109,7 @@ def _divided(layout: Layout, batch_size: int) -> Layout:
     return layout
 
 
-def put(tree: Any, sharding: NamedSharding | None) -> Any:
+def put(tree: Any, sharding: Sharding | None) -> Any:
     """The arrays on their devices. Of a mesh of several processes each process fills its own part, from the same whole arrays."""
     if sharding is None or sharding.is_fully_addressable:
         return jax.device_put(tree, sharding)
@@ -135,6 +139,15 @@ def to_host(tree: Any) -> Any:
     return jax.tree.map(one, tree)
 
 
+def agreed(layout: Layout | None, *values: int) -> tuple[int, ...]:
+    """The largest of each of these numbers over the processes of a mesh, which must all do the same next."""
+    if layout is None or layout.mesh.is_multi_process is False:
+        return values
+    from jax.experimental import multihost_utils
+
+    return tuple(int(value) for value in multihost_utils.process_allgather(np.array(values, np.int32)).max(axis=0))
+
+
 def padded(part: str, data: Batch, batch_size: int) -> Batch:
     """The data with examples of weight 0 at the end, so that they are a whole number of batches."""
     missing = -data.weight.shape[0] % batch_size
@@ -146,3 +159,63 @@ def padded(part: str, data: Batch, batch_size: int) -> Batch:
             f"{data.weight.shape[0]} examples; add {missing} of weight 0"
         )
     return jax.tree.map(lambda leaf: np.pad(np.asarray(leaf), [(0, missing)] + [(0, 0)] * (np.ndim(leaf) - 1)), data)
+
+
+# Inside of `jax.shard_map`: the only exchange of a step whose batch is split.
+
+
+def mean_of_all(means: Any, weight: Array, axis: AxisName) -> Any:
+    """sum_p (W_p / W) m_p of each of these means m_p over the part p with the sum of weights W_p; a part of weight 0 may hold NaN."""
+    fraction = _fraction(weight, axis)
+
+    def share(leaf: Array) -> Array:
+        leaf = leaf.astype(accumulator(leaf.dtype))
+        return jnp.where(fraction != 0, fraction.astype(leaf.dtype) * leaf, jnp.zeros_like(leaf))
+
+    total = lax.psum(jax.tree.map(share, means), axis)
+    return jax.tree.map(lambda leaf, like: leaf.astype(like.dtype), total, means)
+
+
+def metrics_of_all(metrics: Metrics, axis: AxisName) -> Metrics:
+    """The metrics of the whole batch, with its "weight", from those of the parts."""
+    weight = metrics["weight"]
+    means = {name: value for name, value in metrics.items() if name != "weight"}
+    return {"weight": lax.psum(weight, axis), **mean_of_all(means, weight, axis)}
+
+
+def differentiable_mean(value: Array, weight: Array, axis: AxisName) -> Array:
+    """The mean of all; its derivative by what went through `shared` is the derivative of the mean."""
+    fraction = _fraction(weight, axis)
+    return _sum(jnp.where(fraction != 0, fraction.astype(value.dtype) * value, jnp.zeros_like(value)), axis)
+
+
+def _fraction(weight: Array, axis: AxisName) -> Array:
+    total = lax.psum(weight, axis)
+    return weight / jnp.where(total == 0, jnp.ones_like(total), total)
+
+
+# A sum over devices is its own transpose only where every device has another cotangent. Here the value is the same on all of them, so the
+# sum belongs to the parameters, which all of them share.
+@partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _sum(value: Array, axis: AxisName) -> Array:
+    return lax.psum(value, axis)
+
+
+_sum.defvjp(lambda value, axis: (lax.psum(value, axis), None), lambda axis, _, cotangent: (cotangent,))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1,))
+def shared(params: Params, axis: AxisName) -> Params:
+    """The parameters; their cotangents are added up over the devices."""
+    return params
+
+
+shared.defvjp(lambda params, axis: (params, None), lambda axis, _, cotangent: (lax.psum(cotangent, axis),))
+
+
+def keys_of_examples(key: Key, examples: int, axis: AxisName | None) -> Key:
+    """A key for each of the `examples` of this device: those they have where the whole batch lies on one."""
+    if axis is None:
+        return jax.random.split(key, examples)
+    keys = jax.random.split(key, examples * lax.axis_size(axis))
+    return lax.dynamic_slice_in_dim(keys, lax.axis_index(axis) * examples, examples)

@@ -83,12 +83,14 @@ def _compile(recipe: Callable[[Hyper], Recipe], plan: Plan) -> Programs:
         return draw(jax.random.fold_in(state.train.key, -1 - state.epoch), examples, plan.batch_size)
 
     def train(
-        state: FitState, hyper: Hyper, active: Array, order: BatchIndices, data: Batch
+        state: FitState, hyper: Hyper, active: Array, order: BatchIndices, data: Batch, span: tuple[Array, Array]
     ) -> tuple[FitState, Any, Array]:
         if axis is not None:
             first = jax.lax.axis_index(axis) * data.weight.shape[0] if plan.split_data else 0
             order = epochs.own_share(order, axis, first)
-        inner, still, metrics = epochs.train_steps(recipe(hyper), state.train, active & state.finite, data, order, axis)
+        inner, still, metrics = epochs.train_steps(
+            recipe(hyper), state.train, active & state.finite, data, order, span, axis
+        )
         finite = state.finite & (still | ~active)
         return state._replace(train=inner, finite=finite), metrics, finite
 
@@ -113,13 +115,13 @@ def _compile(recipe: Callable[[Hyper], Recipe], plan: Plan) -> Programs:
         return loss(params, whole)[0], (as_real(values) * weight.astype(as_real(values).dtype)).sum() / weight.sum()
 
     def compiled(function: Callable[..., Any], *kinds: str, donate: tuple[int, ...] = ()) -> Callable[..., Any]:
-        """The function over all members; arguments of the kind "data" are the same for all of them."""
-        axes = tuple(None if kind == "data" else 0 for kind in kinds)
+        """The function over all members; arguments of other kinds than "member" are the same for all of them."""
+        axes = tuple(0 if kind == "member" else None for kind in kinds)
         if plan.ensemble:
             function = _sequential(function, axes) if plan.sequential else jax.vmap(function, in_axes=axes)
         if layout is None:
             return jax.jit(function, donate_argnums=donate)
-        specs = tuple(plan.data if kind == "data" else layout.members for kind in kinds)
+        specs = tuple({"member": layout.members, "data": plan.data, "same": PartitionSpec()}[kind] for kind in kinds)
         # The program of one device, on all of them: no kernel in it needs to know of the mesh, and nothing is exchanged but sums.
         function = jax.shard_map(function, mesh=layout.mesh, in_specs=specs, out_specs=layout.members, check_vma=False)
         return jax.jit(function, donate_argnums=donate, out_shardings=NamedSharding(layout.mesh, layout.members))
@@ -128,7 +130,7 @@ def _compile(recipe: Callable[[Hyper], Recipe], plan: Plan) -> Programs:
     return Programs(
         init=compiled(lambda key, hyper: init(recipe(hyper), key), "member", "member"),
         order=lambda state, examples: orders(examples)(state),
-        train=compiled(train, "member", "member", "member", "member", "data", donate=(0,)),
+        train=compiled(train, "member", "member", "member", "member", "data", "same", donate=(0,)),
         close=compiled(close, "member", "member", "member", "data", donate=(0,)),
         active=compiled(lambda state: is_active(state, plan.patience), "member"),
         in_parts=jax.jit(in_parts),

@@ -22,8 +22,8 @@ from jaxsci.core import (
 )
 from jaxsci.errors import InputError
 from jaxsci.ops._numerics import accumulator, as_real
-from jaxsci.training import _exchange as exchange
-from jaxsci.training._exchange import AxisName
+from jaxsci.training import _mesh as exchange
+from jaxsci.training._mesh import AxisName
 
 
 class Recipe(NamedTuple):

@@ -1,22 +1,44 @@
-"""Checkpoints after each epoch, whole or absent, by Orbax."""
+"""Checkpoints after or within an epoch, whole or absent, by Orbax."""
 
 import contextlib
 import logging
 import signal
 import threading
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxsci.errors import InputError
+from jaxsci.training._mesh import to_host
 
-__all__ = ["clear", "latest", "restore", "save"]
+__all__ = ["Begun", "Restored", "clear", "latest", "restore", "save"]
+
+Record: TypeAlias = dict[str, Any]  # of one epoch, JSON-compatible; an ensemble's values are lists over its members
 
 KEEP = 2  # the newest, and one to fall back on while the newest is being written
+
+
+class Begun(NamedTuple):
+    """An epoch that is not complete."""
+
+    steps: int  # that are done
+    metrics: dict[str, np.ndarray]  # of each of them, [..., step]
+    active: Any  # bool, or a list of them over the members: whether it trains in this epoch
+    seconds: float  # spent on it
+
+
+class Restored(NamedTuple):
+    """What a checkpoint holds."""
+
+    state: Any
+    history: list[Record]  # of the complete epochs
+    begun: Begun | None  # the epoch after those, where the checkpoint is within one
+    number: int  # of the checkpoint
 
 
 def _manager(folder: Path) -> Any:
@@ -73,26 +95,36 @@ def _is_key(x: Any) -> bool:
     return jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
 
 
-def save(folder: Path, epoch: int, state: Any, history: list[dict[str, Any]]) -> None:
-    """Write the state and the history after `epoch`; older checkpoints beyond the last two are removed.
+def save(folder: Path, number: int, state: Any, history: list[Record], begun: Begun | None = None) -> None:
+    """Write the state and the history; older checkpoints beyond the last two are removed.
 
     Args:
         folder: of all checkpoints of the run.
-        epoch: number of completed epochs.
+        number: larger than that of any earlier one; after an epoch, where that leaves a choice, the number of complete epochs.
         state: any tree of arrays, random keys included.
-        history: one JSON-compatible record per epoch.
+        history: one JSON-compatible record per complete epoch.
+        begun: the epoch that is not complete, if any.
 
     Raises:
         OSError: the folder cannot be written; earlier checkpoints stay.
     """
     import orbax.checkpoint as ocp
 
-    plain = _without_keys(state)
-    record = {"history": history, "arrays": _shapes(state)}
+    plain = to_host(_without_keys(state))
+    record = {"history": history, "arrays": _shapes(state), "sums": _sums(plain), "begun": None}
+    if begun is not None:
+        metrics = {name: [values.dtype.name, values.tolist()] for name, values in begun.metrics.items()}
+        record["begun"] = {**begun._asdict(), "metrics": metrics}
     with _uninterrupted(), _manager(folder) as manager:
         items = {"state": ocp.args.StandardSave(plain), "record": ocp.args.JsonSave(record)}
-        if not manager.save(epoch, args=ocp.args.Composite(**items)) or manager.latest_step() != epoch:
-            raise OSError(f"{folder}: the checkpoint of epoch {epoch} was not written; is there one of a later epoch?")
+        if not manager.save(number, args=ocp.args.Composite(**items)) or manager.latest_step() != number:
+            raise OSError(f"{folder}: the checkpoint {number} was not written; is there a later one?")
+
+
+def _sums(plain: Any) -> dict[str, int]:
+    """A checksum of every array: a damaged file must not be read as numbers."""
+    leaves = jax.tree_util.tree_leaves_with_path(plain)
+    return {jax.tree_util.keystr(path): zlib.crc32(np.ascontiguousarray(leaf).tobytes()) for path, leaf in leaves}
 
 
 def _shapes(tree: Any) -> dict[str, str]:
@@ -114,39 +146,60 @@ def clear(folder: Path) -> None:
 
 
 def latest(folder: Path) -> int | None:
-    """Completed epochs of the newest whole checkpoint; None where there is none."""
+    """The number of the newest checkpoint; None where there is none."""
     if not folder.is_dir():
         return None
     with _manager(folder) as manager:
         return manager.latest_step()
 
 
-def restore(folder: Path, like: Any) -> tuple[Any, list[dict[str, Any]]]:
-    """The newest whole checkpoint.
+def restore(folder: Path, like: Any) -> Restored:
+    """The newest checkpoint.
 
     Args:
         folder: as given to `save`.
         like: a state of the same shapes and dtypes; its values are not used.
 
     Raises:
-        InputError: there is no whole checkpoint, or it was written by another model or optimizer.
+        InputError: there is no checkpoint, it is damaged, or it was written by another model or optimizer.
     """
     import orbax.checkpoint as ocp
 
-    epoch = latest(folder)
-    if epoch is None:
+    number = latest(folder)
+    if number is None:
         raise InputError(f"{folder}: expected a checkpoint, found none; train again without --resume")
     # Read as numpy arrays, which lie on no device: those that wrote the checkpoint may not be there.
     target = jax.tree.map(
         lambda x: np.broadcast_to(np.zeros((), x.dtype), x.shape), jax.eval_shape(_without_keys, like)
     )
-    with _manager(folder) as manager:
-        record = manager.restore(epoch, args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
-        wrong = set(_shapes(like).items()) ^ set(record["arrays"].items())
-        if wrong:
-            raise InputError(
-                f"{folder}: expected a checkpoint of the same model and optimizer, but {len(wrong)} arrays differ, such as "
-                f"{' '.join(min(wrong))}; use the settings of the run's config.json, or another run name"
-            )
-        restored = manager.restore(epoch, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))
-    return _with_keys(restored["state"], like), record["history"]
+    with _whole(folder / str(number)), _manager(folder) as manager:
+        record = manager.restore(number, args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
+        history, arrays = list(record["history"]), dict(record["arrays"])
+        begun = record.get("begun")  # which those of earlier versions lack
+        if begun is not None:
+            metrics = {name: np.array(values, dtype) for name, (dtype, values) in begun["metrics"].items()}
+            begun = Begun(**{**begun, "metrics": metrics})
+    wrong = set(_shapes(like).items()) ^ set(arrays.items())
+    if wrong:
+        raise InputError(
+            f"{folder}: expected a checkpoint of the same model and optimizer, but {len(wrong)} arrays differ, such as "
+            f"{' '.join(min(wrong))}; use the settings of the run's config.json, or another run name"
+        )
+    with _whole(folder / str(number)), _manager(folder) as manager:
+        state = manager.restore(number, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))["state"]
+        if record.get("sums") not in (None, _sums(state)):
+            raise ValueError("its arrays are not those that were written")
+    return Restored(_with_keys(state, like), history, begun, number)
+
+
+@contextlib.contextmanager
+def _whole(checkpoint: Path) -> Iterator[None]:
+    """Say of a checkpoint that cannot be read which it is, and what to do; the storage library raises all kinds of errors."""
+    try:
+        yield
+    except Exception as error:
+        words = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(
+            f"{checkpoint}: expected a whole checkpoint, got a damaged one ({words}); remove this folder to go on from the one before it, "
+            "or train anew where there is none"
+        ) from error

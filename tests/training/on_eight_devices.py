@@ -18,7 +18,8 @@ from jaxsci.losses import binary_cross_entropy, correct, objective
 from jaxsci.models import convolutional, deep_sets, dense, heads
 from jaxsci.training import Recipe, Settings, adamw, device_mesh, fit, fit_ensemble, predict
 from jaxsci.training import _programs as programs
-from jaxsci.training._fit import _Job, _placed, _silent
+from jaxsci.training._fit import _silent
+from jaxsci.training._loop import Job, _placed
 
 ALL = os.environ.get("JAXSCI_MESH_ALL") == "1"
 MODELS = {
@@ -95,7 +96,7 @@ def test_two_hundred_steps_are_those_of_one_device(name, dtype, split_data, devi
 def collectives(name, dtype, split_data):
     """The bytes of every collective in the compiled steps, by its kind, and the temporaries in bytes."""
     plan = programs.Plan(BATCH, None, split_data)
-    job = _Job(
+    job = Job(
         programs.Always(recipe(name, dtype)),
         plan,
         {},
@@ -103,14 +104,15 @@ def collectives(name, dtype, split_data):
         data(name, dtype=dtype),
         data(name, 50, 1, dtype),
         None,
+        None,
         _silent,
     )
     job = _placed(job, device_mesh(data=4))
     made = programs.programs(job.recipe, job.plan)
     state = made.init(job.key, job.hyper)
-    # Ten chunks an epoch, as `fit` does: the program it runs.
-    order = jax.tree.map(lambda leaf: leaf[:2], made.order(state, job.train.weight.shape[0]))
-    text = made.train.lower(state, {}, jnp.ones((), bool), order, job.train).compile().as_text()
+    order = made.order(state, job.train.weight.shape[0])
+    span = np.int32(0), np.int32(1)
+    text = made.train.lower(state, {}, jnp.ones((), bool), order, job.train, span).compile().as_text()
     sizes = {"f64": 8, "f32": 4, "s32": 4, "u32": 4, "pred": 1}
     found = {}
     kinds = "all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter"
@@ -158,11 +160,12 @@ def test_eight_members_on_four_devices_take_a_quarter_of_the_memory():
         keys = jax.random.split(KEY, 8)
         plan = programs.Plan(BATCH, None, ensemble=True)
         one = programs.Always(SMALL._replace(model=(cnn := recipe("cnn")).model, loss=cnn.loss))
-        job = _placed(_Job(one, plan, {}, keys, data("cnn"), data("cnn", 50, 1), None, _silent), mesh)
+        job = _placed(Job(one, plan, {}, keys, data("cnn"), data("cnn", 50, 1), None, None, _silent), mesh)
         made = programs.programs(job.recipe, job.plan)
         state = made.init(job.key, job.hyper)
         order = made.order(state, EXAMPLES)
-        compiled = made.train.lower(state, {}, jnp.ones(8, bool), order, job.train).compile()
+        span = np.int32(0), np.int32(1)
+        compiled = made.train.lower(state, {}, jnp.ones(8, bool), order, job.train, span).compile()
         assert "all-gather" not in compiled.as_text()
         return compiled.memory_analysis().temp_size_in_bytes
 

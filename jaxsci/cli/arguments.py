@@ -24,6 +24,8 @@ class Place(NewRun):
 
     resume: Path | None = None
     """Go on with this run folder where it was stopped; all other options are those it was started with."""
+    checkpoint_minutes: float | None = None
+    """Minutes between checkpoints, also within long epochs; without it one after every epoch."""
 
 
 @dataclass(frozen=True)

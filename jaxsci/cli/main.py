@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jaxsci
-from jaxsci.cli import benchmarks
+from jaxsci.cli import batch, benchmarks
 from jaxsci.cli.arguments import Compare, Data, DataFetch, DataGenerate, DataList, Evaluate, Place, Predict, Runs
 from jaxsci.cli.commands import Chosen, parse
-from jaxsci.errors import InputError
+from jaxsci.errors import InputError, StopTraining
 from jaxsci.runs.task import OnProgress, Session, Task
 
 # Tasks import jax and a plotting library: only once the arguments are known to be good, so that --help is quick.
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; exits with 0, with 2 and one line on what to do, or with 130 when interrupted."""
+    """Run the command; exits with 0, with 2 and one line on what to do, with 130 when interrupted, or with 75 after SIGTERM."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
@@ -30,9 +30,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     benchmark = arguments[:1] == ["bench"] and arguments[1:2] not in ([], ["--help"], ["-h"])
     command: Any = partial(_bench, arguments[1], arguments[2:]) if benchmark else partial(run, parse(arguments))
     try:
-        if not benchmark:  # which times compilation
-            configure_jax()
-        command()
+        with batch.termination():
+            if not benchmark:  # which times compilation
+                configure_jax()
+            command()
+    except StopTraining:
+        print(batch.STOPPED, file=sys.stderr)
+        raise SystemExit(batch.REQUEUE) from None
     except KeyboardInterrupt:
         _fail(
             "interrupted; what was finished is kept, go on with --resume (training) or the same command (generation)",
@@ -91,6 +95,8 @@ def _start(command: Chosen) -> None:
             print(answer, end="\n" if answer else "")
             return
         session = _session(progress, place.runs, place.name)
+        if isinstance(place, Place):
+            session = session._replace(checkpoint_minutes=place.checkpoint_minutes)
         if isinstance(place, Place) and place.resume is not None:
             assert task.resume is not None, command.entry
             folder = task.resume(place.resume, session)
@@ -184,7 +190,11 @@ def _data(action: DataList | DataFetch | DataGenerate) -> None:
 
 @contextmanager
 def _progress() -> Iterator[OnProgress]:
-    """A bar a stage on the error stream, with the time it took or still takes."""
+    """A bar a stage on the error stream, with the time it took or still takes; lines of log where nobody watches bars."""
+    if not sys.stderr.isatty():
+        with batch.lines():
+            yield lambda stage, fraction, words: batch.stop_if_asked()
+        return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -200,6 +210,7 @@ def _progress() -> Iterator[OnProgress]:
         stages: dict[str, Any] = {}
 
         def progress(stage: str, fraction: float, words: str) -> None:
+            batch.stop_if_asked()
             if stage not in stages:
                 stages[stage] = bars.add_task(stage, total=1.0, words=words)
             bars.update(stages[stage], completed=fraction, words=words)

@@ -3,7 +3,7 @@
 runs/<task>/<name>/
     config.json       everything needed to repeat the run, with versions and device
     metrics.jsonl     a line per epoch
-    checkpoints/      the state after the last two epochs, with which a training goes on
+    checkpoints/      the state at the last two checkpoints, with which a training goes on
     weights.npz       the parameters of the best epoch
     evaluation.json   what was measured on the test part
     figures/*.png
@@ -11,9 +11,10 @@ runs/<task>/<name>/
 """
 
 import json
+import logging
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib import metadata
@@ -27,7 +28,7 @@ import jaxsci
 from jaxsci.core import Batch, Key, Model, Params
 from jaxsci.errors import InputError
 from jaxsci.files import write_json, write_text
-from jaxsci.runs import weights
+from jaxsci.runs import lock, weights
 from jaxsci.runs.task import OnProgress, Session
 from jaxsci.training import EpochProgress, Fit, Recipe, Settings, checkpoint, fit, fit_ensemble
 from jaxsci.training import _early_stopping as early_stopping
@@ -186,7 +187,15 @@ class Training(NamedTuple):
     key: Key  # [member] for an ensemble
 
 
-def train(folder: Path, training: Training, splits: tuple[Batch, Batch], *, resume: bool, progress: OnProgress) -> Fit:
+def train(
+    folder: Path,
+    training: Training,
+    splits: tuple[Batch, Batch],
+    *,
+    resume: bool,
+    progress: OnProgress,
+    checkpoint_minutes: float | None = None,
+) -> Fit:
     """Train in a run folder: checkpoints and metrics.jsonl after every epoch, weights.npz at the end.
 
     Args:
@@ -194,8 +203,18 @@ def train(folder: Path, training: Training, splits: tuple[Batch, Batch], *, resu
         training: with keys [member] it is an ensemble.
         splits: the examples for training and for validation.
         resume: go on from the newest checkpoint, where there is one.
-        progress: called after every epoch.
+        progress: called after every epoch. If it raises `StopTraining`, a checkpoint is written first.
+        checkpoint_minutes: between checkpoints; None: one after every epoch.
+
+    Raises:
+        InputError: another job writes the run, or its checkpoint cannot be used.
     """
+    with lock.locked(folder):
+        settings = replace(training.settings, checkpoint_minutes=checkpoint_minutes)
+        return _train(folder, training._replace(settings=settings), splits, resume, progress)
+
+
+def _train(folder: Path, training: Training, splits: tuple[Batch, Batch], resume: bool, progress: OnProgress) -> Fit:
     recipe, settings, key = training
 
     def on_progress(now: EpochProgress) -> None:
@@ -206,7 +225,9 @@ def train(folder: Path, training: Training, splits: tuple[Batch, Batch], *, resu
         history.append(now.record)
         write_metrics(folder, history)
         loss = np.median(np.array(now.record["validation_loss"], np.float64))  # over the members
-        progress("training", now.epoch / settings.epochs, f"{stage}, validation loss {loss:.4f}")
+        words = f"{stage}, validation loss {loss:.4f}"
+        logging.getLogger("jaxsci").info("%s, %.1f s", words, now.record["seconds"])
+        progress("training", now.epoch / settings.epochs, words)
 
     checkpoints = folder / "checkpoints"
     history: list[dict[str, Any]] = []

@@ -36,6 +36,7 @@ class Session(NamedTuple):
     find: Find
     name: str | None = None  # of the new run; without one a free one is chosen
     progress: OnProgress = silent
+    checkpoint_minutes: float | None = None  # between checkpoints; None: one after every epoch
 
 
 class Trained(NamedTuple):

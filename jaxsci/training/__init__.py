@@ -1,7 +1,8 @@
 """Training: a step, the epoch as its scan, the host loop around it, and ensembles of it under `vmap`."""
 
+from jaxsci.errors import StopTraining
 from jaxsci.training import checkpoint, optimizers
-from jaxsci.training._checks import StopTraining, TrainingDivergedError
+from jaxsci.training._checks import TrainingDivergedError
 from jaxsci.training._epoch import steps_per_epoch
 from jaxsci.training._fit import Fit, Settings, fit, fit_ensemble
 from jaxsci.training._loop import EpochProgress

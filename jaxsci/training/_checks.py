@@ -17,10 +17,6 @@ class TrainingDivergedError(ArithmeticError):
     """A loss became NaN or infinite; the message names the step, the metric and the last good checkpoint."""
 
 
-class StopTraining(Exception):  # no error: what a listener to the progress raises
-    """Raised by a function that `fit` reports its progress to: the training writes a checkpoint and ends with this exception."""
-
-
 def check_data(part: str, data: Batch) -> None:
     """Raise InputError unless all arrays have as many examples as there are weights, and the weights have a positive sum."""
     if np.ndim(data.weight) != 1:

@@ -11,10 +11,10 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
 from jaxsci.core import Array, Batch, Key
-from jaxsci.errors import InputError
+from jaxsci.errors import InputError, StopTraining
 from jaxsci.training import _mesh as meshes
 from jaxsci.training import checkpoint
-from jaxsci.training._checks import StopTraining, check_data, check_finite, check_parts
+from jaxsci.training._checks import check_data, check_finite, check_parts
 from jaxsci.training._early_stopping import FitState
 from jaxsci.training._programs import Hyper, Plan, Programs, programs
 from jaxsci.training._step import Recipe, mean_metrics

@@ -72,7 +72,12 @@ def _train(folder: Path, options: Options, sample: images.LabeledImages, session
     train, validation = (as_batch(options, sample, indices) for indices in splits[:2])
     key = jax.random.key(options.seed)
     result = runs.train(
-        folder, Training(recipe, settings, key), (train, validation), resume=resume, progress=session.progress
+        folder,
+        Training(recipe, settings, key),
+        (train, validation),
+        resume=resume,
+        progress=session.progress,
+        checkpoint_minutes=session.checkpoint_minutes,
     )
     run = _Run(folder, options, _answers(built, result.params), result.history)
     train_images = sample.x[splits[0]] if options.model == "autoencoder" else None

@@ -49,19 +49,27 @@ def train(options: Options, session: Session) -> Path:
     data = describe(job.sample, files.sources, options.split, options.seed)
     data["files"]["elements"] = str(files.elements)
     runs.write_config(folder, NAME, options, data)
-    return _train(folder, job, session.progress, resume=False)
+    return _train(folder, job, session, resume=False)
 
 
 def resume(folder: Path, session: Session) -> Path:
     """Go on with a run that was stopped."""
-    return _train(folder, prepare(*read_run(folder), session.progress), session.progress, resume=True)
+    return _train(folder, prepare(*read_run(folder), session.progress), session, resume=True)
 
 
-def _train(folder: Path, job: Job, progress: OnProgress, *, resume: bool) -> Path:
+def _train(folder: Path, job: Job, session: Session, *, resume: bool) -> Path:
+    progress = session.progress
     splits = (batch(job, job.sample.splits[0]), batch(job, job.sample.splits[1]))
     recipe = make_recipe(job.network, job.options.target, len(splits[0].weight))
     settings = job.network.settings
-    result = runs.train(folder, Training(recipe, settings, job.keys), splits, resume=resume, progress=progress)
+    result = runs.train(
+        folder,
+        Training(recipe, settings, job.keys),
+        splits,
+        resume=resume,
+        progress=progress,
+        checkpoint_minutes=session.checkpoint_minutes,
+    )
     params = _here(result.params)
     progress("calibrating", 0.0, "")
     ensemble = calibrated(job.network, params, job.sample, job.table, job.options)

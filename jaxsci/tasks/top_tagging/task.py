@@ -8,7 +8,7 @@ import numpy as np
 from jaxsci.runs import folder as runs
 from jaxsci.runs import seen
 from jaxsci.runs.folder import Training
-from jaxsci.runs.task import OnProgress, Session, Task
+from jaxsci.runs.task import Session, Task
 from jaxsci.tasks.top_tagging import report
 from jaxsci.tasks.top_tagging.evaluation import evaluate, load, predict, write_evaluation
 from jaxsci.tasks.top_tagging.jobs import (
@@ -43,22 +43,30 @@ def train(options: Options, session: Session) -> Path:
     folder = runs.new_folder(session, NAME, options.tagger)
     runs.write_config(folder, NAME, options, describe(job), hyperparameters(job))
     seen.save(folder, contents(take(job.sample, np.concatenate(job.splits[:2]))))
-    return _train(folder, job, session.progress, resume=False)
+    return _train(folder, job, session, resume=False)
 
 
 def resume(folder: Path, session: Session) -> Path:
     """Go on with a run that was stopped; ends with the same parameters, bit for bit, as if it had not been."""
-    return _train(folder, prepare(read_options(folder), session.progress), session.progress, resume=True)
+    return _train(folder, prepare(read_options(folder), session.progress), session, resume=True)
 
 
-def _train(folder: Path, job: Job, progress: OnProgress, *, resume: bool) -> Path:
+def _train(folder: Path, job: Job, session: Session, *, resume: bool) -> Path:
+    progress = session.progress
     inputs = make_inputs(job.tagger, job.sample, progress)
     labels = labels_of(job.sample)
     train, validation, test = (as_batch(inputs, labels, indices) for indices in job.splits)
     del inputs  # as large as the three splits together
     recipe, settings = make_recipe(job)
     key = jax.random.key(job.options.seed)
-    result = runs.train(folder, Training(recipe, settings, key), (train, validation), resume=resume, progress=progress)
+    result = runs.train(
+        folder,
+        Training(recipe, settings, key),
+        (train, validation),
+        resume=resume,
+        progress=progress,
+        checkpoint_minutes=session.checkpoint_minutes,
+    )
     logits = predict_all(job.tagger.model.apply, result.params, test.x)
     measured = report.Measured(take(job.sample, job.splits[2]), logits, "test", None, result.history)
     write_evaluation(folder, job.options, measured, progress)

@@ -30,6 +30,7 @@ from jaxsci.tasks.top_tagging.jobs import (
     take,
 )
 from jaxsci.tasks.top_tagging.options import Options
+from jaxsci.tasks.top_tagging.scaling import of_run, scaled
 from jaxsci.training import Recipe
 from jaxsci.training import predict as predict_all
 
@@ -40,7 +41,7 @@ def load(folder: Path) -> Trained:
     """
     options, config = read_options(folder), runs.read_config(folder)
     pixels = config["data"].get("pixels")
-    tagger = make_tagger(options, pixels)
+    tagger = scaled(make_tagger(options, pixels), of_run(config))
 
     def recipe() -> Recipe:  # of any length, which shapes no array of its state
         return make_recipe(Job(options, tagger, jets.JetSample(None, None, None), (np.arange(1),) * 3))[0]
@@ -82,7 +83,7 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
     """
     trained, options = load(folder), read_options(folder)
     if data is None:
-        job = prepare(options, session.progress)
+        job = prepare(options, session.progress, trained.config)
         sample, target, part = take(job.sample, job.splits[2]), folder, "test"
     else:
         sample, target, part = jets.read(data), folder / "evaluations" / data.stem, data.name

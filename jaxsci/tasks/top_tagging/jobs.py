@@ -16,8 +16,9 @@ from jaxsci.losses import binary_cross_entropy, correct, objective
 from jaxsci.runs import folder as runs
 from jaxsci.runs import weights
 from jaxsci.runs.task import OnProgress
-from jaxsci.tasks.top_tagging import taggers
+from jaxsci.tasks.top_tagging import scaling, taggers
 from jaxsci.tasks.top_tagging.options import Options
+from jaxsci.tasks.top_tagging.scaling import Scaling
 from jaxsci.tasks.top_tagging.taggers import Spec, Tagger
 from jaxsci.training import Recipe, Settings, adamw, steps_per_epoch, warmup_cosine
 
@@ -33,10 +34,11 @@ class Job(NamedTuple):
     tagger: Tagger
     sample: jets.JetSample
     splits: tuple[np.ndarray, np.ndarray, np.ndarray]  # indices of training, validation, test
+    scaling: Scaling | None = None  # of the inputs; part of the tagger already
 
 
-def prepare(options: Options, progress: OnProgress) -> Job:
-    """Read and split the jets and build the tagger."""
+def prepare(options: Options, progress: OnProgress, config: dict[str, Any] | None = None) -> Job:
+    """Read and split the jets and build the tagger, with the scaling of the run of this config, or that of the jets for a new run."""
     runs.require_positive(options, "epochs", "batch_size", "patience", "max_jets", "learning_rate")
     progress("reading jets", 0.0, "")
     source = options.data or jets.embedded()
@@ -47,7 +49,14 @@ def prepare(options: Options, progress: OnProgress) -> Job:
     tagger = make_tagger(options, None if sample.images is None else sample.images.shape[1:])
     check_inputs(tagger, sample)
     jax.eval_shape(tagger.model.init, jax.random.key(0))  # raises where the network does not fit the images
-    return Job(options, tagger, sample, split(labels, seed=options.seed, fractions=FRACTIONS))
+    splits = split(labels, seed=options.seed, fractions=FRACTIONS)
+    if config is not None:
+        scale = scaling.of_run(config)
+    elif tagger.scaled and sample.constituents is not None:
+        scale = scaling.measure(tagger, sample.constituents[splits[0]])
+    else:
+        scale = None
+    return Job(options, scaling.scaled(tagger, scale), sample, splits, scale)
 
 
 def make_tagger(options: Options, pixels: tuple[int, ...] | None) -> Tagger:
@@ -135,6 +144,7 @@ def describe(job: Job) -> dict[str, Any]:
         "pixels": None if sample.images is None else list(sample.images.shape[1:]),
         "digest": weights.digest(*sample),
         "split": {"fractions": FRACTIONS, "seed": options.seed},
+        "scaling": None if job.scaling is None else job.scaling._asdict(),
     }
 
 

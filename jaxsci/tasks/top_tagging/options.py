@@ -12,6 +12,9 @@ TAGGERS = {
     "cnn-landscape": "jaxsci.tasks.top_tagging.taggers:cnn_landscape",
     "pfn": "jaxsci.tasks.top_tagging.taggers:pfn",
     "efn": "jaxsci.tasks.top_tagging.taggers:efn",
+    "pelican": "jaxsci.tasks.top_tagging.pairwise:pelican",
+    "particlenet": "jaxsci.tasks.top_tagging.pairwise:particle_net",
+    "part": "jaxsci.tasks.top_tagging.pairwise:part",
     "topodnn": "jaxsci.tasks.top_tagging.taggers:topodnn",
     "mass": "jaxsci.tasks.top_tagging.taggers:mass",
 }

@@ -53,6 +53,9 @@ class Tagger:
         None  # images [jet, height, width] -> inputs, if it sees images
     )
     pixels: tuple[int, int] = PIXELS  # their height and width
+    scaled: bool = (
+        False  # whether its inputs, a WeightedSet, are brought to order 1 by what the training jets are (`scaling`)
+    )
 
 
 def tagger(name: str, spec: Spec | None = None) -> Tagger:
@@ -131,7 +134,11 @@ def pfn(spec: Spec) -> Tagger:
         return WeightedSet(*jet_features.features(constituents))  # type: ignore[arg-type]  # numpy until training
 
     return Tagger(
-        inputs, heads.scalar(deep_sets.model(config)), TrainingDefaults(20, 200, 1e-3, 1e-2, microbatches=10), turn
+        inputs,
+        heads.scalar(deep_sets.model(config)),
+        TrainingDefaults(20, 200, 1e-3, 1e-2, microbatches=10),
+        turn,
+        scaled=True,
     )
 
 
@@ -152,7 +159,8 @@ def efn(spec: Spec) -> Tagger:
     def inputs(constituents: np.ndarray) -> WeightedSet:
         return WeightedSet(*jet_features.efn_inputs(constituents))  # type: ignore[arg-type]  # numpy until training
 
-    return Tagger(inputs, heads.scalar(deep_sets.model(config)), TrainingDefaults(20, 200, 1e-3, microbatches=10), turn)
+    defaults = TrainingDefaults(20, 200, 1e-3, microbatches=10)
+    return Tagger(inputs, heads.scalar(deep_sets.model(config)), defaults, turn, scaled=True)
 
 
 def topodnn(spec: Spec) -> Tagger:

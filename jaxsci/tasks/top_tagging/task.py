@@ -48,7 +48,8 @@ def train(options: Options, session: Session) -> Path:
 
 def resume(folder: Path, session: Session) -> Path:
     """Go on with a run that was stopped; ends with the same parameters, bit for bit, as if it had not been."""
-    return _train(folder, prepare(read_options(folder), session.progress), session, resume=True)
+    job = prepare(read_options(folder), session.progress, runs.read_config(folder))
+    return _train(folder, job, session, resume=True)
 
 
 def _train(folder: Path, job: Job, session: Session, *, resume: bool) -> Path:

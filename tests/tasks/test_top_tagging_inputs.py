@@ -1,0 +1,87 @@
+"""What the taggers are given: of order 1, the same for old runs, and the same in every frame along the beam."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from jaxsci.core import WeightedSet
+from jaxsci.data import jets
+from jaxsci.tasks.top_tagging import pairwise, scaling, taggers
+
+some = jets.read(jets.embedded(), limit=200).constituents
+
+
+@pytest.mark.parametrize("name", ["pfn", "efn"])
+def test_scaled_inputs_are_of_order_one(name):
+    tagger = taggers.tagger(name)
+    scale = scaling.measure(tagger, some)
+    x = scaling.scaled(tagger, scale).inputs(some)
+    real = x.elements[x.weights != 0]
+    assert np.all(np.abs(real.mean(0)) < 0.1)
+    assert real[:, 2:].std(0) == pytest.approx(1, abs=1e-4)
+    assert np.sqrt(np.mean(real[:, :2] ** 2)) == pytest.approx(1, abs=1e-4)  # both angles together: they are rotated
+    assert np.mean(x.weights.sum(1)) == pytest.approx(1, abs=1e-4)
+    np.testing.assert_array_equal(x.elements[x.weights == 0], 0)
+    assert x.elements.dtype == x.weights.dtype == np.float32
+    assert scale.shift[:2] == (0, 0)
+    assert scale.scale[0] == scale.scale[1]
+
+
+def test_a_network_that_adds_up_particles_begins_near_chance():
+    tagger = taggers.tagger("pfn")
+    params = jax.jit(tagger.model.init)(jax.random.key(0))
+    apply = jax.jit(jax.vmap(tagger.model.apply, (None, 0)))
+    plain = apply(params, tagger.inputs(some))
+    ours = apply(params, scaling.scaled(tagger, scaling.measure(tagger, some)).inputs(some))
+    assert np.std(plain) > 3  # the log odds of a network that knows nothing, each adding one to the loss
+    assert np.std(ours) < 0.5
+
+
+def test_the_scaling_of_a_run_is_read_as_it_was_written_and_old_runs_have_none():
+    tagger = taggers.tagger("pfn")
+    scale = scaling.measure(tagger, some)
+    assert scaling.of_run(json.loads(json.dumps({"data": {"scaling": scale._asdict()}}))) == scale
+    for before in ({"data": {}}, {"data": {"scaling": None}}):
+        assert scaling.scaled(tagger, scaling.of_run(before)) is tagger
+
+
+def along_the_beam(rapidity, angle):
+    cosh, sinh, cos, sin = np.cosh(rapidity), np.sinh(rapidity), np.cos(angle), np.sin(angle)
+    return np.array([[cosh, 0, 0, sinh], [0, cos, -sin, 0], [0, sin, cos, 0], [sinh, 0, 0, cosh]])
+
+
+def test_the_invariant_tagger_gives_the_same_in_every_frame_along_the_beam():
+    tagger = taggers.tagger("pelican")
+    params = jax.jit(tagger.model.init)(jax.random.key(1))
+    apply = jax.jit(jax.vmap(tagger.model.apply, (None, 0)))
+    moved = some[:20].astype(np.float64) @ along_the_beam(0.9, 2.0).T
+    logits = apply(params, pairwise.invariant_inputs(moved))
+    np.testing.assert_allclose(logits, apply(params, pairwise.invariant_inputs(some[:20])), rtol=0, atol=1e-5)
+    assert np.std(logits) > 1e-3
+
+
+def test_the_invariant_tagger_is_given_the_whole_momentum_at_rest_along_the_beam():
+    x = pairwise.invariant_inputs(some)
+    assert x.elements.shape == (200, pairwise.HARDEST, 8)
+    momenta = x.elements.astype(np.float64)
+    momenta = momenta[..., :4] + momenta[..., 4:]
+    jet = momenta.sum(1)
+    np.testing.assert_allclose(jet[:, 3] / jet[:, 0], 0, atol=1e-9)
+    mass = np.sqrt(jet[:, 0] ** 2 - np.sum(jet[:, 1:] ** 2, axis=1))
+    np.testing.assert_allclose(mass, jets.mass(some), rtol=1e-6)
+    np.testing.assert_array_equal(momenta[x.weights == 0], 0)
+
+
+@pytest.mark.parametrize("name", ["particlenet", "part"])
+def test_inputs_of_merged_particles_are_finite_and_padded_with_zeros(name):
+    few = some[:50].copy()
+    few[:, 5:] = 0
+    x = taggers.tagger(name).inputs(few)
+    assert isinstance(x, WeightedSet) or x.momenta.shape == (50, pairwise.PARTICLES, 4)
+    np.testing.assert_array_equal(x.weights.sum(1), 5)
+    for leaf in jax.tree.leaves(x):
+        assert leaf.dtype == np.float32
+        assert np.all(np.isfinite(leaf))
+        np.testing.assert_array_equal(leaf[:, 5:], 0)

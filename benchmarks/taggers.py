@@ -1,0 +1,145 @@
+"""Taggers side by side on the same simulated jets: how well, how large, how much work a jet, how fast.
+
+    jaxsci bench taggers [--only NAME ...] [--seeds 1 2 3] [--epochs N] [--out benchmarks/results]
+
+Each is trained as `jaxsci train top-tagging --tagger NAME` trains it, on the 30,000 jets of the package, on the same split; a seed is that
+of the weights and of the order. The epoch is chosen on the validation part, the numbers are those of the test part, on which nothing was
+chosen. Results are added to those that the folder holds, a training at a time. The jets are simulated at particle level: compare the
+taggers with each other, not with published numbers.
+"""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from benchmarks import machine
+from jaxsci.files import write_json, write_text
+from jaxsci.runs import binary_evaluation
+from jaxsci.runs.task import silent
+from jaxsci.tasks.top_tagging import jobs
+from jaxsci.tasks.top_tagging.options import TAGGERS, Options
+from jaxsci.training import fit, predict
+
+NAME = "taggers"
+CHOSEN = ("mass", "efn", "pfn", "cnn", "particlenet", "pelican", "part")
+PREDICTED = 3000  # jets whose prediction is timed
+
+
+def measure(name: str, seed: int, epochs: int | None) -> dict[str, Any]:
+    """One training: what it reaches on the test part, its size, its work and its rates."""
+    job = jobs.prepare(Options(tagger=name, epochs=epochs), silent)
+    inputs, labels = jobs.make_inputs(job.tagger, job.sample, silent), jobs.labels_of(job.sample)
+    train, validation, test = (jobs.as_batch(inputs, labels, part) for part in job.splits)
+    recipe, settings = jobs.make_recipe(job)
+    began, used = time.perf_counter(), time.process_time()
+    result = fit(recipe, train, validation, key=jax.random.key(seed), settings=settings)
+    seconds, processor = time.perf_counter() - began, time.process_time() - used
+    apply = job.tagger.model.apply
+    metrics = binary_evaluation.classification(predict(apply, result.params, test.x), np.asarray(test.y))
+    kept = ("auc", "accuracy", "rejection_0.3", "rejection_0.5")
+    fastest = min(record["seconds"] for record in result.history)
+    return {
+        "seed": seed,
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(result.params)),
+        "operations": operations(apply, result.params, test.x),
+        "epochs": settings.epochs,
+        "best_epoch": int(result.best_epoch),
+        "seconds": round(seconds, 1),
+        "processor_seconds": round(processor, 1),
+        "trained_per_second": round(len(job.splits[0]) / fastest),
+        "predicted_per_second": round(rate(apply, result.params, test.x)),
+        "load_average": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
+        **{metric: metrics[metric] for metric in kept},
+    }
+
+
+def operations(apply: Any, params: Any, x: Any) -> float | None:
+    """Floating-point operations of the prediction for one jet, as XLA counts those of the program; None where it does not say."""
+    one = jax.tree.map(lambda leaf: leaf[0], x)
+    counted = jax.jit(apply).lower(params, one).compile().cost_analysis()
+    counted = counted[0] if isinstance(counted, list) else counted
+    return None if not counted else counted.get("flops")
+
+
+def rate(apply: Any, params: Any, x: Any) -> float:
+    """Jets a second of `predict` in batches of 100, the best of three."""
+    some = jax.tree.map(lambda leaf: np.asarray(leaf[:PREDICTED]), x)
+    seconds = []
+    for _ in range(4):  # the first compiles
+        began = time.perf_counter()
+        predict(apply, params, some, batch_size=100)
+        seconds.append(time.perf_counter() - began)
+    return len(jax.tree.leaves(some)[0]) / min(seconds[1:])
+
+
+def as_markdown(results: dict[str, Any]) -> str:
+    """A row a tagger: means over the seeds."""
+    lines = [
+        "| tagger | parameters | operations a jet | AUC | 1/eps_B(0.3) | 1/eps_B(0.5) | accuracy | seeds | jets a second, training |"
+        " prediction | minutes |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, runs in results["taggers"].items():
+        first = runs[0]
+        cells = [name, f"{first['parameters']:,}", _short(first["operations"])]
+        cells += [_mean(runs, *of) for of in (("auc", 4), ("rejection_0.3", 0), ("rejection_0.5", 0), ("accuracy", 4))]
+        cells += [str(len(runs))]
+        cells += [f"{max(run[key] for run in runs):,}" for key in ("trained_per_second", "predicted_per_second")]
+        cells.append(f"{min(run['seconds'] for run in runs) / 60:.1f}")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(["# Taggers", "", _WORDS, "", *lines, ""])
+
+
+_WORDS = (
+    "Each tagger as `jaxsci train top-tagging --tagger NAME` trains it, on 18,000 of the 30,000 simulated jets of the package; numbers of"
+    " the 7,500 of the test part, epochs chosen on the 4,500 of the validation part. A value is the mean over the seeds of the weights,"
+    " with the standard deviation between them (seeds) where there are several, and with half the mean 68 % interval that the size of the"
+    " test part gives (jets). Operations are those of one prediction as XLA counts them; rates and minutes are the best of the seeds, on a"
+    " machine that others used at the same time. The jets are simulated at particle level: these numbers are not to be compared with"
+    " published ones. Machine and every training: `benchmarks/results/taggers.json`."
+)
+
+
+def _mean(runs: list[dict[str, Any]], metric: str, digits: int) -> str:
+    values = [run[metric]["value"] for run in runs]
+    if None in values:
+        return "no background passes in a run"
+    half = np.mean([run[metric]["upper"] - run[metric]["lower"] for run in runs]) / 2
+    spread = f" ± {np.std(values, ddof=1):.{digits}f} (seeds)" if len(values) > 1 else ""
+    return f"{np.mean(values):.{digits}f}{spread} ± {half:.{digits}f} (jets)"
+
+
+def _short(operations: float | None) -> str:
+    return "" if operations is None else f"{operations / 1e6:.2f} M"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train, measure, and write taggers.json and taggers.md after every training."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", default=list(CHOSEN), choices=list(TAGGERS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--epochs", type=int, help="default: each tagger's own")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    options = parser.parse_args(arguments)
+    file = options.out / f"{NAME}.json"
+    results = json.loads(file.read_text()) if file.is_file() else {"taggers": {}}
+    results["machine"] = machine.describe()
+    for seed in options.seeds:
+        for name in options.only:
+            run = measure(name, seed, options.epochs)
+            print(name, json.dumps(run), flush=True)
+            before = [other for other in results["taggers"].get(name, []) if other["seed"] != seed]
+            results["taggers"][name] = sorted([*before, run], key=lambda run: run["seed"])
+            write_json(file, results)
+            write_text(options.out / f"{NAME}.md", as_markdown(results))
+
+
+if __name__ == "__main__":
+    main()

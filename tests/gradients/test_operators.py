@@ -210,8 +210,12 @@ def test_equations_are_solved_and_their_solution_is_differentiable():
 def test_what_cannot_be_used_is_refused():
     params, data = problem()
     loss = objective(MODEL.apply, cross_entropy)
-    with pytest.raises(InputError, match=r"parameters: expected real numbers of one floating type, got float64, int"):
+    with pytest.raises(InputError, match=r"params\['count'\]: expected floating-point numbers, got int"):
         hessian(loss, {**params, "count": jnp.zeros(3, int)}, data)
+    with pytest.raises(InputError, match="one floating type, got float32, float64"):
+        gauss_newton(MODEL.apply, cross_entropy, {**params, "scale": jnp.zeros(3, jnp.float32)}, data)
+    with pytest.raises(InputError, match=r"loss: expected a mean over the batch by batch.weight, got .* divide"):
+        hessian(lambda p, batch: (loss(p, batch)[0] * jnp.sum(batch.weight), {}), params, data)
     with pytest.raises(InputError, match="weights that add up to 0"):
         gauss_newton(MODEL.apply, cross_entropy, params, data._replace(weight=jnp.zeros(N)))
     with pytest.raises(InputError, match=r"expected a likelihood, one of squared_error.*got huber"):

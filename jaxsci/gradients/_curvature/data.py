@@ -1,13 +1,14 @@
 """Sums over a data set in microbatches, on one device or several, and what is refused before them."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsci.core import Array, Batch, Params
+from jaxsci.core import Array, Batch, LossFn, Params
 from jaxsci.errors import InputError
 from jaxsci.losses._objective import fill_padding
 from jaxsci.ops._numerics import accumulator, as_real
@@ -47,6 +48,33 @@ def in_microbatches(data: Batch, batch_size: int) -> Batch:
         return leaf.reshape(batch_size, steps, *leaf.shape[1:])
 
     return Batch(jax.tree.map(split, x), jax.tree.map(split, y), split(data.weight, weight=True))
+
+
+def require_mean(loss: LossFn, params: Params, data: Batch) -> None:
+    """Raise InputError unless the loss of a microbatch is the mean of those of its halves, by their weights, where that is known.
+
+    A sum over the batch would give another curvature for every size of the microbatches.
+    """
+    half = data.weight.shape[0] // 2
+    if half == 0 or any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((params, data))):
+        return
+    whole, mean = _loss_and_mean_of_halves(loss, params, data)
+    if np.isfinite(whole) and not np.isclose(whole, mean, rtol=1e-3, atol=1e-6):
+        raise InputError(
+            f"loss: expected a mean over the batch by batch.weight, got {float(whole):.4g} where the mean of two halves is "
+            f"{float(mean):.4g}; divide by the sum of the weights, or make it with losses.objective"
+        )
+
+
+@partial(jax.jit, static_argnums=0)
+def _loss_and_mean_of_halves(loss: LossFn, params: Params, data: Batch) -> tuple[Array, Array]:
+    batch = _microbatch(data, jnp.zeros((), jnp.int32))
+    half = data.weight.shape[0] // 2
+    parts = [jax.tree.map(lambda leaf, part=part: leaf[part], batch) for part in (slice(half), slice(half, None))]
+    weights = [jnp.sum(as_real(part.weight)) for part in parts]
+    values = [loss(params, part)[0] for part in parts]
+    share = (weights[0] / (weights[0] + weights[1])).astype(values[0].dtype)
+    return loss(params, batch)[0], share * values[0] + (1 - share) * values[1]
 
 
 def in_order(values: Array, size: int) -> Array:

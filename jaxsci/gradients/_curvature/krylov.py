@@ -86,7 +86,7 @@ def top_eigenpairs(operator: Operator, count: int, *, key: Key, steps: int | Non
         operator: A.
         count: how many.
         key: of the start.
-        steps: products with A; none: 4 count + 20, at most the size. More make the errors smaller.
+        steps: products with A; none: 2 count + 20, at most the size. More make the errors smaller.
 
     Returns:
         The eigenvalues [count] in descending order with the norms of their residuals, and the eigenvectors: a tree in the structure
@@ -99,7 +99,7 @@ def top_eigenpairs(operator: Operator, count: int, *, key: Key, steps: int | Non
     """
     if not 1 <= count <= operator.size:
         raise InputError(f"count: expected 1 to {operator.size}, the size of the operator, got {count}; ask for fewer")
-    steps = min(4 * count + 20 if steps is None else steps, operator.size)
+    steps = min(2 * count + 20 if steps is None else steps, operator.size)
     if steps < count:
         raise InputError(f"steps: expected at least {count}, one for each eigenpair, got {steps}; give more")
     return _top_eigenpairs(operator, key, count, steps)

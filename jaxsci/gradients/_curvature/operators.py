@@ -13,8 +13,9 @@ from jax.typing import ArrayLike
 
 from jaxsci.core import Array, Batch, ExampleLoss, Inputs, Key, LossFn, Params
 from jaxsci.errors import InputError
-from jaxsci.gradients._curvature.data import add_up, check_params, in_microbatches
+from jaxsci.gradients._curvature.data import add_up, check_params, in_microbatches, require_mean
 from jaxsci.gradients._curvature.likelihoods import likelihood_of
+from jaxsci.gradients._examples import check
 
 Apply: TypeAlias = Callable[[Params, Inputs], Array]
 Vector: TypeAlias = Params  # a tree in the structure of the parameters
@@ -46,7 +47,7 @@ class Operator:
 
     @property
     def size(self) -> int:
-        """Number of rows: of all numbers in a vector."""
+        """How many numbers a vector holds, the number of rows."""
         return sum(int(np.size(leaf)) for leaf in jax.tree.leaves(self.like))
 
     @property
@@ -122,12 +123,16 @@ def hessian(loss: LossFn, params: Params, data: Batch, *, batch_size: int = 256)
         batch_size: examples at a time, which bounds the memory; the result does not depend on it.
 
     Raises:
-        InputError: parameters that are not real floating numbers, or data whose weights add up to nothing.
+        InputError: parameters that are not real floating numbers, a loss that is no mean by the weights (as seen on two halves of a
+            microbatch), or data whose weights add up to nothing.
 
     Source: Pearlmutter 1994, Neural Computation 6, 147.
     """
+    check(loss, params, data)
     check_params(params)
-    return Operator(_Hessian(loss), params, (params, in_microbatches(data, batch_size)))
+    chunks = in_microbatches(data, batch_size)
+    require_mean(loss, params, chunks)
+    return Operator(_Hessian(loss), params, (params, chunks))
 
 
 def gauss_newton(

@@ -62,12 +62,13 @@ def largest_orders(lmax: int, sin: np.ndarray) -> np.ndarray:
     """Return the order beyond which |P_lm(theta)| < 1e-20 for all l <= lmax, [ring].
 
     P_lm falls beyond m = l sin(theta) as the Bessel function J_m(l sin(theta)) or faster, which is below
-    exp(-m (a - tanh a)) with cosh a = m / (l sin(theta)); exp(-50) is 1e-20 with a margin for the normalization.
+    exp(-m (a - tanh a)) with cosh a = m / (l sin(theta)); exp(-50) is 1e-20 with a margin for the normalization, and two orders more are
+    one for spin 2.
     """
     m = np.arange(lmax + 1)[:, None]
     turning = np.maximum((lmax + 0.5) * sin, 1e-300)[None, :]
     a = np.arccosh(np.maximum(m / turning, 1))
-    return np.sum(m * (a - np.tanh(a)) < 50, axis=0) - 1
+    return np.minimum(np.sum(m * (a - np.tanh(a)) < 50, axis=0) + 1, lmax)
 
 
 @functools.lru_cache(maxsize=32)

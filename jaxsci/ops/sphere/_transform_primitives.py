@@ -5,6 +5,8 @@ With a_lm = r + i s of 0 <= m <= l <= lmax as two rows of real numbers,
     synthesis:         f_p = sum_lm w_m (r_lm Re Y_lm(p) - s_lm Im Y_lm(p)),     w_0 = 1, else 2,
     adjoint synthesis: r_lm = w_m sum_p f_p Re Y_lm(p),     s_lm = -w_m sum_p f_p Im Y_lm(p).
 
+and of spin 2 with E and B in place of a_lm, four rows, and Q and U in place of f (`_spin`).
+
 Both are linear, so derivatives of any order keep no residuals; an axis mapped by `vmap` is folded into that of maps. Blocks of a few maps
 share the recursion of the Legendre functions (`_legendre_sums`); many maps share a table of these functions if it is small enough
 (`_legendre_table`).
@@ -26,6 +28,7 @@ from jaxsci.ops.sphere import _azimuth as azimuth
 from jaxsci.ops.sphere import _legendre_sums as legendre_sums
 from jaxsci.ops.sphere import _legendre_table as legendre_table
 from jaxsci.ops.sphere import _pixel_rows as pixel_rows
+from jaxsci.ops.sphere import _spin as spin_2
 from jaxsci.ops.sphere._bands import bands, north
 from jaxsci.ops.sphere._conventions import alm_degrees, alm_size
 from jaxsci.ops.sphere._grids import Grid, rings
@@ -39,18 +42,20 @@ TABLE_BYTES = 2**27  # the largest table
 RINGS_BYTES = 2**25  # the Fourier coefficients, of both parities and on all rings, of a block of many maps
 
 
-def transform(role: Role, x: Array, grid: Grid, lmax: int) -> Array:
-    """Bind the primitive of this role: [map, 2, a_lm] -> [map, pixel], or the adjoint."""
-    return PRIMITIVES[role].bind(x, grid=grid, lmax=lmax)
+def transform(role: Role, x: Array, grid: Grid, lmax: int, spin: int) -> Array:
+    """Bind the primitive of this role: [map, 2, a_lm] -> [map, pixel], of spin 2 [map, 4, a_lm] -> [map, 2, pixel]; or the adjoint."""
+    return PRIMITIVES[role].bind(x, grid=grid, lmax=lmax, spin=spin)
 
 
-def transform_of_zeros(role: Role, like: Array, grid: Grid, lmax: int) -> Array:
+def transform_of_zeros(role: Role, like: Array, grid: Grid, lmax: int, spin: int) -> Array:
     """What `transform` makes of zeros in place of `like`, without computing it."""
-    return _meshes.zeros(_abstract(role, jax.typeof(like), grid=grid, lmax=lmax))
+    return _meshes.zeros(_abstract(role, jax.typeof(like), grid=grid, lmax=lmax, spin=spin))
 
 
-def synthesis(alm: Array, grid: Grid, lmax: int) -> Array:
-    """The operations of the synthesis, [map, 2, a_lm] -> [map, pixel]."""
+def synthesis(alm: Array, grid: Grid, lmax: int, spin: int = 0) -> Array:
+    """The operations of the synthesis."""
+    if spin == 2:
+        return map_over(partial(spin_2.synthesis, grid=grid, lmax=lmax), alm, length=MAPS_PER_BLOCK)
     length, family = _group(alm, grid, lmax), legendre_sums.legendre(grid, lmax)
     if not _by_table(alm, grid, lmax):
         return map_over(partial(_synthesis, grid=grid, lmax=lmax), alm, length=MAPS_PER_BLOCK)
@@ -63,8 +68,10 @@ def synthesis(alm: Array, grid: Grid, lmax: int) -> Array:
     return map_over(block, alm, length=length)
 
 
-def adjoint_synthesis(pixels: Array, grid: Grid, lmax: int) -> Array:
-    """The operations of the adjoint synthesis, [map, pixel] -> [map, 2, a_lm]."""
+def adjoint_synthesis(pixels: Array, grid: Grid, lmax: int, spin: int = 0) -> Array:
+    """The operations of the adjoint synthesis."""
+    if spin == 2:
+        return map_over(partial(spin_2.adjoint_synthesis, grid=grid, lmax=lmax), pixels, length=MAPS_PER_BLOCK)
     length, family = _group(pixels, grid, lmax), legendre_sums.legendre(grid, lmax)
     if not _by_table(pixels, grid, lmax):
         return map_over(partial(_adjoint, grid=grid, lmax=lmax), pixels, length=MAPS_PER_BLOCK)
@@ -164,8 +171,9 @@ def _pack(table: Array, lmax: int) -> Array:
 OTHER: dict[Role, Role] = {"synthesis": "adjoint_synthesis", "adjoint_synthesis": "synthesis"}
 
 
-def _abstract(role: Role, x: Any, *, grid: Grid, lmax: int) -> Any:
-    size = (int(rings(grid).length.sum()),) if role == "synthesis" else (2, alm_size(lmax))
+def _abstract(role: Role, x: Any, *, grid: Grid, lmax: int, spin: int) -> Any:
+    pixels = int(rings(grid).length.sum())
+    size = ((2, pixels) if spin else (pixels,)) if role == "synthesis" else (4 if spin else 2, alm_size(lmax))
     return x.update(shape=(x.shape[0], *size), sharding=_meshes.shared_sharding((x,), [(x, 0, 0)], 1 + len(size)))
 
 
@@ -183,7 +191,7 @@ def _batch(role: Role, operands: Any, mapped: Any, **params: Any) -> tuple[Array
 
 def _primitive(role: Role, operations: Any) -> Primitive:
     primitive = Primitive(f"spherical_harmonic_{role}")
-    primitive.def_impl(jax.jit(primitive.bind, static_argnames=("grid", "lmax")))
+    primitive.def_impl(jax.jit(primitive.bind, static_argnames=("grid", "lmax", "spin")))
     primitive.def_abstract_eval(partial(_abstract, role))
     ad.deflinear2(primitive, partial(_transpose, role))
     batching.primitive_batchers[primitive] = partial(_batch, role)

@@ -1,6 +1,6 @@
-"""Spherical harmonic transforms of real fields on the rings of a grid: `synthesis` (a_lm -> map) and `analysis` (map -> a_lm).
+"""Spherical harmonic transforms on the rings of a grid: `synthesis` (a_lm -> map) and `analysis` (map -> a_lm), and those of polarization.
 
-Both are pure, linear functions of one map, closed under every transformation of JAX; many maps under `vmap` share the Legendre functions.
+All are pure, linear functions of one map, closed under every transformation of JAX; many maps under `vmap` share the Legendre functions.
 Memory is that of the maps, the coefficients and a few Legendre functions (for 16 maps or more a table of them all, if it fits into
 128 MiB), in derivatives too.
 
@@ -45,7 +45,7 @@ def synthesis(alm: Array, grid: Grid) -> Array:
         )
     lmax = alm_lmax(alm.size)
     check_degree(lmax, alm.real.dtype)
-    return transform("synthesis", jnp.stack([alm.real, alm.imag])[None], grid, lmax)[0].reshape(grid.shape)
+    return transform("synthesis", jnp.stack([alm.real, alm.imag])[None], grid, lmax, 0)[0].reshape(grid.shape)
 
 
 def analysis(pixels: Array, grid: Grid, lmax: int, *, iterations: int = 3, ring_weights: Array | None = None) -> Array:
@@ -68,23 +68,86 @@ def analysis(pixels: Array, grid: Grid, lmax: int, *, iterations: int = 3, ring_
         InputError: lmax is too large for the grid or the dtype, the map is not of this grid, or (outside `jit`) has NaN or UNSEEN pixels.
     """
     _check_map(pixels, grid, lmax)
-    weight = _weights(grid, pixels.dtype, ring_weights)
-    m = alm_degrees(lmax)[1]
-    once = jnp.asarray(np.where(m > 0, 0.5, 1.0), pixels.dtype)[None, None]
+    alm = _coefficients(pixels.ravel()[None], grid, lmax, 0, iterations, ring_weights)[0]
+    return jax.lax.complex(alm[0], alm[1])
+
+
+def polarization_synthesis(e: Array, b: Array, grid: Grid) -> tuple[Array, Array]:
+    """Evaluate linear polarization on a grid: Q +- i U = -sum_lm (E_lm +- i B_lm) (+-2)Y_lm, E and B as HEALPix defines them.
+
+    The sign of U is that of HEALPix (POLCCONV = COSMO): x points to the south and y to the east. In the convention of the IAU x points to
+    the north, and U has the other sign.
+
+    Args:
+        e, b: complex [(lmax + 1)(lmax + 2) / 2] of m >= 0 in HEALPix's order; degrees 0 and 1 and the imaginary parts of m = 0 are ignored.
+        grid: the pixels, HEALPix in RING order.
+
+    Returns:
+        Q and U, real, each of `grid.shape`.
+
+    Raises:
+        InputError: as `synthesis`, or E and B of different numbers.
+    """
+    chex.assert_rank([e, b], 1)
+    if not (jnp.iscomplexobj(e) and e.dtype == b.dtype and e.shape == b.shape):
+        raise InputError(
+            f"polarization_synthesis: expected complex E and B of one lmax, got {e.dtype}{list(e.shape)} and {b.dtype}{list(b.shape)};"
+            " fill the missing ones with 0"
+        )
+    lmax = alm_lmax(e.size)
+    _check_spin(lmax)
+    check_degree(lmax, e.real.dtype)
+    q, u = transform("synthesis", jnp.stack([e.real, e.imag, b.real, b.imag])[None], grid, lmax, 2)[0]
+    return q.reshape(grid.shape), u.reshape(grid.shape)
+
+
+def polarization_analysis(
+    q: Array, u: Array, grid: Grid, lmax: int, *, iterations: int = 3, ring_weights: Array | None = None
+) -> tuple[Array, Array]:
+    """Find E and B of maps of Q and U, the inverse of `polarization_synthesis`, as `analysis` finds a_lm.
+
+    On a part of the sky E and B are not distinct: what is seen of one leaks into the other.
+
+    Args:
+        q, u: real, of `grid.shape`, with the sign of U of HEALPix; `masked` applies a mask.
+        grid, lmax, iterations, ring_weights: as of `analysis`.
+
+    Returns:
+        E and B, each complex [(lmax + 1)(lmax + 2) / 2] in HEALPix's order; degrees 0 and 1 are 0.
+
+    Raises:
+        InputError: as `analysis`.
+    """
+    _check_spin(lmax)
+    for pixels in (q, u):
+        _check_map(pixels, grid, lmax)
+    alm = _coefficients(jnp.stack([q.ravel(), u.ravel()])[None], grid, lmax, 2, iterations, ring_weights)[0]
+    return jax.lax.complex(alm[0], alm[1]), jax.lax.complex(alm[2], alm[3])
+
+
+def _coefficients(
+    pixels: Array, grid: Grid, lmax: int, spin: int, iterations: int, ring_weights: Array | None
+) -> Array:
+    """Quadrature and Jacobi iterations: [map, ..., pixel] -> real and imaginary parts [map, part, a_lm]."""
+    weight = jnp.broadcast_to(_weights(grid, pixels.dtype, ring_weights).ravel(), pixels.shape)
+    once = jnp.asarray(np.where(alm_degrees(lmax)[1] > 0, 0.5, 1.0), pixels.dtype)[None, None]
 
     def weighted_sums(pixels: Array) -> Array:
-        return transform("adjoint_synthesis", (pixels * weight).ravel()[None], grid, lmax) * once
+        return transform("adjoint_synthesis", pixels * weight, grid, lmax, spin) * once
 
     def improve(alm: Array, _: None) -> tuple[Array, None]:
-        return alm + weighted_sums(pixels - transform("synthesis", alm, grid, lmax)[0].reshape(grid.shape)), None
+        return alm + weighted_sums(pixels - transform("synthesis", alm, grid, lmax, spin)), None
 
     if iterations == 0:
-        alm = weighted_sums(pixels)
-        return jax.lax.complex(alm[0, 0], alm[0, 1])
+        return weighted_sums(pixels)
     # Starting from 0, so that each transform is compiled only once.
-    start = transform_of_zeros("adjoint_synthesis", pixels.ravel()[None], grid, lmax)
-    alm, _ = jax.lax.scan(improve, start, length=iterations + 1)
-    return jax.lax.complex(alm[0, 0], alm[0, 1])
+    start = transform_of_zeros("adjoint_synthesis", pixels, grid, lmax, spin)
+    return jax.lax.scan(improve, start, length=iterations + 1)[0]
+
+
+def _check_spin(lmax: int) -> None:
+    if lmax < 2:
+        raise InputError(f"polarization: expected degrees to 2 or more, got {lmax}; E and B begin at degree 2")
 
 
 def masked(pixels: Array, mask: Array) -> Array:

@@ -3,6 +3,8 @@
 `pytest` runs what decides about a change; `pytest -m "" --hypothesis-profile nightly` runs everything, with many random cases.
 """
 
+import ctypes
+import gc
 import hashlib
 import os
 import platform
@@ -15,6 +17,7 @@ import hypothesis
 import platformdirs
 
 CACHE_BYTES = 2_000_000_000
+GLIBC = ctypes.CDLL("libc.so.6") if platform.libc_ver()[0] == "glibc" else None
 
 
 def compiled_programs():
@@ -76,9 +79,12 @@ def x64():
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item, nextitem):
-    # The programs of a file serve the next one rarely, and would fill the memory.
+    # The programs of a file serve the next one rarely, and would fill the memory, which the C library does not give back by itself.
     if nextitem is None or nextitem.path != item.path:
         jax.clear_caches()
+        gc.collect()
+        if GLIBC:
+            GLIBC.malloc_trim(0)
 
 
 PEAKS = []  # GB, of the processes that ran tests

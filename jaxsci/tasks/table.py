@@ -33,6 +33,7 @@ class Entry(NamedTuple):
 
 TABLE = [
     Entry("train", "top-tagging", "jaxsci.tasks.top_tagging", "Tag top quarks among jets."),
+    Entry("train", "anomalies", "jaxsci.tasks.anomalies", "Find jets unlike those learned, in both directions."),
     Entry("train", "images", "jaxsci.tasks.images", "Classify images of your own, or compress them."),
     Entry("train", "superconductors", "jaxsci.tasks.superconductors", "Critical temperatures of compositions."),
     Entry("predict", "superconductors", "jaxsci.tasks.superconductors", "Tc or probability of formulas."),

@@ -75,6 +75,14 @@ def test_focal(x64, gamma, weights):
     np.testing.assert_allclose(ours, expected, rtol=1e-10, atol=1e-14)
 
 
+def test_the_focus_is_two_unless_said_otherwise(x64):
+    z = np.array([0.3, -1.2, 0.8])
+    np.testing.assert_allclose(losses.focal(jnp.asarray(z), jnp.asarray(1)), focal(z, 1, 2.0, np.ones(3)), rtol=1e-12)
+    alone = losses.binary_focal(jnp.asarray(0.7), jnp.asarray(1.0))
+    p = 1 / (1 + np.exp(-0.7))
+    np.testing.assert_allclose(alone, -((1 - p) ** 2) * np.log(p), rtol=1e-12)
+
+
 def test_probability_as_label_is_the_mixture():
     logit = jnp.asarray(0.7)
     mixed = losses.binary_cross_entropy(logit, jnp.asarray(0.25))
@@ -146,7 +154,7 @@ def test_labels_outside_the_classes_give_nan():
     for loss in CLASSIFICATION:
         assert np.isnan(of_all(loss)(np.zeros((2, 3), np.float32), np.array([-1, 3]))).all()
     for loss in BINARY:
-        assert np.isnan(of_all(loss)(np.zeros(2, np.float32), np.array([-1, 2]))).all()
+        assert np.isnan(of_all(loss)(np.zeros(4, np.float32), np.array([-1, 1.5, 2, 3], np.float32))).all()
 
 
 def test_correct():

@@ -105,6 +105,9 @@ def test_gradients_in_portions_equal_the_gradient_at_once(microbatches):
     chex.assert_trees_all_close(parts, whole, rtol=1e-12)
     with pytest.raises(InputError, match="divisor of the batch size 16"):
         loss_and_gradient(LOSS, params, batch, microbatches=3)
+    odd = jax.tree.map(lambda leaf: leaf[:7], batch)
+    (value, _), _ = loss_and_gradient(LOSS, params, odd)  # all at once unless said otherwise
+    np.testing.assert_allclose(value, LOSS(params, odd)[0], rtol=1e-6)
 
 
 def test_training_learns_and_keeps_the_best_epoch():
@@ -244,6 +247,16 @@ def test_the_step_named_in_a_divergence_is_the_first_bad_one():
     step = int(np.argwhere(np.asarray(order.indices) == 40)[0, 0])
     with pytest.raises(TrainingDivergedError, match=rf"loss became inf in epoch 1, step {step};"):
         fit(recipe(loss=loss), poisoned, data(50), key=KEY, settings=Settings(epochs=1, batch_size=8))
+
+
+def test_an_ensemble_ends_when_no_member_is_left_and_names_the_step():
+    def loss(params, batch):
+        value, metrics = LOSS(params, batch)
+        return value * jnp.nan, metrics
+
+    keys = jax.random.split(KEY, 3)
+    with pytest.raises(TrainingDivergedError, match=r"loss became nan in epoch 1, step 0;"):
+        fit_ensemble(lambda hyper: recipe(loss=loss), {}, data(96), data(50), keys=keys, settings=Settings(1, 8))
 
 
 @pytest.mark.parametrize("ensemble", [False, True])

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         images,
         kinematics,
         merging,
+        observables,
         pythia,
         records,
         reference,
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 _MODULES = [
     *("compact", "detector", "features", "generate", "images", "kinematics"),
-    *("merging", "pythia", "records", "reference"),
+    *("merging", "observables", "pythia", "records", "reference"),
 ]
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "kinematics",
     "mass",
     "merging",
+    "observables",
     "pythia",
     "read",
     "records",

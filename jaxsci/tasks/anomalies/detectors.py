@@ -1,0 +1,211 @@
+"""The detectors: for each its inputs (numpy, from constituents), its network, and the number that is large for an anomaly.
+
+A detector sees jets of one class alone. Its score is minus the log density, or an energy, of a jet under what it learned. Two of the
+three look at the substructure of `jaxsci.data.jets.observables`, in units of the spread of the jets they learned.
+"""
+
+import difflib
+import importlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxsci.core import Array, Batch, Key, LossFn, Metrics, Model, Params
+from jaxsci.data.jets.observables import observables
+from jaxsci.errors import InputError
+from jaxsci.losses import objective, squared_error
+from jaxsci.models import convolutional_autoencoder, dense
+from jaxsci.models.convolutional import Block
+from jaxsci.tasks.anomalies.options import DETECTORS
+
+COMPONENTS = 16  # of the mixture
+LARGEST = 6.0  # of a standardized observable: a jet farther out is as anomalous as one there
+_FLOOR = 0.02  # of a component's width, in spreads of the whole: a jet cannot have a Gaussian of its own
+
+
+@dataclass(frozen=True)
+class Detector:
+    """From a jet to how anomalous it is."""
+
+    inputs: Callable[[np.ndarray], np.ndarray]  # constituents [jet, constituent, 4] -> [jet, ...]
+    make_model: Callable[
+        [np.ndarray], Model
+    ]  # inputs of the training part, or zeros of their shape -> model whose output the score reads
+    score: Callable[[Model, Params, Array], Array]  # (model, params, inputs of ONE jet) -> scalar, large for an anomaly
+    make_loss: Callable[[Model], LossFn]
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    augment: Callable[[Key, Array], Any] | None = None
+
+
+def detector(name: str) -> Detector:
+    """The detector of that name.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in DETECTORS:
+        near = difflib.get_close_matches(name, DETECTORS, 1)
+        hint = f"did you mean {near[0]}?" if near else "choose one of them"
+        raise InputError(f"--detector: expected one of {', '.join(DETECTORS)}, got {name}; {hint}")
+    module, function = DETECTORS[name].split(":")
+    found: Detector = getattr(importlib.import_module(module), function)()
+    return found
+
+
+def substructure(constituents: np.ndarray) -> np.ndarray:
+    """The observables of each jet, those that span decades as logarithms: float32 [jet, 8]."""
+    found = observables(constituents)
+    logarithms = ("mass", "number", "momentum_dispersion", "d2")
+    columns = [np.log(np.maximum(values, 1e-2)) if name in logarithms else values for name, values in found.items()]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def standardized(network: Model, examples: np.ndarray) -> Model:
+    """`network` on inputs less their mean over `examples` [example, feature], in units of their standard deviation.
+
+    Mean and deviation are parameters that no gradient reaches, so that the weights of a run hold all that a score needs.
+    """
+    mean, deviation = examples.mean(axis=0), examples.std(axis=0)
+    scale = {"mean": jnp.asarray(mean), "deviation": jnp.asarray(np.where(deviation > 0, deviation, 1))}
+
+    def init(key: Key) -> Params:
+        return {"scale": scale, "network": network.init(key)}
+
+    def apply(params: Params, x: Array) -> Array:
+        return network.apply(params["network"], _in_units(params, x))
+
+    return Model(init, apply)
+
+
+def _in_units(params: Params, x: Array) -> Array:
+    fixed = jax.lax.stop_gradient(params["scale"])
+    return jnp.clip((x - fixed["mean"]) / fixed["deviation"], -LARGEST, LARGEST)
+
+
+def mixture() -> Detector:
+    """A mixture of 16 Gaussians with full covariance in the observables, by maximum likelihood; the score is -log p."""
+
+    def init(key: Key, features: int) -> Params:
+        deviation = jnp.full((COMPONENTS, features), 0.5)
+        return {
+            "logits": jnp.zeros(COMPONENTS),
+            "means": jax.random.normal(key, (COMPONENTS, features)),
+            "log_deviations": jnp.log(deviation),
+            "shears": jnp.zeros((COMPONENTS, features, features)),
+        }
+
+    def make_model(examples: np.ndarray) -> Model:
+        features = examples.shape[1]
+        return standardized(Model(lambda key: init(key, features), log_density), examples)
+
+    return Detector(
+        substructure,
+        make_model,
+        lambda model, params, x: -model.apply(params, x),
+        lambda model: objective(model.apply, lambda output, target: -output),
+        epochs=40,
+        batch_size=256,
+        learning_rate=1e-2,
+    )
+
+
+def log_density(params: Params, x: Array) -> Array:
+    """log sum_k f_k N(x; mu_k, Sigma_k) of one point [feature], with Sigma_k^-1 = L^T L for a lower triangular L of positive diagonal."""
+    features = x.shape[0]
+    deviations = _FLOOR + jnp.exp(params["log_deviations"])
+    away = (x[None, :] - params["means"]) / deviations
+    sheared = away + jnp.einsum("kij,kj->ki", jnp.tril(params["shears"], -1), away)
+    terms = -0.5 * jnp.sum(sheared**2, axis=1) - jnp.sum(jnp.log(deviations), axis=1)
+    constant = 0.5 * features * math.log(2 * math.pi)
+    return jax.nn.logsumexp(jax.nn.log_softmax(params["logits"]) + terms) - constant
+
+
+def autoencoder() -> Detector:
+    """A convolutional autoencoder on jet images; the score is the mean squared error of the reconstruction.
+
+    The baseline that finds tops among QCD jets and fails the other way round: simple jets are rebuilt well, learned or not
+    (arXiv:2104.09051).
+    """
+    from jaxsci.tasks.top_tagging.taggers import PIXELS, image_inputs
+
+    config = convolutional_autoencoder.Config((*PIXELS, 1), latent=8, blocks=(Block(16, pool=2), Block(32, pool=2)))
+    model = convolutional_autoencoder.model(config)
+
+    def score(model: Model, params: Params, x: Array) -> Array:
+        return jnp.mean((model.apply(params, x) - x) ** 2)
+
+    def make_loss(model: Model) -> LossFn:
+        def loss(params: Params, batch: Batch) -> tuple[Array, Metrics]:
+            return objective(model.apply, squared_error)(params, batch._replace(y=batch.x))
+
+        return loss
+
+    return Detector(
+        image_inputs, lambda examples: model, score, make_loss, epochs=8, batch_size=128, learning_rate=2e-3
+    )
+
+
+STEPS = 40  # of Langevin dynamics
+_STEP, _NOISE = 0.05, 0.1  # of it: the gradient's factor, and the deviation of the noise
+_BALANCE = 0.1  # of the squared energies in the loss, which keeps them finite
+
+
+def normalized_autoencoder() -> Detector:
+    """A normalized autoencoder (arXiv:2105.05735, arXiv:2206.14225) of the observables: p(x) proportional to exp(-E(x)).
+
+    E(x) is the squared error of the reconstruction. The gradient of -log p lowers it at jets and raises it at points drawn from p itself
+    by short runs of Langevin dynamics, so that nothing the autoencoder happens to rebuild well stays unnoticed.
+    """
+
+    def make_model(examples: np.ndarray) -> Model:
+        features = examples.shape[1]
+        return standardized(
+            dense.model(dense.Config(features, features, hidden=(64, 64, 3, 64, 64), activation="gelu")), examples
+        )
+
+    def score(model: Model, params: Params, x: Array) -> Array:
+        return jnp.sum((model.apply(params, x) - _in_units(params, x)) ** 2)
+
+    def make_loss(model: Model) -> LossFn:
+        def loss(params: Params, batch: Batch) -> tuple[Array, Metrics]:
+            x, noise = batch.x if isinstance(batch.x, tuple) else (batch.x, _noise_of(batch.x))
+            points = jax.lax.stop_gradient(jax.vmap(lambda draws: _walk(model, params, draws))(noise))
+            energies = jax.vmap(lambda point: score(model, params, point))
+            low, high = energies(x), energies(points)
+            weight = batch.weight / jnp.maximum(jnp.sum(batch.weight), 1e-12)
+            value = jnp.sum(weight * (low - high + _BALANCE * (low**2 + high**2) / 2))
+            return value, {"energy_of_jets": jnp.sum(weight * low), "energy_of_samples": jnp.sum(weight * high)}
+
+        return loss
+
+    def augment(key: Key, x: Array) -> tuple[Array, Array]:
+        return x, jax.random.normal(key, (STEPS + 1, *x.shape))
+
+    return Detector(substructure, make_model, score, make_loss, 40, 256, 1e-3, augment)
+
+
+def _noise_of(x: Array) -> Array:
+    """The same draws at every evaluation."""
+    return jax.random.normal(jax.random.key(0), (x.shape[0], STEPS + 1, x.shape[1]))
+
+
+def _walk(model: Model, params: Params, draws: Array) -> Array:
+    """A point after Langevin dynamics in the energy, begun at the first of the draws: [feature], in the units of the inputs."""
+    fixed = jax.lax.stop_gradient(params["scale"])
+
+    def energy(unit: Array) -> Array:
+        x = fixed["mean"] + fixed["deviation"] * unit
+        return jnp.sum((model.apply(params, x) - jnp.clip(unit, -LARGEST, LARGEST)) ** 2)
+
+    def step(unit: Array, draw: Array) -> tuple[Array, None]:
+        return jnp.clip(unit - _STEP * jax.grad(energy)(unit) + _NOISE * draw, -LARGEST, LARGEST), None
+
+    unit, _ = jax.lax.scan(step, 2 * draws[0], draws[1:])
+    return fixed["mean"] + fixed["deviation"] * unit

@@ -1,0 +1,34 @@
+"""The options of `jaxsci train anomalies`: its fields are the options, their docstrings the help."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import arg
+
+# The table of detectors, each "module:function", where function() gives a `detectors.Detector`.
+DETECTORS = {
+    "mixture": "jaxsci.tasks.anomalies.detectors:mixture",
+    "nae": "jaxsci.tasks.anomalies.detectors:normalized_autoencoder",
+    "autoencoder": "jaxsci.tasks.anomalies.detectors:autoencoder",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Find jets that are unlike those learned, in both directions; without --data on 30,000 simulated jets that come with the package."""
+
+    detector: Annotated[str, arg(metavar="{" + ",".join(DETECTORS) + "}")] = "mixture"
+    """mixture: Gaussians in eight observables; nae: normalized autoencoder of them; autoencoder: convolutions on jet images."""
+    normal: Literal["both", "qcd", "top"] = "both"
+    """Which jets to learn; the others are the anomalies. both: one detector for each."""
+    data: Path | None = None
+    """Your jets: .h5 or .npz with `constituents` [jet, constituent, 4] (E, px, py, pz in GeV) and `labels` (1 top, 0 QCD)."""
+    epochs: Annotated[int | None, arg(metavar="N")] = None
+    """Passes over the training jets at most; default: the detector's own."""
+    batch_size: Annotated[int | None, arg(metavar="N")] = None
+    """Jets a step; default: the detector's own."""
+    max_jets: Annotated[int | None, arg(metavar="N")] = None
+    """Use only N jets, for a quick look."""
+    seed: int = 1
+    """Of the split, the initial weights and the order."""

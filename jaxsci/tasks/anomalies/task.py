@@ -1,0 +1,303 @@
+"""Anomalous jets: the training of a detector on one class of jets, in one direction or in both."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxsci.core import Batch, Params
+from jaxsci.data import jets
+from jaxsci.data.split import split
+from jaxsci.errors import InputError
+from jaxsci.files import write_json
+from jaxsci.runs import folder as runs
+from jaxsci.runs import scores_file, seen, weights
+from jaxsci.runs.folder import Training
+from jaxsci.runs.task import OnProgress, Session, Task, Trained
+from jaxsci.tasks.anomalies import baselines, report
+from jaxsci.tasks.anomalies.detectors import Detector, detector
+from jaxsci.tasks.anomalies.evaluation import Direction, measure
+from jaxsci.tasks.anomalies.options import Options
+from jaxsci.training import Recipe, Settings, adamw, steps_per_epoch, warmup_cosine
+from jaxsci.training import predict as predict_all
+
+NAME = "anomalies"
+FRACTIONS = (0.6, 0.15, 0.25)  # training, validation, test
+CLASSES = ("qcd", "top")  # of the labels 0 and 1
+BASELINES_FILE = "baselines.json"
+_CHUNK = 10_000  # jets whose inputs are computed at once
+
+
+class Job(NamedTuple):
+    """A detector with its jets."""
+
+    options: Options
+    detector: Detector
+    constituents: np.ndarray
+    labels: np.ndarray
+    splits: tuple[np.ndarray, np.ndarray, np.ndarray]  # indices of training, validation, test
+
+
+def prepare(options: Options, progress: OnProgress) -> Job:
+    """Read and split the jets.
+
+    Raises:
+        InputError: the jets or the options cannot be used.
+    """
+    runs.require_positive(options, "epochs", "batch_size", "max_jets")
+    found = detector(options.detector)
+    progress("reading jets", 0.0, "")
+    source = options.data or jets.embedded()
+    constituents, labels = _labeled(source, options.max_jets)
+    progress("reading jets", 1.0, f"{len(labels):,} jets")
+    return Job(options, found, constituents, labels, split(labels, seed=options.seed, fractions=FRACTIONS))
+
+
+def _labeled(source: Path, limit: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    sample = jets.read(source, limit=limit)
+    if sample.constituents is None:
+        raise InputError(
+            f"{source}: expected constituents, got images; give four-momenta, from which observables are made"
+        )
+    assert sample.labels is not None
+    jets.require_both_classes(sample.labels, source)
+    return sample.constituents, sample.labels
+
+
+def directions(options: Options) -> tuple[str, ...]:
+    """The classes that are learned, each in turn."""
+    return CLASSES if options.normal == "both" else (options.normal,)
+
+
+def train(options: Options, session: Session) -> Path:
+    """Train a detector for each direction in a new run folder, evaluate them on the test part, and write the report.
+
+    Returns:
+        The run folder; each direction has a folder in it with its checkpoints and weights.
+
+    Raises:
+        InputError: the jets or the options cannot be used; no run folder is left behind.
+        TrainingDivergedError: the loss became NaN or infinite.
+    """
+    job = prepare(options, session.progress)
+    folder = runs.new_folder(session, NAME, options.detector)
+    runs.write_config(folder, NAME, options, _describe(job), _hyperparameters(job))
+    seen.save(folder, _contents(job.constituents[np.concatenate(job.splits[:2])]))
+    return _train(folder, job, session.progress, resume=False)
+
+
+def resume(folder: Path, session: Session) -> Path:
+    """Go on with a run that was stopped; ends with the same parameters, bit for bit, as if it had not been."""
+    job = prepare(_read_options(folder), session.progress)
+    expected = runs.read_config(folder)["data"]["digest"]
+    if _describe(job)["digest"] != expected:
+        raise InputError(f"{folder}: expected the jets it was begun with, got others; put the file back or train anew")
+    return _train(folder, job, session.progress, resume=True)
+
+
+def _train(folder: Path, job: Job, progress: OnProgress, *, resume: bool) -> Path:
+    inputs = _inputs(job.detector, job.constituents, progress)
+    learned, histories = {}, {}
+    trained = {}
+    for normal in directions(job.options):
+        train, validation = (rows[job.labels[rows] == CLASSES.index(normal)] for rows in job.splits[:2])
+        recipe, settings = _recipe(job, inputs[train])
+        batches = (_as_batch(inputs, train), _as_batch(inputs, validation))
+        key = jax.random.fold_in(jax.random.key(job.options.seed), CLASSES.index(normal))
+        within = partial(_of_direction, progress, report.LABELS[normal])
+        (folder / normal).mkdir(exist_ok=True)
+        result = runs.train(folder / normal, Training(recipe, settings, key), batches, resume=resume, progress=within)
+        trained[normal], histories[normal] = result.params, result.history
+        learned[normal] = baselines.learn(job.constituents[train])
+    write_json(folder / BASELINES_FILE, learned)
+    test = job.splits[2]
+    scores = _scores(job.detector, trained, inputs[test])
+    part = _Part(job.constituents[test], job.labels[test], "test", None)
+    _evaluate(folder, job.options, scores, part, progress)
+    return folder
+
+
+def _of_direction(progress: OnProgress, normal: str, stage: str, fraction: float, words: str) -> None:
+    progress(f"{stage} on {normal} jets", fraction, words)
+
+
+def _recipe(job: Job, examples: np.ndarray) -> tuple[Recipe, Settings]:
+    """Adam with warm-up and a cosine decay, and clipped gradients."""
+    options, found = job.options, job.detector
+    settings = Settings(options.epochs or found.epochs, min(options.batch_size or found.batch_size, len(examples)))
+    steps = settings.epochs * steps_per_epoch(len(examples), settings.batch_size)
+    model = found.make_model(examples)
+    optimizer = adamw(found.learning_rate, weight_decay=0.0, schedule=warmup_cosine(steps), clip=1.0)
+    return Recipe(model, found.make_loss(model), optimizer, found.augment), settings
+
+
+def _inputs(found: Detector, constituents: np.ndarray, progress: OnProgress) -> np.ndarray:
+    parts = []
+    for first in range(0, len(constituents), _CHUNK):
+        progress("preparing inputs", first / len(constituents), "")
+        parts.append(found.inputs(constituents[first : first + _CHUNK]))
+    progress("preparing inputs", 1.0, "")
+    return np.concatenate(parts)
+
+
+def _as_batch(inputs: np.ndarray, rows: np.ndarray) -> Batch:
+    """The jets of these rows; there is no target."""
+    return Batch(jnp.asarray(inputs[rows]), jnp.zeros(len(rows)), jnp.ones(len(rows)))
+
+
+def _scores(found: Detector, trained: dict[str, Params], inputs: np.ndarray) -> dict[str, np.ndarray]:
+    """How anomalous each jet is to the detector of each direction."""
+    model = found.make_model(np.zeros_like(inputs[:1]))
+    return {normal: predict_all(partial(found.score, model), params, inputs) for normal, params in trained.items()}
+
+
+def load(folder: Path) -> Trained:
+    """The detectors of a run: `predict` takes constituents [jet, constituent, 4] in GeV and gives "unlike_qcd" and "unlike_top", or the
+    one that was trained, each [jet]: larger for jets that are less like those learned.
+    """
+    options = _read_options(folder)
+    found = detector(options.detector)
+    shape = found.inputs(np.zeros((1, 1, 4), np.float32))
+    model = found.make_model(np.zeros_like(shape))
+    key = jax.random.key(options.seed)
+
+    def recipe() -> Recipe:  # of any length, which shapes no array of its state
+        return _recipe(Job(options, found, shape, shape, (np.arange(1),) * 3), np.zeros_like(shape))[0]
+
+    trained = {normal: runs.trained(folder / normal, model, recipe, key)[0] for normal in directions(options)}
+
+    def inputs(examples: np.ndarray) -> np.ndarray:
+        examples = np.asarray(examples)
+        if examples.ndim != 3 or examples.shape[2] != 4:
+            raise InputError(
+                f"jets: expected constituents [jet, constituent, 4], got {list(examples.shape)}; give E, px, py, pz in GeV"
+            )
+        return found.inputs(examples)
+
+    def predict(examples: np.ndarray) -> dict[str, np.ndarray]:
+        return {f"unlike_{normal}": values for normal, values in _scores(found, trained, inputs(examples)).items()}
+
+    return Trained(model, trained, inputs, predict, runs.read_config(folder))
+
+
+class _Part(NamedTuple):
+    """Jets to evaluate a run on."""
+
+    constituents: np.ndarray
+    labels: np.ndarray
+    name: str  # "test", or that of another file
+    known: int | None  # jets of another file on which the run was trained; None: not known
+
+
+def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
+    """Evaluate a trained run on its test part, or on all jets of another file.
+
+    Returns:
+        The path of the report.
+    """
+    trained, options = load(folder), _read_options(folder)
+    if data is None:
+        job = prepare(options, session.progress)
+        test = job.splits[2]
+        target, part = folder, _Part(job.constituents[test], job.labels[test], "test", None)
+    else:
+        constituents, labels = _labeled(data)
+        known = seen.overlap(folder, _contents(constituents))
+        target, part = folder / "evaluations" / data.stem, _Part(constituents, labels, data.name, known)
+        if known:
+            session.progress("evaluating", 0.0, f"warning: {known:,} of these jets were used in training")
+    found = trained.predict(part.constituents)
+    scores = {normal: found[f"unlike_{normal}"] for normal in directions(options)}
+    _evaluate(target, options, scores, part, session.progress)
+    return target / "report.html"
+
+
+def _evaluate(folder: Path, options: Options, scores: dict[str, np.ndarray], part: _Part, progress: OnProgress) -> None:
+    progress("evaluating", 0.0, "")
+    run = runs.run_of(folder)
+    learned = runs.read_json(run / BASELINES_FILE, "train the run again")
+    mass = jets.mass(part.constituents)
+    found = [
+        Direction(normal, values, baselines.scores(learned[normal], part.constituents))
+        for normal, values in scores.items()
+    ]
+    by_direction = {d.normal: measure(d, part.labels != CLASSES.index(d.normal), mass) for d in found}
+    values = [(m["detector"]["auc"]["value"], name) for name, m in by_direction.items()]
+    result: dict[str, Any] = {
+        "task": NAME,
+        "detector": options.detector,
+        "part": part.name,
+        "jets": {name: int(np.sum(part.labels == label)) for label, name in enumerate(CLASSES)},
+        "known": part.known,
+        "directions": by_direction,
+        "metrics": {
+            key: min((m["detector"][key] for m in by_direction.values()), key=lambda entry: entry["value"] or 0.0)
+            for key in ("auc", "auc_at_equal_mass")
+        },
+    }
+    write_json(folder / "evaluation.json", result)
+    progress("evaluating", 0.5, "figures")
+    report.write(folder, result, report.Measured(part.constituents, part.labels, mass, found))
+    progress("evaluating", 1.0, ", ".join(f"AUC {value:.3f} from {report.LABELS[name]} jets" for value, name in values))
+
+
+def predict(folder: Path, source: Path, out: Path, session: Session) -> None:
+    """Write how anomalous every jet in `source` is, in bounded memory."""
+    scores_file.check(out)
+    trained = load(folder)
+
+    def chunks() -> Iterator[dict[str, np.ndarray]]:
+        total, done = jets.count(source), 0
+        for sample in jets.stream(source):
+            if sample.constituents is None:
+                raise InputError(f"{source}: expected constituents, got images; give four-momenta")
+            scores = trained.predict(sample.constituents)
+            done += len(sample.constituents)
+            session.progress("predicting", done / total, f"{done:,} jets")
+            yield scores
+
+    scores_file.write(out, chunks())
+
+
+def _describe(job: Job) -> dict[str, Any]:
+    return {
+        "file": "embedded" if job.options.data is None else str(job.options.data),
+        "jets": len(job.labels),
+        "digest": weights.digest(job.constituents, job.labels),
+        "split": {"fractions": FRACTIONS, "seed": job.options.seed},
+    }
+
+
+def _hyperparameters(job: Job) -> dict[str, Any]:
+    example = job.detector.inputs(job.constituents[:1])
+    params = jax.eval_shape(job.detector.make_model(example).init, jax.random.key(0))
+    return {
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
+        "epochs": job.options.epochs or job.detector.epochs,
+        "batch size": job.options.batch_size or job.detector.batch_size,
+        "learning rate": job.detector.learning_rate,
+    }
+
+
+def _contents(constituents: np.ndarray) -> Iterator[np.ndarray]:
+    """Of each jet what tells it from others: its constituents without the padding."""
+    yield from (jet[jet[:, 0] > 0] for jet in constituents.astype(np.float32))
+
+
+def _read_options(folder: Path) -> Options:
+    return runs.read_options(folder, NAME, Options, ("data",))
+
+
+TASK = Task(
+    NAME,
+    train,
+    resume=resume,
+    evaluate=evaluate,
+    load=load,
+    predict=predict,
+    headline=("metrics/auc", "metrics/auc_at_equal_mass"),
+)

@@ -1,0 +1,172 @@
+"""Anomalous jets: densities, scores at equal mass, baselines, and the command from training to prediction."""
+
+import json
+import shutil
+
+import h5py
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import roc_auc_score
+
+import jaxsci
+from jaxsci.cli.main import main
+from jaxsci.core import Batch
+from jaxsci.data import jets
+from jaxsci.tasks.anomalies import baselines, detectors, evaluation
+from tests.command import refused
+
+QUICK = ["--max-jets", "600", "--epochs", "2", "--batch-size", "64"]
+
+
+def test_the_mixture_is_a_density(x64):
+    rng = np.random.default_rng(0)
+    components, features = 3, 4
+    params = {
+        "logits": jnp.asarray(rng.normal(size=components)),
+        "means": jnp.asarray(rng.normal(size=(components, features))),
+        "log_deviations": jnp.asarray(0.3 * rng.normal(size=(components, features))),
+        "shears": jnp.asarray(rng.normal(size=(components, features, features))),
+    }
+    x = jnp.asarray(rng.normal(size=(5, features)))
+    fractions = np.exp(params["logits"]) / np.exp(params["logits"]).sum()
+    expected = np.zeros(5)
+    for k in range(components):
+        deviation = np.exp(params["log_deviations"][k]) + 0.02  # no component narrower than that
+        root = (np.eye(features) + np.tril(params["shears"][k], -1)) / deviation
+        covariance = np.linalg.inv(root.T @ root)
+        expected += fractions[k] * stats.multivariate_normal(params["means"][k], covariance).pdf(x)
+    found = jax.jit(jax.vmap(detectors.log_density, in_axes=(None, 0)))(params, x)
+    np.testing.assert_allclose(found, np.log(expected), rtol=1e-10)
+
+
+def test_the_energy_of_drawn_points_moves_no_gradient_through_their_walk():
+    found = detectors.normalized_autoencoder()
+    rng = np.random.default_rng(1)
+    examples = rng.normal(3.0, 2.0, size=(6, 8)).astype(np.float32)
+    model = found.make_model(examples)
+    params = model.init(jax.random.key(0))
+    loss = jax.jit(jax.value_and_grad(found.make_loss(model), has_aux=True))
+    weight = jnp.array([1.0, 1, 1, 1, 0, 0])
+    batch = Batch(jnp.asarray(examples), jnp.zeros(6), weight)
+    (value, _), gradient = loss(params, batch)
+    spoiled = batch._replace(x=batch.x.at[4:].set(1e6))
+    (same, _), same_gradient = loss(params, spoiled)
+    np.testing.assert_array_equal(value, same)  # padding adds nothing
+    jax.tree.map(np.testing.assert_array_equal, gradient, same_gradient)
+    points = jax.vmap(lambda draws: detectors._walk(model, params, draws))(detectors._noise_of(batch.x))
+
+    def fixed_points(params):
+        low, high = (jax.vmap(lambda x: found.score(model, params, x))(x) for x in (batch.x, points))
+        return jnp.sum(weight * (low - high + 0.05 * (low**2 + high**2))) / 4
+
+    expected = jax.jit(jax.grad(fixed_points))(params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), gradient, expected)
+    assert not np.any(gradient["scale"]["mean"])
+    assert np.any(gradient["network"]["layer_0"]["kernel"])
+
+
+def test_a_score_that_is_the_mass_has_half_the_area_at_equal_mass():
+    rng = np.random.default_rng(2)
+    mass = rng.uniform(10, 200, 20_000)
+    anomalous = rng.random(20_000) < mass / 250
+    direction = evaluation.Direction("qcd", mass + rng.normal(size=20_000), {"chance": rng.normal(size=20_000)})
+    found = evaluation.measure(direction, anomalous, mass)
+    assert found["detector"]["auc"]["value"] > 0.7
+    assert abs(found["detector"]["auc_at_equal_mass"]["value"] - 0.5) < 0.03  # mass still rises within a bin
+    area = found["chance"]["auc_at_equal_mass"]
+    assert abs(area["value"] - 0.5) < 3 * (area["upper"] - area["value"])
+
+
+def test_areas_in_bins_are_those_of_sklearn():
+    rng = np.random.default_rng(3)
+    mass, scores, anomalous = rng.uniform(0, 1, 2000), rng.normal(size=2000).astype(np.float32), rng.random(2000) < 0.4
+    bins = evaluation.at_equal_mass(scores, anomalous, mass)
+    for b in range(evaluation.BINS):
+        inside = (mass >= bins.edges[b]) & (mass <= bins.edges[b + 1])
+        np.testing.assert_allclose(bins.area[b], roc_auc_score(anomalous[inside], scores[inside]), atol=1e-5)
+        assert bins.weight[b] == anomalous[inside].sum() * (~anomalous[inside]).sum()
+    few = evaluation.at_equal_mass(scores, np.arange(2000) < 10, mass)
+    assert not few.weight.any()
+    measured = evaluation.measure(evaluation.Direction("qcd", scores, {}), np.arange(2000) < 10, mass)
+    assert measured["detector"]["auc_at_equal_mass"]["value"] is None
+
+
+def test_baselines_call_rare_what_normal_jets_seldom_are():
+    constituents = jets.read(jets.embedded()).constituents
+    learned = json.loads(json.dumps(baselines.learn(constituents[:1000])))
+    for found in learned.values():
+        density = np.exp(-np.asarray(found["rarity"]))
+        np.testing.assert_allclose(np.sum(density * np.diff(found["edges"])), 1, rtol=1e-9)
+    scores = baselines.scores(learned, np.concatenate([constituents[:1], 1e3 * constituents[:1], 0 * constituents[:1]]))
+    assert scores["mass"][0] < scores["mass"][1] == scores["mass"][2] == max(learned["mass"]["rarity"])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    root = tmp_path_factory.mktemp("anomalies")
+    main(["train", "anomalies", *QUICK, "--runs", str(root)])
+    return root / "anomalies" / "mixture-1"
+
+
+def test_a_run_is_complete(run):
+    found = json.loads((run / "evaluation.json").read_text())
+    assert sum(found["jets"].values()) == 150  # a quarter of 600
+    assert set(found["directions"]) == {"qcd", "top"}
+    areas = [rows["detector"]["auc"]["value"] for rows in found["directions"].values()]
+    assert found["metrics"]["auc"]["value"] == min(areas)
+    page = (run / "report.html").read_text()
+    assert page.count("data:image/png;base64") == 6
+    assert "mass alone" in page
+    assert "never used in training" in page
+
+
+@pytest.mark.parametrize("name", ["nae", "autoencoder"])
+def test_the_other_detectors_learn_one_direction(name, tmp_path):
+    main(["train", "anomalies", "--detector", name, "--normal", "top", *QUICK, "--runs", str(tmp_path)])
+    folder = tmp_path / "anomalies" / f"{name}-1"
+    found = json.loads((folder / "evaluation.json").read_text())
+    assert set(found["directions"]) == {"top"}
+    assert not (folder / "qcd").exists()
+    assert 0 <= found["metrics"]["auc"]["value"] <= 1
+
+
+def test_predictions_are_those_of_the_evaluation(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sample = jets.read(jets.embedded())
+    constituents, labels = sample.constituents[-400:], sample.labels[-400:]
+    with h5py.File("own.h5", "w") as file:
+        file["constituents"], file["labels"] = constituents, labels
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    main(["predict", str(copy), "own.h5", "--out", "scores.npz"])
+    main(["evaluate", str(copy), "--data", "own.h5"])
+    trained = jaxsci.load(copy)
+    with np.load("scores.npz") as scores:
+        assert set(scores) == {"unlike_qcd", "unlike_top"}
+        np.testing.assert_allclose(trained.predict(constituents)["unlike_top"], scores["unlike_top"], rtol=1e-6)
+        area = roc_auc_score(labels == 1, scores["unlike_qcd"])
+    found = json.loads((copy / "evaluations" / "own" / "evaluation.json").read_text())
+    np.testing.assert_allclose(found["directions"]["qcd"]["detector"]["auc"]["value"], area, atol=1e-5)
+    with pytest.raises(jaxsci.InputError, match="expected constituents"):
+        trained.predict(constituents[0])
+
+
+def test_a_stopped_run_goes_on_to_the_same_weights(run, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    shutil.rmtree(copy / "top")
+    (copy / "evaluation.json").unlink()
+    main(["train", "anomalies", "--resume", str(copy)])
+    assert (copy / "evaluation.json").read_text() == (run / "evaluation.json").read_text()
+
+
+def test_what_cannot_be_used_is_refused(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "did you mean mixture?" in refused(capsys, "train", "anomalies", "--detector", "mixtre")
+    np.savez("images.npz", images=np.full((40, 8, 8), 1 / 64, np.float32), labels=np.arange(40) % 2)
+    assert "expected constituents, got images" in refused(capsys, "train", "anomalies", "--data", "images.npz")
+    assert "--epochs: expected a positive number" in refused(capsys, "train", "anomalies", "--epochs", "0")
+    assert not (tmp_path / "runs").exists()

@@ -17,12 +17,14 @@ from jaxsci.gradients._curvature.operators import Operator, fisher, gauss_newton
 from jaxsci.gradients._curvature.posterior import Laplace
 from jaxsci.gradients._examples import per_example_gradients
 from jaxsci.gradients._influence import datamodeling_score, influence
+from jaxsci.gradients._kronecker import Kronecker, kfac
 from jaxsci.gradients._moments import moments, noise_scale
 from jaxsci.gradients._norms import inner_products, squared_norms
 from jaxsci.gradients._tangent import landscape, tangent_kernel
 
 __all__ = [
     "Estimate",
+    "Kronecker",
     "Laplace",
     "Operator",
     "clipped_sum",
@@ -34,6 +36,7 @@ __all__ = [
     "hessian",
     "influence",
     "inner_products",
+    "kfac",
     "landscape",
     "laplace",
     "moments",

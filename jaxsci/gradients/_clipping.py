@@ -8,7 +8,7 @@ from jax.typing import ArrayLike
 from jaxsci.core import Array, Batch, Key, LossFn, Params
 from jaxsci.errors import InputError
 from jaxsci.gradients._batches import MEMORY, added_up, microbatch_size
-from jaxsci.gradients._capture import capture
+from jaxsci.gradients._capture import capture, weighted_sum
 from jaxsci.gradients._examples import check
 from jaxsci.gradients._norms import norms_of
 
@@ -53,7 +53,7 @@ def clipped_sum(
         passes = capture(loss, params, part)
         _, records = passes(part)
         squares = jnp.asarray(sum(norms_of(passes, records)))
-        return passes.weighted_sum(records, shrinking(squares, jnp.asarray(bound, squares.dtype)))
+        return weighted_sum(passes, records, shrinking(squares, jnp.asarray(bound, squares.dtype)))
 
     total = added_up(of_part, microbatch_size(loss, params, batch, memory), batch)
     if key is None:

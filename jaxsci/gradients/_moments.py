@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 from jaxsci.core import Array, Batch, LossFn, Params
 from jaxsci.errors import InputError
 from jaxsci.gradients._batches import MEMORY, added_up, block_size, mapped, microbatch_size
-from jaxsci.gradients._capture import Capture, Records, capture, product_of
+from jaxsci.gradients._capture import Capture, Records, capture, product_of, weighted_sum
 from jaxsci.gradients._examples import check
 from jaxsci.gradients._norms import norms_and_products
 from jaxsci.ops._numerics import as_real
@@ -65,7 +65,7 @@ def moments(loss: LossFn, params: Params, batch: Batch, *, memory: int = MEMORY)
         passes = capture(loss, params, examples)
         _, records = passes(examples)
         squares = [_mean_square(passes, leaf, records, p) for leaf in range(len(passes.parameters))]
-        return passes.weighted_sum(records, p), squares
+        return weighted_sum(passes, records, p), squares
 
     mean, squares = added_up(of_part, microbatch_size(loss, params, batch, memory), (batch, shares))
     square: Any = jax.tree.unflatten(jax.tree.structure(params), squares)
@@ -124,7 +124,7 @@ def noise_scale(
         examples, p = part
         passes = capture(loss, params, examples)
         losses, records = passes(examples)
-        return passes.weighted_sum(records, p), jnp.sum(losses * p.astype(losses.dtype))
+        return weighted_sum(passes, records, p), jnp.sum(losses * p.astype(losses.dtype))
 
     gradient, value = added_up(mean, size, (batch, shares))
 

@@ -86,7 +86,7 @@ def inner_products(loss: LossFn, params: Params, batch: Batch, other: Params | B
     """The inner products of the gradients of the examples of a batch with a direction, or with those of another batch.
 
     With a direction v, a tree like `params`, they are <g_b, v>, [batch]: the change of the loss of each example along v, by one
-    forward-mode pass. With a batch they are <g_b, g_c>, [batch, other]; `inner_products(loss, params, batch, batch)` is the Gram matrix. Of layers
+    forward-mode pass. With a batch they are <g_b, g_c>, [batch, other]: with itself, the Gram matrix. Of layers
     with one position that is (a_b . a_c) (d_b . d_c), of inputs and cotangents; gradients of other layers are formed leaf by leaf, few
     enough at a time.
 

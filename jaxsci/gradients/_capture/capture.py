@@ -123,11 +123,9 @@ class Capture(NamedTuple):
         """The gradients by these parameters of ONE example, from its records."""
         return self._gradients(records, leaves, None)
 
-    def weighted_sum(self, records: Records, coefficients: Array) -> Params:
-        """sum_b c_b g_b, the cost of the gradient of the batch: no gradient of an example is formed."""
-        found = self._gradients(records, range(len(self.parameters)), coefficients)
-        tree: Params = jax.tree.unflatten(self.treedef, found)
-        return tree
+    def sums_over_examples(self, records: Records, leaves: Sequence[int], coefficients: Array) -> list[Array]:
+        """sum_b c_b g_b by these parameters; no gradient of an example is formed."""
+        return self._gradients(records, leaves, coefficients)
 
     def _gradients(self, records: Records, leaves: Sequence[int], coefficients: Array | None) -> list[Array]:
         which = sorted({i for leaf in leaves for i in self.uses_of(leaf)})

@@ -19,6 +19,7 @@ class LeafProduct(NamedTuple):
     factors: Callable[[Records], tuple[Array, Array]]  # of ONE example: A [g, t, i], D [g, t, o]
     restore: Callable[[Array], Array]  # M [g, i, o] -> the leaf's shape
     arrange: Callable[[Array], Array]  # the leaf's shape -> [g, i, o]
+    matrix: bool  # whether its products are of matrices; else of convolutions
     whole: bool  # whether every number of the leaf is in M
 
     @property
@@ -76,8 +77,26 @@ def product_of(passes: Capture, leaf: int) -> LeafProduct | None:
         factors,
         restore,
         arrange,
+        first.layout[0] == "matrix",
         g * i * o == passes.parameters[leaf].size,
     )
+
+
+def weighted_sum(passes: Capture, records: Records, coefficients: Array) -> Params:
+    """sum_b c_b g_b, the cost of the gradient of the batch: no gradient of an example is formed."""
+    found: dict[int, Array] = {}
+    for leaf, parameter in enumerate(passes.parameters):
+        product = product_of(passes, leaf)
+        if product is not None and product.matrix:
+            a, d = jax.vmap(product.factors)(records)
+            d = d * coefficients.astype(d.dtype)[:, None, None, None]
+            # One matrix product over examples and positions together, which compilers do not find by themselves.
+            a, d = (jnp.moveaxis(each, 1, 0).reshape(each.shape[1], -1, each.shape[-1]) for each in (a, d))
+            found[leaf] = product.restore(jnp.einsum("gti,gto->gio", a, d)).astype(parameter.dtype)
+    rest = [leaf for leaf in range(len(passes.parameters)) if leaf not in found]
+    found |= dict(zip(rest, passes.sums_over_examples(records, rest, coefficients), strict=True))
+    tree: Params = jax.tree.unflatten(passes.treedef, [found[leaf] for leaf in range(len(passes.parameters))])
+    return tree
 
 
 def explain(loss: LossFn, params: Params, batch: Batch) -> dict[str, str]:

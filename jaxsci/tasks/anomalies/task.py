@@ -101,8 +101,7 @@ def resume(folder: Path, session: Session) -> Path:
 
 def _train(folder: Path, job: Job, progress: OnProgress, *, resume: bool) -> Path:
     inputs = _inputs(job.detector, job.constituents, progress)
-    learned, histories = {}, {}
-    trained = {}
+    learned, trained = {}, {}
     for normal in directions(job.options):
         train, validation = (rows[job.labels[rows] == CLASSES.index(normal)] for rows in job.splits[:2])
         recipe, settings = _recipe(job, inputs[train])
@@ -111,13 +110,12 @@ def _train(folder: Path, job: Job, progress: OnProgress, *, resume: bool) -> Pat
         within = partial(_of_direction, progress, report.LABELS[normal])
         (folder / normal).mkdir(exist_ok=True)
         result = runs.train(folder / normal, Training(recipe, settings, key), batches, resume=resume, progress=within)
-        trained[normal], histories[normal] = result.params, result.history
+        trained[normal] = result.params
         learned[normal] = baselines.learn(job.constituents[train])
     write_json(folder / BASELINES_FILE, learned)
     test = job.splits[2]
-    scores = _scores(job.detector, trained, inputs[test])
     part = _Part(job.constituents[test], job.labels[test], "test", None)
-    _evaluate(folder, job.options, scores, part, progress)
+    _evaluate(folder, job.options, _scores(job.detector, trained, inputs[test]), part, progress)
     return folder
 
 

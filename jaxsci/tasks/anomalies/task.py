@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +29,7 @@ NAME = "anomalies"
 FRACTIONS = (0.6, 0.15, 0.25)  # training, validation, test
 CLASSES = ("qcd", "top")  # of the labels 0 and 1
 BASELINES_FILE = "baselines.json"
+Scores: TypeAlias = dict[str, np.ndarray]  # by the class that was learned, each [jet]
 _CHUNK = 10_000  # jets whose inputs are computed at once
 
 
@@ -110,8 +111,7 @@ def _train(folder: Path, job: Job, progress: OnProgress, *, resume: bool) -> Pat
         within = partial(_of_direction, progress, report.LABELS[normal])
         (folder / normal).mkdir(exist_ok=True)
         result = runs.train(folder / normal, Training(recipe, settings, key), batches, resume=resume, progress=within)
-        trained[normal] = result.params
-        learned[normal] = baselines.learn(job.constituents[train])
+        trained[normal], learned[normal] = result.params, baselines.learn(job.constituents[train])
     write_json(folder / BASELINES_FILE, learned)
     test = job.splits[2]
     part = _Part(job.constituents[test], job.labels[test], "test", None)
@@ -147,7 +147,7 @@ def _as_batch(inputs: np.ndarray, rows: np.ndarray) -> Batch:
     return Batch(jnp.asarray(inputs[rows]), jnp.zeros(len(rows)), jnp.ones(len(rows)))
 
 
-def _scores(found: Detector, trained: dict[str, Params], inputs: np.ndarray) -> dict[str, np.ndarray]:
+def _scores(found: Detector, trained: dict[str, Params], inputs: np.ndarray) -> Scores:
     """How anomalous each jet is to the detector of each direction."""
     model = found.make_model(np.zeros_like(inputs[:1]))
     return {normal: predict_all(partial(found.score, model), params, inputs) for normal, params in trained.items()}
@@ -214,7 +214,7 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
     return target / "report.html"
 
 
-def _evaluate(folder: Path, options: Options, scores: dict[str, np.ndarray], part: _Part, progress: OnProgress) -> None:
+def _evaluate(folder: Path, options: Options, scores: Scores, part: _Part, progress: OnProgress) -> None:
     progress("evaluating", 0.0, "")
     run = runs.run_of(folder)
     learned = runs.read_json(run / BASELINES_FILE, "train the run again")

@@ -71,6 +71,12 @@ def write(folder: Path, result: dict[str, Any], measured: Measured) -> None:
 _DRAWN = "Of all jets that were evaluated, those with the largest scores, of either class."
 
 
+def headline(directions: dict[str, Any]) -> str:
+    """The area of each direction in a few words."""
+    areas = ((values["detector"]["auc"]["value"], LABELS[name]) for name, values in directions.items())
+    return ", ".join(f"AUC {area:.3f} from {name} jets" for area, name in areas)
+
+
 def table(result: dict[str, Any]) -> Table:
     """The detector and the baselines in each direction."""
     cells: list[list[Cell]] = []

@@ -30,7 +30,7 @@ FRACTIONS = (0.6, 0.15, 0.25)  # training, validation, test
 CLASSES = ("qcd", "top")  # of the labels 0 and 1
 BASELINES_FILE = "baselines.json"
 Scores: TypeAlias = dict[str, np.ndarray]  # by the class that was learned, each [jet]
-_CHUNK = 10_000  # jets whose inputs are computed at once
+_CHUNK = 10_000  # jets at once
 
 
 class Job(NamedTuple):
@@ -62,7 +62,7 @@ def _labeled(source: Path, limit: int | None = None) -> tuple[np.ndarray, np.nda
     sample = jets.read(source, limit=limit)
     if sample.constituents is None:
         raise InputError(
-            f"{source}: expected constituents, got images; give four-momenta, from which observables are made"
+            f"{source}: expected constituents, got images; give four-momenta, of which observables are made"
         )
     assert sample.labels is not None
     jets.require_both_classes(sample.labels, source)
@@ -108,7 +108,7 @@ def _train(folder: Path, job: Job, progress: OnProgress, *, resume: bool) -> Pat
         recipe, settings = _recipe(job, inputs[train])
         batches = (_as_batch(inputs, train), _as_batch(inputs, validation))
         key = jax.random.fold_in(jax.random.key(job.options.seed), CLASSES.index(normal))
-        within = partial(_of_direction, progress, report.LABELS[normal])
+        within = partial(_within, progress, report.LABELS[normal])
         (folder / normal).mkdir(exist_ok=True)
         result = runs.train(folder / normal, Training(recipe, settings, key), batches, resume=resume, progress=within)
         trained[normal], learned[normal] = result.params, baselines.learn(job.constituents[train])
@@ -119,7 +119,7 @@ def _train(folder: Path, job: Job, progress: OnProgress, *, resume: bool) -> Pat
     return folder
 
 
-def _of_direction(progress: OnProgress, normal: str, stage: str, fraction: float, words: str) -> None:
+def _within(progress: OnProgress, normal: str, stage: str, fraction: float, words: str) -> None:
     progress(f"{stage} on {normal} jets", fraction, words)
 
 
@@ -224,7 +224,6 @@ def _evaluate(folder: Path, options: Options, scores: Scores, part: _Part, progr
         for normal, values in scores.items()
     ]
     by_direction = {d.normal: measure(d, part.labels != CLASSES.index(d.normal), mass) for d in found}
-    values = [(m["detector"]["auc"]["value"], name) for name, m in by_direction.items()]
     result: dict[str, Any] = {
         "task": NAME,
         "detector": options.detector,
@@ -240,7 +239,7 @@ def _evaluate(folder: Path, options: Options, scores: Scores, part: _Part, progr
     write_json(folder / "evaluation.json", result)
     progress("evaluating", 0.5, "figures")
     report.write(folder, result, report.Measured(part.constituents, part.labels, mass, found))
-    progress("evaluating", 1.0, ", ".join(f"AUC {value:.3f} from {report.LABELS[name]} jets" for value, name in values))
+    progress("evaluating", 1.0, report.headline(by_direction))
 
 
 def predict(folder: Path, source: Path, out: Path, session: Session) -> None:

@@ -1,6 +1,6 @@
 """Taggers side by side on the same simulated jets: how well, how large, how much work a jet, how fast.
 
-    jaxsci bench taggers [--only NAME ...] [--seeds 1 2 3] [--epochs N] [--out benchmarks/results]
+    jaxsci bench taggers [--only NAME ...] [--seeds 1 2 3] [--epochs N] [--jets N] [--out benchmarks/results]
 
 Each is trained as `jaxsci train top-tagging --tagger NAME` trains it, on the 30,000 jets of the package, on the same split; a seed is that
 of the weights and of the order. The epoch is chosen on the validation part, the numbers are those of the test part, on which nothing was
@@ -32,9 +32,9 @@ CHOSEN = ("mass", "efn", "pfn", "cnn", "particlenet", "pelican", "part")
 PREDICTED = 3000  # jets whose prediction is timed
 
 
-def measure(name: str, seed: int, epochs: int | None) -> dict[str, Any]:
+def measure(name: str, seed: int, epochs: int | None = None, jets: int | None = None) -> dict[str, Any]:
     """One training: what it reaches on the test part, its size, its work and its rates."""
-    job = jobs.prepare(Options(tagger=name, epochs=epochs), silent)
+    job = jobs.prepare(Options(tagger=name, epochs=epochs, max_jets=jets), silent)
     inputs, labels = jobs.make_inputs(job.tagger, job.sample, silent), jobs.labels_of(job.sample)
     train, validation, test = (jobs.as_batch(inputs, labels, part) for part in job.splits)
     recipe, settings = jobs.make_recipe(job)
@@ -126,6 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", nargs="+", default=list(CHOSEN), choices=list(TAGGERS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--epochs", type=int, help="default: each tagger's own")
+    parser.add_argument("--jets", type=int, help="so many jets alone, for a quick look")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args(arguments)
     file = options.out / f"{NAME}.json"
@@ -133,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     results["machine"] = machine.describe()
     for seed in options.seeds:
         for name in options.only:
-            run = measure(name, seed, options.epochs)
+            run = measure(name, seed, options.epochs, options.jets)
             print(name, json.dumps(run), flush=True)
             before = [other for other in results["taggers"].get(name, []) if other["seed"] != seed]
             results["taggers"][name] = sorted([*before, run], key=lambda run: run["seed"])

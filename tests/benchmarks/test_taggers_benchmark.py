@@ -1,0 +1,36 @@
+"""The benchmark of taggers measures what it says: parameters, operations, and a row for each tagger with all its seeds."""
+
+import json
+
+import pytest
+
+from benchmarks import taggers
+
+
+def test_a_training_is_measured_and_added_to_the_table(tmp_path, monkeypatch):
+    monkeypatch.setattr(taggers.machine, "describe", dict)
+    monkeypatch.setattr(taggers, "PREDICTED", 100)
+    arguments = ["--only", "mass", "--epochs", "1", "--jets", "400", "--out", str(tmp_path)]
+    taggers.main([*arguments, "--seeds", "1"])
+    taggers.main([*arguments, "--seeds", "2", "1"])
+    runs = json.loads((tmp_path / "taggers.json").read_text())["taggers"]["mass"]
+    assert [run["seed"] for run in runs] == [1, 2]
+    for run in runs:
+        assert run["parameters"] == 2
+        assert 2 <= run["operations"] <= 10  # a product and a sum, and what turns them into a number
+        assert run["auc"]["lower"] < run["auc"]["value"] < run["auc"]["upper"]
+    row = (tmp_path / "taggers.md").read_text().splitlines()[-1]
+    mean = sum(run["auc"]["value"] for run in runs) / 2
+    assert row.startswith("| mass | 2 |")
+    assert f"{mean:.4f} ± " in row
+    assert len(row.split("|")) - 2 == 11
+
+
+def test_a_rejection_that_is_not_known_is_said():
+    run = {"rejection_0.3": {"value": None, "lower": 30.0, "upper": None}}
+    assert taggers._mean([run], "rejection_0.3", 0) == "no background passes in a run"
+
+
+@pytest.mark.parametrize(("operations", "words"), [(2_700_000.0, "2.70 M"), (None, "")])
+def test_operations_in_words(operations, words):
+    assert taggers._short(operations) == words

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsci.core import Array
+from jaxsci.errors import InputError
 from jaxsci.ops._numerics import safe_sqrt
 
 PAIR_FEATURES = ("log_delta_r", "log_kt", "log_z", "log_m2")
@@ -35,7 +36,12 @@ def lorentz_products(momenta: Array, remainder: Array | None = None) -> Array:
 
     Returns:
         [n, n], symmetric; on the diagonal the squared masses. A momentum of zeros gives zeros.
+
+    Raises:
+        InputError: the momenta are of another dtype.
     """
+    if momenta.dtype not in _UPPER:
+        raise InputError(f"momenta: expected float32 or float64, got {momenta.dtype}; convert them")
     chex.assert_rank(momenta, 2)
     chex.assert_axis_dimension(momenta, 1, 4)
     remainder = jnp.zeros_like(momenta) if remainder is None else remainder

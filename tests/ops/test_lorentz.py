@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jaxsci.errors import InputError
 from jaxsci.ops import lorentz_products, pair_features
 
 METRIC = np.array([1.0, -1, -1, -1])
@@ -72,6 +73,11 @@ def test_derivatives_are_those_of_the_formula():
     np.testing.assert_allclose(forward, tangent, rtol=1e-4, atol=1e-3)  # float32, of terms of 300 GeV
     backward = jax.jit(jax.grad(lambda p: jnp.sum(weights * lorentz_products(p))))(p)
     np.testing.assert_allclose(np.sum(backward * change), np.sum(weights * tangent), rtol=1e-4, atol=1e-2)
+
+
+def test_other_dtypes_are_refused():
+    with pytest.raises(InputError, match="expected float32 or float64, got bfloat16"):
+        lorentz_products(jnp.zeros((2, 4), jnp.bfloat16))
 
 
 def oracle(p):

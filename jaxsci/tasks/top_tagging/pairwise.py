@@ -26,7 +26,7 @@ def pelican(spec: Spec) -> Tagger:
     return Tagger(
         invariant_inputs,
         heads.scalar(invariant.model(config)),
-        TrainingDefaults(12, 128, 3e-3, 1e-2, microbatches=8),
+        TrainingDefaults(12, 64, 3e-3, 1e-2, microbatches=4),
     )
 
 
@@ -51,7 +51,7 @@ def particle_net(spec: Spec) -> Tagger:
         return WeightedSet(*x)  # type: ignore[arg-type]  # numpy until training
 
     model = heads.scalar(particlenet.model(config))
-    return Tagger(inputs, model, TrainingDefaults(15, 128, 2e-3, 1e-2, microbatches=8), turn)
+    return Tagger(inputs, model, TrainingDefaults(15, 64, 2e-3, 1e-2, microbatches=4), turn)
 
 
 def part(spec: Spec) -> Tagger:
@@ -64,4 +64,4 @@ def part(spec: Spec) -> Tagger:
         return Particles(elements, weights, merged.astype(np.float32))  # type: ignore[arg-type]  # numpy until training
 
     model = heads.scalar(particle_transformer.model(config))
-    return Tagger(inputs, model, TrainingDefaults(15, 128, 2e-3, 1e-2, microbatches=8), turn)
+    return Tagger(inputs, model, TrainingDefaults(20, 64, 2e-3, 1e-2, microbatches=4), turn)

@@ -26,6 +26,18 @@ class Place(NewRun):
     """Go on with this run folder where it was stopped; all other options are those it was started with."""
     checkpoint_minutes: float | None = None
     """Minutes between checkpoints, also within long epochs; without it one after every epoch."""
+    devices: int | None = None
+    """Split every batch over so many devices; by default one, or all where there are several processes."""
+    distributed: bool = False
+    """This is one of several processes of a batch system: SLURM, Open MPI, a TPU pod."""
+    coordinator: str | None = None
+    """HOST:PORT of process 0, where no batch system says it; needs --processes and --process."""
+    processes: int | None = None
+    """How many processes there are."""
+    process: int | None = None
+    """Which of them this is, from 0."""
+    coordinator_timeout: int = 120
+    """Seconds to wait for the other processes."""
 
 
 @dataclass(frozen=True)

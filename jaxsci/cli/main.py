@@ -4,17 +4,28 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import jaxsci
-from jaxsci.cli import batch, benchmarks
-from jaxsci.cli.arguments import Compare, Data, DataFetch, DataGenerate, DataList, Evaluate, Place, Predict, Runs
+from jaxsci.cli import batch, benchmarks, processes
+from jaxsci.cli.arguments import (
+    Compare,
+    Data,
+    DataFetch,
+    DataGenerate,
+    DataList,
+    Evaluate,
+    NewRun,
+    Place,
+    Predict,
+    Runs,
+)
 from jaxsci.cli.commands import Chosen, parse
 from jaxsci.errors import InputError, StopTraining
-from jaxsci.runs.task import OnProgress, Session, Task
+from jaxsci.runs.task import Execution, OnProgress, Session, Task
 
 # Tasks import jax and a plotting library: only once the arguments are known to be good, so that --help is quick.
 
@@ -86,8 +97,22 @@ def _session(progress: OnProgress, runs: Path = Path("runs"), name: str | None =
 def _start(command: Chosen) -> None:
     """Train, fit or ask a task that was named."""
     task, place = command.entry.task, command.place
-    if task.splits_over_cores and place is not None:
-        _use_all_cores()
+    if not isinstance(place, Place) or not processes.several(place):
+        if task.splits_over_cores and place is not None:
+            _use_all_cores()
+        _carry_out(command, place)
+        return
+    if task.splits_over_cores:
+        raise InputError(
+            f"--distributed: expected a task that trains one network, got {task.name}, whose ensemble is split over the devices of one "
+            "process; leave it out"
+        )
+    with processes.joined(place) as place:
+        _carry_out(command, place)
+
+
+def _carry_out(command: Chosen, place: NewRun | None) -> None:
+    task = command.entry.task
     with _progress() as progress:
         if place is None:
             assert task.ask is not None, command.entry
@@ -96,7 +121,7 @@ def _start(command: Chosen) -> None:
             return
         session = _session(progress, place.runs, place.name)
         if isinstance(place, Place):
-            session = session._replace(checkpoint_minutes=place.checkpoint_minutes)
+            session = session._replace(execution=Execution(place.checkpoint_minutes, place.devices))
         if isinstance(place, Place) and place.resume is not None:
             assert task.resume is not None, command.entry
             folder = task.resume(place.resume, session)
@@ -191,8 +216,8 @@ def _data(action: DataList | DataFetch | DataGenerate) -> None:
 @contextmanager
 def _progress() -> Iterator[OnProgress]:
     """A bar a stage on the error stream, with the time it took or still takes; lines of log where nobody watches bars."""
-    if not sys.stderr.isatty():
-        with batch.lines():
+    if not sys.stderr.isatty() or processes.joined_as_other():
+        with batch.lines() if not processes.joined_as_other() else nullcontext():
             yield lambda stage, fraction, words: batch.stop_if_asked()
         return
     from rich.console import Console
@@ -232,7 +257,7 @@ def _one_line(error: BaseException) -> str:
 
 def _fail(message: str, code: int) -> None:
     print(f"error: {message}", file=sys.stderr)
-    raise SystemExit(code)
+    processes.leave(code)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         seen,
         tables,
         task,
+        training,
         weights,
     )
 
@@ -30,6 +31,7 @@ __all__ = [
     "seen",
     "tables",
     "task",
+    "training",
     "weights",
 ]
 

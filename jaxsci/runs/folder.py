@@ -11,27 +11,25 @@ runs/<task>/<name>/
 """
 
 import json
-import logging
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 
 import jaxsci
-from jaxsci.core import Batch, Key, Model, Params
+from jaxsci.core import Key, Model, Params
 from jaxsci.errors import InputError
-from jaxsci.files import write_json, write_text
-from jaxsci.runs import lock, weights
-from jaxsci.runs.task import OnProgress, Session
-from jaxsci.training import EpochProgress, Fit, Recipe, Settings, checkpoint, fit, fit_ensemble
-from jaxsci.training import _early_stopping as early_stopping
+from jaxsci.files import write_json
+from jaxsci.runs import weights
+from jaxsci.runs.task import Session
+from jaxsci.runs.training import Training, abstract_state, train, write_metrics
+from jaxsci.training import Recipe, checkpoint
 
 __all__ = [
     "Training",
@@ -177,83 +175,6 @@ def read_config(folder: Path, task: str | None = None) -> dict[str, Any]:
     if task is not None and config["task"] != task:
         raise InputError(f"{folder}: expected a run of {task}, got one of {config['task']}; give another folder")
     return config
-
-
-class Training(NamedTuple):
-    """What is trained, for how long, and from which random key."""
-
-    recipe: Recipe
-    settings: Settings
-    key: Key  # [member] for an ensemble
-
-
-def train(
-    folder: Path,
-    training: Training,
-    splits: tuple[Batch, Batch],
-    *,
-    resume: bool,
-    progress: OnProgress,
-    checkpoint_minutes: float | None = None,
-) -> Fit:
-    """Train in a run folder: checkpoints and metrics.jsonl after every epoch, weights.npz at the end.
-
-    Args:
-        folder: of the run.
-        training: with keys [member] it is an ensemble.
-        splits: the examples for training and for validation.
-        resume: go on from the newest checkpoint, where there is one.
-        progress: called after every epoch. If it raises `StopTraining`, a checkpoint is written first.
-        checkpoint_minutes: between checkpoints; None: one after every epoch.
-
-    Raises:
-        InputError: another job writes the run, or its checkpoint cannot be used.
-    """
-    with lock.locked(folder):
-        settings = replace(training.settings, checkpoint_minutes=checkpoint_minutes)
-        return _train(folder, training._replace(settings=settings), splits, resume, progress)
-
-
-def _train(folder: Path, training: Training, splits: tuple[Batch, Batch], resume: bool, progress: OnProgress) -> Fit:
-    recipe, settings, key = training
-
-    def on_progress(now: EpochProgress) -> None:
-        stage = f"epoch {now.epoch} of {settings.epochs}"
-        if now.record is None:
-            progress("training", (now.epoch - 1 + now.fraction) / settings.epochs, stage)
-            return
-        history.append(now.record)
-        write_metrics(folder, history)
-        loss = np.median(np.array(now.record["validation_loss"], np.float64))  # over the members
-        words = f"{stage}, validation loss {loss:.4f}"
-        logging.getLogger("jaxsci").info("%s, %.1f s", words, now.record["seconds"])
-        progress("training", now.epoch / settings.epochs, words)
-
-    checkpoints = folder / "checkpoints"
-    history: list[dict[str, Any]] = []
-    if resume and checkpoint.latest(checkpoints) is None:
-        resume = False  # killed before its first epoch was complete: the same run from its beginning
-    if resume:
-        history = checkpoint.restore(checkpoints, abstract_state(recipe, key)).history
-    sequential = jax.default_backend() == "cpu"
-    ensemble = partial(fit_ensemble, lambda hyper: recipe, {}, keys=key, sequential=sequential)
-    run = ensemble if key.ndim else partial(fit, recipe, key=key)
-    result = run(*splits, settings=settings, checkpoints=checkpoints, resume=resume, progress=on_progress)
-    write_metrics(folder, result.history)
-    weights.save(folder / weights.FILE, result.params)
-    progress("training", 1.0, f"best epoch {int(np.median(result.best_epoch))} of {len(result.history)}")
-    return result
-
-
-def write_metrics(folder: Path, history: list[dict[str, Any]]) -> None:
-    """Write metrics.jsonl, a line per epoch, whole."""
-    write_text(folder / "metrics.jsonl", "".join(json.dumps(record) + "\n" for record in history))
-
-
-def abstract_state(recipe: Recipe, key: Key) -> early_stopping.FitState:
-    """Shapes and dtypes of the state that a run's checkpoints hold; nothing is computed."""
-    init = partial(early_stopping.init, recipe)
-    return jax.eval_shape(jax.vmap(init) if key.ndim else init, key)
 
 
 def trained(folder: Path, model: Model, recipe: Callable[[], Recipe], key: Key) -> tuple[Params, list[dict[str, Any]]]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from jaxsci.core import Inputs, Model, Params
 
-__all__ = ["Find", "OnProgress", "Session", "Task", "Trained", "silent"]
+__all__ = ["Execution", "Find", "OnProgress", "Session", "Task", "Trained", "silent"]
 
 OnProgress: TypeAlias = Callable[[str, float, str], None]  # (stage, fraction of it done, a few words on its state)
 
@@ -29,6 +29,13 @@ class Find(Protocol):
         """The path of `file`; raises InputError with the command that fetches it where there is none."""
 
 
+class Execution(NamedTuple):
+    """How a training is carried out, which changes its results by rounding at most."""
+
+    checkpoint_minutes: float | None = None  # between checkpoints; None: one after every epoch
+    devices: int | None = None  # over which every batch is split; None: one, or all where there are several processes
+
+
 class Session(NamedTuple):
     """What a task is given besides its options."""
 
@@ -36,7 +43,7 @@ class Session(NamedTuple):
     find: Find
     name: str | None = None  # of the new run; without one a free one is chosen
     progress: OnProgress = silent
-    checkpoint_minutes: float | None = None  # between checkpoints; None: one after every epoch
+    execution: Execution = Execution()
 
 
 class Trained(NamedTuple):

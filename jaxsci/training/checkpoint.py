@@ -45,7 +45,15 @@ def _manager(folder: Path) -> Any:
     import orbax.checkpoint as ocp  # a second to import, and only runs that keep checkpoints need it
 
     logging.getLogger("absl").setLevel(logging.ERROR)
-    options = ocp.CheckpointManagerOptions(max_to_keep=KEEP, enable_async_checkpointing=False)
+    processes = ocp.options.MultiprocessingOptions()
+    several = jax.process_count() > 1
+    if several:  # each reads for itself, and the first writes: what is written lies in its memory
+        own = jax.process_index()
+        folder.mkdir(parents=True, exist_ok=True)
+        processes = ocp.options.MultiprocessingOptions(own, {own}, f"process{own}")
+    options = ocp.CheckpointManagerOptions(
+        max_to_keep=KEEP, enable_async_checkpointing=False, create=not several, multiprocessing_options=processes
+    )
     return ocp.CheckpointManager(folder.absolute(), options=options)
 
 
@@ -96,7 +104,7 @@ def _is_key(x: Any) -> bool:
 
 
 def save(folder: Path, number: int, state: Any, history: list[Record], begun: Begun | None = None) -> None:
-    """Write the state and the history; older checkpoints beyond the last two are removed.
+    """Write the state and the history; older checkpoints beyond the last two are removed. Of several processes the first writes.
 
     Args:
         folder: of all checkpoints of the run.
@@ -111,6 +119,8 @@ def save(folder: Path, number: int, state: Any, history: list[Record], begun: Be
     import orbax.checkpoint as ocp
 
     plain = to_host(_without_keys(state))
+    if jax.process_index() != 0:
+        return
     record = {"history": history, "arrays": _shapes(state), "sums": _sums(plain), "begun": None}
     if begun is not None:
         metrics = {name: [values.dtype.name, values.tolist()] for name, values in begun.metrics.items()}
@@ -139,7 +149,7 @@ def _shapes(tree: Any) -> dict[str, str]:
 
 def clear(folder: Path) -> None:
     """Remove all checkpoints in the folder, of which a new training is not the continuation."""
-    if folder.is_dir():
+    if folder.is_dir() and jax.process_index() == 0:
         with _uninterrupted(), _manager(folder) as manager:
             for step in manager.all_steps():
                 manager.delete(step)

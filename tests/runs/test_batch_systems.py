@@ -9,7 +9,7 @@ import time
 import pytest
 
 from jaxsci.errors import InputError
-from jaxsci.runs import lock
+from jaxsci.runs.training import locked
 
 LONG = ("--tagger", "topodnn", "--max-jets", "1500", "--epochs", "2000", "--batch-size", "64")
 
@@ -38,7 +38,7 @@ def test_sigterm_ends_a_training_in_time_with_the_code_for_again(times, tmp_path
         options = ("--resume", str(folder)) if i else (*LONG, "--name", "long")
         process = started(folder, *options, cwd=tmp_path)
         busy = rf"long: expected a run that no other job writes, but process {process.pid} on"
-        with pytest.raises(InputError, match=busy), lock.locked(folder):
+        with pytest.raises(InputError, match=busy), locked(folder):
             pass
         time.sleep(moments.uniform(0, 2))
         process.send_signal(signal.SIGTERM)
@@ -49,7 +49,7 @@ def test_sigterm_ends_a_training_in_time_with_the_code_for_again(times, tmp_path
         *epochs, last = err.splitlines()
         assert last.startswith("stopped by SIGTERM")
         assert all("of 2000, validation loss 0." in line for line in epochs)
-    with lock.locked(folder):
+    with locked(folder):
         pass
 
 
@@ -57,16 +57,16 @@ def test_the_lock_of_a_job_that_was_killed_is_free(tmp_path):
     code = """
 import sys, time
 from pathlib import Path
-from jaxsci.runs import lock
-with lock.locked(Path(sys.argv[1])):
+from jaxsci.runs.training import locked
+with locked(Path(sys.argv[1])):
     print(flush=True)
     time.sleep(60)
 """
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)
     assert process.stdout.readline()
-    with pytest.raises(InputError, match="expected a run that no other job writes"), lock.locked(tmp_path):
+    with pytest.raises(InputError, match="expected a run that no other job writes"), locked(tmp_path):
         pass
     process.kill()
     process.communicate()
-    with lock.locked(tmp_path):
+    with locked(tmp_path):
         assert f"process {process.pid}" not in (tmp_path / ".lock").read_text()

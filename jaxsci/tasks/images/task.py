@@ -77,7 +77,7 @@ def _train(folder: Path, options: Options, sample: images.LabeledImages, session
         (train, validation),
         resume=resume,
         progress=session.progress,
-        checkpoint_minutes=session.checkpoint_minutes,
+        execution=session.execution,
     )
     run = _Run(folder, options, _answers(built, result.params), result.history)
     train_images = sample.x[splits[0]] if options.model == "autoencoder" else None

@@ -68,7 +68,7 @@ def _train(folder: Path, job: Job, session: Session, *, resume: bool) -> Path:
         splits,
         resume=resume,
         progress=progress,
-        checkpoint_minutes=session.checkpoint_minutes,
+        execution=session.execution,
     )
     params = _here(result.params)
     progress("calibrating", 0.0, "")

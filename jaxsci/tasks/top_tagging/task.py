@@ -66,7 +66,7 @@ def _train(folder: Path, job: Job, session: Session, *, resume: bool) -> Path:
         (train, validation),
         resume=resume,
         progress=progress,
-        checkpoint_minutes=session.checkpoint_minutes,
+        execution=session.execution,
     )
     logits = predict_all(job.tagger.model.apply, result.params, test.x)
     measured = report.Measured(take(job.sample, job.splits[2]), logits, "test", None, result.history)

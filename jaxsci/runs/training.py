@@ -1,0 +1,166 @@
+"""A training in a run folder, by one job at a time, of one process or of several of which the first writes."""
+
+import json
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from jaxsci.core import Batch, Key
+from jaxsci.errors import InputError
+from jaxsci.files import write_text
+from jaxsci.runs import weights
+from jaxsci.runs.task import Execution, OnProgress
+from jaxsci.training import EpochProgress, Fit, Recipe, Settings, checkpoint, device_mesh, fit, fit_ensemble
+from jaxsci.training import _early_stopping as early_stopping
+
+__all__ = ["OtherProcess", "Training", "locked", "train", "write_metrics"]
+
+
+class OtherProcess(Exception):
+    """Ends the work of every process but the first once the training is over; the rest of the run is for the first alone."""
+
+
+class Training(NamedTuple):
+    """What is trained, for how long, and from which random key."""
+
+    recipe: Recipe
+    settings: Settings
+    key: Key  # [member] for an ensemble
+
+
+def train(
+    folder: Path,
+    training: Training,
+    splits: tuple[Batch, Batch],
+    *,
+    resume: bool,
+    progress: OnProgress,
+    execution: Execution | None = None,
+) -> Fit:
+    """Train in a run folder: checkpoints and metrics.jsonl after every epoch, weights.npz at the end.
+
+    Args:
+        folder: of the run.
+        training: with keys [member] it is an ensemble.
+        splits: the examples for training and for validation, the same in every process.
+        resume: go on from the newest checkpoint, where there is one.
+        progress: called after every epoch. If it raises `StopTraining`, a checkpoint is written first.
+        execution: when checkpoints are written, and on how many devices each batch is computed.
+
+    Raises:
+        InputError: another job writes the run, or its checkpoint cannot be used.
+        OtherProcess: the training is over, and this process is not the first of several.
+    """
+    execution = execution or Execution()
+    settings = replace(training.settings, checkpoint_minutes=execution.checkpoint_minutes)
+    with locked(folder) if jax.process_index() == 0 else nullcontext():
+        mesh = _mesh(training.key, execution.devices)
+        result = _train(folder, training._replace(settings=settings), splits, resume, progress, mesh)
+    if jax.process_count() > 1:
+        first = jax.process_index() == 0
+        result = jax.tree.map(np.asarray, result)  # what was trained lies whole on the devices of every process
+        jax.distributed.shutdown()  # where all of them are at the same place; the first may take long over the rest
+        if not first:
+            raise OtherProcess
+    return result
+
+
+def _mesh(key: Key, devices: int | None) -> Mesh | None:
+    """The devices over which batches are split: those asked for, and all where there are several processes."""
+    if devices is None and jax.process_count() == 1:
+        return None
+    if key.ndim:
+        raise InputError(
+            "--devices: expected a task that trains one network, got an ensemble, whose members are split over the devices of one "
+            "process without asking; leave it out"
+        )
+    return device_mesh(data=devices)
+
+
+def _train(
+    folder: Path,
+    training: Training,
+    splits: tuple[Batch, Batch],
+    resume: bool,
+    progress: OnProgress,
+    mesh: Mesh | None,
+) -> Fit:
+    recipe, settings, key = training
+    writes = jax.process_index() == 0
+
+    def on_progress(now: EpochProgress) -> None:
+        stage = f"epoch {now.epoch} of {settings.epochs}"
+        if now.record is None:
+            progress("training", (now.epoch - 1 + now.fraction) / settings.epochs, stage)
+            return
+        history.append(now.record)
+        if writes:
+            write_metrics(folder, history)
+        loss = np.median(np.array(now.record["validation_loss"], np.float64))  # over the members
+        words = f"{stage}, validation loss {loss:.4f}"
+        logging.getLogger("jaxsci").info("%s, %.1f s", words, now.record["seconds"])
+        progress("training", now.epoch / settings.epochs, words)
+
+    checkpoints = folder / "checkpoints"
+    history: list[dict[str, Any]] = []
+    if resume and checkpoint.latest(checkpoints) is None:
+        resume = False  # killed before its first checkpoint: the same run from its beginning
+    if resume:
+        history = checkpoint.restore(checkpoints, abstract_state(recipe, key)).history
+    sequential = jax.default_backend() == "cpu"
+    ensemble = partial(fit_ensemble, lambda hyper: recipe, {}, keys=key, sequential=sequential)
+    run = ensemble if key.ndim else partial(fit, recipe, key=key, mesh=mesh)
+    result = run(*splits, settings=settings, checkpoints=checkpoints, resume=resume, progress=on_progress)
+    if writes:
+        write_metrics(folder, result.history)
+        weights.save(folder / weights.FILE, result.params)
+    progress("training", 1.0, f"best epoch {int(np.median(result.best_epoch))} of {len(result.history)}")
+    return result
+
+
+def write_metrics(folder: Path, history: list[dict[str, Any]]) -> None:
+    """Write metrics.jsonl, a line per epoch, whole."""
+    write_text(folder / "metrics.jsonl", "".join(json.dumps(record) + "\n" for record in history))
+
+
+def abstract_state(recipe: Recipe, key: Key) -> early_stopping.FitState:
+    """Shapes and dtypes of the state that a run's checkpoints hold; nothing is computed."""
+    init = partial(early_stopping.init, recipe)
+    return jax.eval_shape(jax.vmap(init) if key.ndim else init, key)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a run folder, which the system releases when the process ends, however it ends.
+
+    Raises:
+        InputError: another job holds it.
+    """
+    import fcntl  # which Windows lacks
+
+    with (folder / ".lock").open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            owner = file.read().strip() or "another job"
+            raise InputError(
+                f"{folder}: expected a run that no other job writes, but {owner} does; wait until it ends, or stop it"
+            ) from error
+        except OSError as error:  # some network file systems have no locks
+            words = "%s: no lock on this file system (%s); make sure that no other job writes this run"
+            logging.getLogger("jaxsci").warning(words, folder, error.strerror)
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        yield

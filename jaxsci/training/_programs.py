@@ -6,6 +6,7 @@ from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxsci.core import Array, Batch, Key
@@ -13,7 +14,7 @@ from jaxsci.ops._numerics import as_real
 from jaxsci.training import _epoch as epochs
 from jaxsci.training._early_stopping import FitState, init, is_active, update_best
 from jaxsci.training._epoch import BatchIndices
-from jaxsci.training._mesh import Layout
+from jaxsci.training._mesh import Layout, mean_of_all
 from jaxsci.training._step import Recipe, evaluated_params, evaluation_loss, init_state
 
 Hyper = Mapping[str, Array]  # what a sweep varies: each [member]
@@ -104,6 +105,11 @@ def _compile(recipe: Callable[[Hyper], Recipe], plan: Plan) -> Programs:
             order = epochs.own_share(epochs.in_order(examples, plan.batch_size), axis, 0)
         params = evaluated_params(one, state.train)
         metrics = epochs.evaluate(evaluation_loss(one), params, data, order, axis)
+        if one.measure is not None:
+            measured = one.measure(params, data)
+            if axis is not None:  # each device has measured the examples that it holds
+                measured = mean_of_all(measured, jnp.sum(as_real(data.weight)), axis)
+            metrics = {**measured, **metrics}
         return update_best(state, params, metrics["loss"], active), metrics
 
     def in_parts(key: Key, hyper: Hyper, parts: Batch) -> tuple[Array, Array]:

@@ -36,6 +36,8 @@ class Recipe(NamedTuple):
     microbatches: int = 1  # split each batch and accumulate the gradients
     # (optimizer state, parameters) -> what is evaluated and kept, such as `ema_params` or optax.contrib.schedule_free_eval_params
     eval_params: Callable[[Any, Params], Params] | None = None
+    # (evaluated parameters, validation part) -> what is recorded after every epoch beside the metrics, such as `gradients.noise_scale`
+    measure: Callable[[Params, Batch], Metrics] | None = None
 
 
 class TrainState(NamedTuple):

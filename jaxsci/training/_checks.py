@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxsci.core import Array, Batch, Key
 from jaxsci.errors import InputError
@@ -48,7 +49,7 @@ def check_parts(in_parts: Callable[..., tuple[Array, Array]], key: Key, hyper: A
     A loss that compares examples with each other, such as a contrastive one, is not: split over devices it would be another loss.
     """
     rows = np.resize(np.flatnonzero(to_host(train.weight))[: 2 * shards], 2 * shards)
-    parts = jax.tree.map(lambda leaf: to_host(leaf[rows]).reshape(shards, 2, *leaf.shape[1:]), train)
+    parts = jax.tree.map(lambda leaf: to_host(_rows(leaf, rows)).reshape(shards, 2, *leaf.shape[1:]), train)
     if key.ndim:
         key, hyper = key[0], jax.tree.map(lambda leaf: leaf[0], hyper)
     whole, mean = (float(value) for value in in_parts(key, hyper, parts))
@@ -57,6 +58,16 @@ def check_parts(in_parts: Callable[..., tuple[Array, Array]], key: Key, hyper: A
             f"mesh: expected a loss that is the mean over a batch of the losses of its examples, got one that is {whole:g} on "
             f"{2 * shards} examples and {mean:g} in the mean of {shards} parts of them; train on one device"
         )
+
+
+def _rows(leaf: Array | np.ndarray, rows: np.ndarray) -> Array | np.ndarray:
+    if isinstance(leaf, np.ndarray):
+        return leaf[rows]
+    # Of a mesh with explicit axes the place of what is gathered must be said.
+    place = leaf.sharding
+    if isinstance(place, NamedSharding) and AxisType.Explicit in place.mesh.axis_types:
+        return leaf.at[rows].get(out_sharding=NamedSharding(place.mesh, PartitionSpec()))
+    return leaf[rows]
 
 
 def check_finite(

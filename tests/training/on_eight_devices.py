@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxsci.core import Batch, WeightedSet
 from jaxsci.errors import InputError
@@ -172,8 +172,9 @@ def test_eight_members_on_four_devices_take_a_quarter_of_the_memory():
     assert temporaries(device_mesh(member=4, data=1)) <= 1.2 * temporaries(None) / 4
 
 
-def test_data_that_lie_split_are_trained_where_they_lie_and_keep_their_order():
-    mesh = Mesh(np.array(jax.devices()[:4]), ("rows",))
+@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
+def test_data_that_lie_split_are_trained_where_they_lie_and_keep_their_order(kind):
+    mesh = Mesh(np.array(jax.devices()[:4]), ("rows",), axis_types=(kind,))
     split = jax.device_put(data("dense", 320), NamedSharding(mesh, PartitionSpec("rows")))
     options = {"key": KEY, "settings": Settings(2, BATCH)}
     found = fit(SMALL, split, data("dense", 50, 1), **options)

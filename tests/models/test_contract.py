@@ -42,14 +42,14 @@ MODELS = {
         convolutional_autoencoder,
         convolutional_autoencoder.Config(IMAGE, latent=3, blocks=(Block(4, pool=2),), hidden=(5,)),
     ),
-    "pelican": (pelican, pelican.Config(outputs=2, channels=3, messages=4, blocks=2, pooled=5, hidden=(6,))),
+    "pelican": (pelican, pelican.Config(outputs=2, channels=3, messages=4, blocks=1, pooled=5, hidden=())),
     "particlenet": (
         particlenet,
-        particlenet.Config(4, outputs=2, neighbors=3, blocks=((5, 4), (6,)), dense=(7,)),
+        particlenet.Config(4, outputs=2, neighbors=3, blocks=((5, 4),), dense=()),
     ),
     "particle_transformer": (
         particle_transformer,
-        particle_transformer.Config(4, outputs=2, width=8, heads=2, blocks=1, class_blocks=1, embed=(6,), pair=(5,)),
+        particle_transformer.Config(4, outputs=2, width=4, heads=2, blocks=1, embed=(), pair=()),
     ),
 }
 SETS = {"deep_sets", "pelican", "particlenet", "particle_transformer"}
@@ -79,7 +79,10 @@ def example(name, i=0, dtype=np.float32):
     return jax.tree.map(lambda leaf: jnp.asarray(leaf[i]), inputs(name, i + 1, dtype))
 
 
-@pytest.fixture(params=MODELS)
+SLOW = {"particlenet", "particle_transformer"}  # to compile; what is special about them is in test_jets
+
+
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in MODELS])
 def name(request):
     return request.param
 

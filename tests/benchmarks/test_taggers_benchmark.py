@@ -17,13 +17,14 @@ def test_a_training_is_measured_and_added_to_the_table(tmp_path, monkeypatch):
     assert [run["seed"] for run in runs] == [1, 2]
     for run in runs:
         assert run["parameters"] == 2
+        assert run["training_jets"] == 240  # 0.6 of 400
         assert 2 <= run["operations"] <= 10  # a product and a sum, and what turns them into a number
         assert run["auc"]["lower"] < run["auc"]["value"] < run["auc"]["upper"]
     row = (tmp_path / "taggers.md").read_text().splitlines()[-1]
     mean = sum(run["auc"]["value"] for run in runs) / 2
     assert row.startswith("| mass | 2 |")
     assert f"{mean:.4f} ± " in row
-    assert len(row.split("|")) - 2 == 11
+    assert len(row.split("|")) - 2 == 12
 
 
 def test_a_rejection_that_is_not_known_is_said():

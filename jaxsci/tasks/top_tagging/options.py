@@ -13,6 +13,7 @@ TAGGERS = {
     "pfn": "jaxsci.tasks.top_tagging.taggers:pfn",
     "efn": "jaxsci.tasks.top_tagging.taggers:efn",
     "pelican": "jaxsci.tasks.top_tagging.pairwise:pelican",
+    "pelican-10k": "jaxsci.tasks.top_tagging.pairwise:pelican_10k",
     "particlenet": "jaxsci.tasks.top_tagging.pairwise:particle_net",
     "part": "jaxsci.tasks.top_tagging.pairwise:part",
     "topodnn": "jaxsci.tasks.top_tagging.taggers:topodnn",

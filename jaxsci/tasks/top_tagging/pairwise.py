@@ -1,5 +1,7 @@
 """Taggers that see pairs of particles: the Lorentz-invariant one, ParticleNet, and the particle transformer."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from jaxsci.core import WeightedSet
@@ -22,12 +24,17 @@ def pelican(spec: Spec) -> Tagger:
     Each jet is put into the frame along the beam in which its rapidity is 0: then, besides rotations about the beam, boosts along it change
     nothing either.
     """
-    config = invariant.Config(compute_dtype=spec.compute_dtype)
-    return Tagger(
-        invariant_inputs,
-        heads.scalar(invariant.model(config)),
-        TrainingDefaults(12, 64, 3e-3, 1e-2, microbatches=4),
-    )
+    return _invariant(invariant.PARAMETERS_3K, spec)
+
+
+def pelican_10k(spec: Spec) -> Tagger:
+    """The same with 9,277 parameters."""
+    return _invariant(invariant.PARAMETERS_10K, spec)
+
+
+def _invariant(config: invariant.Config, spec: Spec) -> Tagger:
+    model = heads.scalar(invariant.model(replace(config, compute_dtype=spec.compute_dtype)))
+    return Tagger(invariant_inputs, model, TrainingDefaults(12, 64, 3e-3, 1e-2, microbatches=4))
 
 
 def invariant_inputs(constituents: np.ndarray) -> WeightedSet:

@@ -116,7 +116,8 @@ def spectrum(
         panels[1].tick_params(axis="y", length=0)
     _draw_marks(panels[-1], marks)
     top = float(np.nanmax([np.nanmax(np.asarray(points.y)), *(np.nanmax(np.asarray(c.y)) for c in curves.values())]))
-    panels[0].set(ylabel=ylabel, ylim=(0, 1.25 * top))
+    lowest = float(np.nanmin([np.nanmin(np.asarray(points.y)), *(np.nanmin(np.asarray(c.y)) for c in curves.values())]))
+    panels[0].set(ylabel=ylabel, ylim=(1.25 * min(0.0, lowest), 1.25 * top))
     figure.supxlabel(r"multipole $\ell$", fontsize=9.5)
     panels[-1].legend(loc="upper right" if not words else "upper left")
     if words:

@@ -15,6 +15,8 @@ class Options:
     """Mask of the same nside, 1 where the map is used; default: that of WMAP for its map, none for yours."""
     unit: Literal["uK", "mK", "K"] | None = None
     """Unit of a map that does not say it."""
+    polarization: Literal["file", "COSMO", "IAU", "none"] = "file"
+    """Sign of U in a map with Q and U: as the file says it (POLCCONV), or this one; none: temperature alone."""
     noise: float = 6.0
     """Noise of a pixel in μK at nside 32 or the map's, if coarser; the default is that of WMAP's W band, from its polarization."""
     lmax: int = 48

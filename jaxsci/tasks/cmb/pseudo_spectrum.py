@@ -32,22 +32,40 @@ def bins(first: int, last: int, width: int) -> Bins:
     return Bins(starts, starts + width - 1)
 
 
-def coupling(mask_power: Array, lmax: int) -> Array:
+def coupling(mask_power: Array, lmax: int, orders: tuple[int, int] = (0, 0)) -> Array:
     """M [l, l'] for degrees up to `lmax` of a mask with the power spectrum W_l [l], which should reach to 2 lmax.
 
-    M_ll' = (2l' + 1) / (8 pi) int P_l P_l' sum_k (2k + 1) W_k P_k dz: the squared Wigner 3j symbols of the usual form are this integral
-    of Legendre polynomials, which Gauss-Legendre nodes do exactly.
+    M_ll' = (2l' + 1) / (8 pi) int d_l d_l' sum_k (2k + 1) W_k P_k dz: the squared Wigner 3j symbols of the usual form are this integral
+    of polynomials, which Gauss-Legendre nodes do exactly. `orders` m, m' are those of the Wigner functions d_l = d^l_mm': 0, 0 for
+    temperature (then d_l = P_l), 2, 0 for TE, 2, 2 for the sum EE + BB and 2, -2 for the difference EE - BB.
     """
     chex.assert_rank(mask_power, 1)
     highest = mask_power.shape[0] - 1
     z, _, weights = gauss_legendre(lmax + highest // 2 + 1)
-    p = np.polynomial.legendre.legvander(z, max(lmax, highest))
+    p = np.polynomial.legendre.legvander(z, highest)
     degree = np.arange(max(lmax, highest) + 1)
     dtype = mask_power.dtype
-    correlation = jnp.asarray(p[:, : highest + 1] * (2 * degree[: highest + 1] + 1), dtype) @ mask_power
-    low = jnp.asarray(p[:, : lmax + 1], dtype)
+    correlation = jnp.asarray(p * (2 * degree[: highest + 1] + 1), dtype) @ mask_power
+    low = jnp.asarray(wigner(z, lmax, orders), dtype)
     kernel = low.T @ (low * (jnp.asarray(weights, dtype) * correlation)[:, None])
     return kernel * jnp.asarray((2 * degree[: lmax + 1] + 1) / (8 * np.pi), dtype)[None, :]
+
+
+def wigner(z: np.ndarray, lmax: int, orders: tuple[int, int]) -> np.ndarray:
+    """The Wigner functions d^l_mm'(arccos z) of the orders 0, 0 or 2, m', up to a sign: [..., l], 0 below the larger order.
+
+    l r_{l+1} d^{l+1} = (2l + 1) (l (l + 1) z - m m') d^l - (l + 1) r_l d^{l-1} with r_l^2 = (l^2 - m^2) (l^2 - m'^2).
+    """
+    if orders == (0, 0):
+        return np.polynomial.legendre.legvander(z, lmax)
+    m, n = orders
+    found = np.zeros((*z.shape, lmax + 1))
+    found[..., 2] = {2: (1 + z) ** 2 / 4, 0: np.sqrt(6) / 4 * (1 - z**2), -2: (1 - z) ** 2 / 4}[n]
+    for k in range(2, lmax):
+        root, next_root = (np.sqrt((i * i - m * m) * (i * i - n * n)) for i in (k, k + 1))
+        this = (2 * k + 1) * (k * (k + 1) * z - m * n) * found[..., k] - (k + 1) * root * found[..., k - 1]
+        found[..., k + 1] = this / (k * next_root)
+    return found
 
 
 def coupling_of(matrix: Array, degrees: np.ndarray) -> Array:

@@ -2,7 +2,7 @@
 
 from math import isqrt
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ import numpy as np
 from jaxsci import healpix
 from jaxsci.core import Array, Batch
 from jaxsci.data.sphere import sky
+from jaxsci.data.sphere.polarization import read_polarization
 from jaxsci.errors import InputError
 from jaxsci.files import write_json
 from jaxsci.fitting import LinearFit, require_determined
@@ -20,7 +21,7 @@ from jaxsci.ops.sphere import real_degrees
 from jaxsci.runs import folder as runs
 from jaxsci.runs import weights
 from jaxsci.runs.task import Find, OnProgress, Session, Task
-from jaxsci.tasks.cmb import peaks, sky_fit
+from jaxsci.tasks.cmb import evaluation, peaks, polarization, sky_fit
 from jaxsci.tasks.cmb import report as cmb_report
 from jaxsci.tasks.cmb.options import Options
 from jaxsci.training import Recipe, Settings, adamw, predict, steps_per_epoch, warmup_cosine
@@ -50,6 +51,7 @@ class Files(NamedTuple):
     sky: Path
     mask: Path | None
     unit: str | None  # of the map
+    sign: Literal["file", "COSMO", "IAU", "none"]  # of U, as the option `polarization` has it
     theory: Path  # the best fit, as a prior
     planck: Path  # the measured spectrum, for the acoustic peaks
 
@@ -60,9 +62,11 @@ def find_files(options: Options, find: Find) -> Files:
     theory = find("sphere", planck("base-plikHM-TTTEEE-lowl-lowE-lensing-minimum-theory"))
     measured = find("sphere", planck("TT-full"))
     if options.data is not None:
-        return Files(options.data, options.mask, options.unit, theory, measured)
+        return Files(options.data, options.mask, options.unit, options.polarization, theory, measured)
     mask = options.mask or find("sphere", "wmap_temperature_analysis_mask_r9_7yr_v4_udgraded32.fits")
-    return Files(find("sphere", "wmap_band_iqumap_r9_7yr_W_v4_udgraded32.fits"), mask, "mK", theory, measured)
+    # The maps of WMAP have the sign of HEALPix (lambda.gsfc.nasa.gov/product/about/pol_convention.html).
+    sign = "COSMO" if options.polarization == "file" else options.polarization
+    return Files(find("sphere", "wmap_band_iqumap_r9_7yr_W_v4_udgraded32.fits"), mask, "mK", sign, theory, measured)
 
 
 def _fit(options: Options, files: Files, session: Session) -> Path:
@@ -70,6 +74,7 @@ def _fit(options: Options, files: Files, session: Session) -> Path:
     progress("reading the sky", 0.0, "")
     seen = read(options, files)
     theory = prior(files.theory, seen.nside)
+    polarized = read_polarized(files, seen)
     progress("reading the sky", 1.0, f"nside {seen.nside}, {seen.keep.mean():.0%} of the sky")
     progress("coefficients", 0.0, "")
     fitted = sky_fit.coefficients(seen, theory, options.lmax, options.free)
@@ -83,6 +88,13 @@ def _fit(options: Options, files: Files, session: Session) -> Path:
         jax.random.key(options.seed),
         progress=lambda part: progress("power spectrum", part, ""),
     )
+    crossed = {}
+    if polarized is not None:
+        progress("polarization", 0.0, "")
+        of_all = polarization.Theory(powers_of(files.theory, seen.nside), theory.window)
+        key = jax.random.fold_in(jax.random.key(options.seed), 2)
+        crossed = polarization.bandpowers(polarized, of_all, options.simulations, key)
+        progress("polarization", 1.0, f"{', '.join(crossed)} on {polarized.keep.mean():.0%} of the sky")
     progress("acoustic peaks", 0.0, "")
     planck, best = sky.read_spectrum(files.planck), sky.read_spectrum(files.theory)
     found = peaks.fit(
@@ -92,11 +104,12 @@ def _fit(options: Options, files: Files, session: Session) -> Path:
     rivals = compare(options, seen, theory, progress) if options.model == "dense" else {}
     folder = runs.new_folder(session, NAME, options.model)
     runs.write_config(folder, NAME, options, describe(files, seen))
-    result = evaluation(options, seen, fitted, powers, found, rivals)
+    result = evaluation.measured(options, seen, fitted, powers, found, rivals)
+    result |= evaluation.of_polarization(polarized, crossed)
     write_json(folder / "evaluation.json", result)
     progress("writing the report", 0.0, "")
     pictures = cmb_report.Pictures(
-        seen, whole(seen, seen.values), synthesis(options, seen, theory, fitted), powers, planck, best, rivals
+        seen, whole(seen, seen.values), synthesis(options, seen, theory, fitted), powers, crossed, planck, best, rivals
     )
     cmb_report.write(folder, result, pictures)
     progress("writing the report", 1.0, "")
@@ -126,8 +139,33 @@ def read(options: Options, files: Files) -> sky_fit.Sky:
     return sky_fit.Sky(nside, keep, values[keep], options.noise)
 
 
+def read_polarized(files: Files, seen: sky_fit.Sky) -> polarization.Polarized | None:
+    """T, Q and U where the file has them, in microkelvin, on the pixels that T has and Q and U as well."""
+    if files.sign == "none":
+        return None
+    found = read_polarization(files.sky, None if files.sign == "file" else files.sign)
+    if found is None:
+        return None
+    mask = np.ones(found.q.values.size, bool) if files.mask is None else sky.read_mask(files.mask, found.q.nside)
+    masked = (np.where(mask, sky.in_microkelvin(one, files.sky, files.unit), np.nan) for one in found)
+    maps = np.stack([whole(seen, seen.values), *(sky.degrade(values, seen.nside) for values in masked)])
+    keep: np.ndarray = np.isfinite(maps).all(axis=0)
+    if not keep.any():
+        raise InputError(f"{files.sky}: expected Q and U where there is a temperature, got none; --polarization none")
+    noise = (
+        seen.noise,
+        float(np.sqrt(2)) * seen.noise,
+    )  # as of detectors that see I and Q, or I and U, at the same time
+    return polarization.Polarized(seen.nside, keep, np.where(keep, maps, 0.0), noise)
+
+
 def prior(path: Path, nside: int) -> sky_fit.Theory:
     """C_l of the best fit to 10 nside, and the window of the pixels."""
+    return sky_fit.Theory(powers_of(path, nside)[0], healpix.pixel_window(nside, 10 * nside))
+
+
+def powers_of(path: Path, nside: int) -> np.ndarray:
+    """C_l of TT, TE, EE and BB of the best fit to 10 nside, [4, l]."""
     table = sky.read_spectrum(path)
     lmax = 10 * nside
     if table[-1, 0] < lmax or table[0, 0] != 2:
@@ -135,8 +173,8 @@ def prior(path: Path, nside: int) -> sky_fit.Theory:
             f"{path}: expected degrees 2 to {lmax}, got {table[0, 0]:g} to {table[-1, 0]:g}; give a longer table"
         )
     degree = table[:, 0]
-    power = np.concatenate([[0, 0], table[:, 1] * 2 * np.pi / (degree * (degree + 1))])[: lmax + 1]
-    return sky_fit.Theory(power, healpix.pixel_window(nside, lmax))
+    power = table[:, 1:5].T * 2 * np.pi / (degree * (degree + 1))
+    return np.pad(power, ((0, 0), (2, 0)))[:, : lmax + 1]
 
 
 def synthesis(options: Options, seen: sky_fit.Sky, theory: sky_fit.Theory, fitted: LinearFit) -> np.ndarray:
@@ -215,54 +253,6 @@ def train_dense(
     )
     outputs = predict(model.apply, result.params, healpix.vectors(seen.nside).astype(np.float32))
     return mean + scale * outputs.astype(np.float64), sum(leaf.size for leaf in jax.tree.leaves(result.params))
-
-
-def evaluation(
-    options: Options,
-    seen: sky_fit.Sky,
-    fitted: LinearFit,
-    powers: sky_fit.Spectrum,
-    found: list[peaks.Peak],
-    rivals: dict[str, cmb_report.Rival],
-) -> dict[str, Any]:
-    """What was measured, as JSON."""
-    values = np.asarray(fitted.params["coefficients"])
-    error = np.sqrt(np.diagonal(np.asarray(fitted.covariance)))
-    degree, order = real_degrees(options.lmax)
-    shown = np.flatnonzero((degree >= 2) & (degree <= 10))
-    mean = powers.simulated.mean(0)
-    return {
-        "task": NAME,
-        "model": options.model,
-        "nside": seen.nside,
-        "sky_fraction": float(seen.keep.mean()),
-        "pixels": len(seen.values),
-        "lmax": options.lmax,
-        "free": options.free,
-        "chi2": float(fitted.chi2),
-        "dof": float(fitted.dof),
-        "coefficients": [
-            {"l": int(degree[i]), "m": int(order[i]), "value": float(values[i]), "error": float(error[i])}
-            for i in shown
-        ],
-        "spectrum": [
-            {
-                "first": int(a),
-                "last": int(b),
-                "value": float(v),
-                "error": float(e),
-                "theory": float(t),
-                "simulated_mean": float(s),
-            }
-            for a, b, v, e, t, s in zip(*powers.bins, powers.value, powers.error, powers.expected, mean, strict=True)
-        ],
-        "simulations": options.simulations,
-        "peaks": [peak._asdict() for peak in found],
-        "comparison": {
-            name: {"parameters": r.parameters, "test_error": r.test_error, "test_error_error": r.test_error_error}
-            for name, r in rivals.items()
-        },
-    }
 
 
 def describe(files: Files, seen: sky_fit.Sky) -> dict[str, Any]:

@@ -38,6 +38,8 @@ class Place(NewRun):
     """Which of them this is, from 0."""
     coordinator_timeout: int = 120
     """Seconds to wait for the other processes."""
+    trust: bool = False
+    """With --resume: execute the network that comes with the run, though it was never trained with here."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Evaluate:
     """Run folder."""
     data: Path | None = None
     """Another file with labels; all of it is used. Its results go to RUN/evaluations/."""
+    trust: bool = False
+    """Execute the network that comes with the run, though it was never trained with here."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class Predict:
     """Examples, as for training; labels are not needed."""
     out: Path
     """.csv, .npz or .h5 to write."""
+    trust: bool = False
+    """Execute the network that comes with the run, though it was never trained with here."""
 
 
 @dataclass(frozen=True)

@@ -76,9 +76,11 @@ def run(command: Any) -> None:
         case Chosen():
             _start(command)
         case Evaluate():
+            _agree(command.run, command.trust)
             with _progress() as progress:
                 print(_trained(command.run, "evaluate")(command.run, command.data, _session(progress)))
         case Predict():
+            _agree(command.run, command.trust)
             with _progress() as progress:
                 _trained(command.run, "predict")(command.run, command.file, command.out, _session(progress))
             print(command.out)
@@ -92,6 +94,14 @@ def run(command: Any) -> None:
 
 def _session(progress: OnProgress, runs: Path = Path("runs"), name: str | None = None) -> Session:
     return Session(runs, _fetched, name, progress)
+
+
+def _agree(folder: Path, trust: bool) -> None:
+    """Let the network that comes with a run be executed, if the user says so."""
+    if trust:
+        from jaxsci.tasks import own_network
+
+        own_network.agree(folder)
 
 
 def _start(command: Chosen) -> None:
@@ -124,6 +134,7 @@ def _carry_out(command: Chosen, place: NewRun | None) -> None:
             session = session._replace(execution=Execution(place.checkpoint_minutes, place.devices))
         if isinstance(place, Place) and place.resume is not None:
             assert task.resume is not None, command.entry
+            _agree(place.resume, place.trust)
             folder = task.resume(place.resume, session)
         else:
             folder = task.start(command.options, session)

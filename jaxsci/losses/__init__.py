@@ -21,7 +21,7 @@ from jaxsci.losses._examples import (
     quantile,
     squared_error,
 )
-from jaxsci.losses._objective import objective, regularized, stateful_objective
+from jaxsci.losses._objective import objective, objective_for, regularized, stateful_objective
 from jaxsci.losses._penalties import elastic_net, is_weight, l1, l2, weight_mask, weights_of
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "l1",
     "l2",
     "objective",
+    "objective_for",
     "quantile",
     "regularized",
     "squared_error",

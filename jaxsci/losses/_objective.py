@@ -16,6 +16,7 @@ from jaxsci.core import (
     Key,
     LossFn,
     Metrics,
+    Model,
     Params,
     Penalty,
     StatefulLossFn,
@@ -79,6 +80,15 @@ def stateful_objective(
         return value, (means, state)
 
     return loss
+
+
+def objective_for(
+    model: Model | StatefulModel, example_loss: ExampleLoss, *, metrics: Mapping[str, ExampleLoss] | None = None
+) -> LossFn | StatefulLossFn:
+    """`objective` of a model of one example, `stateful_objective` of one with state: for who is given either."""
+    if isinstance(model, StatefulModel):
+        return stateful_objective(model, example_loss, metrics=metrics)
+    return objective(model.apply, example_loss, metrics=metrics)
 
 
 def _filled(batch: Batch) -> tuple[Inputs, Array, Array]:

@@ -1,7 +1,8 @@
 """Doors for flax: a linen module becomes a `Model`, or with batch statistics and dropout a `StatefulModel`."""
 
+import contextlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -69,14 +70,15 @@ def stateful_from_linen(module: "linen.Module", example: Inputs) -> StatefulMode
     def init(key: Key) -> Params:
         batch = jax.tree.map(lambda leaf: jnp.zeros((1, *jnp.shape(leaf)), jnp.result_type(leaf)), example)
         rngs = {"params": key, "dropout": jax.random.fold_in(key, 1)}
-        variables = dict(module.init(rngs, batch, **modes(training=False)))
+        with _as_flax_has_it():
+            variables = dict(module.init(rngs, batch, **modes(training=False)))
         return {"params": dict(variables.pop("params", {})), "state": variables}
 
     def apply(variables: Params, x: Inputs, mask: Array, key: Key | None) -> tuple[Array, Params]:
         old, training = variables["state"], key is not None
         rngs = {"params": key, "dropout": jax.random.fold_in(key, 1)} if key is not None else None
         counted = mask | ~jnp.any(mask)  # of padding alone statistics are taken too, and thrown away
-        with _intercepting(_guard(counted, training)):
+        with _as_flax_has_it(), _intercepting(_guard(counted, training)):
             outputs, new = module.apply(
                 {"params": variables["params"], **old},
                 x,
@@ -93,6 +95,13 @@ def stateful_from_linen(module: "linen.Module", example: Inputs) -> StatefulMode
         return outputs, jax.tree.map(lambda a, b: jnp.where(jnp.any(mask), a, b).astype(b.dtype), dict(new), dict(old))
 
     return StatefulModel(init, apply)
+
+
+@contextlib.contextmanager
+def _as_flax_has_it() -> Iterator[None]:
+    """Promotion of types and ranks as JAX has it by default, on which layers of flax (`avg_pool`) and its users rely."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
 
 
 def _form(state: Params) -> Any:

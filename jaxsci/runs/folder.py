@@ -23,7 +23,7 @@ import jax
 import numpy as np
 
 import jaxsci
-from jaxsci.core import Key, Model, Params
+from jaxsci.core import Key, Model, Params, StatefulModel
 from jaxsci.errors import InputError
 from jaxsci.files import write_json
 from jaxsci.runs import weights
@@ -100,6 +100,7 @@ def options_of(folder: Path, values: dict[str, Any], options: type[Options], pat
         InputError: options that this version does not have.
     """
     files = {name: None if values.get(name) is None else Path(values[name]) for name in paths}
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     try:
         return options(**{**values, **files})
     except TypeError as error:
@@ -177,7 +178,9 @@ def read_config(folder: Path, task: str | None = None) -> dict[str, Any]:
     return config
 
 
-def trained(folder: Path, model: Model, recipe: Callable[[], Recipe], key: Key) -> tuple[Params, list[dict[str, Any]]]:
+def trained(
+    folder: Path, model: Model | StatefulModel, recipe: Callable[[], Recipe], key: Key
+) -> tuple[Params, list[dict[str, Any]]]:
     """The parameters of the best epoch and the history of a trained run, on the default device.
 
     Args:

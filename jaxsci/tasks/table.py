@@ -56,7 +56,7 @@ def task(name: str) -> Task:
     raise InputError(f"task: expected one of {known}, got {name}; use the version of jaxsci that knows it")
 
 
-def load(folder: str | Path) -> Trained:
+def load(folder: str | Path, *, trust: bool = False) -> Trained:
     """A trained run, ready to answer.
 
         tagger = jaxsci.load("runs/top-tagging/cnn-1")
@@ -66,13 +66,17 @@ def load(folder: str | Path) -> Trained:
 
     Args:
         folder: of a run that `jaxsci train` made.
+        trust: execute the network of the user's own that comes with the run, though it was never trained with on this account.
 
     Raises:
-        InputError: not a run folder, a fit, or a run without weights.
+        InputError: not a run folder, a fit, a run without weights, or one with a network that nobody agreed to execute.
     """
     from jaxsci.runs.folder import read_config
+    from jaxsci.tasks import own_network
 
     folder = Path(folder)
+    if trust:
+        own_network.agree(folder)
     found = task(read_config(folder)["task"])
     if found.load is None:
         raise InputError(f"{folder}: expected a trained run, got a fit of {found.name}; read its evaluation.json")

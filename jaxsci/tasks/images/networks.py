@@ -1,26 +1,57 @@
 """Networks that fit the images, and how they are trained."""
 
+from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxsci.losses import correct, cross_entropy, objective, squared_error
+from jaxsci.core import Array, Inputs, Model, Params, StatefulModel
+from jaxsci.errors import InputError
+from jaxsci.losses import correct, cross_entropy, objective_for, squared_error
 from jaxsci.models import autoencoder, convolutional, convolutional_autoencoder, dense
 from jaxsci.models.convolutional import Block
-from jaxsci.tasks.images.options import Options
+from jaxsci.tasks import own_network
+from jaxsci.tasks.images.options import MODELS, Options
 from jaxsci.training import Recipe, adamw, steps_per_epoch, warmup_cosine
 
 
 class Network(NamedTuple):
-    """A module of `jaxsci.models` with the configuration that fits the images."""
+    """A network that fits the images."""
 
-    module: ModuleType
-    config: Any
+    model: Model | StatefulModel
+    encode: Callable[[Params, Inputs], Array] | None = None  # the code of one image; None for a classifier
+
+
+def _network(module: ModuleType, config: Any) -> Network:
+    """A module of `jaxsci.models` with its configuration."""
+    encode = getattr(module, "encode", None)
+    return Network(module.model(config), None if encode is None else partial(_encode, encode, config))
+
+
+def _encode(encode: Callable[..., Any], config: Any, params: Params, x: Inputs) -> Any:
+    return encode(params, x, config)
+
+
+def name(options: Options) -> str:
+    """What the network is called in folders and on pages."""
+    return options.model if options.model in MODELS else own_network.name(options.model)
 
 
 def network(options: Options, shape: tuple[int, int, int], classes: int) -> Network:
-    """The network of the chosen kind for images of this shape."""
+    """The network of the chosen kind, or the user's own, for images of this shape.
+
+    Raises:
+        InputError: as in `own_network.build`, or options for a network that has none.
+    """
+    if options.model not in MODELS:
+        example = np.zeros(shape, np.float32)
+        return Network(own_network.build(options.model, example, (classes,), options.model_options))
+    if options.model_options:
+        raise InputError(
+            f"--model-options: expected none for {options.model}, got some; they are for networks of your own"
+        )
     # Pool while a side stays at least 4 pixels and even: what is left is small enough for the dense part.
     poolings = 0
     while poolings < 3 and all(
@@ -31,20 +62,20 @@ def network(options: Options, shape: tuple[int, int, int], classes: int) -> Netw
         Block(channels, pool=2 if i < poolings else 1) for i, channels in enumerate((16, 32, 64)[: max(poolings, 2)])
     )
     if options.model == "dense":
-        return Network(dense, dense.Config(int(np.prod(shape)), outputs=classes, hidden=(256, 128)))
+        return _network(dense, dense.Config(int(np.prod(shape)), outputs=classes, hidden=(256, 128)))
     if options.model == "cnn":
-        return Network(convolutional, convolutional.Config(shape, outputs=classes, blocks=blocks))
+        return _network(convolutional, convolutional.Config(shape, outputs=classes, blocks=blocks))
     if poolings:
         config = convolutional_autoencoder.Config(shape, latent=options.latent, blocks=blocks, hidden=(64,))
-        return Network(convolutional_autoencoder, config)
-    return Network(autoencoder, autoencoder.Config(shape, latent=options.latent))
+        return _network(convolutional_autoencoder, config)
+    return _network(autoencoder, autoencoder.Config(shape, latent=options.latent))
 
 
 def make_recipe(options: Options, network: Network, examples: int) -> Recipe:
     """Cross entropy, or for the autoencoder the mean squared error, by AdamW with warm-up and cosine decay."""
-    model = network.module.model(network.config)
+    model = network.model
     steps = options.epochs * steps_per_epoch(examples, options.batch_size)
     optimizer = adamw(options.learning_rate, weight_decay=1e-2, schedule=warmup_cosine(steps), clip=1.0)
     if options.model == "autoencoder":
-        return Recipe(model, objective(model.apply, squared_error), optimizer)
-    return Recipe(model, objective(model.apply, cross_entropy, metrics={"accuracy": correct}), optimizer)
+        return Recipe(model, objective_for(model, squared_error), optimizer)
+    return Recipe(model, objective_for(model, cross_entropy, metrics={"accuracy": correct}), optimizer)

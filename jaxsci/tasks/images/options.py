@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from tyro.conf import arg
+
+MODELS = ("dense", "cnn", "autoencoder")
 
 
 @dataclass(frozen=True)
@@ -15,8 +17,10 @@ class Options:
     """.npz with `x` [image, height, width(, channel)] and `y` [image], or gzipped IDX images."""
     labels: Path | None = None
     """IDX labels; default: the file beside the images with `labels-idx1` in its name."""
-    model: Literal["dense", "cnn", "autoencoder"] = "cnn"
-    """Which network."""
+    model: Annotated[str, arg(metavar="{dense,cnn,autoencoder,FILE.py:FUNCTION}")] = "cnn"
+    """Which network; your own: a function (example_shape, **options) that makes one with an output a class, in a file or installed."""
+    model_options: Annotated[tuple[str, ...], arg(metavar="NAME=VALUE")] = ()
+    """Options of the function of your own network."""
     latent: int = 8
     """Numbers in the autoencoder's code."""
     epochs: int = 10

@@ -1,6 +1,7 @@
 """Images of your own: classification by a dense or a convolutional network, or compression by an autoencoder."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -14,14 +15,16 @@ from jaxsci.data import images
 from jaxsci.data.split import split
 from jaxsci.errors import InputError
 from jaxsci.files import write_json
+from jaxsci.models.stateful import inference
 from jaxsci.runs import folder as runs
 from jaxsci.runs import scores_file, seen, weights
 from jaxsci.runs.folder import Training
 from jaxsci.runs.task import OnProgress, Session, Task, Trained
+from jaxsci.tasks import own_network
 from jaxsci.tasks.images import metrics as measures
 from jaxsci.tasks.images import report as images_report
-from jaxsci.tasks.images.networks import Network, make_recipe, network
-from jaxsci.tasks.images.options import Options
+from jaxsci.tasks.images.networks import Network, make_recipe, name, network
+from jaxsci.tasks.images.options import MODELS, Options
 from jaxsci.training import Settings
 from jaxsci.training import predict as predict_all
 
@@ -41,7 +44,8 @@ def train(options: Options, session: Session) -> Path:
         InputError: the images or the options cannot be used; no run folder is left behind.
     """
     sample = read(options, session.progress)
-    folder = runs.new_folder(session, NAME, options.model)
+    built = network(options, sample.x.shape[1:], sample.classes)
+    folder = runs.new_folder(session, NAME, name(options))
     data = {
         "file": str(options.data),
         "images": len(sample.x),
@@ -50,8 +54,10 @@ def train(options: Options, session: Session) -> Path:
         "digest": weights.digest(sample.x, sample.y),
         "split": {"fractions": FRACTIONS, "seed": options.seed},
     }
-    built = network(options, sample.x.shape[1:], sample.classes)
-    params = jax.eval_shape(built.module.model(built.config).init, jax.random.key(0))
+    if options.model not in MODELS:
+        data["network"] = own_network.describe(options.model)
+        own_network.keep(folder, options.model)
+    params = jax.eval_shape(built.model.init, jax.random.key(0))
     runs.write_config(folder, NAME, options, data, {"parameters": sum(leaf.size for leaf in jax.tree.leaves(params))})
     splits = split(sample.y, seed=options.seed, fractions=FRACTIONS)
     seen.save(folder, sample.x[np.concatenate(splits[:2])])
@@ -110,8 +116,11 @@ def as_batch(options: Options, sample: images.LabeledImages, rows: np.ndarray) -
 
 
 def read_options(folder: Path) -> Options:
-    """The options a run was started with."""
-    return runs.read_options(folder, NAME, Options, ("data", "labels"))
+    """The options a run was started with; a network of the user's own is then the copy in the run folder."""
+    options = runs.read_options(folder, NAME, Options, ("data", "labels"))
+    if options.model in MODELS:
+        return options
+    return replace(options, model=own_network.kept(folder, runs.read_config(folder)["data"]["network"]))
 
 
 class _Run(NamedTuple):
@@ -125,16 +134,10 @@ class _Run(NamedTuple):
 
 def _answers(built: Network, params: Params) -> dict[str, Answer]:
     """The outputs of the network for prepared images, and the codes of an autoencoder."""
-    model = built.module.model(built.config)
-    answers: dict[str, Answer] = {"outputs": partial(predict_all, model.apply, params)}
-    if hasattr(built.module, "encode"):
-        encode = partial(_encode, built.module.encode, built.config)
-        answers["codes"] = partial(predict_all, encode, params)
+    answers: dict[str, Answer] = {"outputs": partial(predict_all, inference(built.model).apply, params)}
+    if built.encode is not None:
+        answers["codes"] = partial(predict_all, built.encode, params)
     return answers
-
-
-def _encode(encode: Callable[..., Any], config: Any, params: Params, x: Any) -> Any:
-    return encode(params, x, config)
 
 
 def load(folder: Path) -> Trained:
@@ -144,9 +147,8 @@ def load(folder: Path) -> Trained:
     config, options = runs.read_config(folder, NAME), read_options(folder)
     shape = tuple(config["data"]["shape"])
     built = network(options, shape, config["data"]["classes"])
-    model = built.module.model(built.config)
     key = jax.random.key(options.seed)
-    params, _ = runs.trained(folder, model, lambda: make_recipe(options, built, examples=1), key)
+    params, _ = runs.trained(folder, built.model, lambda: make_recipe(options, built, examples=1), key)
     answers = _answers(built, params)
 
     def prepare(x: np.ndarray) -> np.ndarray:
@@ -155,7 +157,7 @@ def load(folder: Path) -> Trained:
     def predict(x: np.ndarray) -> dict[str, np.ndarray]:
         return _predictions(answers, prepare(x))
 
-    return Trained(model, params, prepare, predict, config)
+    return Trained(inference(built.model), params, prepare, predict, config)
 
 
 def _predictions(answers: dict[str, Answer], x: np.ndarray) -> dict[str, np.ndarray]:
@@ -219,7 +221,7 @@ def _evaluate(
     outputs = run.answers["outputs"](sample.x)
     result: dict[str, Any] = {
         "task": NAME,
-        "model": options.model,
+        "model": name(options),
         "part": part,
         "images": len(sample.x),
         "known": known,

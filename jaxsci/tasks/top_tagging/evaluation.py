@@ -12,10 +12,11 @@ from jaxsci.core import Inputs
 from jaxsci.data import jets
 from jaxsci.errors import InputError
 from jaxsci.files import write_json
+from jaxsci.models.stateful import inference
 from jaxsci.runs import binary_evaluation, scores_file, seen
 from jaxsci.runs import folder as runs
 from jaxsci.runs.task import OnProgress, Session, Trained, silent
-from jaxsci.tasks.top_tagging import report, taggers
+from jaxsci.tasks.top_tagging import own, report, taggers
 from jaxsci.tasks.top_tagging.jobs import (
     CLASSES,
     NAME,
@@ -41,7 +42,8 @@ def load(folder: Path) -> Trained:
     """
     options, config = read_options(folder), runs.read_config(folder)
     pixels = config["data"].get("pixels")
-    tagger = scaled(make_tagger(options, pixels), of_run(config))
+    tagger = scaled(make_tagger(options, pixels, config["data"].get("constituents")), of_run(config))
+    answers = inference(tagger.model)
 
     def recipe() -> Recipe:  # of any length, which shapes no array of its state
         return make_recipe(Job(options, tagger, jets.JetSample(None, None, None), (np.arange(1),) * 3))[0]
@@ -58,10 +60,10 @@ def load(folder: Path) -> Trained:
         return make_inputs(tagger, sample, silent)
 
     def predict(examples: np.ndarray) -> dict[str, np.ndarray]:
-        logits = predict_all(tagger.model.apply, params, inputs(examples))
+        logits = predict_all(answers.apply, params, inputs(examples))
         return {"logit": logits, "probability": 1 / (1 + np.exp(-logits))}
 
-    return Trained(tagger.model, params, inputs, predict, config)
+    return Trained(answers, params, inputs, predict, config)
 
 
 def _examples(trained: Trained, sample: jets.JetSample) -> np.ndarray:
@@ -90,7 +92,7 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
         jets.require_both_classes(labels_of(sample), data)
     logits = trained.predict(_examples(trained, sample))["logit"]
     known = None if part == "test" else seen.overlap(folder, contents(sample))
-    measured = report.Measured(sample, logits, part, known, runs.read_metrics(folder))
+    measured = report.Measured(sample, logits, part, known, runs.read_metrics(folder), own.sees_images(options))
     if known:
         session.progress("evaluating", 0.0, f"warning: {known:,} of these jets were used in training")
     write_evaluation(target, options, measured, session.progress)
@@ -103,14 +105,14 @@ def write_evaluation(folder: Path, options: Options, measured: report.Measured, 
     sample, logits = measured.sample, measured.logits
     labels = labels_of(sample)
     counts = {name: int(np.sum(labels == value)) for value, name in enumerate(CLASSES)}
-    result: dict[str, Any] = {"task": NAME, "tagger": options.tagger, "part": measured.part, "jets": counts}
+    result: dict[str, Any] = {"task": NAME, "tagger": own.name(options), "part": measured.part, "jets": counts}
     result["known"] = measured.known
     result["metrics"] = binary_evaluation.classification(logits, labels)
     baseline = None
     if sample.constituents is not None:
         baseline = taggers.mass_score(sample.constituents)
         result["baseline"] = {"name": "mass", "metrics": binary_evaluation.ranking(baseline, labels)}
-        if options.tagger != "mass":
+        if result["tagger"] != "mass":
             key = jax.random.fold_in(jax.random.key(options.seed), 1)
             result["gain"] = binary_evaluation.gain(logits, baseline, labels, key)
     write_json(folder / "evaluation.json", result)

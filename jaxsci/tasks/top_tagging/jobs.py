@@ -12,11 +12,11 @@ from jaxsci.core import Batch, Inputs
 from jaxsci.data import jets
 from jaxsci.data.split import split
 from jaxsci.errors import InputError
-from jaxsci.losses import binary_cross_entropy, correct, objective
+from jaxsci.losses import binary_cross_entropy, correct, objective_for
 from jaxsci.runs import folder as runs
 from jaxsci.runs import weights
 from jaxsci.runs.task import OnProgress
-from jaxsci.tasks.top_tagging import scaling, taggers
+from jaxsci.tasks.top_tagging import own, scaling, taggers
 from jaxsci.tasks.top_tagging.options import Options
 from jaxsci.tasks.top_tagging.scaling import Scaling
 from jaxsci.tasks.top_tagging.taggers import Spec, Tagger
@@ -46,7 +46,7 @@ def prepare(options: Options, progress: OnProgress, config: dict[str, Any] | Non
     labels = labels_of(sample)
     jets.require_both_classes(labels, source)
     progress("reading jets", 1.0, f"{len(labels):,} jets")
-    tagger = make_tagger(options, None if sample.images is None else sample.images.shape[1:])
+    tagger = make_tagger(options, *shapes(sample))
     check_inputs(tagger, sample)
     jax.eval_shape(tagger.model.init, jax.random.key(0))  # raises where the network does not fit the images
     splits = split(labels, seed=options.seed, fractions=FRACTIONS)
@@ -59,11 +59,18 @@ def prepare(options: Options, progress: OnProgress, config: dict[str, Any] | Non
     return Job(options, scaling.scaled(tagger, scale), sample, splits, scale)
 
 
-def make_tagger(options: Options, pixels: tuple[int, ...] | None) -> Tagger:
-    """The tagger of these options, for images of this height and width; None: for those made of constituents."""
+def shapes(sample: jets.JetSample) -> tuple[tuple[int, ...] | None, int | None]:
+    """Height and width of ready images, and for how many constituents a jet has room; None for what the jets are not."""
+    images, constituents = sample.images, sample.constituents
+    return None if images is None else images.shape[1:], None if constituents is None else constituents.shape[1]
+
+
+def make_tagger(options: Options, pixels: tuple[int, ...] | None, constituents: int | None) -> Tagger:
+    """The tagger of these options for jets of these `shapes`."""
     height, width = pixels or taggers.PIXELS
     precision = None if options.precision == "float32" else options.precision
-    return taggers.tagger(options.tagger, Spec(precision, (height, width)))
+    spec = Spec(precision, (height, width))
+    return taggers.tagger(options.tagger, spec) if options.model is None else own.tagger(options, spec, constituents)
 
 
 def make_recipe(job: Job) -> tuple[Recipe, Settings]:
@@ -82,7 +89,7 @@ def make_recipe(job: Job) -> tuple[Recipe, Settings]:
         clip=1.0,
     )
     microbatches = defaults.microbatches if settings.batch_size % defaults.microbatches == 0 else 1
-    loss = objective(tagger.model.apply, binary_cross_entropy, metrics={"accuracy": correct})
+    loss = objective_for(tagger.model, binary_cross_entropy, metrics={"accuracy": correct})
     return Recipe(tagger.model, loss, optimizer, tagger.augment if options.augment else None, microbatches), settings
 
 
@@ -142,9 +149,11 @@ def describe(job: Job) -> dict[str, Any]:
         "file": "embedded" if options.data is None else str(options.data),
         "jets": len(labels_of(sample)),
         "pixels": None if sample.images is None else list(sample.images.shape[1:]),
+        "constituents": shapes(sample)[1],
         "digest": weights.digest(*sample),
         "split": {"fractions": FRACTIONS, "seed": options.seed},
         "scaling": None if job.scaling is None else job.scaling._asdict(),
+        **own.describe(options),
     }
 
 
@@ -171,5 +180,5 @@ def contents(sample: jets.JetSample) -> Iterator[np.ndarray]:
 
 
 def read_options(folder: Path) -> Options:
-    """The options a run was started with."""
-    return runs.read_options(folder, NAME, Options, ("data",))
+    """The options a run was started with; a network of the user's own is then the copy in the run folder."""
+    return own.of_run(folder, runs.read_options(folder, NAME, Options, ("data",)))

@@ -18,7 +18,6 @@ from jaxsci.runs import folder as runs
 from jaxsci.runs.figures import Drawing
 from jaxsci.runs.page import Section
 from jaxsci.runs.tables import Cell, Column, Table
-from jaxsci.tasks.top_tagging import taggers
 
 AVERAGED = 10_000  # jets of a class in the average image
 COLUMNS = {  # of the table of taggers: metric -> title
@@ -37,6 +36,7 @@ class Measured(NamedTuple):
     part: str  # "test", or the name of another file
     known: int | None  # jets of another file on which the run was trained; None: not known
     history: list[dict[str, Any]]  # of the training, a record per epoch
+    images: bool  # whether the tagger sees the jets as images
 
 
 def write(folder: Path, result: dict[str, Any], measured: Measured, baseline: np.ndarray | None) -> None:
@@ -83,8 +83,9 @@ def write(folder: Path, result: dict[str, Any], measured: Measured, baseline: np
             classification.reliability(probabilities, labels, noun="jets"),
         ),
     ]
-    sees = taggers.tagger(result["tagger"]).from_images is not None
-    title, words = ("What it sees", _IMAGES) if sees else ("What the jets look like", f"{_IMAGES} {_NOT_SEEN}")
+    title, words = (
+        ("What it sees", _IMAGES) if measured.images else ("What the jets look like", f"{_IMAGES} {_NOT_SEEN}")
+    )
     sections = [
         Section("The taggers", _words(result), table=table(folder, result)),
         Section("How well it separates", figures=figures.pictures(folder, performance)),

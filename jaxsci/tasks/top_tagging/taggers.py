@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsci.core import Inputs, Key, Model, WeightedSet
+from jaxsci.core import Inputs, Key, Model, StatefulModel, WeightedSet
 from jaxsci.data import jets
 from jaxsci.data.jets import features as jet_features
 from jaxsci.data.jets import images as jet_images
@@ -46,7 +46,7 @@ class Tagger:
     """From a jet to the logit of "top"."""
 
     inputs: Callable[[np.ndarray], Inputs]  # constituents [jet, constituent, 4] -> inputs, each [jet, ...]
-    model: Model  # one jet's inputs -> logit
+    model: Model | StatefulModel  # one jet's inputs -> logit; with state those of a batch
     defaults: TrainingDefaults
     augment: Callable[[Key, Inputs], Inputs] | None = None
     from_images: Callable[[np.ndarray], Inputs] | None = (

@@ -5,11 +5,13 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from jaxsci.models.stateful import inference
 from jaxsci.runs import folder as runs
 from jaxsci.runs import seen
 from jaxsci.runs.folder import Training
 from jaxsci.runs.task import Session, Task
-from jaxsci.tasks.top_tagging import report
+from jaxsci.tasks import own_network
+from jaxsci.tasks.top_tagging import own, report
 from jaxsci.tasks.top_tagging.evaluation import evaluate, load, predict, write_evaluation
 from jaxsci.tasks.top_tagging.jobs import (
     NAME,
@@ -40,8 +42,10 @@ def train(options: Options, session: Session) -> Path:
         TrainingDivergedError: the loss became NaN or infinite.
     """
     job = prepare(options, session.progress)
-    folder = runs.new_folder(session, NAME, options.tagger)
+    folder = runs.new_folder(session, NAME, own.name(options))
     runs.write_config(folder, NAME, options, describe(job), hyperparameters(job))
+    if options.model is not None:
+        own_network.keep(folder, options.model)
     seen.save(folder, contents(take(job.sample, np.concatenate(job.splits[:2]))))
     return _train(folder, job, session, resume=False)
 
@@ -68,8 +72,10 @@ def _train(folder: Path, job: Job, session: Session, *, resume: bool) -> Path:
         progress=progress,
         execution=session.execution,
     )
-    logits = predict_all(job.tagger.model.apply, result.params, test.x)
-    measured = report.Measured(take(job.sample, job.splits[2]), logits, "test", None, result.history)
+    logits = predict_all(inference(job.tagger.model).apply, result.params, test.x)
+    measured = report.Measured(
+        take(job.sample, job.splits[2]), logits, "test", None, result.history, own.sees_images(job.options)
+    )
     write_evaluation(folder, job.options, measured, progress)
     return folder
 

@@ -79,6 +79,7 @@ def _ghost(a: Array, d: Array, m: Array | None) -> tuple[Array, Array]:
         norm = jnp.sum(jnp.sum(a * a, axis=(1, 2)) * jnp.sum(d * d, axis=(1, 2)))
     else:
         norm = jnp.sum(jnp.einsum("gti,gui->gtu", a, a) * jnp.einsum("gto,guo->gtu", d, d))
+        norm = jnp.maximum(norm, jnp.zeros_like(norm))  # terms of both signs may leave a little less
     return norm, jnp.zeros_like(norm) if m is None else jnp.sum(jnp.einsum("gti,gio->gto", a, m) * d)
 
 

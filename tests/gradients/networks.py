@@ -87,16 +87,17 @@ def tied_network(rng):
 
 
 def odd_network(rng):
-    """What has no product form: an embedding, a slice, a norm of the weights, a scan, and an operation that is not known."""
+    """An embedding, a slice, a norm of the weights, a scan, what is not known, a matrix for each feature, an unused parameter."""
 
     def apply(params, x):
         index, x = x[0].astype(jnp.int32), x[1:]
         h = x @ params["w"] / jnp.sqrt(jnp.sum(params["w"] ** 2))
-        h = h + params["table"][index]
+        h = h + params["table"][index] + jnp.einsum("gi,gio->go", h.reshape(3, 1), params["each"])[:, 0]
         h, _ = jax.lax.scan(lambda h, _: (jnp.tanh(h @ params["r"][:3, :3]), None), h, None, length=3)
         return jnp.sort(h * params["r"][3, :3]) + jnp.cumsum(params["c"] * jnp.sin(h) + jnp.logaddexp(h, params["c"]))
 
     params = {"w": np.zeros((3, 3)), "table": np.zeros((4, 3)), "r": np.zeros((4, 4)), "c": np.zeros(3)}
+    params |= {"each": np.zeros((3, 1, 2)), "unused": np.zeros(2)}
     loss, params, batch = objective(apply, squared_error), _random(rng, params), _images(rng, (4,), 3)
     batch.x[:, 0] = rng.integers(0, 4, EXAMPLES)
     return loss, params, batch

@@ -100,6 +100,8 @@ def test_what_is_not_known_is_said():
     assert words["params['r']"].startswith("stored, through scan")
     assert "custom_jvp_call" in words["params['c']"]
     assert words["params['w']"].startswith("formed")
+    assert words["params['each']"] == "ghost form, 1 position, through dot_general"
+    assert words["params['unused']"].startswith("unused")
     assert "gather" in words["params['table']"] or "dynamic_slice" in words["params['table']"]
     loss, params, batch = image_network(np.random.default_rng(5))
     assert "convolution_output" in explain(loss, params, batch)["params['blocks']['block_0']['kernel']"]

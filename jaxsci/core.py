@@ -70,7 +70,7 @@ class Batch(NamedTuple):
 # Weighted means over a batch, and under "weight" the sum of its weights, so that means over many batches are exact.
 Metrics: TypeAlias = Mapping[str, Array]
 LossFn: TypeAlias = Callable[[Params, Batch], tuple[Array, Metrics]]
-# As a LossFn, of the variables of a StatefulModel and of the key of the step (None: evaluation); the state comes back beside the metrics.
+# As a LossFn, of the variables of a StatefulModel and of the key of the step (None in evaluation); the state comes back beside the metrics.
 StatefulLossFn: TypeAlias = Callable[[Params, Batch, Key | None], tuple[Array, tuple[Metrics, Params]]]
 ExampleLoss: TypeAlias = Callable[[Array, Array], Array]  # (output, target) of one example -> scalar
 Penalty: TypeAlias = Callable[[Params], Array]  # J(a)

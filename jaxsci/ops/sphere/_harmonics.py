@@ -108,9 +108,9 @@ def evaluate(coefficients: Array, theta: Array, phi: Array, convention: Conventi
         return jnp.sum(cosine * jnp.cos(angle) + sine * jnp.sin(angle), axis=0)
 
     size = max(8, STATE // (lmax + 1))
-    if theta.size <= size:
+    if isinstance(theta.size, int) and theta.size <= size:
         return block((theta.reshape(-1), phi.reshape(-1))).reshape(theta.shape)
-    count = -(-theta.size // size)
+    count = (theta.size + size - 1) // size  # of a symbolic number of points (`jax.export`) too
 
     def blocks(angles: Array) -> Array:
         padded = jnp.pad(angles.reshape(-1), (0, count * size - angles.size), constant_values=math.pi / 2)

@@ -1,51 +1,69 @@
-"""Images of any number of classes, from .npz files and from IDX pairs (the format of MNIST)."""
+"""Images of any number of classes, from .npz and HDF5 files, and from IDX pairs (the format of MNIST)."""
 
 import gzip
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from jaxsci.data import _arrays as named
 from jaxsci.data import reading as checks
+from jaxsci.data.split import split
 from jaxsci.errors import InputError
 
-__all__ = ["LabeledImages", "pixels", "read", "read_unlabeled"]
+__all__ = ["PARTS", "LabeledImages", "parts", "pixels", "read", "read_unlabeled"]
 
-_EXPECTED = "images in an .npz file (x [n, height, width(, channel)] and y [n]) or in an IDX file, gzipped or not"
+PARTS = ("training", "validation", "test")
+_ARRAYS = "arrays x [n, height, width(, channel)] and y [n], or images and labels, or train_images, train_labels, test_images, ..."
+_EXPECTED = f"images in an .npz or HDF5 file ({_ARRAYS}) or in an IDX file, gzipped or not"
+# Names of the arrays of images and of labels; {} is the part where a file has its own, as in MedMNIST and Keras.
+_NAMES = (("x", "y"), ("images", "labels"), ("data", "labels"))
+_PART_NAMES = (("{}_images", "{}_labels"), ("x_{}", "y_{}"), ("{}_x", "{}_y"))
+_PART_WORDS = (("train", "training"), ("val", "valid", "validation"), ("test",))
 
 # The type codes of the IDX format (yann.lecun.com/exdb/mnist), numbers big-endian.
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_BLOCK = 2**20  # bytes
 
 
 class LabeledImages(NamedTuple):
     """Images with their classes."""
 
     x: np.ndarray  # float32 [n, height, width, channel]; images of whole numbers are scaled to [0, 1]
-    y: np.ndarray  # int32 [n], every class from 0 to classes - 1 occurs
+    y: np.ndarray  # int32 [n], from 0 to classes - 1
     classes: int
+    part: np.ndarray | None = None  # uint8 [n], an index of PARTS where the file has parts of its own
 
 
-def read(path: str | Path, labels_path: str | Path | None = None) -> LabeledImages:
+def read(path: str | Path, labels_path: str | Path | None = None, *, classes: int | None = None) -> LabeledImages:
     """Read labeled images.
 
     Whole numbers are divided by 255, or by 65,535 where one is larger than 255 (images of 16 bits); real numbers stay as they are.
 
     Args:
-        path: an .npz file with `x` and `y`, or an IDX file of images.
+        path: an .npz or HDF5 file with `x` and `y` (or `images` and `labels`), or with these for each part, as in `train_images` and
+            `test_labels` (MedMNIST) or `x_train` and `y_test` (Keras); or an IDX file of images. The parts follow each other in the
+            order of PARTS.
         labels_path: the IDX file of labels; by default the file beside `path` with "labels-idx1" for "images-idx3" in its name.
+        classes: their number, where it is known: labels are then 0 to classes - 1, of which some may be absent. None: every class from
+            0 to the largest label occurs, and there are two at least.
 
     Raises:
         InputError: a file is missing, damaged or of another format, an array is missing or of a wrong shape or type, a pixel is not
-            finite, labels are not 0 to k - 1 for at least two classes, or the numbers of images and labels differ.
+            finite, a label is none of these, or the numbers of images and labels differ.
     """
     with checks.reading(path, _EXPECTED) as path:
-        arrays = (
-            _read_npz(path, ("x", "y")) if _is_npz(path) else [_read_idx(path), _read_idx_labels(path, labels_path)]
-        )
-    x = pixels(path, arrays[0])
-    y = _classes(path, arrays[1], len(x))
-    return LabeledImages(x, y, int(y.max()) + 1)
+        found = _read_arrays(path)
+        pairs = found or {"": (_read_idx(path), _read_idx_labels(path, labels_path))}
+    x = _joined(path, [x for x, _ in pairs.values()])
+    labels = {name: _labels(path, y, len(x), name) for name, (x, y) in pairs.items()}
+    y = np.concatenate(list(labels.values()))
+    _require_classes(path, y, classes)
+    numbers = [np.full(len(labels[name]), PARTS.index(name), np.uint8) for name in pairs if name]
+    part = np.concatenate(numbers) if numbers else None
+    return LabeledImages(x, y.astype(np.int32), classes or int(y.max()) + 1, part)
 
 
 def read_unlabeled(path: str | Path) -> np.ndarray:
@@ -55,27 +73,76 @@ def read_unlabeled(path: str | Path) -> np.ndarray:
         InputError: as in `read`, but for the labels.
     """
     with checks.reading(path, _EXPECTED) as path:
-        return pixels(path, _read_npz(path, ("x",))[0] if _is_npz(path) else _read_idx(path))
+        found = _read_arrays(path, labeled=False)
+        return _joined(path, [x for x, _ in found.values()] if found else [_read_idx(path)])
 
 
-def _is_npz(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(2) == b"PK"
+def parts(
+    images: LabeledImages, *, seed: int, fractions: tuple[float, float, float]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Indices of the training, validation and test images: those of the file where it has parts, else drawn as `split` does.
+
+    Where the file has no part for validation, it is drawn from the training images in the proportion that `fractions` give.
+
+    Raises:
+        InputError: a class has too few images to be in every part that is drawn.
+    """
+    if images.part is None:
+        return split(images.y, seed=seed, fractions=fractions)
+    train, validation, test = (np.flatnonzero(images.part == part) for part in range(3))
+    if not len(validation):
+        keep = fractions[0] / (fractions[0] + fractions[1])
+        drawn = split(images.y[train], seed=seed, fractions=(keep, (1 - keep) / 2, (1 - keep) / 2))
+        train, validation = train[drawn[0]], train[np.concatenate(drawn[1:])]
+    return train, validation, test
 
 
-def _read_npz(path: Path, names: tuple[str, ...]) -> list[np.ndarray]:
-    # opened here, because numpy.load leaves a file open that it finds damaged
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        if any(name not in arrays for name in names):
-            got = ", ".join(arrays.files) or "none"
-            raise InputError(
-                f"{path}: expected the arrays x [n, height, width(, channel)] and y [n], got {got}; rename them"
-            )
-        try:
-            return [arrays[name] for name in names]
-        except ValueError as error:  # a header that is none, or pickled objects
-            reason = str(error).splitlines()[0]
-            raise InputError(f"{path}: expected arrays of numbers, got: {reason}; write it with numpy.savez") from error
+def _joined(path: Path, parts: Sequence[np.ndarray]) -> np.ndarray:
+    """The images of all parts, prepared together, so that they have one scale."""
+    shapes, kinds = {x.shape[1:] for x in parts}, {x.dtype.kind in "iu" for x in parts}
+    if len(shapes) > 1 or len(kinds) > 1:
+        got = " and ".join(f"{list(x.shape)} of {x.dtype}" for x in parts)
+        raise InputError(f"{path}: expected images of one shape and type in all parts, got {got}; write them alike")
+    return pixels(path, parts[0] if len(parts) == 1 else np.concatenate(parts))
+
+
+def _read_arrays(path: Path, *, labeled: bool = True) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Images and labels by part, or under "" where the file has no parts; none for another kind of file."""
+    with named.opened(path) as arrays:
+        if not arrays:
+            if named.is_zip(path):
+                raise InputError(f"{path}: expected the {_ARRAYS}, got none; write it with numpy.savez")
+            return {}
+        names = _find(arrays, labeled)
+        if not names:
+            got = ", ".join(sorted(arrays))[:200]
+            raise InputError(f"{path}: expected the {_ARRAYS}, got {got}; rename them")
+        load = {
+            part: (named.load(path, arrays, x), named.load(path, arrays, y) if labeled else np.zeros(0))
+            for part, (x, y) in names.items()
+        }
+    if labeled and "" not in load and not {"training", "test"} <= set(load):
+        raise InputError(
+            f"{path}: expected images for training and test, got those for {', '.join(load)} alone; name them x and y"
+        )
+    return load
+
+
+def _find(arrays: Mapping[str, named.Rows], labeled: bool) -> dict[str, tuple[str, str]]:
+    """The names of images and labels by part; none where they are not there."""
+
+    def there(x: str, y: str) -> bool:
+        return x in arrays and (y in arrays or not labeled)
+
+    for x, y in _NAMES:
+        if there(x, y):
+            return {"": (x, y)}
+    found = {}
+    for part, words in zip(PARTS, _PART_WORDS, strict=True):
+        names = [(x.format(word), y.format(word)) for x, y in _PART_NAMES for word in words]
+        if name := next((name for name in names if there(*name)), None):
+            found[part] = name
+    return found
 
 
 def _read_idx_labels(path: Path, labels_path: str | Path | None) -> np.ndarray:
@@ -97,15 +164,20 @@ def _read_idx(path: Path) -> np.ndarray:
         header = file.read(4)
         if len(header) < 4 or header[:2] != b"\0\0" or header[2] not in _IDX_TYPES or not 1 <= header[3] <= 4:
             raise InputError(
-                f"{path}: expected an IDX file or an .npz file, got a file that begins with {header!r}; convert it"
+                f"{path}: expected an IDX, .npz or HDF5 file, got a file that begins with {header!r}; convert it"
             )
         dtype, sizes = np.dtype(_IDX_TYPES[header[2]]), file.read(4 * header[3])
         shape = tuple(int.from_bytes(sizes[i : i + 4], "big") for i in range(0, len(sizes), 4))
-        data = file.read()
-    if len(sizes) < 4 * header[3] or len(data) != math.prod(shape) * dtype.itemsize:
+        due = math.prod(shape) * dtype.itemsize
+        data, whole = bytearray(), len(sizes) == 4 * header[3]
+        # In blocks, and one byte more than is due: a file can declare anything, and a small one can unpack to anything.
+        while whole and len(data) <= due and (block := file.read(min(_BLOCK, due + 1 - len(data)))):
+            checks.require_memory(path, _BLOCK, "its numbers")
+            data += block
+    if not whole or len(data) != due:
+        got = "more" if len(data) > due else str(len(data))
         raise InputError(
-            f"{path}: expected {math.prod(shape) * dtype.itemsize} bytes for an array of shape {list(shape)}, got {len(data)}; "
-            "copy or download it again"
+            f"{path}: expected {due} bytes for an array of shape {list(shape)}, got {got}; copy or download it again"
         )
     return np.frombuffer(data, dtype).reshape(shape)
 
@@ -118,6 +190,7 @@ def pixels(path: object, x: np.ndarray) -> np.ndarray:
         )
     if x.dtype.kind not in "biuf":
         raise InputError(f"{path}: expected images of numbers, got type {x.dtype}; convert them")
+    checks.require_memory(str(path), 8 * x.size, "the images as float32")
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as such
         scaled = x.astype(np.float32)
     if not np.isfinite(scaled).all():
@@ -135,20 +208,38 @@ def pixels(path: object, x: np.ndarray) -> np.ndarray:
     return scaled if x.ndim == 4 else scaled[..., None]
 
 
-def _classes(path: Path, y: np.ndarray, images: int) -> np.ndarray:
+def _labels(path: Path, y: np.ndarray, images: int, part: str) -> np.ndarray:
+    """Labels as one whole number for each image, int64 [n]."""
+    where = f"labels of {part} images" if part else "labels"
+    if y.shape == (images, 1):
+        y = y[:, 0]
     if y.shape != (images,):
+        remedy = "give the class of each, as in y.argmax(1)" if y.shape[:1] == (images,) else "give as many"
         raise InputError(
-            f"{path}: expected one label for each of {images} images, got labels of shape {list(y.shape)}; give as many"
+            f"{path}: expected one label for each of {images} images, got {where} of shape {list(y.shape)}; {remedy}"
         )
-    if y.dtype.kind not in "iu":
+    if y.dtype.kind not in "biu":
         raise InputError(
             f"{path}: expected whole numbers as labels, got type {y.dtype}; convert them, as in y.astype(int)"
         )
+    if y.max(initial=0) > np.iinfo(np.int64).max:
+        raise InputError(f"{path}: expected labels from 0, got {y.max()}; recode them")
+    return y.astype(np.int64)
+
+
+def _require_classes(path: Path, y: np.ndarray, classes: int | None) -> None:
     found = np.unique(y)
     if found[0] < 0:
         raise InputError(
             f"{path}: expected labels from 0, got {found[0]} in row {int(y.argmin())} (counted from 0); recode them"
         )
+    if classes is not None:
+        if found[-1] >= classes:
+            raise InputError(
+                f"{path}: expected labels 0 to {classes - 1} as in training, got up to {found[-1]}, first in row "
+                f"{int((y >= classes).argmax())} (counted from 0); remove those images"
+            )
+        return
     if len(found) == 1:
         raise InputError(
             f"{path}: expected at least two classes, got label {found[0]} only; add images of another class"
@@ -159,4 +250,3 @@ def _classes(path: Path, y: np.ndarray, images: int) -> np.ndarray:
             f"{path}: expected labels 0 to k - 1 without gaps, got up to {found[-1]} without "
             f"{', '.join(map(str, missing[:10]))}; recode them"
         )
-    return y.astype(np.int32)

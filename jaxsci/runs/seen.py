@@ -8,8 +8,9 @@ import numpy as np
 
 from jaxsci.errors import InputError
 from jaxsci.files import replacing
+from jaxsci.runs.folder import read_config
 
-__all__ = ["FILE", "claim", "overlap", "save"]
+__all__ = ["FILE", "claim", "overlap", "require_same", "save"]
 
 FILE = "seen.npy"
 _BYTES = 8  # of a hash: two of a million different examples agree with a probability of 3e-8
@@ -42,6 +43,23 @@ def overlap(folder: Path, examples: Iterable[np.ndarray]) -> int | None:
             f"{path}: expected the hashes of the run's examples, got {error}; copy the run again"
         ) from error
     return int(np.isin(_hashes(examples), known).sum())
+
+
+def require_same(folder: Path, digest: str) -> None:
+    """Raise InputError where the data of a run are no longer those it was trained on; a digest of an earlier form is not compared.
+
+    Args:
+        folder: of the run.
+        digest: of what its file holds now, as in config.json.
+    """
+    data = read_config(folder)["data"]
+    known = str(data["digest"])
+    if len(known) == len(digest) and known != digest:
+        files = data.get("file") or ", ".join(str(file) for file in data.get("files", {}).values() if file)
+        raise InputError(
+            f"{files}: expected the data that {folder} was trained on (digest {known[:12]}), got others ({digest[:12]}); "
+            "put them back, or train a new run"
+        )
 
 
 def claim(part: str, known: int | None, number: int, noun: str) -> str:

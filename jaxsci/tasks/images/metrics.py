@@ -10,7 +10,11 @@ from jaxsci.runs import binary_evaluation
 
 
 def classification(logits: np.ndarray, labels: np.ndarray, classes: int) -> dict[str, Any]:
-    """Confusion matrix, accuracy with its interval, and recall, precision and F1 a class and their means over the classes."""
+    """Confusion matrix, accuracy with its interval, and recall, precision and F1 a class and their means over the classes.
+
+    Of two classes that are both there, also what `binary_evaluation.classification` measures of their probability: AUC with its interval,
+    log loss and calibration error.
+    """
     z, y = jnp.asarray(logits), jnp.asarray(labels)
     matrix = metrics.confusion_matrix(metrics.predicted_class(z), y, classes=classes)
     interval = metrics.binomial_interval(jnp.trace(matrix), jnp.sum(matrix), level=binary_evaluation.LEVEL)
@@ -21,6 +25,9 @@ def classification(logits: np.ndarray, labels: np.ndarray, classes: int) -> dict
         per_class[name] = [binary_evaluation.number(value) for value in measure(matrix)]
     result["per_class"] = per_class
     result["confusion_matrix"] = np.asarray(matrix).tolist()
+    if classes == 2 and len(np.unique(labels)) == 2:
+        binary = binary_evaluation.classification(logits[:, 1] - logits[:, 0], labels)
+        result |= {name: binary[name] for name in ("auc", "log_loss", "calibration_error")}
     return result
 
 

@@ -14,7 +14,7 @@ class Options:
     """Classify images of your own, or compress them with an autoencoder."""
 
     data: Annotated[Path | None, arg(metavar="FILE")] = None
-    """.npz with `x` [image, height, width(, channel)] and `y` [image], or gzipped IDX images."""
+    """.npz or HDF5 with `x` [image, height, width(, channel)] and `y` [image], or `train_images`, `test_labels`, ...; or IDX images."""
     labels: Path | None = None
     """IDX labels; default: the file beside the images with `labels-idx1` in its name."""
     model: Annotated[str, arg(metavar="{dense,cnn,autoencoder,FILE.py:FUNCTION}")] = "cnn"

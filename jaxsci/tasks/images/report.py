@@ -41,6 +41,8 @@ def write(folder: Path, result: dict[str, Any], measured: Measured) -> None:
                 classification.confusion_matrix(result["metrics"]["confusion_matrix"], names, noun="images"),
             )
         ]
+        if "auc" in result["metrics"]:
+            drawings += _binary(outputs[:, 1] - outputs[:, 0], sample.y)
     else:
         drawings = [
             Drawing(
@@ -74,6 +76,24 @@ def write(folder: Path, result: dict[str, Any], measured: Measured) -> None:
     figures.write_page(folder, f"Images with {result['model']}", summary, sections)
 
 
+def _binary(logits: np.ndarray, labels: np.ndarray) -> list[Drawing]:
+    """What the probability of class 1 is worth, where there are two classes."""
+    probabilities = np.asarray(1 / (1 + np.exp(-logits.astype(np.float64))))
+    by_class = {f"class {k}": probabilities[labels == k] for k in range(2)}
+    return [
+        Drawing(
+            "scores",
+            "Distribution of the probability of class 1 in both classes.",
+            classification.score_distributions(by_class, label="probability of class 1", noun="images"),
+        ),
+        Drawing(
+            "calibration",
+            "Observed frequency of class 1 against its predicted probability.",
+            classification.reliability(probabilities, labels, noun="images"),
+        ),
+    ]
+
+
 def table(result: dict[str, Any]) -> Table:
     """Metrics of all images, and of each class for a classifier; the baseline for an autoencoder."""
     values = result["metrics"]
@@ -93,9 +113,18 @@ def table(result: dict[str, Any]) -> Table:
     rows = [[str(k), *(per_class[name][k] for name in names)] for k in range(len(per_class["recall"]))]
     rows.append(["mean of classes", *(values[f"{name}_macro"]["value"] for name in names)])
     accuracy = figures.estimate(values["accuracy"])
+    notes = [
+        f"Accuracy over all images {accuracy.value:.4f}, 68 % interval {accuracy.lower:.4f} to {accuracy.upper:.4f}."
+    ]
+    if "auc" in values:
+        area = figures.estimate(values["auc"])
+        notes.append(
+            f"AUC {area.value:.4f}, 68 % interval {area.lower:.4f} to {area.upper:.4f}; log loss {values['log_loss']['value']:.4f}, "
+            f"expected calibration error {values['calibration_error']['value']:.4f}."
+        )
     return Table(
         [Column("class"), Column("recall"), Column("precision"), Column("F1")],
         rows,
         "A class's recall is the part of it that is found, its precision the part of the answers that are right.",
-        [f"Accuracy over all images {accuracy.value:.4f}, 68 % interval {accuracy.lower:.4f} to {accuracy.upper:.4f}."],
+        notes,
     )

@@ -12,7 +12,6 @@ import numpy as np
 
 from jaxsci.core import Batch, Params
 from jaxsci.data import images
-from jaxsci.data.split import split
 from jaxsci.errors import InputError
 from jaxsci.files import write_json
 from jaxsci.models.stateful import inference
@@ -52,14 +51,14 @@ def train(options: Options, session: Session) -> Path:
         "shape": list(sample.x.shape[1:]),
         "classes": sample.classes,
         "digest": weights.digest(sample.x, sample.y),
-        "split": {"fractions": FRACTIONS, "seed": options.seed},
+        "split": {"fractions": FRACTIONS if sample.part is None else "of the file", "seed": options.seed},
     }
     if options.model not in MODELS:
         data["network"] = own_network.describe(options.model)
         own_network.keep(folder, options.model)
     params = jax.eval_shape(built.model.init, jax.random.key(0))
     runs.write_config(folder, NAME, options, data, {"parameters": sum(leaf.size for leaf in jax.tree.leaves(params))})
-    splits = split(sample.y, seed=options.seed, fractions=FRACTIONS)
+    splits = images.parts(sample, seed=options.seed, fractions=FRACTIONS)
     seen.save(folder, sample.x[np.concatenate(splits[:2])])
     return _train(folder, options, sample, session, resume=False)
 
@@ -67,11 +66,13 @@ def train(options: Options, session: Session) -> Path:
 def resume(folder: Path, session: Session) -> Path:
     """Go on with a run that was stopped; ends with the same parameters, bit for bit, as if it had not been."""
     options = read_options(folder)
-    return _train(folder, options, read(options, session.progress), session, resume=True)
+    sample = read(options, session.progress)
+    seen.require_same(folder, weights.digest(sample.x, sample.y))
+    return _train(folder, options, sample, session, resume=True)
 
 
 def _train(folder: Path, options: Options, sample: images.LabeledImages, session: Session, *, resume: bool) -> Path:
-    splits = split(sample.y, seed=options.seed, fractions=FRACTIONS)
+    splits = images.parts(sample, seed=options.seed, fractions=FRACTIONS)
     built = network(options, sample.x.shape[1:], sample.classes)
     recipe = make_recipe(options, built, len(splits[0]))
     settings = Settings(options.epochs, min(options.batch_size, len(splits[0])), options.patience)
@@ -100,7 +101,7 @@ def read(options: Options, progress: OnProgress) -> images.LabeledImages:
     runs.require_positive(options, "latent", "epochs", "batch_size", "learning_rate", "patience")
     if options.data is None:
         raise InputError(
-            "--data: expected a file of images, got none; give an .npz with x and y, or gzipped IDX images"
+            "--data: expected a file of images, got none; give an .npz or HDF5 file with x and y, or gzipped IDX images"
         )
     progress("reading images", 0.0, "")
     sample = images.read(options.data, options.labels)
@@ -179,17 +180,13 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
     trained, shape = load(folder), tuple(config["data"]["shape"])
     if data is None:
         sample = read(options, session.progress)
-        sample = _take(sample, split(sample.y, seed=options.seed, fractions=FRACTIONS)[2])
+        seen.require_same(folder, weights.digest(sample.x, sample.y))
+        sample = _take(sample, images.parts(sample, seed=options.seed, fractions=FRACTIONS)[2])
         target, part = folder, "test"
     else:
-        sample, target, part = images.read(data), folder / "evaluations" / data.stem, data.name
+        sample = images.read(data, classes=config["data"]["classes"])
+        target, part = folder / "evaluations" / data.stem, data.name
         _of_shape(data, sample.x, shape)
-        classes = config["data"]["classes"]
-        if sample.classes > classes:
-            raise InputError(
-                f"{data}: expected labels 0 to {classes - 1} as in training, got up to {sample.classes - 1}; remove the other images"
-            )
-        sample = images.LabeledImages(sample.x, sample.y, classes)  # a part may lack the last ones
     built = network(options, shape, config["data"]["classes"])
     run = _Run(target, options, _answers(built, trained.params), runs.read_metrics(folder))
     known = None if part == "test" else seen.overlap(folder, sample.x)

@@ -14,6 +14,7 @@ from jaxsci.data.materials.elements import ELEMENTS
 from jaxsci.errors import InputError
 from jaxsci.files import write_json
 from jaxsci.runs import folder as runs
+from jaxsci.runs import seen, weights
 from jaxsci.runs.folder import Training
 from jaxsci.runs.task import OnProgress, Session, Task, silent
 from jaxsci.tasks.superconductors import evaluation as superconductor_evaluation
@@ -54,7 +55,13 @@ def train(options: Options, session: Session) -> Path:
 
 def resume(folder: Path, session: Session) -> Path:
     """Go on with a run that was stopped."""
-    return _train(folder, prepare(*read_run(folder), session.progress), session, resume=True)
+    return _train(folder, _same(folder, prepare(*read_run(folder), session.progress)), session, resume=True)
+
+
+def _same(folder: Path, job: Job) -> Job:
+    """The job of a run, whose tables are checked to hold what they did."""
+    seen.require_same(folder, weights.digest(job.sample.amounts, job.sample.tc))
+    return job
 
 
 def _train(folder: Path, job: Job, session: Session, *, resume: bool) -> Path:
@@ -144,7 +151,7 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
         raise InputError(
             f"{data}: expected no other file for a run of {NAME}, got one; use jaxsci predict superconductors {data} --run {folder}"
         )
-    job, params = prepare(*read_run(folder), silent), load(folder).params
+    job, params = _same(folder, prepare(*read_run(folder), silent)), load(folder).params
     _evaluate(folder, job, params, runs.read_metrics(folder), session.progress)
     return folder / "report.html"
 

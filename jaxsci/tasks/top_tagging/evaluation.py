@@ -22,6 +22,7 @@ from jaxsci.tasks.top_tagging.jobs import (
     NAME,
     Job,
     contents,
+    describe,
     labels_of,
     make_inputs,
     make_recipe,
@@ -86,6 +87,7 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
     trained, options = load(folder), read_options(folder)
     if data is None:
         job = prepare(options, session.progress, trained.config)
+        seen.require_same(folder, describe(job)["digest"])
         sample, target, part = take(job.sample, job.splits[2]), folder, "test"
     else:
         sample, target, part = jets.read(data), folder / "evaluations" / data.stem, data.name

@@ -53,6 +53,7 @@ def train(options: Options, session: Session) -> Path:
 def resume(folder: Path, session: Session) -> Path:
     """Go on with a run that was stopped; ends with the same parameters, bit for bit, as if it had not been."""
     job = prepare(read_options(folder), session.progress, runs.read_config(folder))
+    seen.require_same(folder, describe(job)["digest"])
     return _train(folder, job, session, resume=True)
 
 

@@ -7,8 +7,19 @@ from typing import Annotated, Any, NamedTuple, Union
 import tyro
 from tyro.conf import subcommand
 
-from jaxsci.cli import benchmarks
-from jaxsci.cli.arguments import Compare, Data, Evaluate, NewRun, Place, Predict, Runs
+from jaxsci.cli import benchmarks, mistakes
+from jaxsci.cli.arguments import (
+    Compare,
+    Data,
+    DataFetch,
+    DataGenerate,
+    DataList,
+    Evaluate,
+    NewRun,
+    Place,
+    Predict,
+    Runs,
+)
 from jaxsci.tasks.table import TABLE, Entry
 
 VERBS = {
@@ -26,7 +37,11 @@ class Chosen(NamedTuple):
 
 
 def parse(arguments: Sequence[str]) -> Any:
-    """The command that the arguments ask for: a `Chosen` task, or an instance of one of `cli.arguments`."""
+    """The command that the arguments ask for: a `Chosen` task, or an instance of one of `cli.arguments`.
+
+    Raises:
+        InputError: they ask for none.
+    """
     words = list(arguments) or ["--help"]
     asked = [entry for entry in TABLE if entry.verb == "predict"]
     if words[0] == "predict" and any(entry.name in words[1:2] for entry in asked):
@@ -42,14 +57,29 @@ def parse(arguments: Sequence[str]) -> Any:
         Annotated[_bench(), subcommand("bench")],
     ]
     union: Any = Union[tuple(kinds)]  # noqa: UP007  # of types that are known only now
-    command = tyro.cli(
-        union,
-        prog="jaxsci",
-        description="Machine learning for the natural sciences in JAX. Add --debug to any command for full tracebacks.",
-        args=words,
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
-    )
+    with mistakes.one_line(words, _tree(words)):
+        command = tyro.cli(
+            union,
+            prog="jaxsci",
+            description="Machine learning for the natural sciences in JAX. Add --debug to any command for full tracebacks.",
+            args=words,
+            config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
+        )
     return _chosen(getattr(command, "task", command))
+
+
+def _tree(words: Sequence[str]) -> dict[str, Any]:
+    """The types of all commands by their words."""
+    return {
+        **{verb: {e.name: _kind(e, words[1:2]) for e in TABLE if e.verb == verb} for verb in VERBS},
+        "evaluate": Evaluate,
+        "predict": Predict,
+        **{f"predict-{e.name}": _kind(e, words[:1]) for e in TABLE if e.verb == "predict"},
+        "compare": Compare,
+        "runs": Runs,
+        "data": {"list": DataList, "fetch": DataFetch, "generate": DataGenerate},
+        "bench": {entry.name: DataList for entry in benchmarks.TABLE},
+    }
 
 
 def _verb(verb: str, words: Sequence[str]) -> Any:

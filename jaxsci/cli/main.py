@@ -1,5 +1,6 @@
 """The command `jaxsci`: the only place that touches jax.config, the environment and default paths."""
 
+import dataclasses
 import errno
 import os
 import sys
@@ -39,8 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"jaxsci {jaxsci.__version__}")
         return
     benchmark = arguments[:1] == ["bench"] and arguments[1:2] not in ([], ["--help"], ["-h"])
-    command: Any = partial(_bench, arguments[1], arguments[2:]) if benchmark else partial(run, parse(arguments))
     try:
+        command: Any = partial(_bench, arguments[1], arguments[2:]) if benchmark else partial(run, parse(arguments))
         with batch.termination():
             if not benchmark:  # which times compilation
                 configure_jax()
@@ -134,11 +135,24 @@ def _carry_out(command: Chosen, place: NewRun | None) -> None:
             session = session._replace(execution=Execution(place.checkpoint_minutes, place.devices))
         if isinstance(place, Place) and place.resume is not None:
             assert task.resume is not None, command.entry
+            _require_no_options(command.options, place.resume)
             _agree(place.resume, place.trust)
             folder = task.resume(place.resume, session)
         else:
             folder = task.start(command.options, session)
     print(folder / "report.html")
+
+
+def _require_no_options(options: Any, resumed: Path) -> None:
+    """A training goes on with the options it was started with: others are refused."""
+    default = type(options)()
+    names = [field.name for field in dataclasses.fields(options)]
+    given = ["--" + name.replace("_", "-") for name in names if getattr(options, name) != getattr(default, name)]
+    if given:
+        raise InputError(
+            f"--resume {resumed}: expected no options of the training, got {', '.join(given)}; it goes on with those it was started with, "
+            "and a training with others is a new run"
+        )
 
 
 def _use_all_cores() -> None:

@@ -9,6 +9,7 @@ from jaxsci.data.images import LabeledImages
 from jaxsci.plots import classification, reconstruction, training
 from jaxsci.runs import figures, seen
 from jaxsci.runs import folder as runs
+from jaxsci.runs.estimate import Estimate
 from jaxsci.runs.figures import Drawing
 from jaxsci.runs.page import Section
 from jaxsci.runs.tables import Cell, Column, Table
@@ -113,13 +114,10 @@ def table(result: dict[str, Any]) -> Table:
     rows = [[str(k), *(per_class[name][k] for name in names)] for k in range(len(per_class["recall"]))]
     rows.append(["mean of classes", *(values[f"{name}_macro"]["value"] for name in names)])
     accuracy = figures.estimate(values["accuracy"])
-    notes = [
-        f"Accuracy over all images {accuracy.value:.4f}, 68 % interval {accuracy.lower:.4f} to {accuracy.upper:.4f}."
-    ]
+    notes = [f"Accuracy over all images {_with_interval(accuracy)}."]
     if "auc" in values:
-        area = figures.estimate(values["auc"])
         notes.append(
-            f"AUC {area.value:.4f}, 68 % interval {area.lower:.4f} to {area.upper:.4f}; log loss {values['log_loss']['value']:.4f}, "
+            f"AUC {_with_interval(figures.estimate(values['auc']))}; log loss {values['log_loss']['value']:.4f}, "
             f"expected calibration error {values['calibration_error']['value']:.4f}."
         )
     return Table(
@@ -128,3 +126,10 @@ def table(result: dict[str, Any]) -> Table:
         "A class's recall is the part of it that is found, its precision the part of the answers that are right.",
         notes,
     )
+
+
+def _with_interval(value: Estimate) -> str:
+    """A value with its interval, where it has one: an AUC of exactly 1 has none."""
+    if value.lower is None or value.upper is None:
+        return f"{value.value:.4f}"
+    return f"{value.value:.4f}, 68 % interval {value.lower:.4f} to {value.upper:.4f}"

@@ -1,0 +1,123 @@
+"""What is wrong with the words after `jaxsci`, in one line: what was expected, what came, and what was perhaps meant."""
+
+import contextlib
+import dataclasses
+import difflib
+import io
+import re
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Union
+
+import tyro
+
+from jaxsci.errors import InputError
+
+_OTHER_NAMES = {"lr": "learning-rate", "bs": "batch-size", "output": "out", "input": "data", "dataset": "data"}
+_WORDS: dict[type, str] = {int: "a whole number", float: "a number", Path: "a path", str: "a word", bool: "yes or no"}
+
+
+@contextlib.contextmanager
+def one_line(words: Sequence[str], commands: Mapping[str, Any]) -> Iterator[None]:
+    """Where the parser refuses the words, raise an InputError of one line instead of its own page.
+
+    Args:
+        words: what was given.
+        commands: the type behind each first word: a dataclass of options, or a mapping from second words to such.
+    """
+    page = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(page):
+            yield
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise InputError(_found(list(words), commands, page.getvalue())) from None
+
+
+def _found(words: list[str], commands: Mapping[str, Any], page: str) -> str:
+    """The first mistake that is found; what the parser's page says where it is none of the known kinds."""
+    name, kind = "jaxsci", commands
+    while isinstance(kind, Mapping):
+        word = words.pop(0) if words else None
+        if word is None or word not in kind:
+            got = "nothing" if word is None else word
+            return f"{name}: expected one of {', '.join(kind)}, got {got}; {_perhaps(got, kind, '')}see {name} --help"
+        name, kind = f"{name} {word}", kind[word]
+    options = _options(kind)
+    name = name.replace("predict-", "predict ")
+    remedy = f"see {name} --help"
+    for i, word in enumerate(words):
+        if not re.match(r"--[A-Za-z]", word):
+            continue
+        option, _, value = word.partition("=")
+        key = option.removeprefix("--").replace("_", "-").removeprefix("no-")
+        if key not in options:
+            return f"{name}: expected one of its options, got {option}; {_perhaps(key, options, '--')}{remedy}"
+        given = value or next(iter(words[i + 1 : i + 2]), None)
+        if fault := _fault(options[key], given):
+            return f"{option}: {fault}{remedy}"
+    text = _plain(page)
+    if "Missing from" in text:
+        return f"{name}: expected {' '.join(_required(kind))}, got {' '.join(words) or 'nothing'}; {remedy}"
+    if stray := re.search(r"Unrecognized options: (.*)", text):
+        return f"{name}: expected no further words, got {stray[1]}; {remedy}"
+    return f"{name}: {text}; {remedy}"
+
+
+def _options(kind: Any) -> dict[str, Any]:
+    """The type of each option of a dataclass, those of its own dataclasses included, by its name as it is written."""
+    found: dict[str, Any] = {}
+    for name, hint in typing.get_type_hints(kind).items():
+        if name not in {field.name for field in dataclasses.fields(kind)}:
+            continue
+        found |= _options(hint) if dataclasses.is_dataclass(hint) else {name.replace("_", "-"): hint}
+    return found
+
+
+def _required(kind: Any) -> list[str]:
+    """What a command cannot do without, as it is written: RUN, --out."""
+    missing, positional = dataclasses.MISSING, typing.get_args(tyro.conf.Positional[int])[1]
+    hints = typing.get_type_hints(kind, include_extras=True)
+    fields = [f.name for f in dataclasses.fields(kind) if f.default is missing and f.default_factory is missing]
+    return [
+        name.upper() if positional in typing.get_args(hints[name]) else "--" + name.replace("_", "-") for name in fields
+    ]
+
+
+def _fault(hint: Any, value: str | None) -> str | None:
+    """What is wrong with the value of an option; None where nothing is."""
+    kinds = typing.get_args(hint) if typing.get_origin(hint) in (Union, types.UnionType) else (hint,)
+    kinds = tuple(kind for kind in kinds if kind is not type(None))
+    if kinds == (bool,) or len(kinds) != 1:
+        return None
+    kind = kinds[0]
+    if typing.get_origin(kind) is typing.Literal:
+        choices = [str(choice) for choice in typing.get_args(kind)]
+        if value in choices:
+            return None
+        close = difflib.get_close_matches(value or "", choices, 1)
+        meant = f"did you mean {close[0]}? " if close else ""
+        return f"expected one of {', '.join(choices)}, got {value or 'nothing'}; {meant}"
+    if value is None or value.startswith("--"):
+        return f"expected {_WORDS.get(kind, 'a value')}, got nothing; "
+    if kind in (int, float):
+        try:
+            kind(value)
+        except ValueError:
+            return f"expected {_WORDS[kind]}, got {value}; "
+    return None
+
+
+def _perhaps(word: str, known: Mapping[str, Any], prefix: str) -> str:
+    meant = [_OTHER_NAMES[word]] if _OTHER_NAMES.get(word) in known else difflib.get_close_matches(word, list(known), 1)
+    return f"did you mean {prefix}{meant[0]}? " if meant else ""
+
+
+def _plain(page: str) -> str:
+    """The sentences of the parser's page without its frame and its advice."""
+    lines = [re.sub(r"[│╭╮╰╯─]+", " ", re.sub(r"\x1b\[[0-9;]*m", "", line)).strip() for line in page.splitlines()]
+    text = " ".join(" ".join(line for line in lines if line).split())
+    return re.sub(r"\s*(Available subcommands|For full helptext).*", "", text)[:400]

@@ -1,0 +1,46 @@
+"""Mistakes in the words after `jaxsci`: one line, with what was perhaps meant."""
+
+import pytest
+
+from jaxsci.cli.commands import parse
+from jaxsci.errors import InputError
+from tests.command import refused
+
+MISTAKES = {
+    "compar": "got compar; did you mean compare?",
+    "train": "jaxsci train: expected one of top-tagging, .*, got nothing; see jaxsci train --help",
+    "train top-taging": "got top-taging; did you mean top-tagging?",
+    "train top-tagging --epoch 3": "got --epoch; did you mean --epochs?",
+    "train top-tagging --lr=1": "got --lr; did you mean --learning-rate?",
+    "train top-tagging --epochs three": "--epochs: expected a whole number, got three; see jaxsci train top-tagging --help",
+    "train top-tagging --learning-rate fast": "--learning-rate: expected a number, got fast;",
+    "train top-tagging --epochs": "--epochs: expected a whole number, got nothing;",
+    "train superconductors --split compositon": "got compositon; did you mean composition?",
+    "train superconductors --no-mor": "got --no-mor; did you mean --more?",
+    "train top-tagging stray": "expected no further words, got stray;",
+    "fit cmb --lmax x": "--lmax: expected a whole number, got x;",
+    "evaluate": "jaxsci evaluate: expected RUN, got nothing;",
+    "evaluate run --data": "--data: expected a path, got nothing;",
+    "predict run file": "jaxsci predict: expected RUN FILE --out, got run file;",
+    "predict superconductors MgB2": "jaxsci predict superconductors: expected FORMULAS --run, got MgB2;",
+    "data fetchh": "got fetchh; did you mean fetch?",
+    "data generate jet": "jaxsci data generate: .*jet",
+    "bench spher": "got spher; did you mean sphere?",
+}
+
+
+@pytest.mark.parametrize("words", MISTAKES)
+def test_a_mistake_is_one_line_with_what_was_perhaps_meant(words):
+    with pytest.raises(InputError, match=MISTAKES[words]) as caught:
+        parse(words.split())
+    assert str(caught.value).isprintable()
+    assert not set("│╭╮╰╯─") & set(str(caught.value))
+
+
+def test_a_mistake_ends_the_command_with_2(capsys):
+    assert "did you mean --epochs?" in refused(capsys, "train", "images", "--epoch", "3")
+
+
+def test_a_resumed_training_takes_no_other_options(capsys):
+    line = refused(capsys, "train", "images", "--resume", "run", "--epochs", "50")
+    assert "--resume run: expected no options of the training, got --epochs" in line

@@ -35,6 +35,7 @@ TABLE = [
     Entry("train", "top-tagging", "jaxsci.tasks.top_tagging", "Tag top quarks among jets."),
     Entry("train", "anomalies", "jaxsci.tasks.anomalies", "Find jets unlike those learned, in both directions."),
     Entry("train", "images", "jaxsci.tasks.images", "Classify images of your own, or compress them."),
+    Entry("train", "table", "jaxsci.tasks.tables", "Predict a column of a plain table from the others."),
     Entry("train", "superconductors", "jaxsci.tasks.superconductors", "Critical temperatures of compositions."),
     Entry("predict", "superconductors", "jaxsci.tasks.superconductors", "Tc or probability of formulas."),
     Entry("fit", "cmb", "jaxsci.tasks.cmb", "The microwave sky in spherical harmonics."),

@@ -1,0 +1,215 @@
+"""From the columns of a table to numbers: what is learned of the training rows, and is applied unchanged to every other row."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxsci.core import Array
+from jaxsci.data._delimited import number
+from jaxsci.errors import InputError
+
+ONE_HOT = 16  # categories of a column; more are embedded
+_MOST = 1000  # categories of a column
+_CLASSES = 10  # different whole numbers that are still classes
+_MISSING = {"", "?", "na", "n/a", "nan", "null", "none"}
+
+
+class Column(NamedTuple):
+    """What is known of a column: categories, or the median, mean and scale of its numbers."""
+
+    name: str
+    categories: tuple[str, ...] | None  # None: numbers
+    missing: bool  # whether training rows lack it; then a further input says which do, or missing is a category
+    median: float = 0.0  # stands for a number that is missing
+    mean: float = 0.0
+    scale: float = 1.0
+
+    @property
+    def size(self) -> int:
+        """How many categories there are, missing included."""
+        assert self.categories is not None
+        return len(self.categories) + self.missing
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the column is a category with a learned vector."""
+        return self.categories is not None and self.size > ONE_HOT
+
+
+class Rows(NamedTuple):
+    """The inputs of a network, without axis or with a leading one of rows."""
+
+    numbers: Array | np.ndarray  # float32 [..., input]
+    codes: Array | np.ndarray  # int32 [..., embedded column]
+
+
+def learn(
+    path: object, table: Mapping[str, np.ndarray], rows: np.ndarray, categorical: Collection[str]
+) -> list[Column]:
+    """What the training rows say of each column.
+
+    Raises:
+        InputError: a column with numbers and text, with infinity, or with too many categories; no column that varies.
+    """
+    columns = []
+    for name, values in table.items():
+        numbers = None if name in categorical else _numbers(path, name, values)
+        if numbers is None:
+            texts = _texts(values)
+            known = sorted(set(texts) - {""})  # of all parts: what may be asked is no secret of the test part
+            if len(known) > _MOST:
+                raise InputError(
+                    f"{path}: expected at most {_MOST:,} categories in the column {name}, got {len(known):,} in {len(texts):,} rows; if it "
+                    f"is an identifier, leave it out by --ignore {name}"
+                )
+            columns.append(Column(name, tuple(known), bool("" in texts)))
+            continue
+        there = numbers[rows][~np.isnan(numbers[rows])]
+        if there.size:
+            missing = bool(np.isnan(numbers).any())
+            scale = float(there.std()) or 1.0
+            columns.append(Column(name, None, missing, float(np.median(there)), float(there.mean()), scale))
+    if not columns:
+        raise InputError(f"{path}: expected columns besides the target, got none with entries; add some")
+    return columns
+
+
+def encode(path: object, columns: Sequence[Column], table: Mapping[str, np.ndarray]) -> Rows:
+    """The inputs of all rows.
+
+    Raises:
+        InputError: a column is missing, has text for numbers, a category that is new, or lacks an entry where no training row does.
+    """
+    numbers, codes = [], []
+    lacking = [column.name for column in columns if column.name not in table]
+    if lacking:
+        raise InputError(f"{path}: expected the columns of the run, but {', '.join(lacking)} is missing; add it")
+    for column in columns:
+        if column.categories is None:
+            found = _numbers(path, column.name, table[column.name])
+            if found is None:
+                raise InputError(
+                    f"{path}: expected numbers in the column {column.name}, as in training, got text; mend it"
+                )
+            absent = np.isnan(found)
+            _require_entries(path, column, absent)
+            scaled = (np.where(absent, column.median, found) - column.mean) / column.scale
+            numbers += [scaled, absent] if column.missing else [scaled]
+            continue
+        index = {category: i for i, category in enumerate(column.categories)}
+        texts = _texts(table[column.name])
+        _require_entries(path, column, np.array([text == "" for text in texts]))
+        index[""] = len(column.categories)
+        new = next((i for i, text in enumerate(texts) if text not in index), None)
+        if new is not None:
+            raise InputError(
+                f"{path}: expected a category of the training rows in the column {column.name}, got {texts[new][:40]!r} in row {new} "
+                "(counted from 0); leave such rows out, or train again with some"
+            )
+        found = np.array([index[text] for text in texts], np.int32)
+        if column.embedded:
+            codes.append(found)
+        else:
+            numbers += list(np.eye(column.size)[found].T)
+    count = len(next(iter(table.values())))
+    inputs = np.stack(numbers, 1) if numbers else np.zeros((count, 0))
+    large = np.abs(inputs) > np.finfo(np.float32).max
+    if large.any():
+        raise InputError(
+            f"{path}: expected numbers that float32 can hold, got {inputs[large][0]:g}; rescale the column"
+        )
+    return Rows(
+        inputs.astype(np.float32), np.stack(codes, 1).astype(np.int32) if codes else np.zeros((count, 0), np.int32)
+    )
+
+
+def classes_of(path: object, name: str, values: np.ndarray, kind: str) -> tuple[str, ...] | None:
+    """The classes of a target column; None for a regression.
+
+    Raises:
+        InputError: rows without target, one value alone, or text for a regression.
+    """
+    texts = _texts(values)
+    empty = [i for i, text in enumerate(texts) if text == ""]
+    if empty:
+        raise InputError(
+            f"{path}: expected a target in every row, got none in row {empty[0]} (counted from 0), in {len(empty):,} in all; remove them"
+        )
+    distinct = sorted(set(texts), key=lambda text: (float(text), text) if values.dtype.kind in "iu" else (0.0, text))
+    if len(distinct) == 1:
+        raise InputError(
+            f"{path}: expected a target that varies, got {distinct[0]!r} in every row of {name}; choose another"
+        )
+    few = values.dtype.kind == "U" or (values.dtype.kind in "iu" and len(distinct) <= _CLASSES)
+    if kind == "regression" or (kind == "auto" and not few):
+        target_numbers(path, name, values)
+        return None
+    if len(distinct) > _MOST:
+        raise InputError(
+            f"{path}: expected at most {_MOST:,} classes in {name}, got {len(distinct):,}; --kind regression?"
+        )
+    return tuple(distinct)
+
+
+def target_numbers(path: object, name: str, values: np.ndarray) -> np.ndarray:
+    """The numbers of a column that has one in every row; InputError where it has not."""
+    found = _numbers(path, name, values)
+    if found is None or np.isnan(found).any():
+        raise InputError(f"{path}: expected a number in every row of {name}, got text or nothing; mend it")
+    return found
+
+
+def class_codes(path: object, name: str, values: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """The class of each row as a whole number; InputError for one that the run does not know."""
+    index, texts = {text: i for i, text in enumerate(classes)}, _texts(values)
+    new = next((i for i, text in enumerate(texts) if text not in index), None)
+    if new is not None:
+        raise InputError(
+            f"{path}: expected one of the {len(classes)} classes of the run in {name}, got {texts[new][:40]!r} in row {new}; "
+            "remove such rows"
+        )
+    return np.array([index[text] for text in texts], np.int32)
+
+
+def _require_entries(path: object, column: Column, absent: np.ndarray) -> None:
+    if absent.any() and not column.missing:
+        raise InputError(
+            f"{path}: expected an entry in every row of the column {column.name}, as in training, got none in row {int(absent.argmax())} "
+            "(counted from 0); fill it in or leave the row out"
+        )
+
+
+def _texts(values: np.ndarray) -> list[str]:
+    texts = [str(value).strip() for value in values.tolist()]
+    return ["" if text.lower() in _MISSING else text for text in texts]
+
+
+def _numbers(path: object, name: str, values: np.ndarray) -> np.ndarray | None:
+    """The numbers of a column as float64, NaN where one is missing; None for a column of text."""
+    if values.dtype.kind != "U":
+        found = values.astype(np.float64)
+    else:
+        texts = _texts(values)
+        parsed = [_parsed(text) for text in texts]
+        bad = [i for i, value in enumerate(parsed) if value is None]
+        there = sum(text != "" for text in texts)
+        if there and len(bad) == there:
+            return None
+        if bad:
+            raise InputError(
+                f"{path}: expected numbers in the column {name}, got text such as {texts[bad[0]][:40]!r} in row {bad[0]} (counted from 0); "
+                f"mend it, or add --categorical {name}"
+            )
+        found = np.array(parsed, np.float64)
+    if np.isinf(found).any():
+        row = int(np.isinf(found).argmax())
+        raise InputError(f"{path}: expected finite numbers in the column {name}, got infinity in row {row}; mend it")
+    return found
+
+
+def _parsed(text: str) -> float | None:
+    try:
+        return number(text, comma=True) if text else float("nan")
+    except ValueError:
+        return None

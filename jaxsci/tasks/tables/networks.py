@@ -1,0 +1,54 @@
+"""The network of a table: numbers and one-hot categories as they are, large categories by a learned vector each."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxsci.core import Array, Key, Model, Params
+from jaxsci.losses import correct, cross_entropy, objective, squared_error
+from jaxsci.models import dense
+from jaxsci.tasks.tables.encoding import Column, Rows
+from jaxsci.tasks.tables.options import Options
+from jaxsci.training import Recipe, adamw, steps_per_epoch, warmup_cosine
+
+HIDDEN = (64, 64)
+_EMBEDDING = 8  # numbers for each category of a large column
+
+
+def network(columns: Sequence[Column], classes: int | None, hidden: tuple[int, ...] = HIDDEN) -> Model:
+    """A dense network of one row; without hidden layers it is linear in numbers and categories.
+
+    Args:
+        columns: what the inputs are.
+        classes: how many; None for a regression, whose output is one number.
+        hidden: sizes of the layers.
+    """
+    large = [column.size for column in columns if column.embedded]
+    flat = sum(1 + c.missing if c.categories is None else c.size for c in columns if not c.embedded)
+    top = dense.model(dense.Config(flat + _EMBEDDING * len(large), outputs=classes or 1, hidden=hidden))
+
+    def init(key: Key) -> Params:
+        keys = jax.random.split(key, len(large) + 1)
+        vectors = {
+            f"column_{i}": jax.random.normal(keys[i + 1], (size, _EMBEDDING)) / np.float32(np.sqrt(_EMBEDDING))
+            for i, size in enumerate(large)
+        }
+        return {"top": top.init(keys[0]), **({"embedding": vectors} if large else {})}
+
+    def apply(params: Params, row: Rows) -> Array:
+        vectors = [params["embedding"][f"column_{i}"][row.codes[i]] for i in range(len(large))]
+        outputs = top.apply(params["top"], jnp.concatenate([jnp.asarray(row.numbers), *vectors]))
+        return outputs[0] if classes is None else outputs
+
+    return Model(init, apply)
+
+
+def recipe(options: Options, model: Model, classes: int | None, examples: int) -> Recipe:
+    """Cross entropy, or the squared error of the standardized target, by AdamW with warm-up and cosine decay."""
+    steps = options.epochs * steps_per_epoch(examples, options.batch_size)
+    optimizer = adamw(options.learning_rate, weight_decay=1e-2, schedule=warmup_cosine(steps), clip=1.0)
+    if classes is None:
+        return Recipe(model, objective(model.apply, squared_error), optimizer)
+    return Recipe(model, objective(model.apply, cross_entropy, metrics={"accuracy": correct}), optimizer)

@@ -1,0 +1,171 @@
+"""The table of a run: read, split, and turned into inputs and targets by what its training rows say."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxsci.core import Batch
+from jaxsci.data import columns
+from jaxsci.data.split import split, split_groups
+from jaxsci.errors import InputError
+from jaxsci.runs import folder as runs
+from jaxsci.runs.task import OnProgress
+from jaxsci.tasks.tables import encoding
+from jaxsci.tasks.tables.encoding import Column, Rows
+from jaxsci.tasks.tables.options import Options
+
+NAME = "table"
+FRACTIONS = (0.7, 0.1, 0.2)  # training, validation, test
+
+
+class Meaning(NamedTuple):
+    """What the numbers of a run mean; kept in its config.json."""
+
+    columns: list[Column]
+    classes: tuple[str, ...] | None  # None: a regression
+    mean: float  # of the target of the training rows, and its standard deviation
+    scale: float
+    constant: list[float]  # the answer without looking: the part of each class, or the mean
+
+
+class Data(NamedTuple):
+    """A table with labels, ready for training or evaluation."""
+
+    rows: Rows
+    target: np.ndarray  # [row]: classes as whole numbers, or numbers as they are
+    weights: np.ndarray  # [row]
+
+
+def class_count(meaning: Meaning) -> int | None:
+    """How many classes there are; None for a regression."""
+    return None if meaning.classes is None else len(meaning.classes)
+
+
+def read(
+    options: Options, progress: OnProgress, meaning: Meaning | None
+) -> tuple[dict[str, np.ndarray], Meaning, Data, tuple[np.ndarray, ...]]:
+    """The table of a run, what its numbers mean (learned of the training part unless it is known), and its split."""
+    runs.require_positive(options, "members", "epochs", "batch_size", "learning_rate", "patience")
+    if options.data is None or options.target is None:
+        raise InputError(
+            "--data and --target: expected a table and the column to predict; as in --data F.csv --target y"
+        )
+    progress("reading the table", 0.0, "")
+    table = columns.read(options.data)
+    special = [name for name in (options.target, options.weights, options.groups, *options.ignore) if name is not None]
+    for name in (*special, *options.categorical):
+        if name not in table:
+            raise InputError(
+                f"{options.data}: expected a column {name}, found {', '.join(table)[:200]}; check the name"
+            )
+    inputs = {name: values for name, values in table.items() if name not in special}
+    classes = encoding.classes_of(options.data, options.target, table[options.target], options.kind)
+    codes = (
+        None if classes is None else encoding.class_codes(options.data, options.target, table[options.target], classes)
+    )
+    splits = _split(options, table, codes)
+    known = meaning or _learn(options, inputs, (classes, codes), table, splits[0])
+    data = labeled(options.data, options, known, table)
+    for part, rows in zip(("training", "validation", "test"), splits, strict=True):
+        if not data.weights[rows].sum() > 0:
+            raise InputError(
+                f"{options.data}: expected a positive sum of the weights of the {part} part, got 0; add rows"
+            )
+    progress("reading the table", 1.0, f"{len(data.target):,} rows")
+    return table, known, data, splits
+
+
+def _split(options: Options, table: Mapping[str, np.ndarray], codes: np.ndarray | None) -> tuple[np.ndarray, ...]:
+    assert options.target is not None
+    if options.groups is not None:
+        groups = np.unique(table[options.groups], return_inverse=True)[1]
+        return split_groups(groups, seed=options.seed, fractions=FRACTIONS)
+    labels = np.zeros(len(table[options.target]), np.int64) if codes is None else codes
+    return split(labels, seed=options.seed, fractions=FRACTIONS)
+
+
+def _learn(
+    options: Options,
+    inputs: Mapping[str, np.ndarray],
+    target: tuple[tuple[str, ...] | None, np.ndarray | None],
+    table: Mapping[str, np.ndarray],
+    rows: np.ndarray,
+) -> Meaning:
+    assert options.target is not None
+    learned = encoding.learn(options.data, inputs, rows, options.categorical)
+    (classes, codes), weight = target, _weights(options.data, options, table)[rows]
+    if not weight.sum() > 0:
+        raise InputError(
+            f"{options.data}: expected a positive sum of the weights of the training part, got 0; add rows"
+        )
+    if classes is not None and codes is not None:
+        parts = np.bincount(codes[rows], weight, len(classes)) / weight.sum()
+        return Meaning(learned, classes, 0.0, 1.0, parts.tolist())
+    values = encoding.target_numbers(options.data, options.target, table[options.target])[rows]
+    mean = float(np.average(values, weights=weight))
+    scale = float(np.sqrt(np.average(np.square(values - mean), weights=weight))) or 1.0
+    return Meaning(learned, None, mean, scale, [mean])
+
+
+def labeled(path: object, options: Options, meaning: Meaning, table: Mapping[str, np.ndarray]) -> Data:
+    """The rows of a table with the target of the run."""
+    assert options.target is not None
+    if options.target not in table:
+        raise InputError(f"{path}: expected the target {options.target}, found {', '.join(table)[:200]}; add it")
+    values = table[options.target]
+    target = (
+        encoding.target_numbers(path, options.target, values)
+        if meaning.classes is None
+        else encoding.class_codes(path, options.target, values, meaning.classes)
+    )
+    return Data(encoding.encode(path, meaning.columns, table), target, _weights(path, options, table))
+
+
+def _weights(path: object, options: Options, table: Mapping[str, np.ndarray]) -> np.ndarray:
+    if options.weights is None:
+        return np.ones(len(next(iter(table.values()))))
+    if options.weights not in table:
+        raise InputError(f"{path}: expected the weights {options.weights}, found {', '.join(table)[:200]}; add them")
+    found = encoding.target_numbers(path, options.weights, table[options.weights])
+    if found.min() < 0 or not found.sum() > 0:
+        what = f"{found.min():g} in row {int(found.argmin())} (counted from 0)" if found.min() < 0 else "0 in every row"
+        raise InputError(
+            f"{path}: expected weights of at least 0 in {options.weights}, some above, got {what}; mend them"
+        )
+    return found
+
+
+def take(data: Data, rows: np.ndarray) -> Data:
+    """These rows."""
+    return Data(Rows(*(leaf[rows] for leaf in data.rows)), data.target[rows], data.weights[rows])
+
+
+def as_batch(meaning: Meaning, data: Data) -> Batch:
+    """What a network is trained on; the target of a regression is standardized."""
+    target = data.target if meaning.classes is not None else (data.target - meaning.mean) / meaning.scale
+    kind = np.int32 if meaning.classes is not None else np.float32
+    return Batch(data.rows, target.astype(kind), data.weights.astype(np.float32))
+
+
+def contents(rows: Rows) -> Iterator[np.ndarray]:
+    """Of each row what tells it from others."""
+    numbers, codes = (np.asarray(leaf) for leaf in rows)
+    return (np.concatenate([a, b.astype(np.float32)]) for a, b in zip(numbers, codes, strict=True))
+
+
+def read_options(folder: Path) -> Options:
+    """The options a run was started with."""
+    return runs.read_options(folder, NAME, Options, ("data",))
+
+
+def meaning_of(config: Mapping[str, Any]) -> Meaning:
+    """What the numbers of a run mean, from its config.json."""
+    data = config["data"]
+    learned = [
+        Column(**{**column, "categories": None if column["categories"] is None else tuple(column["categories"])})
+        for column in data["columns"]
+    ]
+    classes = None if data["classes"] is None else tuple(data["classes"])
+    return Meaning(learned, classes, data["mean"], data["scale"], data["constant"])

@@ -1,0 +1,246 @@
+"""Plain tables: one column predicted from the others, as classes or as a number, by an ensemble of dense networks."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxsci.core import Inputs, Model, Params
+from jaxsci.data import columns
+from jaxsci.errors import InputError
+from jaxsci.files import write_json
+from jaxsci.runs import folder as runs
+from jaxsci.runs import scores_file, seen, weights
+from jaxsci.runs.folder import Training
+from jaxsci.runs.task import OnProgress, Session, Task, Trained
+from jaxsci.tasks.tables import encoding, networks, report
+from jaxsci.tasks.tables.encoding import Rows
+from jaxsci.tasks.tables.options import Options
+from jaxsci.tasks.tables.rows import (
+    FRACTIONS,
+    NAME,
+    Data,
+    Meaning,
+    as_batch,
+    class_count,
+    contents,
+    labeled,
+    meaning_of,
+    read,
+    read_options,
+    take,
+)
+from jaxsci.training import Settings, fit
+from jaxsci.training import predict as predict_all
+
+CONTENT = 0.9  # of the interval of a regression
+LINEAR = "linear.npz"
+CALIBRATION = "calibration.json"
+
+
+def train(options: Options, session: Session) -> Path:
+    """Train in a new run folder, evaluate on the test part, and write the report.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        InputError: the table or the options cannot be used; no run folder is left behind.
+    """
+    table, meaning, data, splits = read(options, session.progress, None)
+    folder = runs.new_folder(session, NAME, str(options.target).replace("/", "_").strip(". ") or "run")
+    described = {
+        "file": str(options.data),
+        "rows": len(data.target),
+        "classes": meaning.classes,
+        "mean": meaning.mean,
+        "scale": meaning.scale,
+        "constant": meaning.constant,
+        "columns": [column._asdict() for column in meaning.columns],
+        "digest": weights.digest(*map(np.asarray, data.rows), data.target.astype(np.float64), data.weights),
+        "split": {"fractions": FRACTIONS, "seed": options.seed, "groups": options.groups},
+    }
+    model = networks.network(meaning.columns, class_count(meaning))
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    chosen = {"parameters": sum(leaf.size for leaf in jax.tree.leaves(params)), "members": options.members}
+    runs.write_config(folder, NAME, options, described, chosen)
+    seen.save(folder, contents(take(data, np.concatenate(splits[:2])).rows))
+    del table
+    return _train(folder, options, session, (meaning, data, splits), resume=False)
+
+
+def resume(folder: Path, session: Session) -> Path:
+    """Go on with a run that was stopped; ends with the same parameters, bit for bit, as if it had not been."""
+    options, meaning = read_options(folder), meaning_of(runs.read_config(folder, NAME))
+    _, *rest = read(options, session.progress, meaning)
+    return _train(folder, options, session, tuple(rest), resume=True)
+
+
+def _train(folder: Path, options: Options, session: Session, given: Any, *, resume: bool) -> Path:
+    meaning, data, splits = given
+    train, validation, test = (take(data, rows) for rows in splits)
+    settings = Settings(options.epochs, min(options.batch_size, len(splits[0])), options.patience)
+    parts = (as_batch(meaning, train), as_batch(meaning, validation))
+    model = networks.network(meaning.columns, class_count(meaning))
+    recipe = networks.recipe(options, model, class_count(meaning), len(splits[0]))
+    result = runs.train(
+        folder,
+        Training(recipe, settings, _keys(options)),
+        parts,
+        resume=resume,
+        progress=session.progress,
+        execution=session.execution,
+    )
+    session.progress("linear model", 0.0, "")
+    linear = networks.network(meaning.columns, class_count(meaning), hidden=())
+    baseline = networks.recipe(options, linear, class_count(meaning), len(splits[0]))
+    fitted = fit(baseline, *parts, key=jax.random.key(options.seed), settings=settings)
+    weights.save(folder / LINEAR, fitted.params)
+    session.progress("linear model", 1.0, "")
+    if meaning.classes is None:
+        answers = _answers(meaning, model, result.params, validation.rows)
+        off = np.abs(answers["prediction"] - validation.target)[validation.weights > 0]
+        write_json(folder / CALIBRATION, {"half_width": _conformal(off), "content": CONTENT})
+    _evaluate(folder, folder, test, report.Measured("test", None, result.history), session.progress)
+    return folder
+
+
+def _conformal(distances: np.ndarray) -> float:
+    """Half the width of an interval that holds a new target with probability `CONTENT`: the ceil((n + 1) CONTENT)-th smallest distance."""
+    rank = min(len(distances), int(np.ceil((len(distances) + 1) * CONTENT)))
+    return float(np.sort(distances)[rank - 1])
+
+
+def _keys(options: Options) -> jax.Array:
+    return jax.random.split(jax.random.key(options.seed), options.members)
+
+
+def _answers(meaning: Meaning, model: Model, params: Params, rows: Rows) -> dict[str, np.ndarray]:
+    """The mean of the members and their spread, in the units of the target; for classes the probabilities [row, class] too."""
+
+    def members(params: Params, row: Inputs) -> Any:
+        return jax.vmap(model.apply, in_axes=(0, None))(params, row)
+
+    outputs = np.asarray(predict_all(members, params, rows), np.float64)  # [row, member(, class)]
+    if meaning.classes is None:
+        values = meaning.mean + meaning.scale * outputs
+        return {"prediction": values.mean(1), "spread": values.std(1)}
+    likely = np.exp(outputs - outputs.max(-1, keepdims=True))
+    likely /= likely.sum(-1, keepdims=True)
+    probabilities = likely.mean(1)
+    best = probabilities.argmax(1)
+    spread = likely.std(1)[np.arange(len(best)), best]
+    return {"prediction": np.array(meaning.classes)[best], "probabilities": probabilities, "spread": spread}
+
+
+def load(folder: Path) -> Trained:
+    """The ensemble of a run: `predict` takes a dict of columns, as `data.columns.read` gives it, and returns "prediction" [row],
+    its "spread" over the members, and "probability_CLASS" for every class or the "lower" and "upper" end of the 90 % interval.
+    """
+    options, config = read_options(folder), runs.read_config(folder, NAME)
+    meaning = meaning_of(config)
+    model = networks.network(meaning.columns, class_count(meaning))
+    params, _ = runs.trained(
+        folder, model, lambda: networks.recipe(options, model, class_count(meaning), examples=1), _keys(options)
+    )
+    half = None if meaning.classes is not None else _half_width(folder)
+
+    def prepare(table: Mapping[str, np.ndarray]) -> Rows:
+        return encoding.encode("table", meaning.columns, table)
+
+    def predict(table: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return _written(meaning, _answers(meaning, model, params, prepare(table)), half)
+
+    return Trained(model, params, prepare, predict, config)
+
+
+def _half_width(folder: Path) -> float:
+    remedy = "go on with the training, which writes it at the end"
+    return float(runs.read_json(folder / CALIBRATION, remedy)["half_width"])
+
+
+def _written(meaning: Meaning, answers: Mapping[str, np.ndarray], half: float | None) -> dict[str, np.ndarray]:
+    prediction, spread = answers["prediction"], answers["spread"]
+    if meaning.classes is None:
+        assert half is not None
+        return {"prediction": prediction, "spread": spread, "lower": prediction - half, "upper": prediction + half}
+    each = {f"probability_{name}": answers["probabilities"][:, k] for k, name in enumerate(meaning.classes)}
+    return {"prediction": prediction, **each, "spread": spread}
+
+
+def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
+    """Evaluate a trained run on its test part, or on all rows of another table.
+
+    Returns:
+        The path of the report.
+    """
+    options, meaning = read_options(folder), meaning_of(runs.read_config(folder, NAME))
+    if data is None:
+        _, _, everything, splits = read(options, session.progress, meaning)
+        chosen, target, part, known = take(everything, splits[2]), folder, "test", None
+    else:
+        chosen = labeled(data, options, meaning, columns.read(data))
+        target, part = folder / "evaluations" / data.stem, data.name
+        known = seen.overlap(folder, contents(chosen.rows))
+        if known:
+            session.progress("evaluating", 0.0, f"warning: {known:,} of these rows were used in training")
+    _evaluate(folder, target, chosen, report.Measured(part, known, runs.read_metrics(folder)), session.progress)
+    return target / "report.html"
+
+
+def _evaluate(run: Path, folder: Path, data: Data, measured: report.Measured, progress: OnProgress) -> None:
+    progress("evaluating", 0.0, "")
+    trained, meaning = load(run), meaning_of(runs.read_config(run, NAME))
+    linear = networks.network(meaning.columns, class_count(meaning), hidden=())
+    single = weights.read(run / LINEAR, jax.eval_shape(linear.init, jax.random.key(0)))
+    answers = {
+        "network": _answers(meaning, trained.model, trained.params, data.rows),
+        "linear": _answers(meaning, linear, jax.tree.map(lambda leaf: leaf[None], single), data.rows),
+    }
+    rows = len(data.target)
+    result: dict[str, Any] = {"task": NAME, "part": measured.part, "rows": rows, "known": measured.known}
+    found = {}
+    if meaning.classes is None:
+        half = _half_width(run)
+        for name, of in answers.items():
+            inside = half if name == "network" else None
+            found[name] = report.regressed(of["prediction"], data.target, data.weights, inside)
+        found["constant"] = report.regressed(np.full(rows, meaning.constant[0]), data.target, data.weights, None)
+    else:
+        likely = {name: of["probabilities"] for name, of in answers.items()}
+        likely["constant"] = np.tile(meaning.constant, (rows, 1))
+        found = {name: report.classified(p, data.target, data.weights) for name, p in likely.items()}
+        result["confusion_matrix"] = report.confusion(likely["network"], data.target)
+    result["metrics"] = found.pop("network")
+    result["baselines"] = found
+    write_json(folder / "evaluation.json", result)
+    report.write(folder, result, measured)
+    progress("evaluating", 1.0, "")
+
+
+def predict(folder: Path, source: Path, out: Path, session: Session) -> None:
+    """Write the prediction of every row of `source`, with its spread and its probabilities or interval."""
+    scores_file.check(out)
+    trained = load(folder)
+    needed = [column["name"] for column in trained.config["data"]["columns"]]
+    table = columns.read(source)
+    lacking = [name for name in needed if name not in table]
+    if lacking:
+        raise InputError(f"{source}: expected the columns of the run, but {', '.join(lacking)} is missing; add it")
+    answers = trained.predict({name: table[name] for name in needed})
+    session.progress("predicting", 1.0, f"{len(answers['prediction']):,} rows")
+    scores_file.write(out, [answers])
+
+
+TASK = Task(
+    NAME,
+    train,
+    resume=resume,
+    evaluate=evaluate,
+    load=load,
+    predict=predict,
+    lower_is_better=("log_loss", "rmse", "mae"),
+    headline=("metrics/accuracy", "metrics/log_loss", "metrics/rmse", "metrics/r2"),
+)

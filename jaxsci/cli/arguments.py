@@ -69,6 +69,16 @@ class Predict:
 
 
 @dataclass(frozen=True)
+class Study:
+    """What the gradients of a trained run say: curvature, noise, and the training examples that help and harm it most."""
+
+    run: tyro.conf.Positional[Path]
+    """Run folder. Its study.html and study.json are written anew."""
+    max_examples: Annotated[int, arg(metavar="N")] = 1000
+    """Training examples, and validation examples, to compute everything on; the time grows with them."""
+
+
+@dataclass(frozen=True)
 class Compare:
     """A table of runs, the best of each column marked."""
 

@@ -19,6 +19,7 @@ from jaxsci.cli.arguments import (
     Place,
     Predict,
     Runs,
+    Study,
 )
 from jaxsci.tasks.table import TABLE, Entry
 
@@ -51,6 +52,7 @@ def parse(arguments: Sequence[str]) -> Any:
         Annotated[Evaluate, subcommand("evaluate")],
         Annotated[Predict, subcommand("predict")],
         *(Annotated[_kind(entry, words[:1]), subcommand(f"predict-{entry.name}")] for entry in asked),
+        Annotated[Study, subcommand("study")],
         Annotated[Compare, subcommand("compare")],
         Annotated[Runs, subcommand("runs")],
         Annotated[Data, subcommand("data")],
@@ -74,6 +76,7 @@ def _tree(words: Sequence[str]) -> dict[str, Any]:
         **{verb: {e.name: _kind(e, words[1:2]) for e in TABLE if e.verb == verb} for verb in VERBS},
         "evaluate": Evaluate,
         "predict": Predict,
+        "study": Study,
         **{f"predict-{e.name}": _kind(e, words[:1]) for e in TABLE if e.verb == "predict"},
         "compare": Compare,
         "runs": Runs,

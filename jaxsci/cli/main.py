@@ -23,6 +23,7 @@ from jaxsci.cli.arguments import (
     Place,
     Predict,
     Runs,
+    Study,
 )
 from jaxsci.cli.commands import Chosen, parse
 from jaxsci.errors import InputError, StopTraining
@@ -85,6 +86,9 @@ def run(command: Any) -> None:
             with _progress() as progress:
                 _trained(command.run, "predict")(command.run, command.file, command.out, _session(progress))
             print(command.out)
+        case Study():
+            with _progress() as progress:
+                print(_trained(command.run, "study")(command.run, command.max_examples, _session(progress)))
         case Compare():
             _compare(command.runs)
         case Runs():
@@ -172,7 +176,7 @@ def _task_of(folder: Path) -> Task:
     return table.task(runs.read_config(folder)["task"])
 
 
-def _trained(folder: Path, function: Literal["evaluate", "predict"]) -> Callable[..., Any]:
+def _trained(folder: Path, function: Literal["evaluate", "predict", "study"]) -> Callable[..., Any]:
     """A function of the task of a run.
 
     Raises:
@@ -180,6 +184,10 @@ def _trained(folder: Path, function: Literal["evaluate", "predict"]) -> Callable
     """
     task = _task_of(folder)
     found: Callable[..., Any] | None = getattr(task, function)
+    if found is None and function == "study":
+        raise InputError(
+            f"{folder}: expected a run of a task that can be studied, got one of {task.name}; give one of top-tagging"
+        )
     if found is None:
         raise InputError(
             f"{folder}: expected a trained run, got a fit of {task.name}, which has no test part; its results are in "

@@ -16,6 +16,7 @@ from jaxsci.gradients._curvature.operators import Apply, Operator, Vector, gauss
 from jaxsci.training import Recipe, Settings, fit_ensemble
 
 _TOLERANCE = 1e-5  # of conjugate gradients: far below what the linear approximation costs
+_TOGETHER = 4  # measured numbers whose products are taken at a time: each takes the memory of a gradient
 
 
 def influence(
@@ -70,7 +71,7 @@ def influence(
         require_converged(solutions.error, _TOLERANCE)
         directions = solutions.value
     elif inverse is not None:
-        directions = jax.jit(jax.vmap(inverse))(slopes)
+        directions = jax.jit(lambda slopes: jax.lax.map(inverse, slopes, batch_size=_TOGETHER))(slopes)
     size = np.shape(train.weight)[0]
     found = _along(apply, example_loss, params, in_microbatches(train, batch_size), directions)
     found = jax.vmap(partial(in_order, size=size), in_axes=1)(found)
@@ -87,7 +88,7 @@ def _slopes(measure: Callable[[Params], Array], params: Params) -> tuple[Vector,
 
 @jax.jit
 def _solve_each(operator: Operator, slopes: Vector) -> Estimate:
-    return jax.vmap(lambda slope: solve(operator, slope, tolerance=_TOLERANCE))(slopes)
+    return jax.lax.map(lambda slope: solve(operator, slope, tolerance=_TOLERANCE), slopes, batch_size=_TOGETHER)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -100,7 +101,7 @@ def _along(apply: Apply, example_loss: ExampleLoss, params: Params, data: Batch,
             return jax.vmap(example_loss)(jax.vmap(partial(apply, params))(batch.x), jnp.asarray(batch.y))
 
         _, push = jax.linearize(losses, params)
-        slopes = jax.vmap(push)(directions)
+        slopes = jax.lax.map(push, directions, batch_size=_TOGETHER)
         return slopes * jnp.broadcast_to((batch.weight / total).astype(slopes.dtype), slopes.shape)
 
     return for_each(part, data)

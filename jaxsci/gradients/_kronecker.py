@@ -61,7 +61,7 @@ class Kronecker:
         Raises:
             InputError: a negative exponent where an eigenvalue plus the damping is not positive.
         """
-        bases = [_basis(block) for block in self.blocks]
+        bases = self.bases()
         known = not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((bases, exponent, damping)))
         if known and np.any(np.asarray(exponent) < 0) and not _smallest(bases) + np.min(np.asarray(damping)) > 0:
             raise InputError(
@@ -69,6 +69,10 @@ class Kronecker:
                 "give one, such as 1e-3 of the largest eigenvalue"
             )
         return Operator(_powered, self.like, (bases, jnp.asarray(exponent), jnp.asarray(damping)))
+
+    def bases(self) -> list[Basis]:
+        """The eigenvectors and eigenvalues of every block."""
+        return [_basis(block) for block in self.blocks]
 
 
 def _smallest(bases: list[Basis]) -> float:

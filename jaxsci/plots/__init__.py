@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from jaxsci.plots import (
         anomalies,
         classification,
+        curvature,
         fit,
         jets,
         materials,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "anomalies",
     "classification",
+    "curvature",
     "fit",
     "jets",
     "materials",

@@ -65,6 +65,9 @@ class Task(NamedTuple):
     evaluate: Callable[[Path, Path | None, Session], Path] | None = None  # (run, other file) -> the report
     load: Callable[[Path], Trained] | None = None  # a run folder, ready to answer; reads no training data
     predict: Callable[[Path, Path, Path, Session], None] | None = None  # (run, examples, file to write)
+    study: Callable[[Path, int, Session], Path] | None = (
+        None  # (run, most examples) -> the page of what its gradients say
+    )
     ask: Callable[[Any, Session], str] | None = (
         None  # (options of `jaxsci predict NAME`, session) -> what to print at the end
     )

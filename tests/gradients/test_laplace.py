@@ -10,7 +10,7 @@ from scipy.stats import multivariate_normal
 
 from jaxsci.core import Batch
 from jaxsci.errors import InputError
-from jaxsci.gradients import gauss_newton, laplace
+from jaxsci.gradients import gauss_newton, kfac, laplace
 from jaxsci.losses import binary_cross_entropy, cross_entropy, focal, squared_error
 from jaxsci.models import dense, heads
 
@@ -105,6 +105,8 @@ def test_the_structures_of_a_network_are_those_of_its_curvature(loss, noise):
     rebuilt = full.basis.T @ jnp.diag(full.eigenvalues) @ full.basis
     np.testing.assert_allclose(rebuilt, curvature, atol=1e-10 * curvature.max())
     np.testing.assert_allclose(make(structure="diagonal").eigenvalues, np.diag(curvature), rtol=1e-10)
+    factors = kfac(MODEL.apply, loss, params, data)
+    kronecker = make(structure="kronecker")
 
     x = data.x[5:9]
     vector, unravel = jax.flatten_util.ravel_pytree(params)
@@ -112,6 +114,18 @@ def test_the_structures_of_a_network_are_those_of_its_curvature(loss, noise):
     precision = curvature / (noise or 1) ** 2 + 2 * np.eye(len(vector))
     exact = np.einsum("nap,pq,nbq->nab", j, np.linalg.inv(precision), j)
     np.testing.assert_allclose(full.outputs(x)[1], exact, rtol=1e-8)
+    # The blocks of the layers as a matrix: (weight unit F / noise^2 + 2)^-1.
+    scale = weight * unit / (noise or 1) ** 2
+    inverse = np.asarray(factors.power(-1, 2.0 / scale).dense()) / scale
+    np.testing.assert_allclose(
+        kronecker.outputs(x)[1], np.einsum("nap,pq,nbq->nab", j, inverse, j), rtol=1e-8, atol=1e-15
+    )
+    draws = kronecker.sample(KEY, 4000)
+    drawn = np.concatenate([np.reshape(leaf, (4000, -1)) for leaf in jax.tree.leaves(draws)], axis=1) - np.asarray(
+        vector
+    )
+    spread = np.sqrt((inverse**2 + np.outer(np.diag(inverse), np.diag(inverse))) / 4000)
+    assert (np.abs(drawn.T @ drawn / 4000 - inverse) < 6 * spread).all()
     low = make(structure="low_rank", rank=vector.size, key=KEY)
     np.testing.assert_allclose(low.outputs(x)[1], exact, rtol=1e-8)
     np.testing.assert_allclose(low.log_marginal_likelihood(), full.log_marginal_likelihood(), rtol=1e-10)

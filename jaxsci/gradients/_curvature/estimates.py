@@ -117,7 +117,7 @@ def _check_probes(probes: int) -> None:
 def _trace(operator: Operator, key: Key, probes: int, rank: int) -> Estimate:
     product, _, dtype = flat(operator)
     basis, images, others = _split(operator, key, probes, rank)
-    quadratic = jnp.sum(others * jax.vmap(product)(others), axis=1)
+    quadratic = jnp.sum(others * jax.lax.map(product, others), axis=1)
     # tr(A) splits into that on the span and that on what is orthogonal to it, the cross terms having no trace.
     return _mean(quadratic, jnp.sum(basis * images).astype(dtype))
 
@@ -129,7 +129,7 @@ def _diagonal(operator: Operator, key: Key, probes: int, rank: int) -> Estimate:
     inner = basis @ images.T  # Q^T A Q
     # diag(P A + A P - P A P) with P = Q Q^T, exactly; the rest (1 - P) A (1 - P) by random signs.
     exact = 2 * jnp.sum(basis * images, axis=0) - jnp.sum(basis * (inner @ basis), axis=0)
-    through = jax.vmap(product)(others)
+    through = jax.lax.map(product, others)
     rest = through - (through @ basis.T) @ basis
     signs = _signs(jax.random.fold_in(key, 1), (probes, operator.size), basis.dtype)
     estimate = _mean(signs * rest, exact)
@@ -165,9 +165,9 @@ def _split(operator: Operator, key: Key, probes: int, rank: int) -> tuple[Array,
     if rank == 0:
         empty = jnp.zeros((0, operator.size), dtype)
         return empty, empty, signs
-    sketch = jax.vmap(product)(jax.random.normal(jax.random.fold_in(key, 0), (rank, operator.size), dtype))
+    sketch = jax.lax.map(product, jax.random.normal(jax.random.fold_in(key, 0), (rank, operator.size), dtype))
     basis = jnp.linalg.qr(sketch.T)[0].T
-    return basis, jax.vmap(product)(basis), signs - (signs @ basis.T) @ basis
+    return basis, jax.lax.map(product, basis), signs - (signs @ basis.T) @ basis
 
 
 def _signs(key: Key, shape: tuple[int, ...], dtype: Any) -> Array:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import jax
 import jax.numpy as jnp
@@ -17,11 +17,12 @@ from jaxsci.gradients._curvature.krylov import top_eigenpairs
 from jaxsci.gradients._curvature.likelihoods import likelihood_of
 from jaxsci.gradients._curvature.operators import Apply, gauss_newton
 from jaxsci.gradients._curvature.posterior import Free, Laplace, output_and_jacobian, positive, split
+from jaxsci.gradients._kronecker import kfac
 from jaxsci.losses import squared_error, weight_mask
 from jaxsci.losses._penalties import Mask
 from jaxsci.ops._numerics import as_real
 
-Structure: TypeAlias = Literal["full", "diagonal", "low_rank"]
+Structure: TypeAlias = Literal["full", "kronecker", "diagonal", "low_rank"]
 
 
 def laplace(
@@ -53,7 +54,8 @@ def laplace(
         data: what they were trained on, [example, ...].
         prior_precision: inverse variance of the prior, the same for every parameter; may be traced.
         noise: standard deviation of the targets, for a regression and for nothing else; may be traced.
-        structure: "full" (to a few thousand parameters), "diagonal" of H, or the `rank` largest eigenpairs of H, "low_rank".
+        structure: "full" (to a few thousand parameters), the "kronecker" factors of every layer (`kfac`), the "diagonal" of H, or its
+            `rank` largest eigenpairs, "low_rank".
         rank: number of eigenpairs, for "low_rank".
         key: of the start of Lanczos, for "low_rank".
         mask: which leaves have a posterior, as a tree of True and False or a function that makes one; none: all. True for the last
@@ -70,8 +72,8 @@ def laplace(
     check_params(params)
     if (example_loss is squared_error) == (noise is None):
         raise InputError("noise: expected a number for squared_error and for no other loss; give it or leave it out")
-    if structure not in ("full", "diagonal", "low_rank"):
-        raise InputError(f'structure: expected "full", "diagonal" or "low_rank", got {structure!r}; choose one')
+    if structure not in get_args(Structure):
+        raise InputError(f"structure: expected one of {', '.join(get_args(Structure))}, got {structure!r}; choose one")
     if (structure == "low_rank") != (key is not None):
         raise InputError(
             f'key: expected one for structure="low_rank" and for no other, got {structure!r}; change either'
@@ -90,12 +92,16 @@ def laplace(
         targets = jnp.zeros_like(weight)
     # The loss is a mean over the outputs, of which H at noise 1 has the sum.
     scale = weight * (numbers / 2 if example_loss is squared_error else 1)
-    basis = None
+    basis: Any = None
     if key is not None:
         operator = gauss_newton(partial(model, fixed=params), example_loss, free, data, batch_size=batch_size)
         rank = min(rank, operator.size)
         values, vectors = top_eigenpairs(operator, rank, key=key, steps=3 * rank + 20)
         eigenvalues, basis = values.value, jax.vmap(lambda v: ravel_pytree(v)[0])(vectors)
+    elif structure == "kronecker":
+        everywhere = kfac(apply, example_loss, params, data).bases()
+        basis = [block for block, free in zip(everywhere, chosen, strict=True) if free]
+        eigenvalues = jnp.concatenate([block.values.reshape(-1) for block in basis])
     elif structure == "full":
         eigenvalues, basis = _eigenpairs(model, example_loss, free, params, chunks)
     else:

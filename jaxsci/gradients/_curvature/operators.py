@@ -90,7 +90,7 @@ def _apply(operator: Operator, vector: Vector) -> Vector:
 @jax.jit
 def _dense(operator: Operator) -> Array:
     product, _, dtype = flat(operator)
-    return jax.vmap(product, out_axes=1)(jnp.eye(operator.size, dtype=dtype))
+    return jax.lax.map(product, jnp.eye(operator.size, dtype=dtype), batch_size=16).T
 
 
 def _sum(vector: Vector, a: Operator, b: Operator) -> Vector:

@@ -30,7 +30,8 @@ class Laplace:
     Fields:
         params: its mean, the trained parameters.
         eigenvalues: [rank], of the curvature H of the data at noise 1; along what is orthogonal to the basis it is 0.
-        basis: [rank, parameter], its eigenvectors, in the order of `jax.flatten_util.ravel_pytree`; None: the unit vectors.
+        basis: its eigenvectors: an array [rank, parameter], in the order of `jax.flatten_util.ravel_pytree`; a list of Kronecker
+            products, one for each leaf; None: the unit vectors.
         loss: minus the log-likelihood of the training targets at noise 1, up to a constant.
         targets: how many numbers were measured, counted by weight; 0 for labels.
         prior_precision: inverse variance of the prior of every parameter, whose mean is 0.
@@ -42,7 +43,7 @@ class Laplace:
 
     params: Params
     eigenvalues: Array
-    basis: Array | None
+    basis: Array | list[Any] | None
     loss: Array
     targets: Array
     prior_precision: Array
@@ -165,6 +166,35 @@ def output_and_jacobian(function: Callable[[Array], Array], vector: Array) -> tu
     return output, jax.vmap(lambda cotangent: pull(cotangent)[0])(unit)
 
 
+def _coordinates(basis: Array | list[Any] | None, vector: Array) -> Array:
+    """[rank], of a vector [parameter] in the basis."""
+    if basis is None:
+        return vector
+    if not isinstance(basis, list):
+        return basis @ vector
+    parts, first = [], 0
+    for block in basis:
+        part = jnp.einsum("gik,gio,gol->gkl", block.inputs, vector[first + block.order], block.outputs)
+        parts.append(part.reshape(-1))
+        first += block.order.size
+    return jnp.concatenate(parts)
+
+
+def _vector(basis: Array | list[Any] | None, coordinates: Array) -> Array:
+    """[parameter], the vector of these coordinates [rank]."""
+    if basis is None:
+        return coordinates
+    if not isinstance(basis, list):
+        return coordinates @ basis
+    vector, first = jnp.zeros_like(coordinates), 0
+    for block in basis:
+        part = coordinates[first : first + block.order.size].reshape(block.order.shape)
+        part = jnp.einsum("gik,gkl,gol->gio", block.inputs, part, block.outputs)
+        vector = vector.at[first + block.order].set(part)
+        first += block.order.size
+    return vector
+
+
 @jax.jit
 def _outputs(posterior: Laplace, x: Inputs) -> tuple[Array, Array]:
     model = Free(posterior.apply, posterior.chosen)
@@ -174,11 +204,9 @@ def _outputs(posterior: Laplace, x: Inputs) -> tuple[Array, Array]:
     def one(x: Inputs) -> tuple[Array, Array]:
         output, jacobian = output_and_jacobian(lambda v: model(unravel(v), x, fixed=posterior.params), vector)
         jacobian = jacobian.astype(precision.dtype)
-        along = jacobian if posterior.basis is None else jacobian @ posterior.basis.T
+        along = jax.vmap(lambda row: _coordinates(posterior.basis, row))(jacobian)
         covariance = (along / jnp.broadcast_to(precision, along.shape)) @ along.T
-        if (
-            posterior.basis is not None and len(posterior.basis) < vector.size
-        ):  # what is orthogonal to it has the prior's variance
+        if precision.size < vector.size:  # what is orthogonal to the basis has the prior's variance
             covariance += (jacobian @ jacobian.T - along @ along.T) / posterior.prior_precision
         return output, covariance.reshape(*output.shape, *output.shape)
 
@@ -211,11 +239,10 @@ def _sample(posterior: Laplace, key: Key, count: int) -> Params:
 
     def draw(key: Key) -> Params:
         normal = jax.random.normal(key, vector.shape, deviation.dtype)
-        if basis is None:
-            shift = deviation * normal
-        else:
-            along = basis @ normal
-            shift = (deviation * along) @ basis + (normal - along @ basis) / jnp.sqrt(prior)
+        along = _coordinates(basis, normal)
+        shift = _vector(basis, deviation * along)
+        if deviation.size < normal.size:
+            shift += (normal - _vector(basis, along)) / jnp.sqrt(prior)
         return merge(unravel(vector + shift.astype(vector.dtype)), posterior.params, posterior.chosen)
 
     return jax.vmap(draw)(jax.random.split(key, count))

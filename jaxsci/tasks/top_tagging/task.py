@@ -28,6 +28,7 @@ from jaxsci.tasks.top_tagging.jobs import (
     take,
 )
 from jaxsci.tasks.top_tagging.options import Options
+from jaxsci.tasks.top_tagging.study import study
 from jaxsci.training import predict as predict_all
 
 
@@ -88,6 +89,7 @@ TASK = Task(
     evaluate=evaluate,
     load=load,
     predict=predict,
+    study=study,
     lower_is_better=("log_loss", "calibration_error"),
     headline=("metrics/auc", "metrics/rejection_0.3", "metrics/accuracy"),
 )

@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 
 import h5py
+import jax
+import jax.export
 import numpy as np
 import pytest
 
@@ -50,6 +52,14 @@ def test_the_network_of_the_page_is_trained_resumed_and_asked(tmp_path, monkeypa
     assert evaluation["tagger"] == "my_network"
     assert "my_network.py" in (folder / "report.html").read_text()
     assert (folder / "my_network.py").read_text() == SHOWN
+
+    # Exported, with its running means, for any number of jets.
+    main(["export", str(folder), "--out", "tagger.jaxexport"])
+    assert "float32[batch, 40, 40, 1] -> float32[batch]" in capsys.readouterr().out
+    tagger, sample = jaxsci.load(folder), jets.read(jets.embedded(), limit=7)
+    call = jax.export.deserialize(bytearray(Path("tagger.jaxexport").read_bytes())).call
+    logits = call(tagger.prepare(sample.constituents))
+    np.testing.assert_allclose(logits, tagger.predict(sample.constituents)["logit"], rtol=1e-5, atol=1e-5)
 
     # Stopped after its first epoch, it ends with the same numbers; the run has its copy of the file.
     stopped = Path(shutil.copytree(folder, folder.with_name("stopped")))

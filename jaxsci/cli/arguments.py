@@ -79,6 +79,20 @@ class Study:
 
 
 @dataclass(frozen=True)
+class Export:
+    """Write the network of a trained run as a program that needs JAX alone (jax.export)."""
+
+    run: tyro.conf.Positional[Path]
+    """Run folder."""
+    out: Path
+    """File to write."""
+    batch_size: Annotated[int | None, arg(metavar="N")] = None
+    """The only batch size it then takes; default: any."""
+    trust: bool = False
+    """Execute the network that comes with the run, though it was never trained with here."""
+
+
+@dataclass(frozen=True)
 class Compare:
     """A table of runs, the best of each column marked."""
 

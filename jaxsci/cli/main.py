@@ -19,6 +19,7 @@ from jaxsci.cli.arguments import (
     DataGenerate,
     DataList,
     Evaluate,
+    Export,
     NewRun,
     Place,
     Predict,
@@ -89,6 +90,12 @@ def run(command: Any) -> None:
         case Study():
             with _progress() as progress:
                 print(_trained(command.run, "study")(command.run, command.max_examples, _session(progress)))
+        case Export():
+            from jaxsci.tasks import export, table
+
+            trained = table.load(command.run, trust=command.trust)
+            *inputs, output = export.write(trained, command.out, batch_size=command.batch_size)
+            print(f"{command.out}: {', '.join(inputs)} -> {output}")
         case Compare():
             _compare(command.runs)
         case Runs():

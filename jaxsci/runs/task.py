@@ -54,6 +54,7 @@ class Trained(NamedTuple):
     prepare: Callable[[Any], "Inputs"]  # examples as the user has them -> inputs of the model, each [example, ...]
     predict: Callable[[Any], dict[str, "np.ndarray"]]  # examples as the user has them -> arrays, each [example, ...]
     config: dict[str, Any]  # what config.json holds
+    example: Any = None  # one example as the user has it, [1, ...], whose form counts; None where there is no fixed one
 
 
 class Task(NamedTuple):

@@ -5,6 +5,8 @@ import json
 import shutil
 from pathlib import Path
 
+import jax
+import jax.export
 import numpy as np
 import pytest
 
@@ -56,7 +58,7 @@ def evaluation(folder):
     return json.loads((Path(folder) / "evaluation.json").read_text())
 
 
-def test_a_number_is_predicted_with_its_spread_and_interval(tmp_path):
+def test_a_number_is_predicted_with_its_spread_and_interval(tmp_path, capsys):
     table = columns()
     write("t.csv", table)
     main(
@@ -91,6 +93,17 @@ def test_a_number_is_predicted_with_its_spread_and_interval(tmp_path):
     assert np.all(program["spread"] > 0)
     main(["evaluate", str(folder)])
     assert evaluation(folder) == found
+
+    main(["export", str(folder), "--out", "value.jaxexport"])
+    call = jax.export.deserialize(bytearray(Path("value.jaxexport").read_bytes())).call
+    outputs = call(*jaxsci.load(folder).prepare(jaxsci.data.columns.read("new.csv")))  # [row, member]
+    prediction = config["data"]["mean"] + config["data"]["scale"] * np.mean(outputs, 1)
+    np.testing.assert_allclose(prediction, program["prediction"], rtol=1e-5)
+    assert "--batch-size: expected at least 1" in refused(
+        capsys, "export", folder, "--out", "no.jaxexport", "--batch-size", "0"
+    )
+    assert not Path("no.jaxexport").exists()
+
     main(["evaluate", str(folder), "--data", "t.csv"])
     assert evaluation(folder / "evaluations" / "t")["known"] >= 0.75 * ROWS
 

@@ -158,7 +158,7 @@ def load(folder: Path) -> Trained:
     def predict(x: np.ndarray) -> dict[str, np.ndarray]:
         return _predictions(answers, prepare(x))
 
-    return Trained(inference(built.model), params, prepare, predict, config)
+    return Trained(inference(built.model), params, prepare, predict, config, np.zeros((1, *shape), np.float32))
 
 
 def _predictions(answers: dict[str, Answer], x: np.ndarray) -> dict[str, np.ndarray]:

@@ -153,7 +153,10 @@ def load(folder: Path) -> Trained:
     def predict(table: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         return _written(meaning, _answers(meaning, model, params, prepare(table)), half)
 
-    return Trained(model, params, prepare, predict, config)
+    example = {
+        c.name: np.array([c.median if c.categories is None else (*c.categories, "")[0]]) for c in meaning.columns
+    }
+    return Trained(model, params, prepare, predict, config, example)
 
 
 def _half_width(folder: Path) -> float:

@@ -64,7 +64,10 @@ def load(folder: Path) -> Trained:
         logits = predict_all(answers.apply, params, inputs(examples))
         return {"logit": logits, "probability": 1 / (1 + np.exp(-logits))}
 
-    return Trained(answers, params, inputs, predict, config)
+    room = config["data"].get("constituents") or 1
+    example = np.zeros((1, room, 4), np.float32) if pixels is None else np.full((1, *pixels), 1e-3, np.float32)
+    example[:, 0] = 1.0  # a jet of something
+    return Trained(answers, params, inputs, predict, config, example)
 
 
 def _examples(trained: Trained, sample: jets.JetSample) -> np.ndarray:

@@ -1,0 +1,75 @@
+"""A trained network as a compiled program that needs JAX alone, by `jax.export`."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.export
+import numpy as np
+
+from jaxsci.core import Array
+from jaxsci.errors import InputError
+from jaxsci.files import replacing
+from jaxsci.runs.task import Trained
+
+__all__ = ["write"]
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+
+
+def write(trained: Trained, path: Path, *, batch_size: int | None = None) -> list[str]:
+    """Write the network of a run with its weights, for processors, CUDA and TPU.
+
+    What is written is a function of the prepared inputs, one array [batch, ...] for each, that returns the outputs [batch, ...]
+    of the network before any softmax; those of an ensemble [batch, member, ...].
+
+        call = jax.export.deserialize(bytearray(path.read_bytes())).call
+
+    Args:
+        trained: from `load`.
+        path: file to write, whole or not at all.
+        batch_size: of the only batch it then takes; None: any.
+
+    Returns:
+        The inputs and the output in words, such as "float32[batch, 40, 40, 1]".
+
+    Raises:
+        InputError: a run whose inputs have no fixed form, a batch size below 1, or a network that JAX can only export for one batch size.
+    """
+    if trained.example is None:
+        raise InputError(
+            f"{trained.config['task']}: expected a run whose network is exported by itself, got one that writes its own files when it is "
+            "trained; see the how-to page on export"
+        )
+    if batch_size is not None and batch_size < 1:
+        raise InputError(f"--batch-size: expected at least 1, got {batch_size}; leave it out for any")
+    leaves, form = jax.tree.flatten(trained.prepare(trained.example))
+    shapes = jax.eval_shape(trained.model.init, jax.random.key(0))
+    ensemble = jax.tree.leaves(shapes)[0].ndim < np.ndim(jax.tree.leaves(trained.params)[0])
+
+    def one(params: Any, *x: Array) -> Any:
+        return trained.model.apply(params, jax.tree.unflatten(form, x))
+
+    members = jax.vmap(one, in_axes=(0, *(None for _ in leaves))) if ensemble else one
+
+    def program(*x: Array) -> Any:
+        return jax.vmap(lambda *row: members(trained.params, *row))(*x)
+
+    batch: Any = batch_size if batch_size is not None else jax.export.symbolic_shape("batch")[0]
+    inputs = [jax.ShapeDtypeStruct((batch, *leaf.shape[1:]), leaf.dtype) for leaf in leaves]
+    try:
+        exported = jax.export.export(jax.jit(program), platforms=PLATFORMS)(*inputs)
+    except (ValueError, TypeError, NotImplementedError) as error:
+        if batch_size is not None:
+            raise
+        raise InputError(
+            f"expected a network that JAX can export for any batch size, got one that it cannot ({str(error).splitlines()[0][:120]}); "
+            "give --batch-size"
+        ) from error
+    with replacing(path) as temporary:
+        temporary.write_bytes(exported.serialize())
+    return [_words(array) for array in (*exported.in_avals, *exported.out_avals)]
+
+
+def _words(array: Any) -> str:
+    return f"{array.dtype}[{', '.join(str(size) for size in array.shape)}]"

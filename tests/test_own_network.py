@@ -61,6 +61,8 @@ def test_the_network_of_the_page_is_trained_resumed_and_asked(tmp_path, monkeypa
     logits = call(tagger.prepare(sample.constituents))
     np.testing.assert_allclose(logits, tagger.predict(sample.constituents)["logit"], rtol=1e-5, atol=1e-5)
 
+    assert "expected a network without state" in refused(capsys, "study", folder)
+
     # Stopped after its first epoch, it ends with the same numbers; the run has its copy of the file.
     stopped = Path(shutil.copytree(folder, folder.with_name("stopped")))
     for name in ("weights.npz", "evaluation.json", "report.html"):

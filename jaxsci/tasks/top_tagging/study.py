@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsci import gradients
-from jaxsci.core import Array, Batch, Params
+from jaxsci.core import Array, Batch, Params, StatefulModel
 from jaxsci.errors import InputError
 from jaxsci.files import write_json
 from jaxsci.gradients import Estimate
 from jaxsci.losses import binary_cross_entropy, objective
 from jaxsci.runs.task import Session
-from jaxsci.tasks.top_tagging import study_page
+from jaxsci.tasks.top_tagging import own, study_page
 from jaxsci.tasks.top_tagging.evaluation import load
 from jaxsci.tasks.top_tagging.jobs import NAME, Job, as_batch, labels_of, make_inputs, prepare, read_options, take
 
@@ -49,13 +49,18 @@ def study(folder: Path, max_examples: int, session: Session) -> Path:
     if max_examples < 2:
         raise InputError(f"--max-examples: expected at least 2, got {max_examples}; give more, or leave it out")
     trained, job = load(folder), prepare(read_options(folder), session.progress)
+    if isinstance(job.tagger.model, StatefulModel):
+        raise InputError(
+            f"{folder}: expected a network without state, got one with batch statistics or dropout, whose training loss is no mean of "
+            "losses of single jets; study one without"
+        )
     train, validation = (_examples(job, part[:max_examples], session) for part in job.splits[:2])
     loss = objective(trained.model.apply, binary_cross_entropy)
     key = jax.random.fold_in(jax.random.key(job.options.seed), 2)
 
     session.progress("curvature", 0.0, "eigenvalues")
     hessian = gradients.hessian(loss, trained.params, train.batch)
-    result: dict[str, Any] = {"task": NAME, "tagger": job.options.tagger, "training jets": len(train.numbers)}
+    result: dict[str, Any] = {"task": NAME, "tagger": own.name(job.options), "training jets": len(train.numbers)}
     result["validation jets"] = len(validation.numbers)
     result["hessian"] = _spectrum(hessian, key, session)
 

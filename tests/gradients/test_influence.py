@@ -117,6 +117,7 @@ def test_what_gives_no_influence_is_refused():
         influence(logit, binary_cross_entropy, flat, train, lambda p: p["unused"][0] + p["kernel"][0, 0], damping=0.0)
 
 
+@pytest.mark.slow
 def test_the_score_tells_good_influences_from_none():
     train, validation = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), problem())
     model = Model(lambda key: {"kernel": 0.1 * jax.random.normal(key, (3, 1))}, logit)

@@ -93,7 +93,9 @@ def network_problem(loss):
     return params, Batch(*map(jnp.asarray, (x, y, weight)))
 
 
-@pytest.mark.parametrize(("loss", "noise"), [(squared_error, 0.5), (cross_entropy, None)])
+@pytest.mark.parametrize(
+    ("loss", "noise"), [(cross_entropy, None), pytest.param(squared_error, 0.5, marks=pytest.mark.slow)]
+)
 def test_the_structures_of_a_network_are_those_of_its_curvature(loss, noise):
     params, data = network_problem(loss)
     make = partial(laplace, MODEL.apply, loss, params, data, noise=noise, prior_precision=2.0, batch_size=7)

@@ -94,7 +94,12 @@ def test_the_empirical_fisher_is_the_mean_outer_product_of_gradients():
     np.testing.assert_allclose(matrix, np.einsum("n,np,nq->pq", share, g, g), rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("loss", [squared_error, cross_entropy, binary_cross_entropy])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "loss", [cross_entropy, pytest.param(squared_error, marks=SLOW), pytest.param(binary_cross_entropy, marks=SLOW)]
+)
 def test_the_sampled_fisher_is_unbiased_and_does_not_depend_on_the_batch_size(loss):
     params, data = problem("classes" if loss is cross_entropy else "numbers")
     apply = MODEL.apply
@@ -171,7 +176,7 @@ def test_moments_of_the_spectrum_lie_within_their_error_bands():
     assert (inside.sum(0) >= 90).all(), inside.sum(0)
 
 
-@pytest.mark.parametrize("rank", [0, 16])
+@pytest.mark.parametrize("rank", [16, pytest.param(0, marks=SLOW)])
 def test_traces_and_diagonals_lie_within_their_error_bands(rank):
     operator, matrix = of_spectrum(SPECTRUM)
     keys = jax.random.split(KEY, 100)

@@ -54,6 +54,7 @@ def test_the_way_with_fewer_operations_is_taken():
     assert jacobians < along  # every weight of a convolution is used at every pixel
 
 
+@pytest.mark.slow
 def test_regression_with_the_kernel_is_ridge_regression_of_the_linearized_network():
     params, x, other = problem()
     apply = lambda p, x: MODEL.apply(p, x)[0]  # noqa: E731

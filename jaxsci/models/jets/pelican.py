@@ -29,7 +29,7 @@ _BEAMS = ((1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0), (1.0, 0.0, 0.0, -1.0, 0.0, 0
 
 @dataclass(frozen=True)
 class Config:
-    """Sizes and choices; the defaults have 2,947 parameters."""
+    """Sizes and choices; the defaults have 2,942 parameters."""
 
     outputs: int = 1
     channels: int = 5  # of the array over pairs between the blocks

@@ -22,8 +22,8 @@ from jaxsci.ops._lorentz import PAIR_FEATURES, pair_features
 
 __all__ = ["PUBLISHED", "Config", "Particles", "apply", "init", "model"]
 
-# (feature - shift) * scale is of order 1. Of simulated jets (`jaxsci.data.jets.embedded`, 40 merged particles) the pair features have the means
-# -1.6, 0.0, -1.5, 1.5 and the standard deviations 1.2, 1.4, 0.9, 2.3.
+# (feature - shift) * scale is of order 1. Of simulated jets (`jaxsci.data.jets.embedded`, 40 merged particles) the pair features have
+# the means -1.6, 0.0, -1.5, 1.5 and the standard deviations 1.2, 1.4, 0.9, 2.3.
 _SHIFT = np.array([-1.5, 0.0, -1.5, 1.5])
 _SCALE = np.array([1.0, 0.7, 1.0, 0.5])
 

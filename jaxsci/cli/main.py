@@ -4,8 +4,7 @@ import dataclasses
 import errno
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +26,7 @@ from jaxsci.cli.arguments import (
     Study,
 )
 from jaxsci.cli.commands import Chosen, parse
+from jaxsci.cli.progress import shown_progress
 from jaxsci.errors import InputError, StopTraining
 from jaxsci.runs.task import Execution, OnProgress, Session, Task
 
@@ -80,15 +80,15 @@ def run(command: Any) -> None:
             _start(command)
         case Evaluate():
             _agree(command.run, command.trust)
-            with _progress() as progress:
+            with shown_progress() as progress:
                 print(_trained(command.run, "evaluate")(command.run, command.data, _session(progress)))
         case Predict():
             _agree(command.run, command.trust)
-            with _progress() as progress:
+            with shown_progress() as progress:
                 _trained(command.run, "predict")(command.run, command.file, command.out, _session(progress))
             print(command.out)
         case Study():
-            with _progress() as progress:
+            with shown_progress() as progress:
                 print(_trained(command.run, "study")(command.run, command.max_examples, _session(progress)))
         case Export():
             from jaxsci.tasks import export, table
@@ -135,7 +135,7 @@ def _start(command: Chosen) -> None:
 
 def _carry_out(command: Chosen, place: NewRun | None) -> None:
     task = command.entry.task
-    with _progress() as progress:
+    with shown_progress() as progress:
         if place is None:
             assert task.ask is not None, command.entry
             answer = task.ask(command.options, _session(progress))
@@ -251,36 +251,6 @@ def _data(action: DataList | DataFetch | DataGenerate) -> None:
                 compact=action.compact,
             )
             print(action.out)
-
-
-@contextmanager
-def _progress() -> Iterator[OnProgress]:
-    """A bar a stage on the error stream, with the time it took or still takes; lines of log where nobody watches bars."""
-    if not sys.stderr.isatty() or processes.joined_as_other():
-        with batch.lines() if not processes.joined_as_other() else nullcontext():
-            yield lambda stage, fraction, words: batch.stop_if_asked()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description:<22}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[words]}"),
-    )
-    with Progress(*columns, console=Console(stderr=True), refresh_per_second=4) as bars:
-        stages: dict[str, Any] = {}
-
-        def progress(stage: str, fraction: float, words: str) -> None:
-            batch.stop_if_asked()
-            if stage not in stages:
-                stages[stage] = bars.add_task(stage, total=1.0, words=words)
-            bars.update(stages[stage], completed=fraction, words=words)
-
-        yield progress
 
 
 def _one_line(error: BaseException) -> str:

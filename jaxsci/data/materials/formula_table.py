@@ -145,7 +145,7 @@ def _find_columns(
             wanted = columns[0] or ", ".join(FORMULA_NAMES)
             raise InputError(
                 f"{path}: expected a header with a column of formulas, {wanted}, got the columns {found!r}; "
-                "rename the column of the formulas, or name it"
+                "rename the column of the formulas" + ", or name it with --formula-column" * with_tc
             )
         return _Layout(path, 1, 0, None, separator, set()), False
     if not with_tc:
@@ -158,7 +158,7 @@ def _find_columns(
         wanted = columns[1] or ", ".join(TC_NAMES)
         raise InputError(
             f"{path}: expected a column of critical temperatures in K, {wanted}, got the columns {found!r}; "
-            "convert other units and rename the column, or name it"
+            "convert other units and rename the column, or name it with --tc-column"
         )
     return _Layout(path, len(header), formula, tc, separator, set()), True
 

@@ -17,7 +17,7 @@ from jaxsci.runs import folder as runs
 from jaxsci.runs.task import Find, OnProgress
 from jaxsci.tasks.superconductors.networks import TABLES, Network, network, to_units
 from jaxsci.tasks.superconductors.options import Options
-from jaxsci.tasks.superconductors.samples import Sample, Sources, read_class, read_tc
+from jaxsci.tasks.superconductors.samples import Sample, Sources, left_out, read_class, read_tc
 
 NAME = "superconductors"
 
@@ -76,11 +76,19 @@ def prepare(options: Options, files: Files, progress: OnProgress) -> Job:
         raise InputError(
             "--prior: expected with --target class, got --target tc, which has no probability; leave it out"
         )
+    columns = (options.formula_column, options.tc_column)
+    if columns != (None, None) and options.data is None:
+        raise InputError(
+            "--formula-column, --tc-column: expected with --data, got no table of your own; leave them out"
+        )
     progress("reading materials", 0.0, "")
     if options.target == "tc":
-        sample = read_tc(files.sources, options.split, options.seed)
+        sample = read_tc(files.sources, options.split, options.seed, columns)
     else:
-        sample = read_class(files.sources, options.split, options.seed, published=options.model == "published")
+        published = options.model == "published"
+        sample = read_class(files.sources, options.split, options.seed, columns, published=published)
+    for line in left_out(sample.cleaning):
+        progress("reading materials", 0.9, f"note: {line}")
     table = elements.standardized(elements.table(TABLES[options.model], files.elements))
     net = network(options.model, options.target, table)
     settings = replace(

@@ -28,6 +28,10 @@ class Options:
     """Use the compositions that only the export has, too: for Tc in the training split alone, and not with --model published."""
     data: Path | None = None
     """Your own table of measured superconductors instead of SuperCon: columns such as `formula` and `Tc` in K."""
+    formula_column: Annotated[str | None, arg(metavar="NAME")] = None
+    """Name of the column of formulas in --data; default: found by its usual names."""
+    tc_column: Annotated[str | None, arg(metavar="NAME")] = None
+    """Name of the column of critical temperatures in K in --data; default: found by its usual names."""
     epochs: Annotated[int | None, arg(metavar="N")] = None
     """Passes over the training materials at most; default: the model's own."""
     batch_size: Annotated[int | None, arg(metavar="N")] = None

@@ -12,6 +12,7 @@ from jaxsci.data.materials.superconductors import Materials, SplitName
 from jaxsci.runs import weights
 
 TableName: TypeAlias = Literal["stanev", "nims", "own"]
+Columns: TypeAlias = tuple[str | None, str | None]  # names of those of formulas and of Tc
 PUBLISHED_NEGATIVES = 50_000  # formulas of the COD, drawn at random
 
 
@@ -51,14 +52,14 @@ class Sample(NamedTuple):
         return dense(self.compositions, ELEMENTS)
 
 
-def read_tc(sources: Sources, split: SplitName, seed: int) -> Sample:
+def read_tc(sources: Sources, split: SplitName, seed: int, columns: Columns = (None, None)) -> Sample:
     """Measured superconductors with Tc > 0, row by row as the table has them; compositions of the list are excluded.
 
     The splits are drawn from the one table. Rows of `sources.more` go to the training split alone, and only those
     whose composition (with the split by systems: whose chemical system) is nowhere in the table.
     """
     tested = _tested(sources)
-    measured = sc.read_measured(sources.table, sources.measured)
+    measured = sc.read_measured(sources.table, sources.measured, columns=columns)
     if tested is not None:
         measured = sc.without(measured, tested.compositions, "in Hosono's list")
     train, validation, test = sc.parts(measured.compositions, np.zeros(len(measured.tc), np.int64), split, seed=seed)
@@ -86,19 +87,23 @@ def _further(path: Path, measured: Materials, split: SplitName, tested: Material
     return more
 
 
-def read_class(sources: Sources, split: SplitName, seed: int, *, published: bool) -> Sample:
+def read_class(
+    sources: Sources, split: SplitName, seed: int, columns: Columns = (None, None), *, published: bool
+) -> Sample:
     """Superconductors, each composition once, and presumed non-superconductors; compositions of the list are excluded.
 
     Args:
         sources: the files; `presumed` is required.
         split: how the splits are drawn.
         seed: of the splits, and of the draw of the presumed ones.
+        columns: names of the columns of formulas and of Tc in the table of measured ones; None: found by their usual names.
         published: presume what the paper does, 50,000 random formulas of the COD, most of them organic. Otherwise: all formulas of the COD
             that have not both carbon and hydrogen, and the entries of SuperCon without Tc, which look most like superconductors.
     """
     assert sources.presumed is not None
     tested = _tested(sources)
-    superconductors = {"superconductors": sc.read_measured(sources.table, sources.measured, merge=True)}
+    measured = sc.read_measured(sources.table, sources.measured, merge=True, columns=columns)
+    superconductors = {"superconductors": measured}
     if sources.more is not None:
         more = sc.read_measured("nims", sources.more, merge=True)
         known = superconductors["superconductors"].compositions
@@ -138,6 +143,17 @@ def describe(sample: Sample, sources: Sources, split: SplitName, seed: int) -> d
         "digest": weights.digest(sample.amounts, sample.tc),
         "split": {"name": split, "fractions": sc.FRACTIONS, "seed": seed},
     }
+
+
+def left_out(cleaning: dict[str, dict[str, int]]) -> list[str]:
+    """A line for each table of which the rules of cleaning left out more than a hundredth, as `Sample.cleaning` counts them."""
+    lines = []
+    for name, counts in cleaning.items():
+        rows, left = counts["rows"], counts["left"]
+        if rows - left > rows / 100:
+            rules = ", ".join(f"{rule} {n:,}" for rule, n in counts.items() if n and rule not in ("rows", "left"))
+            lines.append(f"{name}: {rows - left:,} of {rows:,} rows left out ({rules})")
+    return lines
 
 
 def overlap(sample: Sample) -> dict[str, float]:

@@ -44,3 +44,8 @@ def test_a_mistake_ends_the_command_with_2(capsys):
 def test_a_resumed_training_takes_no_other_options(capsys):
     line = refused(capsys, "train", "images", "--resume", "run", "--epochs", "50")
     assert "--resume run: expected no options of the training, got --epochs" in line
+
+
+@pytest.mark.parametrize("options", [["--seed", "-1"], ["--seed", str(2**32)], ["--learning-rate", "inf"]])
+def test_numbers_that_mean_nothing_are_refused(options, capsys):
+    assert options[0] in refused(capsys, "train", "images", "--data", "none.npz", *options)

@@ -135,6 +135,7 @@ def _start(command: Chosen) -> None:
 
 def _carry_out(command: Chosen, place: NewRun | None) -> None:
     task = command.entry.task
+    _require_seed(getattr(command.options, "seed", 0))
     with shown_progress() as progress:
         if place is None:
             assert task.ask is not None, command.entry
@@ -152,6 +153,12 @@ def _carry_out(command: Chosen, place: NewRun | None) -> None:
         else:
             folder = task.start(command.options, session)
     print(folder / "report.html")
+
+
+def _require_seed(seed: int) -> None:
+    """Random keys hold 32 bits: a longer or a negative seed would stand for another one."""
+    if not 0 <= seed < 2**32:
+        raise InputError(f"--seed: expected a whole number from 0 to {2**32 - 1:,}, got {seed}; choose another")
 
 
 def _require_no_options(options: Any, resumed: Path) -> None:
@@ -241,6 +248,8 @@ def _data(action: DataList | DataFetch | DataGenerate) -> None:
                 print(path)
         case DataGenerate():
             from jaxsci.data.jets.generate import generate_jets
+
+            _require_seed(action.seed)
 
             generate_jets(
                 action.out,

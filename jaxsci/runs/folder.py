@@ -11,6 +11,7 @@ runs/<task>/<name>/
 """
 
 import json
+import math
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -26,7 +27,7 @@ import jaxsci
 from jaxsci.core import Key, Model, Params, StatefulModel
 from jaxsci.errors import InputError
 from jaxsci.files import write_json
-from jaxsci.runs import weights
+from jaxsci.runs import _schema, weights
 from jaxsci.runs.task import Session
 from jaxsci.runs.training import Training, abstract_state, train, write_metrics
 from jaxsci.training import Recipe, checkpoint
@@ -73,7 +74,7 @@ def require_positive(options: Any, *names: str) -> None:
     """Raise InputError unless each of these options is a positive number, or None for the default."""
     for name in names:
         value = getattr(options, name)
-        if value is not None and not value > 0:
+        if value is not None and not 0 < value < math.inf:
             option = "--" + name.replace("_", "-")
             raise InputError(f"{option}: expected a positive number, got {value}; leave it out for the default")
 
@@ -97,8 +98,9 @@ def options_of(folder: Path, values: dict[str, Any], options: type[Options], pat
     """`values` of the config.json of a run as options of this type.
 
     Raises:
-        InputError: options that this version does not have.
+        InputError: options that this version does not have, or of another type.
     """
+    _schema.require_options(folder / "config.json", values, options)
     files = {name: None if values.get(name) is None else Path(values[name]) for name in paths}
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     try:
@@ -172,6 +174,10 @@ def read_config(folder: Path, task: str | None = None) -> dict[str, Any]:
     if not isinstance(config, dict) or "task" not in config or "options" not in config:
         raise InputError(
             f"{folder / 'config.json'}: expected the keys task and options of a run; give the folder of a run"
+        )
+    if not isinstance(config["task"], str) or not isinstance(config.get("data", {}), dict):
+        raise InputError(
+            f"{folder / 'config.json'}: expected a task by its name and data as an object, got others; copy the run again"
         )
     if task is not None and config["task"] != task:
         raise InputError(f"{folder}: expected a run of {task}, got one of {config['task']}; give another folder")

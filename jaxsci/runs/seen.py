@@ -52,8 +52,8 @@ def require_same(folder: Path, digest: str) -> None:
         folder: of the run.
         digest: of what its file holds now, as in config.json.
     """
-    data = read_config(folder)["data"]
-    known = str(data["digest"])
+    data = read_config(folder).get("data", {})
+    known = str(data.get("digest", ""))
     if len(known) == len(digest) and known != digest:
         files = data.get("file") or ", ".join(str(file) for file in data.get("files", {}).values() if file)
         raise InputError(

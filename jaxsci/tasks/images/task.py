@@ -15,8 +15,8 @@ from jaxsci.data import images
 from jaxsci.errors import InputError
 from jaxsci.files import write_json
 from jaxsci.models.stateful import inference
+from jaxsci.runs import _schema, scores_file, seen, weights
 from jaxsci.runs import folder as runs
-from jaxsci.runs import scores_file, seen, weights
 from jaxsci.runs.folder import Training
 from jaxsci.runs.task import OnProgress, Session, Task, Trained
 from jaxsci.tasks import own_network
@@ -121,7 +121,12 @@ def read_options(folder: Path) -> Options:
     options = runs.read_options(folder, NAME, Options, ("data", "labels"))
     if options.model in MODELS:
         return options
-    return replace(options, model=own_network.kept(folder, runs.read_config(folder)["data"]["network"]))
+    kept = runs.read_config(folder).get("data", {}).get("network")
+    if kept is None:
+        raise InputError(
+            f"{folder / 'config.json'}: expected a model of {', '.join(MODELS)}, got {options.model}; copy the run again"
+        )
+    return replace(options, model=own_network.kept(folder, kept))
 
 
 class _Run(NamedTuple):
@@ -146,6 +151,7 @@ def load(folder: Path) -> Trained:
     "probability_0", ... each [image], or of an autoencoder "code_0", ....
     """
     config, options = runs.read_config(folder, NAME), read_options(folder)
+    _schema.require_whole(folder / "config.json", config.get("data"), "shape", "classes")
     shape = tuple(config["data"]["shape"])
     built = network(options, shape, config["data"]["classes"])
     key = jax.random.key(options.seed)

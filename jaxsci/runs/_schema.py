@@ -1,0 +1,80 @@
+"""Whether the config.json of a run holds what it should: edited by hand, damaged, or of another version, it ends in one line."""
+
+import dataclasses
+import types
+import typing
+from pathlib import Path
+from typing import Any, Union
+
+from jaxsci.errors import InputError
+
+__all__ = ["require_options", "require_whole"]
+
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
+_REMEDY = "copy the run again, or use the version of jaxsci that wrote it"
+
+
+def require_options(where: Path, values: Any, options: type) -> None:
+    """Raise InputError unless `values` are options of this dataclass, each of its type; absent ones have their default.
+
+    Args:
+        where: the config.json they are from, for the message.
+        values: as JSON has them.
+        options: a dataclass whose fields are numbers, text, paths, flags, choices, or tuples of these.
+    """
+    if not isinstance(values, dict):
+        raise InputError(f"{where}: expected options as an object, got {_short(values)}; {_REMEDY}")
+    hints = typing.get_type_hints(options)
+    known = [field.name for field in dataclasses.fields(options)]
+    for name, value in values.items():
+        if name not in known:
+            raise InputError(f"{where}: expected options of this version, got {name}; {_REMEDY}")
+        if not _fits(value, hints[name]):
+            raise InputError(
+                f"{where}: expected options.{name} to be {_described(hints[name])}, got {_short(value)}; {_REMEDY}"
+            )
+
+
+def require_whole(where: Path, data: Any, *names: str, least: int = 1) -> None:
+    """Raise InputError unless each of these entries of `data` is a whole number of at least `least`, or a list of such."""
+    for name in names:
+        value = data.get(name) if isinstance(data, dict) else None
+        numbers = value if isinstance(value, list) and value else [value]
+        if not all(type(number) is int and number >= least for number in numbers):
+            raise InputError(
+                f"{where}: expected data.{name} to be of whole numbers from {least}, got {_short(value)}; {_REMEDY}"
+            )
+
+
+def _kinds(hint: Any) -> tuple[Any, ...]:
+    return typing.get_args(hint) if typing.get_origin(hint) in (Union, types.UnionType) else (hint,)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    for kind in _kinds(hint):
+        origin = typing.get_origin(kind)
+        if origin is typing.Literal:
+            fits = value in typing.get_args(kind)
+        elif origin is tuple:
+            fits = isinstance(value, list | tuple) and all(_fits(item, typing.get_args(kind)[0]) for item in value)
+        elif kind is float:
+            fits = type(value) in (int, float)
+        else:
+            fits = type(value) is (str if kind is Path else kind)
+        if fits:
+            return True
+    return False
+
+
+def _described(hint: Any) -> str:
+    words = []
+    for kind in _kinds(hint):
+        if typing.get_origin(kind) is typing.Literal:
+            words += [str(choice) for choice in typing.get_args(kind)]
+        elif kind is not type(None):
+            words.append(_WORDS.get(kind, "a list"))
+    return " or ".join(words)
+
+
+def _short(value: Any) -> str:
+    return repr(value)[:60]

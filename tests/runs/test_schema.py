@@ -1,0 +1,55 @@
+"""config.json edited by hand or damaged: one line that names the key."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from jaxsci.errors import InputError
+from jaxsci.runs import _schema as schema
+from jaxsci.runs import folder as runs
+from jaxsci.tasks.images import Options
+
+GOOD = json.loads(json.dumps(asdict(Options(data=Path("x.npz"))), default=str))
+
+EDITS = {
+    "seed": [None, "x", 1.5, [], True, {}],
+    "epochs": ["ten", None, 2.5],
+    "learning_rate": ["fast", None, [1e-3]],
+    "patience": ["x", 1.5],
+    "data": [3, ["x"]],
+    "batch_size": [False, "32"],
+    "models": ["cnn"],  # no such option
+}
+
+
+@pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in EDITS.items() for value in values])
+def test_an_option_of_another_type_is_one_line_with_its_name(tmp_path, key, value):
+    config = {"task": "images", "options": GOOD | {key: value}, "data": {}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=rf"config\.json: expected options.*{key}"):
+        runs.read_options(tmp_path, "images", Options, ("data", "labels"))
+
+
+@pytest.mark.parametrize("key", ["options", "task", "data"])
+@pytest.mark.parametrize("value", [None, 3, [], "x"])
+def test_parts_of_another_type_are_one_line(tmp_path, key, value):
+    config = {"task": "images", "options": GOOD, "data": {}} | {key: value}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match="expected"):
+        runs.read_options(tmp_path, "images", Options, ("data", "labels"))
+
+
+def test_what_was_written_is_read_and_what_is_absent_has_its_default(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"task": "images", "options": GOOD, "data": {}}))
+    assert runs.read_options(tmp_path, "images", Options, ("data", "labels")) == Options(data=Path("x.npz"))
+    (tmp_path / "config.json").write_text(json.dumps({"task": "images", "options": {"learning_rate": 1}, "data": {}}))
+    assert runs.read_options(tmp_path, "images", Options, ("data", "labels")) == Options(learning_rate=1)
+
+
+@pytest.mark.parametrize("value", [None, "x", -1, 0, [], [8, "x"], [8, 0], 1.5, True])
+def test_sizes_are_whole_numbers(value):
+    with pytest.raises(InputError, match=r"config\.json: expected data\.shape to be of whole numbers from 1"):
+        schema.require_whole(Path("config.json"), {"shape": value}, "shape")
+    schema.require_whole(Path("config.json"), {"shape": [8, 8, 1], "classes": 2}, "shape", "classes")

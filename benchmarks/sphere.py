@@ -1,4 +1,4 @@
-"""Spherical harmonic transforms of HEALPix maps, ours against healpy and ducc0, in turn within one run.
+"""Spherical harmonic transforms of HEALPix maps, ours against healpy, ducc0 and jaxht, in turn within one run.
 
 `python -m benchmarks.sphere --help` from the root of the repository; README.md beside this file says how to read the results.
 """
@@ -7,6 +7,7 @@ import argparse
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from jaxsci.ops.sphere import Healpix, alm_degrees, alm_size, analysis, synthesi
 RESULTS = Path(__file__).parent / "results"
 CASES = ((64, 64), (128, 1), (256, 1), (512, 1))  # nside, maps together; lmax is 2 nside
 OURS = "jaxsci"
+JAX_LARGEST = 128  # nside up to which jaxht takes part; it compiles for minutes beyond
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -106,7 +108,7 @@ def compiled(direction: str, data: np.ndarray, nside: int, lmax: int) -> tuple[C
 
 
 def peers(direction: str, data: np.ndarray, nside: int, lmax: int, threads: int) -> dict[str, Callable[[], np.ndarray]]:
-    """healpy in a loop over the maps, and ducc0 where it is installed."""
+    """healpy in a loop over the maps, and ducc0 and jaxht where they are installed."""
     import healpy
 
     def by_healpy() -> np.ndarray:
@@ -115,6 +117,8 @@ def peers(direction: str, data: np.ndarray, nside: int, lmax: int, threads: int)
         return np.stack([healpy.map2alm(f, lmax=lmax, iter=0) for f in data])
 
     found: dict[str, Callable[[], np.ndarray]] = {"healpy": by_healpy}
+    if nside <= JAX_LARGEST:
+        found |= in_jax(direction, data, nside, lmax)
     try:
         import ducc0
     except ImportError:
@@ -129,6 +133,22 @@ def peers(direction: str, data: np.ndarray, nside: int, lmax: int, threads: int)
         return area * np.stack([ducc0.sht.adjoint_synthesis(map=f[None], **common)[0] for f in data])
 
     return found | {"ducc0": by_ducc}
+
+
+def in_jax(direction: str, data: np.ndarray, nside: int, lmax: int) -> dict[str, Callable[[], np.ndarray]]:
+    """jaxht, compiled, in a loop over the maps."""
+    try:
+        import jht
+    except ImportError:
+        return {}
+    if direction == "synthesis":
+        one = jax.jit(lambda alm: jht.synthesis(alm, nside, lmax, spin=0))
+    else:
+        one = jax.jit(lambda pixels: jht.analysis(pixels, nside, lmax, spin=0, niter=0, use_weights=False))
+    with warnings.catch_warnings():  # it is tested to lmax = 1.5 nside; its error shows here
+        warnings.simplefilter("ignore")
+        one(data[0])
+    return {"jaxht": lambda: np.stack([np.asarray(one(x)) for x in data])}
 
 
 def markdown(results: dict[str, Any]) -> str:
@@ -151,6 +171,7 @@ def markdown(results: dict[str, Any]) -> str:
         "healpy, ms",
         "times healpy's",
         "times ducc0's",
+        "times jaxht's",
         "compilation, s",
         "memory, MB",
         "error",
@@ -159,7 +180,7 @@ def markdown(results: dict[str, Any]) -> str:
     for case in results["cases"]:
         for direction in ("synthesis", "analysis"):
             one = case[direction]
-            ratios = [_ratio(one["slower_than"].get(peer)) for peer in ("healpy", "ducc0")]
+            ratios = [_ratio(one["slower_than"].get(peer)) for peer in ("healpy", "ducc0", "jaxht")]
             times = [_milliseconds(one["timings"][name]) for name in (OURS, "healpy")]
             last = [f"{one['compile_seconds']:.1f}", f"{one['peak_bytes'] / 1e6:.0f}", f"{one['error']:.0e}"]
             rows.append([case["nside"], case["maps"], direction, *times, *ratios, *last])

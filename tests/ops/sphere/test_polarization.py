@@ -30,27 +30,30 @@ def random_alm(lmax, seed=0):
     return (parts[0] + 1j * np.where(m > 0, parts[1], 0)) * (degree >= 2)
 
 
+@pytest.fixture
+def healpy():
+    return pytest.importorskip("healpy")
+
+
 @pytest.mark.usefixtures("x64")
 class TestAgainstHealpy:
-    healpy = pytest.importorskip("healpy")
-
-    def test_synthesis(self):
+    def test_synthesis(self, healpy):
         e, b = random_alm(LMAX)
-        expected = self.healpy.alm2map_spin([e, b], NSIDE, 2, LMAX)
+        expected = healpy.alm2map_spin([e, b], NSIDE, 2, LMAX)
         # Rounding of some 100 operations a term, on a field of deviation 10.
         np.testing.assert_allclose(to_maps(jnp.asarray(e), jnp.asarray(b), GRID), expected, rtol=0, atol=1e-11)
 
-    def test_analysis_with_three_iterations(self):
+    def test_analysis_with_three_iterations(self, healpy):
         maps = np.random.default_rng(1).normal(size=(3, *GRID.shape))
-        expected = self.healpy.map2alm(maps, lmax=LMAX, iter=3, pol=True)[1:]
+        expected = healpy.map2alm(maps, lmax=LMAX, iter=3, pol=True)[1:]
         ours = to_coefficients(jnp.asarray(maps[1]), jnp.asarray(maps[2]), GRID, LMAX)
         np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-13)
 
-    def test_a_fine_map_toward_the_poles(self):
+    def test_a_fine_map_toward_the_poles(self, healpy):
         """Where functions of spin 2 differ most from scalar ones: the first rings have orders up to 2 and no more."""
         nside, lmax = 64, 191
         e, b = random_alm(lmax, seed=2)
-        expected = self.healpy.alm2map_spin([e, b], nside, 2, lmax)
+        expected = healpy.alm2map_spin([e, b], nside, 2, lmax)
         ours = to_maps(jnp.asarray(e), jnp.asarray(b), Healpix(nside))
         np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-10)
 

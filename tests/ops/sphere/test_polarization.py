@@ -49,6 +49,7 @@ class TestAgainstHealpy:
         ours = to_coefficients(jnp.asarray(maps[1]), jnp.asarray(maps[2]), GRID, LMAX)
         np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-13)
 
+    @pytest.mark.slow
     def test_a_fine_map_toward_the_poles(self, healpy):
         """Where functions of spin 2 differ most from scalar ones: the first rings have orders up to 2 and no more."""
         nside, lmax = 64, 191

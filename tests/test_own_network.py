@@ -16,6 +16,9 @@ from jaxsci.cli.main import main
 from jaxsci.data import jets
 from jaxsci.errors import InputError
 from jaxsci.tasks import own_network
+from jaxsci.tasks.top_tagging import own
+from jaxsci.tasks.top_tagging.options import Options
+from jaxsci.tasks.top_tagging.taggers import Spec
 from tests.command import refused
 
 PAGE = Path(jaxsci.__file__).parents[1] / "docs" / "how-to" / "own-network.md"
@@ -102,17 +105,22 @@ def test_the_network_of_the_page_is_trained_resumed_and_asked(tmp_path, monkeypa
 )
 def test_a_network_may_see_features_or_constituents(kind, inputs, x):
     Path("linear.py").write_text(DENSE.format(inputs=inputs, x=x))
-    main(["train", "top-tagging", "--model", "linear.py", "--input", kind, "--epochs", "1", *QUICK])
-    sample = jets.read(jets.embedded(), limit=40)
-    tagger = jaxsci.load("runs/top-tagging/linear-1")
-    logits = tagger.predict(sample.constituents)["logit"]
-    assert logits.shape == (40,)
-    if kind == "constituents":
+    sample = jets.read(jets.embedded(), limit=5)
+    room = sample.constituents.shape[1]
+    options = Options(model="linear.py", input=kind)
+    tagger = own.tagger(options, Spec(), room)
+    params = tagger.model.init(jax.random.key(0))
+    apply = jax.jit(jax.vmap(tagger.model.apply, in_axes=(None, 0)))
+    logits = apply(params, tagger.inputs(sample.constituents))
+    assert logits.shape == (5,)
+    if kind == "constituents":  # as many as in training, whatever the file has room for
         wider = np.pad(sample.constituents, ((0, 0), (0, 5), (0, 0)))
-        np.testing.assert_allclose(tagger.predict(wider)["logit"], logits, rtol=1e-5)
+        np.testing.assert_array_equal(apply(params, tagger.inputs(wider)), logits)
         wider[:, -1] = 1
         with pytest.raises(InputError, match="constituents a jet as in training, got more"):
-            tagger.predict(wider)
+            tagger.inputs(wider)
+    with pytest.raises(InputError, match="--input: expected images"):
+        own.tagger(options, Spec(), None)
 
 
 def test_images_of_your_own_are_told_the_number_of_classes(tmp_path):

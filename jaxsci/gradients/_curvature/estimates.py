@@ -175,8 +175,7 @@ def _signs(key: Key, shape: tuple[int, ...], dtype: Any) -> Array:
 
 
 def _mean(samples: Array, offset: Array) -> Estimate:
-    """Mean and standard error over the leading axis, the mean shifted by what is known exactly."""
-    count = samples.shape[0]
-    return Estimate(
-        offset + jnp.mean(samples, axis=0), jnp.std(samples, axis=0, ddof=1) / jnp.sqrt(count).astype(samples.dtype)
-    )
+    """Mean and standard error over the leading axis, the mean shifted by what is known exactly; the error is at least that of rounding."""
+    value = offset + jnp.mean(samples, axis=0)
+    error = jnp.std(samples, axis=0, ddof=1) / jnp.sqrt(samples.shape[0]).astype(samples.dtype)
+    return Estimate(value, jnp.maximum(error, jnp.finfo(value.dtype).eps * jnp.abs(value)))

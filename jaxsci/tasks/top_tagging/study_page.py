@@ -150,6 +150,6 @@ def _images(drawn: Drawn) -> Drawing:
         half_width = jet_images.HALF_WIDTH
     return Drawing(
         "study_jets",
-        "The most harmful and the most helpful training jets, in the order of the table.",
-        jet_plots.single_images(images, half_width=half_width, jets=len(next(iter(images.values())))),
+        "The most harmful and the most helpful training jets, the first of each in the table.",
+        jet_plots.single_images(images, half_width=half_width),
     )

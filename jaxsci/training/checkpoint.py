@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import shutil
 import signal
 import threading
 import zlib
@@ -125,10 +126,20 @@ def save(folder: Path, number: int, state: Any, history: list[Record], begun: Be
     if begun is not None:
         metrics = {name: [values.dtype.name, values.tolist()] for name, values in begun.metrics.items()}
         record["begun"] = {**begun._asdict(), "metrics": metrics}
-    with _uninterrupted(), _manager(folder) as manager:
-        items = {"state": ocp.args.StandardSave(plain), "record": ocp.args.JsonSave(record)}
-        if not manager.save(number, args=ocp.args.Composite(**items)) or manager.latest_step() != number:
-            raise OSError(f"{folder}: the checkpoint {number} was not written; is there a later one?")
+    items = {"state": ocp.args.StandardSave(plain), "record": ocp.args.JsonSave(record)}
+    try:
+        with _uninterrupted(), _manager(folder) as manager:
+            if not manager.save(number, args=ocp.args.Composite(**items)) or manager.latest_step() != number:
+                raise OSError(f"{folder}: the checkpoint {number} was not written; is there a later one?")
+    except OSError:
+        raise
+    except Exception as error:  # the storage library raises all kinds of errors where the disk is full
+        for half in folder.glob(f"{number}.*tmp*"):
+            shutil.rmtree(half, ignore_errors=True)
+        raise OSError(
+            f"{folder}: the checkpoint {number} could not be written ({_words(error)}); those before it are whole: free some disk space "
+            "and go on with --resume"
+        ) from error
 
 
 def _sums(plain: Any) -> dict[str, int]:
@@ -208,8 +219,11 @@ def _whole(checkpoint: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        words = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(
-            f"{checkpoint}: expected a whole checkpoint, got a damaged one ({words}); remove this folder to go on from the one before it, "
-            "or train anew where there is none"
+            f"{checkpoint}: expected a whole checkpoint, got a damaged one ({_words(error)}); remove this folder to go on from the one before "
+            "it, or train anew where there is none"
         ) from error
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(error).split())[:320] or type(error).__name__

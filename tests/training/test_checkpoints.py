@@ -74,6 +74,27 @@ def test_checkpoints_by_the_clock_fall_within_epochs(tmp_path):
     assert checkpoint.latest(tmp_path) == 4  # the end is always kept
 
 
+def test_a_disk_that_is_full_costs_one_checkpoint(tmp_path, monkeypatch):
+    import orbax.checkpoint as ocp
+
+    train(epochs=1, checkpoints=tmp_path)
+    half = tmp_path / "2.orbax-checkpoint-tmp"
+
+    def full(self, number, **options):  # what the library does on a small file system
+        half.mkdir()
+        raise ValueError('RESOURCE_EXHAUSTED: Failed writing: "...": No space left on device')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ocp.CheckpointManager, "save", full)
+        with pytest.raises(
+            OSError, match=r"the checkpoint 2 could not be written \(RESOURCE_EXHAUSTED.*those before it are whole"
+        ):
+            train(epochs=2, checkpoints=tmp_path, resume=True)
+    assert not half.exists()
+    resumed = train(epochs=2, checkpoints=tmp_path, resume=True)
+    chex.assert_trees_all_equal(resumed.last_params, train(epochs=2).last_params)
+
+
 def newest(folder):
     return folder / str(checkpoint.latest(folder))
 

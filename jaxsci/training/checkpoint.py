@@ -1,6 +1,7 @@
 """Checkpoints after or within an epoch, whole or absent, by Orbax."""
 
 import contextlib
+import json
 import logging
 import shutil
 import signal
@@ -15,12 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsci.errors import InputError
+from jaxsci.files import write_json
 from jaxsci.training._mesh import to_host
 
 __all__ = ["Begun", "Restored", "clear", "latest", "restore", "save"]
 
 Record: TypeAlias = dict[str, Any]  # of one epoch, JSON-compatible; an ensemble's values are lists over its members
 
+FILES = "files.json"  # in every checkpoint, the checksums of its files
 KEEP = 2  # the newest, and one to fall back on while the newest is being written
 
 
@@ -131,6 +134,7 @@ def save(folder: Path, number: int, state: Any, history: list[Record], begun: Be
         with _uninterrupted(), _manager(folder) as manager:
             if not manager.save(number, args=ocp.args.Composite(**items)) or manager.latest_step() != number:
                 raise OSError(f"{folder}: the checkpoint {number} was not written; is there a later one?")
+        write_json(folder / str(number) / FILES, _files(folder / str(number)))
     except OSError:
         raise
     except Exception as error:  # the storage library raises all kinds of errors where the disk is full
@@ -140,6 +144,24 @@ def save(folder: Path, number: int, state: Any, history: list[Record], begun: Be
             f"{folder}: the checkpoint {number} could not be written ({_words(error)}); those before it are whole: free some disk space "
             "and go on with --resume"
         ) from error
+
+
+def _files(checkpoint: Path) -> dict[str, list[int]]:
+    """Size and checksum of every file but the one that holds them."""
+    files = sorted(path for path in checkpoint.rglob("*") if path.is_file() and path != checkpoint / FILES)
+    contents = ((path, path.read_bytes()) for path in files)
+    return {path.relative_to(checkpoint).as_posix(): [len(data), zlib.crc32(data)] for path, data in contents}
+
+
+def _check_files(checkpoint: Path) -> None:
+    """Raise ValueError where a file is not as it was written. The storage library would find out late, with files half read."""
+    if not (checkpoint / FILES).exists():  # of an earlier version, or the process was killed before it was written
+        return
+    wanted = json.loads((checkpoint / FILES).read_text(encoding="utf-8"))
+    found = _files(checkpoint)
+    for name, file in wanted.items():
+        if found.get(name) != file:
+            raise ValueError(f"{name} is not as it was written" if name in found else f"{name} is missing")
 
 
 def _sums(plain: Any) -> dict[str, int]:
@@ -193,6 +215,8 @@ def restore(folder: Path, like: Any) -> Restored:
     target = jax.tree.map(
         lambda x: np.broadcast_to(np.zeros((), x.dtype), x.shape), jax.eval_shape(_without_keys, like)
     )
+    with _whole(folder / str(number)):
+        _check_files(folder / str(number))
     with _whole(folder / str(number)), _manager(folder) as manager:
         record = manager.restore(number, args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
         history, arrays = list(record["history"]), dict(record["arrays"])
@@ -220,8 +244,8 @@ def _whole(checkpoint: Path) -> Iterator[None]:
         yield
     except Exception as error:
         raise InputError(
-            f"{checkpoint}: expected a whole checkpoint, got a damaged one ({_words(error)}); remove this folder to go on from the one before "
-            "it, or train anew where there is none"
+            f"{checkpoint}: expected a whole checkpoint, got a damaged one ({_words(error)}); remove this folder to go on from "
+            "the one before it, or train anew where there is none"
         ) from error
 
 

@@ -124,19 +124,13 @@ def forget(key):
     return change
 
 
-def alter_sum(path):
-    record = json.loads(path.read_text())
-    record["sums"] = {name: value + 1 for name, value in record["sums"].items()}
-    path.write_text(json.dumps(record))
-
-
 DAMAGE = {
     "everything truncated": every_file(lambda path: path.write_bytes(path.read_bytes()[:20])),
     "everything empty": every_file(lambda path: path.write_bytes(b"")),
     "an empty record": every_file(lambda path: path.write_bytes(b""), "metadata"),
     "a record that is no JSON": every_file(lambda path: path.write_text("{"), "metadata"),
     "a record without history": every_file(forget("history"), "metadata"),
-    "a record of other arrays": every_file(alter_sum, "metadata"),
+    "a list of files that is no JSON": every_file(lambda path: path.write_text("{"), checkpoint.FILES),
     "no state": lambda folder: shutil.rmtree(newest(folder) / "state"),
     "no record": lambda folder: shutil.rmtree(newest(folder) / "record"),
     "no files of the state": every_file(lambda path: path.unlink() if "state" in path.parts else None),
@@ -171,6 +165,21 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_serves(trained, tmp
         shutil.rmtree(folder / "2")
         resumed = train(epochs=3, checkpoints=folder, resume=True)
         chex.assert_trees_all_equal(resumed.last_params, train(epochs=3).last_params)
+
+
+def test_other_numbers_are_noticed_without_the_list_of_files(trained, tmp_path):
+    folder = shutil.copytree(trained, tmp_path / "checkpoints")
+    (newest(folder) / checkpoint.FILES).unlink()  # which a process that was killed may not have written
+
+    def change(path):
+        record = json.loads(path.read_text())
+        record["sums"] = {name: value + 1 for name, value in record["sums"].items()}
+        path.write_text(json.dumps(record))
+
+    train(epochs=3, checkpoints=shutil.copytree(folder, tmp_path / "good"), resume=True)
+    every_file(change, "record/metadata")(folder)
+    with pytest.raises(InputError, match="its arrays are not those that were written"):
+        train(epochs=3, checkpoints=folder, resume=True)
 
 
 def test_a_checkpoint_of_an_ensemble_of_another_size_is_refused(trained):

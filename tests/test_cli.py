@@ -40,10 +40,10 @@ def write_jets(path, constituents, labels):
     return str(path)
 
 
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("particlenet", "part")]
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("pelican", "particlenet", "part")]
 
 
-@pytest.mark.parametrize("tagger", ["cnn", "pfn", "efn", "pelican", *SLOW, "topodnn", "mass"])
+@pytest.mark.parametrize("tagger", ["cnn", "pfn", "efn", *SLOW, "topodnn", "mass"])
 def test_every_tagger_leaves_a_complete_run(tagger, tmp_path, capsys):
     main(["train", "top-tagging", "--tagger", tagger, *QUICK])
     folder = tmp_path / "runs" / "top-tagging" / f"{tagger}-1"

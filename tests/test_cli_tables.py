@@ -78,3 +78,17 @@ def test_a_folder_without_runs_ends_with_one_line(tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["runs", "--runs", str(tmp_path)])
     assert "expected a folder of runs, got none in it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"metrics": {"auc": {"value": "x", "lower": [], "upper": null}}}', "\udcff"]
+)
+def test_a_damaged_run_does_not_hide_the_others(tmp_path, content, capsys):
+    write_run(tmp_path / "top-tagging" / "good", {"metrics": {"auc": {"value": 0.91, "lower": 0.90, "upper": 0.92}}})
+    damaged = write_run(tmp_path / "top-tagging" / "bad", {})
+    (damaged / "evaluation.json").write_bytes(content.encode("utf-8", "surrogateescape"))
+    main(["runs", "--runs", str(tmp_path)])
+    text = capsys.readouterr().out
+    assert "0.910 ± 0.010" in text
+    assert "bad" in text
+    assert ("damaged" in text) == (content != "[]")  # a list holds no result, as an evaluation without this metric

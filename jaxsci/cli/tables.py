@@ -37,7 +37,8 @@ def history(folder: Path, headlines: Mapping[str, Sequence[str]], console: Conso
 
     Args:
         folder: of all runs.
-        headlines: for each task the keys of evaluation.json to show, such as "metrics/auc"; keys that a run lacks are left out.
+        headlines: for each task the keys of evaluation.json to show, such as "metrics/auc"; keys that a run lacks are left out, and
+            a run whose file is damaged is said to be so.
         console: where to print; by default the standard output.
 
     Raises:
@@ -48,15 +49,20 @@ def history(folder: Path, headlines: Mapping[str, Sequence[str]], console: Conso
     if not configs:
         raise InputError(f"{folder}: expected a folder of runs, got none in it; start with jaxsci train top-tagging")
     for task in dict.fromkeys(path.parts[-3] for path in configs):
-        rows = {
-            path.parent: _results(path.parent, headlines.get(task, ())) for path in configs if path.parts[-3] == task
-        }
+        rows, damaged = {}, []
+        for run in (path.parent for path in configs if path.parts[-3] == task):
+            try:
+                rows[run] = _results(run, headlines.get(task, ()))
+            except (InputError, TypeError, ValueError, AttributeError):  # one that was edited: the others are shown
+                rows[run] = {}
+                damaged.append(run)
         names = list(dict.fromkeys(name for row in rows.values() for name in row))
         head = [task, "started", *(name.rpartition("/")[2].replace("_", " ") for name in names)]
         body = []
         for run, row in rows.items():
             started = f"{datetime.fromtimestamp((run / 'config.json').stat().st_mtime):%Y-%m-%d %H:%M}"
             state = "" if (run / "evaluation.json").exists() else ", unfinished"
+            state = ", evaluation.json damaged" if run in damaged else state
             body.append([run.name, started + state, *(row.get(name, "") for name in names)])
         _print(head, body, console)
 

@@ -129,12 +129,17 @@ def _csv(path: Path, only: Sequence[str] | None) -> dict[str, np.ndarray]:
 
 def _csv_rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], str]:
     """The names, the rows with the number of their line, and the separator."""
+    with path.open("rb") as binary:
+        if binary.read(2) in (b"\xff\xfe", b"\xfe\xff"):
+            raise InputError(f"{path}: expected UTF-8 text, got UTF-16; save the file as UTF-8")
     with path.open(encoding="utf-8-sig", errors="replace") as file:
-        first = file.readline()
+        above, first = 0, file.readline()
+        while first and (not first.strip() or first.startswith("#")):  # blank lines and comments above the names
+            above, first = above + 1, file.readline()
         mark = delimiter(first)
         head = [name.strip() for name in next(csv.reader([first], delimiter=mark), [])]
         reader = csv.reader(file, delimiter=mark)
-        return head, [(reader.line_num + 1, row) for row in reader if row], mark
+        return head, [(above + reader.line_num + 1, row) for row in reader if row], mark
 
 
 def _numbers(texts: list[str], comma: bool) -> np.ndarray:

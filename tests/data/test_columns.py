@@ -306,3 +306,18 @@ def test_arrays_of_coefficients_that_cannot_be_are_refused(tmp_path):
         np.savez(tmp_path / "c.npz", C=c, S=s)
         with pytest.raises(InputError, match=message):
             relief.read_coefficients(tmp_path / "c.npz")
+
+
+def test_lines_above_the_names_are_no_names(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("# of 2016\n\n# in GeV\nM,w\n91.2,1\n90.1,2\n")
+    np.testing.assert_array_equal(columns.read(path)["M"], [91.2, 90.1])
+    path.write_text("# of 2016\n\nM,w\n91.2,1\n90.1\n")
+    with pytest.raises(InputError, match="got 1 in line 5"):
+        columns.read(path)
+    path.write_text("# of 2016\n")
+    with pytest.raises(InputError, match=r"x\.csv: expected"):
+        columns.read(path)
+    path.write_bytes("M,w\n91.2,1\n".encode("utf-16"))
+    with pytest.raises(InputError, match="expected UTF-8 text, got UTF-16"):
+        columns.read(path)

@@ -96,6 +96,8 @@ def stream(
         for _ in range(header_row - 1):
             next(lines, None)
         first = next(lines, "")
+        while first and (not first.strip() or first.startswith("#")):  # blank lines and comments above the names
+            header_row, first = header_row + 1, next(lines, "")
         try:
             header = next(csv.reader([first], delimiter=delimiter(first)), [])
             layout, is_header = _find_columns(path, header, delimiter(first), with_tc, columns)

@@ -1,5 +1,6 @@
 """The report of a top tagger: figures and page from what was measured."""
 
+import logging
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from jaxsci import metrics
 from jaxsci.core import Array
 from jaxsci.data import jets
 from jaxsci.data.jets import images as jet_images
+from jaxsci.errors import InputError
 from jaxsci.plots import classification, training
 from jaxsci.plots import jets as jet_plots
 from jaxsci.runs import binary_evaluation, figures, seen
@@ -166,9 +168,12 @@ def _siblings(folder: Path) -> dict[str, Any]:
     for other in sorted(folder.parent.iterdir()):
         if other == folder or not (other / "evaluation.json").exists():
             continue
-        other_data = runs.read_config(other)["data"]
-        if (other_data["digest"], other_data["split"]) == (data["digest"], data["split"]):
-            found[other.name] = runs.read_json(other / "evaluation.json", "remove the run")["metrics"]
+        try:
+            other_data = runs.read_config(other)["data"]
+            if (other_data["digest"], other_data["split"]) == (data["digest"], data["split"]):
+                found[other.name] = dict(runs.read_json(other / "evaluation.json", "remove the run")["metrics"])
+        except (InputError, KeyError, TypeError, ValueError) as error:  # one that is damaged does not stop this one
+            logging.getLogger("jaxsci").warning("%s is left out of the page: %s", other, error)
     return found
 
 

@@ -113,3 +113,8 @@ def test_bad_rows_are_skipped_and_counted_by_reason(tmp_path):
 def test_no_file(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         next(stream(tmp_path / "none.csv"))
+
+
+def test_blank_lines_and_comments_above_the_names_are_skipped(tmp_path):
+    path = write(tmp_path, "# of 2016\n\nformula,Tc\nMgB2,39\nNb,9.2\n")
+    assert read(path, with_tc=True) == [[4, 5], ["MgB2", "Nb"], [39, 9.2]]

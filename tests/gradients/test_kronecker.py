@@ -83,7 +83,7 @@ def test_the_factors_of_two_layers_are_moments_of_inputs_and_cotangents():
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("network", [set_network, tied_network])
+@pytest.mark.parametrize("network", [pytest.param(set_network, marks=pytest.mark.slow), tied_network])
 def test_corrected_eigenvalues_add_up_to_the_mean_squared_norm(network):
     """Whatever the basis: of sets, and of parameters used twice, of which the factors know less."""
     loss, params, batch = network(np.random.default_rng(3))
@@ -125,6 +125,7 @@ def test_a_convolution_has_the_factors_of_its_windows():
     np.testing.assert_allclose(first["k"], second["k"], rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_draws_of_the_targets_lead_to_the_exact_factors():
     params, batch = small(np.random.default_rng(5))

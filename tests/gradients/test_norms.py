@@ -12,7 +12,9 @@ from tests.gradients.networks import EXAMPLES, NETWORKS, dense_network, flat, im
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in ("conv1d", "conv3d"))) for name in NETWORKS]
+)
 def test_norms_equal_those_of_stored_gradients(name):
     loss, params, batch = NETWORKS[name](np.random.default_rng(1))
     compiled = jax.jit(lambda params, batch: squared_norms(loss, params, batch, per_leaf=True))
@@ -26,7 +28,7 @@ def test_norms_equal_those_of_stored_gradients(name):
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("name", ["dense", "tied", "set"])
+@pytest.mark.parametrize("name", ["dense", "tied", pytest.param("set", marks=pytest.mark.slow)])
 def test_inner_products_equal_those_of_stored_gradients(name):
     loss, params, batch = NETWORKS[name](np.random.default_rng(2))
     stored = matrix(loss, params, batch)

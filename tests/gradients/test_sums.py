@@ -18,7 +18,9 @@ SHARES = WEIGHT / WEIGHT.sum()
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("name", ["dense", "tied", "images"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("dense", marks=pytest.mark.slow), "tied", pytest.param("images", marks=pytest.mark.slow)]
+)
 def test_sums_of_gradients_equal_those_of_stored_ones(name):
     loss, params, batch = NETWORKS[name](np.random.default_rng(1))
     stored = matrix(loss, params, batch)

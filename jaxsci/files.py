@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from jaxsci.errors import InputError
+
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
@@ -17,9 +19,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
     so that a crash leaves the old file or the new one, never half of one.
 
     Raises:
+        InputError: there is something that is no file.
         OSError: the folder cannot be written (no space, no permission); `path` is then as it was.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))  # what a link points to is replaced, and the link stays
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: expected a file to write, got a folder, a device or a pipe; choose another name")
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
     os.close(descriptor)

@@ -16,7 +16,7 @@ GROUND = BASE | {"healpix"}
 MAY_IMPORT = {
     "_public": set(),
     "errors": set(),
-    "files": set(),
+    "files": {"errors"},
     "memory": set(),
     "healpix": {"errors"},
     "core": set(),

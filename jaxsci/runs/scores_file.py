@@ -16,8 +16,10 @@ Columns = Mapping[str, np.ndarray]  # of one chunk of examples, each [example]
 SUFFIXES = (".csv", ".h5", ".npz")
 
 
-def check(path: Path) -> None:
-    """Raise InputError unless the name ends in a format that can be written."""
+def check(path: Path, source: Path | None = None) -> None:
+    """Raise InputError unless the name ends in a format that can be written, and it is not the file of the examples itself."""
+    if source is not None and path.exists() and source.exists() and path.samefile(source):
+        raise InputError(f"{path}: expected another file than the examples, which would be lost; choose another --out")
     if path.suffix not in SUFFIXES:
         raise InputError(
             f"{path}: expected a name that ends in {', '.join(SUFFIXES)}, got {path.suffix!r}; rename the output"

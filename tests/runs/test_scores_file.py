@@ -57,3 +57,22 @@ def test_other_formats_and_empty_inputs_are_refused(tmp_path):
     with pytest.raises(InputError, match="at least one example"):
         scores_file.write(tmp_path / "scores.csv", [])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_examples_themselves_and_what_is_no_file_are_never_replaced(tmp_path):
+    source = tmp_path / "mine.npz"
+    source.write_bytes(b"jets")
+    (tmp_path / "link.npz").symlink_to(source)
+    for out in (source, tmp_path / "link.npz"):
+        with pytest.raises(InputError, match="which would be lost"):
+            scores_file.check(out, source)
+    (tmp_path / "device.csv").symlink_to("/dev/null")
+    (tmp_path / "folder.csv").mkdir()
+    for name in ("device.csv", "folder.csv"):
+        with pytest.raises(InputError, match="got a folder, a device or a pipe"):
+            scores_file.write(tmp_path / name, [{"a": np.ones(2)}])
+    (tmp_path / "old.csv").write_text("old")
+    (tmp_path / "to-old.csv").symlink_to("old.csv")
+    scores_file.write(tmp_path / "to-old.csv", [{"a": np.ones(2)}])
+    assert (tmp_path / "to-old.csv").is_symlink()
+    assert (tmp_path / "old.csv").read_text().startswith("a")

@@ -244,7 +244,7 @@ def _evaluate(folder: Path, options: Options, scores: Scores, part: _Part, progr
 
 def predict(folder: Path, source: Path, out: Path, session: Session) -> None:
     """Write how anomalous every jet in `source` is, in bounded memory."""
-    scores_file.check(out)
+    scores_file.check(out, source)
     trained = load(folder)
 
     def chunks() -> Iterator[dict[str, np.ndarray]]:

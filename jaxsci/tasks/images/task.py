@@ -249,7 +249,7 @@ def _evaluate(
 
 def predict(folder: Path, source: Path, out: Path, session: Session) -> None:
     """Write the probability of every class for each image of `source`, or the code of the autoencoder."""
-    scores_file.check(out)
+    scores_file.check(out, source)
     trained = load(folder)
     x = _of_shape(source, images.read_unlabeled(source), tuple(trained.config["data"]["shape"]))
 

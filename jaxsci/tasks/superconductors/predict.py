@@ -186,7 +186,7 @@ def predict_table(
     Raises:
         InputError: a bad row, with its number and the reason, unless `skip_bad`; nothing is written then.
     """
-    scores_file.check(out)
+    scores_file.check(out, source)
     ensembles = predictors(folders)
     bad: Counter[Fault] = Counter()
 

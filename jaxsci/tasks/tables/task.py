@@ -225,7 +225,7 @@ def _evaluate(run: Path, folder: Path, data: Data, measured: report.Measured, pr
 
 def predict(folder: Path, source: Path, out: Path, session: Session) -> None:
     """Write the prediction of every row of `source`, with its spread and its probabilities or interval."""
-    scores_file.check(out)
+    scores_file.check(out, source)
     trained = load(folder)
     needed = [column["name"] for column in trained.config["data"]["columns"]]
     table = columns.read(source)

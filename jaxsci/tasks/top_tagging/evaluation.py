@@ -128,7 +128,7 @@ def write_evaluation(folder: Path, options: Options, measured: report.Measured, 
 
 def predict(folder: Path, source: Path, out: Path, session: Session) -> None:
     """Write the probability of "top" of every jet in `source`, in bounded memory."""
-    scores_file.check(out)
+    scores_file.check(out, source)
     trained = load(folder)
     scores_file.write(out, _scores(trained, source, partial(session.progress, "predicting")))
 

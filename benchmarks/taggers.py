@@ -3,9 +3,10 @@
     jaxsci bench taggers [--only NAME ...] [--seeds 1 2 3] [--epochs N] [--jets N] [--out benchmarks/results]
 
 Each is trained as `jaxsci train top-tagging --tagger NAME` trains it, on the 30,000 jets of the package, on the same split; a seed is that
-of the weights and of the order. The epoch is chosen on the validation part, the numbers are those of the test part. The defaults of the taggers
-of pairs were found in trials on this same test part, so that their numbers are a little too good. Results are added to those that the folder holds, a training at a time. The jets are simulated at particle level: compare the
-taggers with each other, not with published numbers.
+of the weights and of the order. The epoch is chosen on the validation part, the numbers are those of the test part. The defaults of
+the taggers of pairs were found in trials on this same test part, so that their numbers are a little too good. Results are added to those
+that the folder holds, a training at a time. The jets are simulated at particle level: compare the taggers with each other, not with
+published numbers.
 """
 
 import argparse

@@ -50,7 +50,7 @@ class StatefulModel(NamedTuple):
     """A pure model of a BATCH whose layers keep a state, such as running means, or draw random numbers, such as dropout.
 
     It sees the batch because the statistics of its layers are those of the batch. Its variables are {"params": ..., "state": ...}; only
-    the first are moved along the gradient. Wherever a `Model` is trained, it can be; `models.stateful.inference` makes it a `Model`.
+    the first are moved along the gradient. Wherever a `Model` is trained, it can be; `models.heads.inference` makes it a `Model`.
     """
 
     init: Callable[[Key], Params]  # -> {"params": ..., "state": ...}, each a nested dict of arrays

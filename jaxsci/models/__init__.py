@@ -19,7 +19,6 @@ if TYPE_CHECKING:
         layers,
         linen,
         mixture,
-        stateful,
     )
 
 __all__ = [
@@ -36,7 +35,6 @@ __all__ = [
     "layers",
     "linen",
     "mixture",
-    "stateful",
 ]
 
 if not TYPE_CHECKING:  # a type checker takes a module with __getattr__ for one that has every name

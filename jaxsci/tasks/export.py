@@ -38,8 +38,8 @@ def write(trained: Trained, path: Path, *, batch_size: int | None = None) -> lis
     """
     if trained.example is None:
         raise InputError(
-            f"{trained.config['task']}: expected a run whose network is exported by itself, got one that writes its own files when it is "
-            "trained; see the how-to page on export"
+            f"{trained.config['task']}: expected a run of one network on inputs of a fixed form, got another; superconductors write "
+            "files of their own when they are trained: see the how-to page on export"
         )
     if batch_size is not None and batch_size < 1:
         raise InputError(f"--batch-size: expected at least 1, got {batch_size}; leave it out for any")

@@ -10,8 +10,8 @@ from flax import linen
 from jaxsci.core import Batch
 from jaxsci.errors import InputError
 from jaxsci.losses import binary_cross_entropy, stateful_objective
+from jaxsci.models.heads import inference
 from jaxsci.models.linen import stateful_from_linen
-from jaxsci.models.stateful import inference
 from jaxsci.training import (
     Recipe,
     Settings,

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
         generate,
         images,
         kinematics,
-        merging,
         observables,
         pythia,
         records,
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 _MODULES = [
     *("compact", "detector", "features", "generate", "images", "kinematics"),
-    *("merging", "observables", "pythia", "records", "reference"),
+    *("observables", "pythia", "records", "reference"),
 ]
 
 __all__ = [
@@ -36,7 +35,6 @@ __all__ = [
     "images",
     "kinematics",
     "mass",
-    "merging",
     "observables",
     "pythia",
     "read",

@@ -9,6 +9,7 @@ __all__ = [
     "eta",
     "jet_momentum",
     "mass",
+    "merge_soft",
     "phi",
     "pt",
     "rapidity",
@@ -18,6 +19,7 @@ __all__ = [
 
 # Keeps the logarithm-like angles of a momentum along the beam finite: far below any real momentum in GeV.
 _TINY = 1e-30
+_JETS_AT_ONCE = 1000  # bounds the memory
 
 
 def pt(momenta: np.ndarray) -> np.ndarray:
@@ -66,3 +68,34 @@ def trim(constituents: np.ndarray) -> np.ndarray:
     """The constituents [jet, constituent, 4] without the columns at the end that are padding (E = 0) in every jet."""
     occupied = np.flatnonzero((constituents[..., 0] > 0).any(axis=0))
     return constituents[:, : occupied[-1] + 1 if occupied.size else 0]
+
+
+def merge_soft(constituents: np.ndarray, k: int) -> np.ndarray:
+    """The k hardest constituents of each jet, each with the momenta of all softer ones that lie nearest to it added.
+
+    Networks of pairs of particles cost k^2. Leaving out the soft constituents would change the mass and the shape of a jet; this keeps its
+    momentum exactly, and their number alone is lost. Distances are dR^2 = (y_i - y_j)^2 + (phi_i - phi_j)^2 with the rapidity y, so that
+    rotations about the beam and boosts along it change nothing but the frame.
+
+    Args:
+        constituents: [jet, constituent, 4], (E, px, py, pz) in GeV, hardest first, padded with zeros.
+        k: how many are kept; jets with fewer are padded.
+
+    Returns:
+        float64 [jet, k, 4], in the order of the constituents around which they were merged.
+    """
+    merged = np.zeros((len(constituents), k, 4))
+    for first in range(0, len(constituents), _JETS_AT_ONCE):
+        rows = slice(first, first + _JETS_AT_ONCE)
+        momenta = trim(constituents[rows]).astype(np.float64)
+        hard = momenta[:, :k]
+        y, azimuth = rapidity(momenta), phi(momenta)
+        d_phi = wrap(azimuth[:, k:, None] - azimuth[:, None, :k])
+        distance = (y[:, k:, None] - y[:, None, :k]) ** 2 + d_phi**2
+        distance = np.where(hard[:, None, :, 0] > 0, distance, np.inf)
+        jet = np.arange(len(momenta))[:, None]
+        block = merged[rows]
+        block[:, : hard.shape[1]] = hard
+        if momenta.shape[1] > k:
+            np.add.at(block, (jet, distance.argmin(axis=-1)), momenta[:, k:])
+    return merged

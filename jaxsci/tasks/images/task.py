@@ -14,7 +14,7 @@ from jaxsci.core import Batch, Params
 from jaxsci.data import images
 from jaxsci.errors import InputError
 from jaxsci.files import write_json
-from jaxsci.models.stateful import inference
+from jaxsci.models.heads import inference
 from jaxsci.runs import _schema, scores_file, seen, weights
 from jaxsci.runs import folder as runs
 from jaxsci.runs.folder import Training

@@ -12,7 +12,7 @@ from jaxsci.core import Inputs
 from jaxsci.data import jets
 from jaxsci.errors import InputError
 from jaxsci.files import write_json
-from jaxsci.models.stateful import inference
+from jaxsci.models.heads import inference
 from jaxsci.runs import binary_evaluation, scores_file, seen
 from jaxsci.runs import folder as runs
 from jaxsci.runs.task import OnProgress, Session, Trained, silent

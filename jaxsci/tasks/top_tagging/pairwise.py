@@ -7,7 +7,7 @@ import numpy as np
 from jaxsci.core import WeightedSet
 from jaxsci.data.jets import features as jet_features
 from jaxsci.data.jets import kinematics
-from jaxsci.data.jets.merging import merge_soft
+from jaxsci.data.jets.kinematics import merge_soft
 from jaxsci.models import heads
 from jaxsci.models.jets import particle_transformer, particlenet
 from jaxsci.models.jets import pelican as invariant

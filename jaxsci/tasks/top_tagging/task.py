@@ -5,7 +5,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxsci.models.stateful import inference
+from jaxsci.models.heads import inference
 from jaxsci.runs import folder as runs
 from jaxsci.runs import seen
 from jaxsci.runs.folder import Training

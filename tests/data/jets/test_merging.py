@@ -4,7 +4,7 @@ import numpy as np
 
 from jaxsci.data import jets
 from jaxsci.data.jets import kinematics
-from jaxsci.data.jets.merging import merge_soft
+from jaxsci.data.jets.kinematics import merge_soft
 
 some = jets.read(jets.embedded(), limit=50).constituents
 

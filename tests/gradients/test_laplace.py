@@ -65,6 +65,7 @@ def test_the_posterior_of_a_linear_model_is_exact(structure):
     np.testing.assert_allclose(slopes, exact, rtol=1e-6)  # of the central difference
 
 
+@pytest.mark.slow
 def test_draws_have_the_covariance_of_the_posterior():
     data, _, params, _ = linear_problem()
     posterior = laplace(

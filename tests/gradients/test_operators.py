@@ -191,6 +191,7 @@ def test_traces_and_diagonals_lie_within_their_error_bands(rank):
     np.testing.assert_allclose(exact.value, SPECTRUM.sum(), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_log_determinant_and_the_density():
     operator, _ = of_spectrum(SPECTRUM)
     estimate = trace(operator, key=KEY, function=jnp.log, probes=32, steps=60)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxsci.core import Array, Batch, Key
+from jaxsci.errors import InputError
 from jaxsci.ops._numerics import as_real
 from jaxsci.training import _epoch as epochs
 from jaxsci.training._early_stopping import FitState, init, is_active, update_best
@@ -79,6 +80,15 @@ def _compile(recipe: Callable[[Hyper], Recipe], plan: Plan) -> Programs:
     layout = plan.layout
     axis = None if layout is None else layout.axis
 
+    def started(key: Key, hyper: Hyper) -> FitState:
+        one = recipe(hyper)
+        if one.measure is not None and axis is not None and plan.split_data:
+            # Of its share alone a device would measure another thing, and the mean of ratios is not the ratio.
+            raise InputError(
+                "measure: expected data that every device holds whole, got data split over devices; leave split_data or measure out"
+            )
+        return init(one, key)
+
     def order(state: FitState, examples: int) -> BatchIndices:
         draw = epochs.stratified if plan.split_data else epochs.shuffled
         return draw(jax.random.fold_in(state.train.key, -1 - state.epoch), examples, plan.batch_size)
@@ -107,7 +117,7 @@ def _compile(recipe: Callable[[Hyper], Recipe], plan: Plan) -> Programs:
         metrics = epochs.evaluate(evaluation_loss(one), params, data, order, axis)
         if one.measure is not None:
             measured = one.measure(params, data)
-            if axis is not None:  # each device has measured the examples that it holds
+            if axis is not None:  # the same on every device: each holds all of the data
                 measured = mean_of_all(measured, jnp.sum(as_real(data.weight)), axis)
             metrics = {**measured, **metrics}
         return update_best(state, params, metrics["loss"], active), metrics
@@ -134,7 +144,7 @@ def _compile(recipe: Callable[[Hyper], Recipe], plan: Plan) -> Programs:
 
     orders = lru_cache(maxsize=8)(lambda examples: compiled(partial(order, examples=examples), "member"))
     return Programs(
-        init=compiled(lambda key, hyper: init(recipe(hyper), key), "member", "member"),
+        init=compiled(started, "member", "member"),
         order=lambda state, examples: orders(examples)(state),
         train=compiled(train, "member", "member", "member", "member", "data", "same", donate=(0,)),
         close=compiled(close, "member", "member", "member", "data", donate=(0,)),

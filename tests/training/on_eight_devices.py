@@ -247,6 +247,16 @@ def test_predictions_of_split_batches():
             lambda: ensemble(jax.random.split(KEY, 3), mesh=device_mesh(member=2)),
             "mesh: expected a divisor of the 3 members, got 2",
         ),
+        (
+            lambda: fit(
+                SMALL._replace(measure=lambda params, batch: {"largest": batch.x.max()}),
+                *(data("dense", 320), data("dense", 64, 1)),
+                key=KEY,
+                settings=Settings(1, BATCH, split_data=True),
+                mesh=device_mesh(data=4),
+            ),
+            "measure: expected data that every device holds whole",
+        ),
     ],
 )
 def test_meshes_that_do_not_fit_are_refused(make, message):

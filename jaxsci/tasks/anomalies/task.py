@@ -94,9 +94,7 @@ def train(options: Options, session: Session) -> Path:
 def resume(folder: Path, session: Session) -> Path:
     """Go on with a run that was stopped; ends with the same parameters, bit for bit, as if it had not been."""
     job = prepare(_read_options(folder), session.progress)
-    expected = runs.read_config(folder)["data"]["digest"]
-    if _describe(job)["digest"] != expected:
-        raise InputError(f"{folder}: expected the jets it was begun with, got others; put the file back or train anew")
+    seen.require_same(folder, _describe(job)["digest"])
     return _train(folder, job, session.progress, resume=True)
 
 
@@ -200,6 +198,7 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
     trained, options = load(folder), _read_options(folder)
     if data is None:
         job = prepare(options, session.progress)
+        seen.require_same(folder, _describe(job)["digest"])
         test = job.splits[2]
         target, part = folder, _Part(job.constituents[test], job.labels[test], "test", None)
     else:

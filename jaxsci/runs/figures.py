@@ -74,7 +74,7 @@ def command(config: dict[str, Any]) -> str:
     words = ["jaxsci", verb, config["task"]]
     for name, value in config["options"].items():
         option = "--" + name.replace("_", "-")
-        if value is None:
+        if value is None or value == []:
             continue
         if isinstance(value, bool):
             words.append(option if value else f"--no-{option[2:]}")

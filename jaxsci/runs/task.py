@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Execution", "Find", "OnProgress", "Session", "Task", "Trained", "silent"]
 
-# (stage, fraction of it done, a few words on its state); words that begin with "note: " or "warning: " stay on the terminal
-OnProgress: TypeAlias = Callable[[str, float, str], None]
+# Words that begin with "note: " or "warning: " stay on the terminal.
+OnProgress: TypeAlias = Callable[[str, float, str], None]  # (stage, fraction of it done, a few words on its state)
 
 
 def silent(stage: str, fraction: float, words: str) -> None:

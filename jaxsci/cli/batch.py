@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 from jaxsci.errors import StopTraining
 
@@ -17,13 +18,25 @@ GRACE = (
 STOPPED = "stopped by SIGTERM; what was finished is kept, go on with --resume (training) or the same command"
 
 
-_came = threading.Event()  # SIGTERM; a process has one set of signals
+# A process has one set of signals.
+_came = threading.Event()  # SIGTERM
+_interrupted = threading.Event()  # SIGINT
 
 
 def stop_if_asked() -> None:
-    """Raise StopTraining if SIGTERM came."""
+    """Raise StopTraining if SIGTERM came, KeyboardInterrupt if Ctrl-C did.
+
+    Where Python calls back from the garbage collector or a destructor, it drops a KeyboardInterrupt: this one is heard all the same.
+    """
+    if _interrupted.is_set():
+        raise KeyboardInterrupt
     if _came.is_set():
         raise StopTraining(STOPPED)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    _interrupted.set()
+    raise KeyboardInterrupt
 
 
 @contextmanager
@@ -40,7 +53,11 @@ def termination() -> Iterator[None]:
     over = threading.Event()
     threading.Thread(target=_watch, args=(reader, over), daemon=True).start()
     _came.clear()
+    _interrupted.clear()
     before = signal.signal(signal.SIGTERM, lambda number, frame: _came.set())
+    interrupt = signal.getsignal(signal.SIGINT)
+    if interrupt is signal.default_int_handler:  # whoever ignores Ctrl-C, as nohup does, goes on ignoring it
+        signal.signal(signal.SIGINT, _interrupt)
     wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     try:
         yield
@@ -48,6 +65,7 @@ def termination() -> Iterator[None]:
         over.set()
         signal.set_wakeup_fd(wakeup)
         signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGINT, interrupt)
         os.close(writer)
 
 

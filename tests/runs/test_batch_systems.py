@@ -71,3 +71,24 @@ with locked(Path(sys.argv[1])):
     process.communicate()
     with locked(tmp_path):
         assert f"process {process.pid}" not in (tmp_path / ".lock").read_text()
+
+
+def test_a_ctrl_c_that_was_dropped_on_its_way_is_heard_at_the_next_step(tmp_path):
+    code = """
+import os, signal
+from jaxsci.cli import batch
+
+with batch.termination():
+    batch.stop_if_asked()
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except KeyboardInterrupt:
+        pass  # as Python does in a callback of its garbage collector
+    try:
+        batch.stop_if_asked()
+    except KeyboardInterrupt:
+        print("heard")
+assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "heard\n", done.stderr

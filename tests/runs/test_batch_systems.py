@@ -78,6 +78,7 @@ def test_a_ctrl_c_that_was_dropped_on_its_way_is_heard_at_the_next_step(tmp_path
 import os, signal
 from jaxsci.cli import batch
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's jobs in the background begin without
 with batch.termination():
     batch.stop_if_asked()
     try:

@@ -18,8 +18,12 @@ from jaxsci.tasks.top_tagging import evaluation as top_tagging
 SMALL = ("--tagger", "topodnn", "--max-jets", "1500", "--epochs", "40", "--batch-size", "64")
 
 
+# A shell starts its jobs in the background without Ctrl-C.
+LISTENING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+
+
 def command(*arguments, cwd):
-    code = "from jaxsci.cli.main import main; main()"
+    code = LISTENING + "from jaxsci.cli.main import main; main()"
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         cwd=cwd,

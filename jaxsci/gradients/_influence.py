@@ -88,7 +88,8 @@ def _slopes(measure: Callable[[Params], Array], params: Params) -> tuple[Vector,
 
 @jax.jit
 def _solve_each(operator: Operator, slopes: Vector) -> Estimate:
-    return jax.lax.map(lambda slope: solve(operator, slope, tolerance=_TOLERANCE), slopes, batch_size=_TOGETHER)
+    # One after another: each ends as soon as it has converged.
+    return jax.lax.map(lambda slope: solve(operator, slope, tolerance=_TOLERANCE), slopes)
 
 
 @partial(jax.jit, static_argnums=(0, 1))

@@ -28,6 +28,7 @@ from jaxsci.cli.arguments import (
 from jaxsci.cli.commands import Chosen, parse
 from jaxsci.cli.progress import shown_progress
 from jaxsci.errors import InputError, StopTraining
+from jaxsci.memory import keep_memory
 from jaxsci.runs.task import Execution, OnProgress, Session, Task
 
 # Tasks import jax and a plotting library: only once the arguments are known to be good, so that --help is quick.
@@ -35,7 +36,10 @@ from jaxsci.runs.task import Execution, OnProgress, Session, Task
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; exits with 0, with 2 and one line on what to do, with 130 when interrupted, or with 75 after SIGTERM."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:  # the process is the command's own
+        keep_memory()
+        arguments = sys.argv[1:]
+    arguments = list(arguments)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     if arguments == ["--version"]:

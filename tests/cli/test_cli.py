@@ -386,3 +386,12 @@ def test_fits_are_no_trained_runs(tmp_path, capsys):
     for arguments in (["evaluate", str(folder)], ["predict", str(folder), "x.npz", "--out", "y.csv"]):
         assert "got a fit of cmb, which has no test part; its results are in" in refused(capsys, *arguments)
     assert "got a fit of cmb; its results are in" in refused(capsys, "compare", str(folder))
+
+
+@pytest.mark.parametrize("own_process", [True, False])
+def test_only_a_process_of_its_own_keeps_its_memory(own_process, monkeypatch):
+    kept = []
+    monkeypatch.setattr("jaxsci.cli.main.keep_memory", lambda: kept.append(True))
+    monkeypatch.setattr("sys.argv", ["jaxsci", "--version"])
+    main(None if own_process else ["--version"])
+    assert kept == [True] * own_process

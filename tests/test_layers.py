@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "runs": BASE | {"core", "ops", "models", "losses", "metrics", "training", "plots"},
     "tasks": GROUND
     | {"core", "ops", "models", "losses", "metrics", "training", "gradients", "fitting", "data", "plots", "runs"},
-    "cli": BASE | {"runs", "tasks", "data"},
+    "cli": BASE | {"memory", "runs", "tasks", "data"},
     "__main__": {"cli"},
 }
 

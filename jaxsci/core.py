@@ -1,7 +1,7 @@
 """The vocabulary: what a model, a batch and a loss are. Everything else in the library is a function of these."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import jax
 import numpy as np
@@ -19,6 +19,7 @@ __all__ = [
     "Penalty",
     "StatefulLossFn",
     "StatefulModel",
+    "Stream",
     "WeightedSet",
 ]
 
@@ -65,6 +66,27 @@ class Batch(NamedTuple):
     x: Inputs  # each leaf [batch, ...]
     y: Array | np.ndarray  # [batch, ...]
     weight: Array | np.ndarray  # [batch]; 0 for a padded example, which then contributes exactly nothing
+
+
+class Stream(Protocol):
+    """Examples that come in blocks, where all of them would not fit into memory; `jaxsci.data.streaming.Stream` is one."""
+
+    @property
+    def examples(self) -> int:
+        """How many there are."""
+
+    @property
+    def block(self) -> int:
+        """How many a block has; the last is filled up with examples of weight 0, so that all have one shape."""
+
+    def head(self, examples: int) -> Any:
+        """The first few as a `Batch`, in the order they are stored in."""
+
+    def blocks(self, epoch: int, first: int, place: Callable[[Any], Batch]) -> Generator[Batch, None, None]:
+        """The blocks of an epoch from the one numbered `first` on, each given to `place`, which puts it on the devices.
+
+        Which examples a block has is a pure function of the epoch, however many were read before.
+        """
 
 
 # Weighted means over a batch, and under "weight" the sum of its weights, so that means over many batches are exact.

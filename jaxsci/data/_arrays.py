@@ -129,6 +129,25 @@ def _npz_member(path: Path, archive: zipfile.ZipFile, member: str) -> Rows:
     return Rows(shape, dtype, blocks)
 
 
+def mapped(path: Path, archive: zipfile.ZipFile, name: str) -> Callable[[], np.ndarray]:
+    """What maps an array of an .npz file into memory, without reading it; InputError where it is compressed."""
+    member = f"{name}.npy"
+    info = archive.getinfo(member)
+    if info.compress_type != zipfile.ZIP_STORED:
+        raise InputError(
+            f"{path}: expected arrays of which rows can be read alone, got the compressed {name}; write them with numpy.savez, without "
+            "compression, or as HDF5"
+        )
+    with archive.open(member) as stream:
+        shape, dtype, column_major = _npy_header(path, stream, member)
+        header = stream.tell()
+    with path.open("rb") as file:
+        file.seek(info.header_offset + 26)  # of the local header: lengths of the name and of what follows it
+        lengths = np.frombuffer(file.read(4), "<u2")
+    offset = info.header_offset + 30 + int(lengths.sum()) + header
+    return lambda: np.memmap(path, dtype, "r", offset, shape, "F" if column_major else "C")
+
+
 def _npy_header(path: Path, stream: IO[bytes], member: str) -> tuple[tuple[int, ...], np.dtype[Any], bool]:
     formats = np.lib.format
     try:

@@ -196,6 +196,11 @@ def _root(path: Path, tree: str | None, only: Sequence[str] | None, nested: Coll
     return columns
 
 
+def opened_tree(path: Path, wanted: Collection[str]) -> Any:
+    """The only tree of a ROOT file, or the one with most of the branches that are `wanted`; the file stays open with it."""
+    return _root_tree(path, None, wanted).__enter__()
+
+
 class _root_tree:
     """Open a ROOT file and give the tree that is meant; as a context it closes the file."""
 

@@ -8,9 +8,10 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from jaxsci.core import Array, Batch, Key
+from jaxsci.core import Array, Batch, Key, Stream
 from jaxsci.errors import InputError
 from jaxsci.training._mesh import to_host
+from jaxsci.training._programs import Plan
 from jaxsci.training.checkpoint import latest
 
 
@@ -40,6 +41,20 @@ def check_data(part: str, data: Batch) -> None:
     if not weight.sum() > 0:
         raise InputError(
             f"{part}: expected weights with a positive sum, got {weight.sum():g}; a mean over nothing is not a loss"
+        )
+
+
+def check_stream(stream: Stream, plan: Plan) -> None:
+    """Raise InputError unless the blocks of the stream are whole minibatches that every device can hold."""
+    if stream.examples < 1:
+        raise InputError("train: expected at least one example, got none; a mean over nothing is not a loss")
+    if stream.block % plan.batch_size:
+        raise InputError(
+            f"train: expected blocks of a multiple of the batch size {plan.batch_size}, got {stream.block} examples; choose another"
+        )
+    if plan.split_data:
+        raise InputError(
+            "split_data: expected data in memory, got a stream, whose blocks every device holds; leave it out"
         )
 
 

@@ -33,6 +33,13 @@ def shuffled(key: Key, examples: int, batch_size: int) -> BatchIndices:
     return _batches(jax.random.permutation(key, jnp.arange(examples, dtype=jnp.int32)), batch_size)
 
 
+def shuffled_block(key: Key, examples: int, block: int, batch_size: int) -> BatchIndices:
+    """The first `examples` of a block in an order drawn from `key`, filled up with masked ones to the steps of a whole block."""
+    order = shuffled(key, examples, batch_size)
+    missing = steps_per_epoch(block, batch_size) - order.indices.shape[0]
+    return BatchIndices(*(jnp.pad(a, ((0, missing), (0, 0))) for a in order))
+
+
 def stratified(key: Key, examples: int, batch_size: int) -> BatchIndices:
     """All examples once, one of each of `batch_size` equal parts in every minibatch; the order within the parts is drawn from `key`.
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from jaxsci.core import Array, Batch, Key, Params
+from jaxsci.core import Array, Batch, Key, Params, Stream
 from jaxsci.errors import InputError
 from jaxsci.training._loop import EpochProgress, Job, OnEpochProgress, run
 from jaxsci.training._programs import Always, Hyper, Plan
@@ -52,7 +52,7 @@ class Fit(NamedTuple):
 
 def fit(
     recipe: Recipe,
-    train: Batch,
+    train: Batch | Stream,
     validation: Batch,
     *,
     key: Key,
@@ -67,7 +67,8 @@ def fit(
     Args:
         recipe: model, loss, optimizer. Its programs are kept: a second training with the same recipe (the same object, or
             one of the same functions) and data of the same shapes compiles nothing. Make it once, outside of a loop over folds.
-        train: the training part, as arrays that fit on the device.
+        train: the training part, as arrays that fit on the device, or a `jaxsci.data.streaming.Stream` of any size. Of a stream the
+            order is drawn within blocks, which follow each other in the order of the stream.
         validation: decides on early stopping and on the epoch that is kept, by its mean loss.
         key: source of the initial parameters, the order of the examples and the augmentation.
         settings: epochs, batch size, patience.
@@ -94,7 +95,7 @@ def fit(
 def fit_ensemble(
     recipe: Callable[[Hyper], Recipe],
     hyper: Hyper,
-    train: Batch,
+    train: Batch | Stream,
     validation: Batch,
     *,
     keys: Key,
@@ -111,7 +112,7 @@ def fit_ensemble(
         recipe: builds a member's recipe from its hyperparameters, scalars that may be traced (learning rate, weight decay, ...).
             The programs of the same function are kept, as in `fit`.
         hyper: a value per member: each array is [member]; an empty dict where only the seeds differ.
-        train: the training part, shared by all members; each sees it in its own order.
+        train: the training part, shared by all members; each sees it, or each block of a stream, in its own order.
         validation: each member stops early and keeps its best epoch by its own loss on it.
         keys: [member] random keys. Without `mesh`, where they lie decides where the members train.
         settings: as for `fit`.

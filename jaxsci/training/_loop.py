@@ -1,8 +1,9 @@
 """The host loop: epochs with validation, early stopping, checkpoints and progress, for one training or an ensemble of them."""
 
+import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -10,12 +11,13 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
-from jaxsci.core import Array, Batch, Key
+from jaxsci.core import Array, Batch, Key, Stream
 from jaxsci.errors import InputError, StopTraining
 from jaxsci.training import _mesh as meshes
 from jaxsci.training import checkpoint
-from jaxsci.training._checks import check_data, check_finite, check_parts
+from jaxsci.training._checks import check_data, check_finite, check_parts, check_stream
 from jaxsci.training._early_stopping import FitState
+from jaxsci.training._epoch import BatchIndices, steps_per_epoch
 from jaxsci.training._programs import Hyper, Plan, Programs, programs
 from jaxsci.training._step import Recipe, mean_metrics
 from jaxsci.training.checkpoint import Begun, Record
@@ -41,15 +43,40 @@ class Job(NamedTuple):
     plan: Plan
     hyper: Hyper
     key: Key
-    train: Batch
+    train: Batch | Stream
     validation: Batch
     checkpoints: Path | None
     minutes: float | None  # between checkpoints; None: one after every epoch
     progress: OnEpochProgress
 
+    @property
+    def block(self) -> int | None:
+        """Examples of a block; None where all of them are one, in memory."""
+        return None if isinstance(self.train, Batch) else self.train.block
+
+    @property
+    def examples(self) -> int:
+        """How many are trained on."""
+        return self.train.weight.shape[0] if isinstance(self.train, Batch) else self.train.examples
+
+    def blocks(self, epoch: int, first: int) -> Generator[Batch, None, None]:
+        """The blocks of an epoch from the one numbered `first` on, on their devices."""
+        if isinstance(self.train, Batch):
+            yield self.train
+        else:
+            yield from self.train.blocks(epoch, first, lambda batch: meshes.put(batch, self.sharding))
+
+    @property
+    def sharding(self) -> NamedSharding | None:
+        """Where examples lie; None: JAX's default device."""
+        layout = self.plan.layout
+        return None if layout is None else NamedSharding(layout.mesh, self.plan.data)
+
     def check(self, metrics: Any, finite: Array, epoch: int, first_step: int) -> None:
         """Raise when no member is left whose losses are finite."""
-        data = {"train": self.train, "validation": self.validation}
+        data = {"validation": self.validation}
+        if isinstance(self.train, Batch):  # a stream looks at each example as it is read
+            data = {"train": self.train, **data}
         where: dict[str, Any] = {"epoch": epoch, "first_step": first_step, "checkpoints": self.checkpoints}
         check_finite(metrics, meshes.to_host(finite), **where, data=data)
 
@@ -91,7 +118,10 @@ def run(job: Job, mesh: Mesh | None, epochs: int, resume: bool) -> tuple[FitStat
     """Train; the state after the last step and the record of every epoch."""
     if resume and job.checkpoints is None:
         raise InputError("resume: expected a folder of checkpoints, got none; give checkpoints= or train anew")
-    check_data("train", job.train)
+    if isinstance(job.train, Batch):
+        check_data("train", job.train)
+    else:
+        check_stream(job.train, job.plan)
     check_data("validation", job.validation)
     job = _placed(job, mesh)
     compiled = programs(job.recipe, job.plan)
@@ -104,6 +134,11 @@ def run(job: Job, mesh: Mesh | None, epochs: int, resume: bool) -> tuple[FitStat
             restored = checkpoint.restore(job.checkpoints, state)
             state = jax.tree.map(lambda leaf, like: meshes.put(leaf, like.sharding), restored.state, state)
             history, begun, saver.number = restored.history, restored.begun, restored.number
+            if begun is not None and begun.block != job.block:
+                raise InputError(
+                    f"{job.checkpoints}: expected to go on with an epoch of {_words(begun.block)}, got {_words(job.block)}, whose order "
+                    "is another; give the data as before"
+                )
             saver.written = len(history), 0 if begun is None else begun.steps
         else:
             checkpoint.clear(job.checkpoints)
@@ -135,18 +170,23 @@ def run(job: Job, mesh: Mesh | None, epochs: int, resume: bool) -> tuple[FitStat
 
 def _placed(job: Job, mesh: Mesh | None) -> Job:
     """The job with its data, keys and hyperparameters on the devices."""
-    layout = meshes.layout(mesh, job.key, job.train, job.plan.batch_size)
+    train, validation = job.train, job.validation
+    layout = meshes.layout(mesh, job.key, train, job.plan.batch_size)
     plan = job.plan._replace(layout=layout)
     if layout is not None and layout.axis is not None:
-        check_parts(programs(job.recipe, plan).in_parts, job.key, job.hyper, job.train, layout.shards)
-    if plan.split_data:
-        train = meshes.padded("train", job.train, plan.batch_size)
-        validation = meshes.padded("validation", job.validation, plan.batch_size)
-        job = job._replace(train=train, validation=validation)
-    data, members = (None if layout is None else NamedSharding(layout.mesh, s) for s in (plan.data, plan.members))
-    train, validation = meshes.put((job.train, job.validation), data)
-    key, hyper = meshes.put((job.key, job.hyper), members) if mesh is not None else (job.key, job.hyper)
-    return job._replace(plan=plan, train=train, validation=validation, key=key, hyper=hyper)
+        some = train if isinstance(train, Batch) else train.head(2 * layout.shards)
+        check_parts(programs(job.recipe, plan).in_parts, job.key, job.hyper, some, layout.shards)
+    job = job._replace(plan=plan)
+    if plan.split_data and isinstance(train, Batch):
+        train = meshes.padded("train", train, plan.batch_size)
+        validation = meshes.padded("validation", validation, plan.batch_size)
+    if isinstance(train, Batch):
+        train = meshes.put(train, job.sharding)
+    validation = meshes.put(validation, job.sharding)
+    key, hyper = job.key, job.hyper
+    if mesh is not None and layout is not None:
+        key, hyper = meshes.put((key, hyper), NamedSharding(layout.mesh, plan.members))
+    return job._replace(train=train, validation=validation, key=key, hyper=hyper)
 
 
 def _train_epoch(
@@ -161,18 +201,19 @@ def _train_epoch(
 ) -> tuple[FitState, Any]:
     """The steps of an epoch that are left, a second's worth at a time, so that progress shows and wishes are heard."""
     epoch, layout = len(history) + 1, job.plan.layout
-    order = compiled.order(state, job.train.weight.shape[0])
-    steps = order.indices.shape[-2]
+    steps = steps_per_epoch(job.examples, job.plan.batch_size)
+    a_block = steps if job.block is None else job.block // job.plan.batch_size
     done = 0 if begun is None else begun.steps
     parts = [] if begun is None else [begun.metrics]
-    running: list[tuple[int, int, Any, Array]] = []
+    running: list[tuple[int, int, int, Any, Array]] = []  # number of the block; first step and the one after the last
     count, clock = 1, time.perf_counter()
 
     def finish() -> bool:
         """Wait for what was started first; whether the training is to end."""
         nonlocal count, clock
-        first, end, metrics, finite = running.pop(0)
-        metrics = {name: value[..., first:end] for name, value in meshes.to_host(metrics).items()}
+        index, first, end, metrics, finite = running.pop(0)
+        own = slice(first - index * a_block, end - index * a_block)
+        metrics = {name: value[..., own] for name, value in meshes.to_host(metrics).items()}
         job.check(metrics, finite, epoch, first)
         parts.append(metrics)
         seconds, clock = time.perf_counter() - clock, time.perf_counter()
@@ -183,31 +224,46 @@ def _train_epoch(
     def save() -> None:
         metrics = _joined(parts)
         held = np.asarray(meshes.to_host(active)).tolist()
-        saver.save(state, history, Begun(done, metrics, held, time.perf_counter() - began))
+        saver.save(state, history, Begun(done, metrics, held, time.perf_counter() - began, job.block))
 
     stopped = f"stopped as asked, in epoch {epoch}"
     wanted = False
-    while done < steps:
-        end = min(done + count, steps)
-        span = np.int32(done), np.int32(end)
-        state, metrics, finite = compiled.train(state, job.hyper, active, order, job.train, span)
-        running.append((done, end, metrics, finite))
-        done = end
-        if (layout is not None and layout.waits) or len(running) > 1:  # else the device is never left waiting
-            wanted |= finish()
-        stop, due, count = meshes.agreed(layout, wanted, saver.due(epoch_ends=False), count)
-        if stop or due:
-            while running:
-                wanted |= finish()
-            save()
-        if stop:
-            raise StopTraining(stopped)
+    with contextlib.closing(job.blocks(epoch, done // a_block)) as blocks:
+        while done < steps:
+            index, data = done // a_block, next(blocks)
+            order = _order(job, compiled, state, index)
+            while done < min((index + 1) * a_block, steps):
+                end = min(done + count, (index + 1) * a_block, steps)
+                span = np.int32(done - index * a_block), np.int32(end - index * a_block)
+                state, metrics, finite = compiled.train(state, job.hyper, active, order, data, span)
+                running.append((index, done, end, metrics, finite))
+                done = end
+                if (layout is not None and layout.waits) or len(running) > 1:  # else the device is never left waiting
+                    wanted |= finish()
+                stop, due, count = meshes.agreed(layout, wanted, saver.due(epoch_ends=False), count)
+                if stop or due:
+                    while running:
+                        wanted |= finish()
+                    save()
+                if stop:
+                    raise StopTraining(stopped)
     while running:
         wanted |= finish()
     if meshes.agreed(layout, wanted)[0]:
         save()
         raise StopTraining(stopped)
     return state, _joined(parts)
+
+
+def _order(job: Job, compiled: Programs, state: FitState, index: int) -> BatchIndices:
+    """The order of the examples within a block."""
+    if job.block is None:
+        return compiled.order(state, 0, job.examples, None)
+    return compiled.order(state, index, min(job.block, job.examples - index * job.block), job.block)
+
+
+def _words(block: int | None) -> str:
+    return "data in memory" if block is None else f"blocks of {block:,} examples"
 
 
 def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

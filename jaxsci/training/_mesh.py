@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, Sharding
 
-from jaxsci.core import Array, Batch, Key, Metrics, Params
+from jaxsci.core import Array, Batch, Key, Metrics, Params, Stream
 from jaxsci.errors import InputError
 from jaxsci.ops._numerics import accumulator
 
@@ -60,14 +60,14 @@ class Layout(NamedTuple):
         return self.axis is not None and self.mesh.devices.flat[0].platform == "cpu"
 
 
-def layout(mesh: Mesh | None, key: Key, data: Batch, batch_size: int) -> Layout | None:
+def layout(mesh: Mesh | None, key: Key, data: Batch | Stream, batch_size: int) -> Layout | None:
     """The layout on the mesh that was asked for; without one, as keys and data lie. None: JAX's default device.
 
     Raises:
         InputError: a mesh with other axes, or one that divides neither the members nor the batches.
     """
     if mesh is None:
-        return _as_they_lie(key, data.weight, batch_size)
+        return _as_they_lie(key, data.weight if isinstance(data, Batch) else None, batch_size)
     if not {*mesh.axis_names} <= {MEMBER, DATA}:
         raise InputError(
             f"mesh: expected the axes member and data, got {', '.join(map(str, mesh.axis_names))}; make it by training.device_mesh"

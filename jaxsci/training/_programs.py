@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxsci.core import Array, Batch, Key
@@ -57,7 +58,7 @@ class Programs(NamedTuple):
     """The compiled functions of a training; under an ensemble each is one program for all members."""
 
     init: Callable[..., FitState]
-    order: Callable[..., BatchIndices]
+    order: Callable[..., BatchIndices]  # (state, number of the block, its examples, those of a whole block or None)
     train: Callable[..., tuple[FitState, Any, Array]]
     close: Callable[..., tuple[FitState, Any]]
     active: Callable[..., Array]
@@ -89,9 +90,12 @@ def _compile(recipe: Callable[[Hyper], Recipe], plan: Plan) -> Programs:
             )
         return init(one, key)
 
-    def order(state: FitState, examples: int) -> BatchIndices:
+    def order(state: FitState, index: Array, examples: int, block: int | None) -> BatchIndices:
+        key = jax.random.fold_in(state.train.key, -1 - state.epoch)
+        if block is not None:
+            return epochs.shuffled_block(jax.random.fold_in(key, index), examples, block, plan.batch_size)
         draw = epochs.stratified if plan.split_data else epochs.shuffled
-        return draw(jax.random.fold_in(state.train.key, -1 - state.epoch), examples, plan.batch_size)
+        return draw(key, examples, plan.batch_size)
 
     def train(
         state: FitState, hyper: Hyper, active: Array, order: BatchIndices, data: Batch, span: tuple[Array, Array]
@@ -142,10 +146,13 @@ def _compile(recipe: Callable[[Hyper], Recipe], plan: Plan) -> Programs:
         function = jax.shard_map(function, mesh=layout.mesh, in_specs=specs, out_specs=layout.members, check_vma=False)
         return jax.jit(function, donate_argnums=donate, out_shardings=NamedSharding(layout.mesh, layout.members))
 
-    orders = lru_cache(maxsize=8)(lambda examples: compiled(partial(order, examples=examples), "member"))
+    @lru_cache(maxsize=8)
+    def orders(examples: int, block: int | None) -> Callable[..., BatchIndices]:
+        return compiled(partial(order, examples=examples, block=block), "member", "same")
+
     return Programs(
         init=compiled(started, "member", "member"),
-        order=lambda state, examples: orders(examples)(state),
+        order=lambda state, index, examples, block: orders(examples, block)(state, np.int32(index)),
         train=compiled(train, "member", "member", "member", "member", "data", "same", donate=(0,)),
         close=compiled(close, "member", "member", "member", "data", donate=(0,)),
         active=compiled(lambda state: is_active(state, plan.patience), "member"),

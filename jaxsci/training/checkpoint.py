@@ -34,6 +34,7 @@ class Begun(NamedTuple):
     metrics: dict[str, np.ndarray]  # of each of them, [..., step]
     active: Any  # bool, or a list of them over the members: whether it trains in this epoch
     seconds: float  # spent on it
+    block: int | None = None  # examples of a block of the stream that the data come from; None: they are in memory
 
 
 class Restored(NamedTuple):

@@ -110,7 +110,7 @@ def collectives(name, dtype, split_data):
     job = _placed(job, device_mesh(data=4))
     made = programs.programs(job.recipe, job.plan)
     state = made.init(job.key, job.hyper)
-    order = made.order(state, job.train.weight.shape[0])
+    order = made.order(state, 0, job.train.weight.shape[0], None)
     span = np.int32(0), np.int32(1)
     text = made.train.lower(state, {}, jnp.ones((), bool), order, job.train, span).compile().as_text()
     sizes = {"f64": 8, "f32": 4, "s32": 4, "u32": 4, "pred": 1}
@@ -163,7 +163,7 @@ def test_eight_members_on_four_devices_take_a_quarter_of_the_memory():
         job = _placed(Job(one, plan, {}, keys, data("cnn"), data("cnn", 50, 1), None, None, _silent), mesh)
         made = programs.programs(job.recipe, job.plan)
         state = made.init(job.key, job.hyper)
-        order = made.order(state, EXAMPLES)
+        order = made.order(state, 0, EXAMPLES, None)
         span = np.int32(0), np.int32(1)
         compiled = made.train.lower(state, {}, jnp.ones(8, bool), order, job.train, span).compile()
         assert "all-gather" not in compiled.as_text()

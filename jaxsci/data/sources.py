@@ -1,0 +1,258 @@
+"""Rows of named arrays in files of any size: read by ranges of rows, and many files as one.
+
+`source("train_*.h5")` reads HDF5, .npy, .npz and ROOT, told apart by content. Only what a range of rows asks for is read, and each process
+keeps its own handles, so that a `Source` can be sent to other processes.
+"""
+
+import glob
+import os
+import re
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from jaxsci.data import _arrays as arrays
+from jaxsci.data.reading import reading
+from jaxsci.errors import InputError
+
+__all__ = ["Column", "Opener", "Reader", "Source", "files", "open_file", "source"]
+
+_EXPECTED = "an HDF5, .npy, .npz or ROOT file"
+_BYTES = 2**21  # that a range of rows should have at least: less is read slowly
+_OPEN = 128  # files that a process holds open
+
+
+class Column(NamedTuple):
+    """What a row has in one of the arrays."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+class Reader(NamedTuple):
+    """An open file."""
+
+    length: int  # rows
+    stored: int  # rows that the file keeps together, such as the chunks of HDF5: ranges of a multiple of them are read fastest
+    columns: Mapping[str, Column]
+    rows: Callable[[int, int], dict[str, np.ndarray]]  # (first, one after the last) -> each [row, ...]
+
+
+# Opens a file: a function at the top of a module, or a `functools.partial` of one, so that another process can be given it.
+Opener: TypeAlias = Callable[[Path], Reader]
+
+
+@dataclass(frozen=True)
+class Source:
+    """The rows of one or more files, one file after the other."""
+
+    paths: tuple[Path, ...]
+    opener: Opener
+
+    def __len__(self) -> int:
+        return int(self.ends[-1])
+
+    @cached_property
+    def ends(self) -> np.ndarray:
+        """[file] the number of rows up to the end of each."""
+        return np.cumsum([reader(self.opener, path).length for path in self.paths])
+
+    @property
+    def columns(self) -> Mapping[str, Column]:
+        """The arrays, of which each file has the same."""
+        return reader(self.opener, self.paths[0]).columns
+
+    @cached_property
+    def chunks(self) -> np.ndarray:
+        """[chunk + 1] rows at which ranges begin that are read fast: some megabytes, none across files, the last one is the length."""
+        row = sum(int(np.prod(c.shape, dtype=int)) * np.dtype(c.dtype).itemsize for c in self.columns.values())
+        bounds = [np.zeros(1, np.int64)]
+        for path, end in zip(self.paths, self.ends, strict=True):
+            stored, length = reader(self.opener, path).stored, reader(self.opener, path).length
+            step = stored * max(1, round(_BYTES / max(1, row * stored)))
+            bounds.append(end - length + np.append(np.arange(step, length, step), length))
+        return np.concatenate(bounds)
+
+    def place(self, row: int) -> tuple[Path, int]:
+        """The file that a row is in, and the number of the first row of that file."""
+        file = int(np.searchsorted(self.ends, row, side="right"))
+        return self.paths[file], int(self.ends[file - 1]) if file else 0
+
+    def rows(self, first: int, last: int) -> dict[str, np.ndarray]:
+        """The rows from `first` up to `last`, which does not belong to them: each array [row, ...]."""
+        if not 0 <= first < last <= len(self):
+            raise InputError(f"rows: expected a range within 0 and {len(self)}, got {first} to {last}; choose others")
+        parts = []
+        while first < last:
+            path, start = self.place(first)
+            found = reader(self.opener, path)
+            end = min(last, start + found.length)
+            parts.append(read(self.opener, path, first - start, end - start))
+            first = end
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def source(pattern: str | Path | Sequence[str | Path], opener: Opener | None = None) -> Source:
+    """The rows of a file, or of all files whose names match a pattern, in the order of their numbers.
+
+    Args:
+        pattern: a path, one with the wildcards `*`, `?`, `[...]`, or several paths.
+        opener: how a file is opened; by default by its content, with all arrays of HDF5 and .npz, and all branches of ROOT that have one
+            number or text a row.
+
+    Raises:
+        InputError: no file matches, one of a numbered series is missing, a file is damaged, empty or not of a format that can be read
+            by ranges of rows, or has other columns than the first.
+    """
+    found = Source(files(pattern), opener or open_file)
+    for path in found.paths:
+        here = reader(found.opener, path)
+        if here.length == 0:
+            raise InputError(f"{path}: expected rows, got a file with none; leave it out")
+        _require_columns(path, here.columns, found.paths[0], found.columns)
+    return found
+
+
+def files(pattern: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
+    """The files that match a pattern, numbers in their names in the order of numbers.
+
+    Raises:
+        InputError: there is none, or one of a numbered series is missing.
+    """
+    if not isinstance(pattern, str | Path):
+        return tuple(Path(path) for path in pattern)
+    if Path(pattern).exists() or not glob.has_magic(str(pattern)):
+        return (Path(pattern),)
+    found = sorted(glob.glob(str(pattern), recursive=True), key=_numbers_as_numbers)
+    if not found:
+        raise InputError(f"{pattern}: expected files, got a pattern that none matches; check the name and the folder")
+    _require_all(pattern, found)
+    return tuple(Path(path) for path in found)
+
+
+def _numbers_as_numbers(name: str) -> list[Any]:
+    return [(0, int(part), part) if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name)]
+
+
+def _require_all(pattern: str | Path, found: Sequence[str]) -> None:
+    """Raise InputError where a series train_0, train_1, ... or train-0-of-9, ... has a gap."""
+    series: dict[tuple[str, str], list[int]] = {}
+    for name in found:
+        match = re.fullmatch(r"(.*?)(\d+)(\D*|-of-\d+\D*)", Path(name).stem)
+        if match:
+            series.setdefault((match[1], match[3]), []).append(int(match[2]))
+    for (before, after), numbers in series.items():
+        of = re.match(r"-of-(\d+)", after)
+        whole = (
+            range(min(numbers), int(of[1]) + min(numbers))
+            if of and min(numbers) < 2
+            else range(min(numbers), max(numbers) + 1)
+        )
+        missing = sorted(set(whole) - set(numbers)) if len(numbers) > 1 or of else []
+        if missing:
+            raise InputError(
+                f"{pattern}: expected all files of the series {before}*{after}, got none with the number {missing[0]}"
+                f"{f' and {len(missing) - 1} more' if len(missing) > 1 else ''}; put it back, or choose files by a narrower pattern"
+            )
+
+
+def _require_columns(path: Path, here: Mapping[str, Column], first: Path, there: Mapping[str, Column]) -> None:
+    for name in sorted({*here, *there}):
+        if here.get(name) != there.get(name):
+            got, wanted = (
+                f"{name} {c[name].dtype}{list(c[name].shape)}" if name in c else f"no {name}" for c in (here, there)
+            )
+            raise InputError(
+                f"{path}: expected the same columns as in {first}, {wanted}, got {got}; write the files alike, or leave one out"
+            )
+
+
+def read(opener: Opener, path: Path, first: int, last: int) -> dict[str, np.ndarray]:
+    """Rows of one file; whatever goes wrong is an InputError that names it."""
+    with reading(path, _EXPECTED):
+        return reader(opener, path).rows(first, last)
+
+
+def reader(opener: Opener, path: Path) -> Reader:
+    """The open file, which this process keeps open."""
+    with reading(path, _EXPECTED):
+        now = path.stat()
+    return _opened(opener, path, os.getpid(), (now.st_ino, now.st_size, now.st_mtime_ns))
+
+
+@lru_cache(maxsize=_OPEN)
+def _opened(opener: Opener, path: Path, process: int, file: tuple[int, ...]) -> Reader:
+    with reading(path, _EXPECTED) as path:
+        return opener(path)
+
+
+def open_file(path: Path) -> Reader:
+    """Open a file by its content: HDF5, .npy, .npz or ROOT."""
+    import h5py
+
+    with path.open("rb") as file:
+        start = file.read(6)
+    if start.startswith(b"\x93NUMPY"):
+        return _npy(path)
+    if start.startswith(b"PK"):
+        return _npz(path)
+    if start.startswith(b"root"):
+        from jaxsci.data import _root
+
+        return _root.open_tree(path, ())
+    if h5py.is_hdf5(path):
+        return _hdf5(path)
+    raise InputError(f"{path}: expected {_EXPECTED}, got a file that begins with {start!r}; convert it")
+
+
+def _hdf5(path: Path) -> Reader:
+    import h5py
+
+    file = h5py.File(path, "r")
+    found = {name: item for name in file if isinstance(item := file.get(name), h5py.Dataset)}
+    for dataset in found.values():
+        arrays.require_filters(path, dataset)
+    stored = max((item.chunks[0] for item in found.values() if item.chunks), default=1)
+    return from_arrays(path, {name: (item.shape or (), item.dtype, item) for name, item in found.items()}, stored)
+
+
+def _npy(path: Path) -> Reader:
+    return _mapped(path, {"rows": lambda: np.load(path, mmap_mode="r", allow_pickle=False)})
+
+
+def _npz(path: Path) -> Reader:
+    with zipfile.ZipFile(path) as archive:
+        return _mapped(path, {name: arrays.mapped(path, archive, name) for name in arrays.npz_arrays(path, archive)})
+
+
+def _mapped(path: Path, found: Mapping[str, Callable[[], np.ndarray]]) -> Reader:
+    """Arrays that are mapped anew for every range of rows: the pages of a map that is kept would stay in memory."""
+
+    class Rows(NamedTuple):
+        map: Callable[[], np.ndarray]
+
+        def __getitem__(self, rows: Any) -> Any:
+            return np.array(self.map()[rows])
+
+    return from_arrays(path, {name: ((array := map()).shape, array.dtype, Rows(map)) for name, map in found.items()})
+
+
+def from_arrays(path: Path, found: Mapping[str, tuple[tuple[int, ...], Any, Any]], stored: int = 1) -> Reader:
+    """A file of arrays (shape, dtype, what slices give rows of), all of one length."""
+    if not found:
+        raise InputError(f"{path}: expected arrays of rows, got none; check how it was written")
+    lengths = {name: shape[0] if shape else None for name, (shape, _, _) in found.items()}
+    if len({*lengths.values()}) > 1 or None in lengths.values():
+        words = ", ".join(f"{name} {length}" for name, length in list(lengths.items())[:5])
+        raise InputError(f"{path}: expected arrays of one length, got {words}; write one row of each for every example")
+    columns = {name: Column(tuple(shape[1:]), np.dtype(dtype).str) for name, (shape, dtype, _) in found.items()}
+
+    def rows(first: int, last: int) -> dict[str, np.ndarray]:
+        return {name: np.asarray(array[first:last]) for name, (_, _, array) in found.items()}
+
+    return Reader(next(iter(lengths.values())) or 0, stored, columns, rows)

@@ -37,7 +37,7 @@ def periodic_table(
         raise InputError(
             f"periodic table: expected a value for each of {len(symbols)} symbols, got {len(numbers)} and {len(spreads)}"
         )
-    figure = style.figure(5.2, width=9.4)
+    figure = style.figure(6.6, width=9.4)  # wider than a page: the text in a cell is as small as can be read
     axes = figure.subplots()
     largest = np.nanmax(np.abs(numbers)) if np.isfinite(numbers).any() else 1.0
     norm = TwoSlopeNorm(0, -largest, largest)
@@ -51,7 +51,7 @@ def periodic_table(
     )
     bar = figure.colorbar(drawn, ax=axes, orientation="horizontal", shrink=0.5, aspect=40, pad=0.02)
     bar.set_label(label)
-    axes.set(xlim=(-0.5, 17.5), ylim=(8.5, -0.5), xticks=[], yticks=[], aspect="equal")
+    axes.set(xlim=(-0.5, 17.5), ylim=(8.5, -0.5), xticks=[], yticks=[], aspect=1.25)
     axes.spines[:].set_visible(False)
     return figure
 
@@ -76,13 +76,17 @@ def _cell(axes: Axes, line: int, column: int, number: int, symbol: str, value: f
         [column - 0.5, column + 0.5], line - 0.5, line + 0.5, facecolor=face, edgecolor="white", linewidth=1, zorder=2
     )
     ink = "white" if dark and known else "black" if known else style.GRAY
-    axes.text(column - 0.42, line - 0.22, str(number), fontsize=5, color=ink, zorder=3)
-    axes.text(column, line - 0.05, symbol, ha="center", va="center", fontsize=9.5, color=ink, zorder=3)
+    gid = style.ON_COLOR if known else None
+
+    def write(x: float, y: float, text: str, size: float, **where: str) -> None:
+        axes.text(x, y, style.minus(text), fontsize=size, color=ink, zorder=3, va="center", gid=gid, **where)
+
+    write(column - 0.44, line - 0.36, str(number), 7)
+    write(column, line - 0.12, symbol, 10.5, ha="center")
     if known:
-        text = f"{value:.1f}" if not np.isfinite(error) else f"{value:.1f}±{error:.1f}"
-        axes.text(
-            column, line + 0.31, text.replace("-", "−"), ha="center", va="center", fontsize=5, color=ink, zorder=3
-        )
+        write(column, line + 0.15, f"{value:.1f}", 8, ha="center")
+    if known and np.isfinite(error):
+        write(column, line + 0.36, f"±{error:.1f}", 7, ha="center")
 
 
 @style.context()

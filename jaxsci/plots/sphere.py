@@ -13,7 +13,7 @@ from jaxsci.errors import InputError
 from jaxsci.plots import style
 from jaxsci.plots.fit import Curve, Points, draw_curve, draw_points
 
-__all__ = ["Globe", "Mark", "degree_powers", "globes", "spectrum"]
+__all__ = ["Globe", "Mark", "degree_powers", "globes", "regions", "spectrum"]
 
 
 class Globe(NamedTuple):
@@ -22,6 +22,7 @@ class Globe(NamedTuple):
     values: ArrayLike  # [latitude, longitude], the first row north, the first column at the left edge of the map
     title: str
     limit: float | None = None  # of the colors, symmetric about 0; None: that of the first map
+    coast: ArrayLike | None = None  # values on such a grid, whose line 0 is drawn
 
 
 @style.context()
@@ -53,6 +54,8 @@ def globes(maps: Sequence[Globe], *, label: str, colors: str = "RdBu_r", columns
         image = axes.pcolormesh(
             longitude, latitude, np.ma.masked_invalid(grid), cmap=colors, vmin=-limit, vmax=limit, rasterized=True
         )
+        if globe.coast is not None:
+            _coast(axes, np.asarray(globe.coast, np.float64), (-np.pi, np.pi, -np.pi / 2, np.pi / 2))
         axes.set(title=globe.title, xticks=[], yticks=[])
         bar = figure.colorbar(image, ax=axes, orientation="horizontal", shrink=0.6, pad=0.03, aspect=30)
         bar.set_label(label)
@@ -60,6 +63,51 @@ def globes(maps: Sequence[Globe], *, label: str, colors: str = "RdBu_r", columns
         bar.update_ticks()
     for axes in panels[len(maps) :]:
         axes.set_visible(False)
+    return figure
+
+
+def _coast(axes: Axes, grid: np.ndarray, extent: tuple[float, float, float, float]) -> None:
+    """The line 0 of a grid, the first row north, between these longitudes and latitudes."""
+    west, east, south, north = extent
+    rows, columns = grid.shape
+    longitude = west + (np.arange(columns) + 0.5) * (east - west) / columns
+    latitude = north - (np.arange(rows) + 0.5) * (north - south) / rows
+    if grid.min() < 0 < grid.max():
+        lines = axes.contour(longitude, latitude, grid, levels=[0.0], colors="black", linewidths=0.4)
+        lines.set_gid(style.ON_COLOR)
+
+
+@style.context()
+def regions(
+    maps: Mapping[str, ArrayLike],
+    extent: tuple[float, float, float, float],
+    *,
+    label: str,
+    limit: float,
+    coast: ArrayLike | None = None,
+    colors: str = "RdBu_r",
+) -> Figure:
+    """A part of the sphere as several maps have it, side by side on one scale, longitude and latitude as straight axes.
+
+    Args:
+        maps: by title [row, column], the first row north.
+        extent: of all, degrees: west, east, south, north.
+        label: of the color bar, with the unit.
+        limit: of the colors, symmetric about 0.
+        coast: values on such a grid, whose line 0 is drawn.
+        colors: a matplotlib color map that is symmetric about its middle.
+    """
+    figure = style.figure(3.0)
+    panels = figure.subplots(1, len(maps), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, (title, values) in zip(panels, maps.items(), strict=True):
+        image = axes.imshow(
+            np.asarray(values), cmap=colors, vmin=-limit, vmax=limit, extent=extent, aspect="auto", rasterized=True
+        )
+        if coast is not None:
+            _coast(axes, np.asarray(coast, np.float64), extent)
+        axes.set(title=title, xlabel="longitude (°)")
+    panels[0].set(ylabel="latitude (°)")
+    figure.colorbar(image, ax=panels, label=label, shrink=0.9, aspect=25, pad=0.02)
     return figure
 
 
@@ -78,7 +126,7 @@ def spectrum(
     *,
     break_at: float | None = None,
     marks: Sequence[Mark] = (),
-    ylabel: str = r"$D_\ell = \ell(\ell+1)C_\ell/2\pi$ [$\mu$K$^2$]",
+    ylabel: str = r"$D_\ell = \ell(\ell+1)C_\ell/2\pi$ ($\mu$K$^2$)",
     words: str = "",
 ) -> Figure:
     """A power spectrum against the degree: measurements over curves with their bands.

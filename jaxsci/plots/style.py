@@ -1,19 +1,26 @@
 """One look for every figure: colors, sizes, and the context in which figures are made and drawn."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import matplotlib.style
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.collections import Collection
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.text import Text
 from numpy.typing import ArrayLike
 
 __all__ = [
     "color",
     "context",
     "counted",
+    "dark_ink",
     "dash",
     "figure",
     "footnote",
@@ -27,6 +34,7 @@ __all__ = [
 ]
 
 WIDTH = 7.0  # inches, the text width of a page: at 96 pixels an inch what a report shows
+ON_COLOR = "on color"  # gid of what stands on colored cells, whose ink does not follow the theme of the page
 GRAY = "#767676"  # the lightest gray that is still readable on white (contrast 4.5 : 1, WCAG 2.1)
 
 # Distinguishable with every common color blindness: Okabe and Ito 2008, "Color Universal Design"; yellow, which is faint
@@ -69,6 +77,61 @@ def context() -> Iterator[None]:
     """
     with matplotlib.style.context(["default", _STYLE]):
         yield
+
+
+@contextlib.contextmanager
+def dark_ink(figure: Figure) -> Iterator[None]:
+    """Inside the `with` block the figure has inks for a dark ground, and no ground of its own; afterwards it is as before.
+
+    Black, white and grays are exchanged; colors that would be hard to see are made lighter, which keeps their hue. Images, color maps and
+    texts on colored cells stay.
+    """
+    layout = figure.get_layout_engine()
+    undo = [(setter, old) for artist in figure.findobj() for setter, old in _inks(artist)]
+    if layout is not None:
+        layout.execute(figure)
+    figure.set_layout_engine("none")  # its result stays
+    for setter, old in undo:
+        setter(_on_dark(old))
+    try:
+        yield
+    finally:
+        for setter, old in undo:
+            setter(old)
+        figure.set_layout_engine(layout)
+
+
+def _inks(artist: Artist) -> list[tuple[Callable[[Any], Any], Any]]:
+    """The setters of an artist's colors, with what they are."""
+    if artist.get_gid() == ON_COLOR:
+        return []
+    if isinstance(artist, Text):
+        return [(artist.set_color, artist.get_color())]
+    if isinstance(artist, Line2D):
+        marks = [
+            (artist.set_markerfacecolor, artist.get_markerfacecolor()),
+            (artist.set_markeredgecolor, artist.get_markeredgecolor()),
+        ]
+        return [(artist.set_color, artist.get_color()), *marks]
+    if isinstance(artist, Patch):
+        return [(artist.set_edgecolor, artist.get_edgecolor()), (artist.set_facecolor, artist.get_facecolor())]
+    if isinstance(artist, Collection) and artist.get_array() is None:
+        return [(artist.set_edgecolor, artist.get_edgecolor()), (artist.set_facecolor, artist.get_facecolor())]
+    return []
+
+
+def _on_dark(color: Any) -> Any:
+    """The same ink for a dark ground: grays from black to white become light to none, others at least as light as can be seen."""
+    if isinstance(color, str) and color in ("none", "auto"):
+        return color
+    if isinstance(color, np.ndarray) and color.ndim == 2:
+        return np.array([_on_dark(tuple(row)) for row in color]).reshape(-1, 4)
+    *rgb, alpha = to_rgba(color)
+    if max(rgb) - min(rgb) < 0.02:
+        return (0, 0, 0, 0) if min(rgb) > 0.99 else (*[0.89 - 0.8 * sum(rgb) / 3] * 3, alpha)
+    while np.dot([0.2126, 0.7152, 0.0722], np.power(rgb, 2.2)) < 0.2:  # a contrast of 4.2 with the dark page
+        rgb = [value + 0.1 * (1 - value) for value in rgb]
+    return (*rgb, alpha)
 
 
 def figure(height: float, *, width: float = WIDTH) -> Figure:

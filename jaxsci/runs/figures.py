@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from jaxsci.files import replacing, write_text
 from jaxsci.plots import png
 from jaxsci.runs import folder as runs
@@ -14,7 +16,7 @@ from jaxsci.runs.estimate import Estimate
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Drawing", "estimate", "pictures", "provenance", "write_page"]
+__all__ = ["Drawing", "duration", "estimate", "facts", "learning", "pictures", "provenance", "write_page"]
 
 
 class Drawing(NamedTuple):
@@ -23,6 +25,7 @@ class Drawing(NamedTuple):
     name: str  # of the file, without its suffix
     caption: str
     figure: "Figure"
+    alt: str  # what is to be seen, for those who do not see it
 
 
 def pictures(folder: Path, drawings: Sequence[Drawing]) -> list[report.Picture]:
@@ -32,8 +35,22 @@ def pictures(folder: Path, drawings: Sequence[Drawing]) -> list[report.Picture]:
         content = png.encode(drawing.figure)
         with replacing(folder / "figures" / f"{drawing.name}.png") as path:
             path.write_bytes(content)
-        result.append(report.Picture(drawing.caption, content))
+        dark = png.encode(drawing.figure, dark=True)
+        result.append(report.Picture(drawing.caption, content, drawing.alt, dark))
     return result
+
+
+def learning(history: list[dict[str, Any]], caption: str = "Loss per epoch.", name: str = "learning_curves") -> Drawing:
+    """The learning curves of a training."""
+    from jaxsci.plots import training
+
+    losses = [float(np.median(record["validation_loss"])) for record in history]
+    best = int(np.nanargmin(losses)) if np.isfinite(losses).any() else 0
+    alt = (
+        f"Training and validation loss over {_epochs([history])}; the validation loss goes from {losses[0]:.3g} to its lowest, "
+        f"{losses[best]:.3g}."
+    )
+    return Drawing(name, caption, training.learning_curves(history), alt)
 
 
 def estimate(entry: dict[str, Any] | None) -> Estimate:
@@ -43,34 +60,75 @@ def estimate(entry: dict[str, Any] | None) -> Estimate:
 
 
 def write_page(folder: Path, title: str, summary: dict[str, str], sections: Sequence[report.Section]) -> None:
-    """Write report.html, whole."""
-    write_text(folder / "report.html", report.page(title, summary, sections))
+    """Write report.html, whole; what every page says of its run is added to the summary and the end."""
+    whole = [*sections, provenance(folder)]
+    write_text(folder / "report.html", report.page(title, {**summary, **facts(folder)}, whole))
+
+
+def facts(folder: Path) -> dict[str, str]:
+    """What every page says of its run: the number of its parameters, how long it took, and on which device."""
+    run = runs.run_of(folder)
+    config = runs.read_config(run)
+    chosen = config.get("training") or {}
+    found = {}
+    if "parameters" in chosen:
+        members = chosen.get("members", 1)
+        found["Parameters"] = f"{chosen['parameters']:,}" + (f" × {members} members" if members > 1 else "")
+    histories = [runs.read_metrics(path.parent) for path in _metrics(run)]
+    if histories:
+        found["Training"] = f"{_epochs(histories)}, {duration(_seconds(histories))}"
+    elif "seconds" in chosen:
+        found["Fit"] = duration(chosen["seconds"])
+    device = config["device"]
+    kind = device["kind"] + f" ({device['backend']})" * (device["kind"] != device["backend"])
+    found["Device"] = f"{device['count']} × {kind}"
+    return found
+
+
+def _metrics(run: Path) -> list[Path]:
+    return sorted([*run.glob("metrics.jsonl"), *run.glob("*/metrics.jsonl")])
+
+
+def _epochs(histories: list[list[dict[str, Any]]]) -> str:
+    counts = sorted({len(history) for history in histories})
+    return " and ".join(map(str, counts)) + (" epoch" if counts == [1] else " epochs")
+
+
+def _seconds(histories: list[list[dict[str, Any]]]) -> float:
+    return float(sum(record["seconds"] for history in histories for record in history))
+
+
+def duration(seconds: float) -> str:
+    """A time in words of two significant digits or more: "4.2 s", "3 min 20 s", "2 h 5 min"."""
+    if seconds < 59.5:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def provenance(folder: Path) -> report.Section:
-    """How the run can be repeated: the command, what it chose by itself, versions and device, from config.json."""
+    """How the run can be repeated: the command, what it chose by itself, interruptions, versions and device, from config.json."""
     run = runs.run_of(folder)
     config = runs.read_config(run)
-    words = [f"`{command(config)}`"]
-    if config.get("training"):
-        words.append(", ".join(f"{name} {value:,}" for name, value in config["training"].items()))
-    if (run / "metrics.jsonl").exists():
-        history = runs.read_metrics(run)
-        seconds = sum(record["seconds"] for record in history)
-        words.append(f"{len(history)} epochs in {seconds:,.0f} s of training")
+    words = [f"`{command(config, trained=bool(_metrics(run)))}`"]
+    chosen = {name: value for name, value in (config.get("training") or {}).items() if name != "seconds"}
+    if chosen:
+        words.append(", ".join(f"{name} {value:,}" for name, value in chosen.items()))
     if config.get("created"):
         words.append(f"Begun {config['created']}")
+    for again in config.get("resumed", []):
+        after = f"after epoch {again['epochs']}" if again["epochs"] else "before its first checkpoint"
+        words.append(f"Interrupted {after} and resumed {again['date']} on {again['device']}")
     if config.get("commit"):
         words.append(f"Commit {config['commit'][:12]}")
-    versions = ", ".join(f"{name} {version}" for name, version in config["versions"].items())
-    device = config["device"]
-    words += [f"Versions: {versions}", f"Device: {device['count']} × {device['kind']} ({device['backend']})"]
+    words.append("Versions: " + ", ".join(f"{name} {version}" for name, version in config["versions"].items()))
+    words.append(f"Device: {facts(folder)['Device']}")
     return report.Section("How to repeat this", ".\n\n".join(words) + ".")
 
 
-def command(config: dict[str, Any]) -> str:
-    """The command that repeats a run; of files the name alone, since a page is mailed to others."""
-    verb = "train" if config.get("training") else "fit"
+def command(config: dict[str, Any], *, trained: bool) -> str:
+    """The command that repeats a run, a training or a fit; of files the name alone, since a page is mailed to others."""
+    verb = "train" if trained else "fit"
     words = ["jaxsci", verb, config["task"]]
     for name, value in config["options"].items():
         option = "--" + name.replace("_", "-")

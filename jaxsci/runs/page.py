@@ -11,6 +11,8 @@ from jaxsci.runs.tables import Table, as_html, escape, typeset
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_COLUMN = 696  # pixels, the width of the text; wider figures stand out of it on both sides
+
 __all__ = ["Picture", "Section", "page"]
 
 
@@ -20,6 +22,7 @@ class Picture(NamedTuple):
     caption: str
     image: "Figure | bytes"
     alt: str = ""  # the caption if empty
+    dark: bytes | None = None  # the PNG of the same size for a dark page; of a figure it is drawn
 
 
 class Section(NamedTuple):
@@ -34,8 +37,8 @@ class Section(NamedTuple):
 def page(title: str, summary: Mapping[str, str], sections: Sequence[Section]) -> str:
     """A whole HTML document: the title, the summary as a list of names and values, the sections.
 
-    Figures and tables are numbered through the page. All text is plain text and is escaped; only a Greek letter with an index, ε_S,
-    is set as one. The same arguments give the same page.
+    Figures and tables are numbered through the page. All text is plain text and is escaped; symbols, code and references in it are
+    set as `tables.typeset` says. The same arguments give the same page.
 
     Raises:
         InputError: bytes that are no PNG, or a table row of the wrong length.
@@ -60,20 +63,33 @@ def page(title: str, summary: Mapping[str, str], sections: Sequence[Section]) ->
 
 
 def _picture(picture: Picture, label: str) -> str:
-    content = picture.image
+    content, dark = picture.image, picture.dark
     if not isinstance(content, bytes):
         from jaxsci.plots import png  # matplotlib is loaded only where there is something to draw
 
+        dark = dark or png.encode(content, dark=True)
         content = png.encode(content)
     if content[:8] != b"\x89PNG\r\n\x1a\n" or len(content) < 24:
         raise InputError(
             f"{picture.caption!r}: expected a figure or the bytes of a PNG, got others; use jaxsci.plots.png.encode"
         )
-    width, height = struct.unpack(">II", content[16:24])
-    data = base64.b64encode(content).decode("ascii")
-    caption = f"<figcaption><b>{label}</b> {typeset(picture.caption)}</figcaption>"
-    image = f'<img src="data:image/png;base64,{data}" alt="{escape(picture.alt or picture.caption)}"'
-    return f'<figure>{image} width="{width // 2}" height="{height // 2}">{caption}</figure>'
+    width, height = (pixels // 2 for pixels in struct.unpack(">II", content[16:24]))
+    kinds = "wide" * (width > _COLUMN) + " opaque" * (dark is None)
+    image = (
+        f'<img src="{_data(content)}" alt="{escape(picture.alt or picture.caption)}" width="{width}" height="{height}">'
+    )
+    if dark is not None:
+        image = (
+            f'<picture><source media="screen and (prefers-color-scheme: dark)" srcset="{_data(dark)}">{image}</picture>'
+        )
+    return (
+        f'<figure class="{kinds.strip()}" style="--width: {width}px"><div class="scroll" role="region" aria-label="{label[:-1]}"'
+        f' tabindex="0">{image}</div><figcaption><b>{label}</b> {typeset(picture.caption)}</figcaption></figure>'
+    )
+
+
+def _data(content: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
 
 
 # The policy forbids every request and script, so that even an escape forgotten somewhere could do nothing.
@@ -98,10 +114,10 @@ _DOCUMENT = """<!DOCTYPE html>
 
 _STYLE = """\
 :root {
-  --text: #1f2328; --quiet: #59636e; --line: #d9dee3; --ground: #ffffff; --accent: #0b5c8f;
+  --text: #1f2328; --quiet: #59636e; --line: #d9dee3; --ground: #ffffff; --accent: #0b5c8f; --shade: #0000002e;
 }
 @media (prefers-color-scheme: dark) {
-  :root { --text: #dfe3e8; --quiet: #9aa4af; --line: #3a424b; --ground: #16191d; --accent: #79b8e8; }
+  :root { --text: #dfe3e8; --quiet: #9aa4af; --line: #3a424b; --ground: #16191d; --accent: #79b8e8; --shade: #ffffff38; }
 }
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; }
@@ -119,11 +135,29 @@ dl {
 }
 dt { color: var(--quiet); font-size: 0.8rem; }
 dd { margin: 0; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+a { color: var(--accent); }
+code { font: 0.875em/1.5 ui-monospace, "SFMono-Regular", Menlo, Consolas, "DejaVu Sans Mono", monospace; }
 figure { margin: 1.4rem 0; }
-img { display: block; max-width: 100%; height: auto; margin: 0 auto; background: #ffffff; }
+img { display: block; width: var(--width); max-width: 100%; height: auto; margin: 0 auto; mix-blend-mode: multiply; }
 figcaption { color: var(--quiet); font-size: 0.875rem; line-height: 1.5; margin-top: 0.6rem; }
 figcaption b { color: var(--text); font-weight: 600; }
-.table {
+.table, .wide {
+  position: relative; left: 50%; transform: translateX(-50%);
+  width: min-content; min-width: 100%; max-width: min(64rem, 100vw - 2.5rem);
+}
+.wide { width: var(--width); }
+.table figcaption, .note { width: 0; min-width: 100%; }
+.table figcaption { margin: 0 0 0.5rem; }
+.scroll { /* shades at the edges show that there is more; those of the ground move with the content and cover them at its ends */
+  overflow-x: auto;
+  background:
+    linear-gradient(to right, var(--ground) 40%, transparent) left / 2.5rem 100% no-repeat local,
+    linear-gradient(to left, var(--ground) 40%, transparent) right / 2.5rem 100% no-repeat local,
+    linear-gradient(to right, var(--shade), transparent) left / 1rem 100% no-repeat scroll,
+    linear-gradient(to left, var(--shade), transparent) right / 1rem 100% no-repeat scroll;
+}
+@media screen and (max-width: 45rem) { img { max-width: none; width: max(min(100%, var(--width)), 0.85 * var(--width)); } }
+table {
   position: relative; left: 50%; transform: translateX(-50%);
   width: min-content; min-width: 100%; max-width: min(64rem, 100vw - 3.5rem);
 }
@@ -137,24 +171,33 @@ table {
 th, td { padding: 0.45rem 0.6rem; text-align: left; vertical-align: baseline; }
 th:first-child, td:first-child { padding-left: 0; }
 th:last-child, td:last-child { padding-right: 0; }
+tbody th { font-weight: 400; }
 thead th { font-weight: 600; vertical-align: bottom; border-bottom: 1px solid var(--text); }
 tbody tr + tr > * { border-top: 1px solid var(--line); }
 .number { text-align: right; }
-td.number { white-space: nowrap; }
+tbody .number { white-space: nowrap; }
 sub, sup { font-size: 0.75em; line-height: 0; }
 strong { font-weight: 700; }
 .errors { display: inline-flex; flex-direction: column; vertical-align: middle; font-size: 0.72em; line-height: 1.15; text-align: right; }
 .errors sup, .errors sub { font-size: inherit; line-height: inherit; vertical-align: baseline; }
 .note { color: var(--quiet); font-size: 0.8rem; line-height: 1.45; margin: 0.4rem 0 0; }
-@media (prefers-color-scheme: dark) { img { padding: 0.75rem; border-radius: 6px; filter: brightness(0.92); } }
+@media screen and (prefers-color-scheme: dark) {
+  img { mix-blend-mode: normal; }
+  .opaque img { padding: 0.75rem; border-radius: 6px; background: #ffffff; }
+}
 @media print {
-  :root { --text: #000000; --quiet: #444444; --line: #bbbbbb; --ground: #ffffff; }
-  @page { margin: 18mm; }
+  :root { --text: #000000; --quiet: #444444; --line: #bbbbbb; --ground: #ffffff; --accent: #000000; --shade: transparent; }
+  @page { margin: 16mm; }
   html { font-size: 10pt; }
   main { max-width: none; padding: 0; }
-  .table { position: static; transform: none; max-width: 100%; }
-  h2 { break-after: avoid; }
-  figure, tr { break-inside: avoid; }
-  img { padding: 0; filter: none; max-height: 20cm; object-fit: contain; }
+  .table, .wide { position: static; transform: none; width: auto; max-width: 100%; }
+  .scroll { overflow: visible; background: none; }
+  h2 { break-after: avoid; margin-top: 1.6rem; }
+  p, figcaption { orphans: 3; widows: 3; }
+  thead { display: table-header-group; }
+  figure { margin: 0.8rem 0; }
+  figure:not(.table), tr { break-inside: avoid; }
+  .table > figcaption { break-after: avoid; }
+  img { mix-blend-mode: normal; width: auto; max-width: min(100%, var(--width)); max-height: 9cm; }
 }
 """

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 from jaxsci.errors import InputError
-from jaxsci.runs.estimate import Estimate, rounded
+from jaxsci.runs.estimate import Estimate, Rounded, rounded
 
 __all__ = ["Cell", "Column", "Table", "as_html", "escape", "typeset"]
 
-Cell: TypeAlias = str | int | float | Estimate | None  # None: not known
+Cell: TypeAlias = (
+    str | int | float | Estimate | Rounded | None
+)  # Rounded: a number that is written already; None: not known
 
 
 class Column(NamedTuple):
@@ -50,13 +52,17 @@ def as_html(table: Table, label: str = "") -> str:
         f'<th scope="col"{_class(cells)}>{typeset(c.title)}</th>'
         for c, cells in zip(table.columns, across, strict=True)
     )
+    if len(columns) > 1:  # the first cell names its row
+        columns[0] = [f'<th scope="row"{cell[3:-5]}</th>' for cell in columns[0]]
     rows = "\n".join(f"<tr>{''.join(cells)}</tr>" for cells in zip(*columns, strict=True))
+    name = escape(f"{label} {table.caption}".strip() or "Table")
     caption = (
         f"<figcaption><b>{escape(label)}</b> {typeset(table.caption)}</figcaption>" if label or table.caption else ""
     )
     notes = "".join(f'<p class="note">{typeset(note)}</p>' for note in table.notes)
     return (
-        f'<figure class="table">{caption}<div class="scroll" tabindex="0"><table>\n<thead><tr>{head}</tr></thead>\n'
+        f'<figure class="table">{caption}<div class="scroll" role="region" aria-label="{name}" tabindex="0"><table>\n'
+        f"<thead><tr>{head}</tr></thead>\n"
         f"<tbody>\n{rows}\n</tbody></table></div>{notes}</figure>"
     )
 
@@ -67,8 +73,34 @@ def escape(text: object) -> str:
 
 
 def typeset(text: object) -> str:
-    """Text made safe for HTML, where a Greek letter with an index, ε_S, is set as one; not for attributes."""
-    return re.sub(r"([α-ωΑ-Ω])_([A-Za-z0-9]+)", r"\1<sub>\2</sub>", escape(text))
+    """Text made safe for HTML, with its symbols set as such; not for attributes.
+
+    `words` between grave accents are code; a Greek letter with an index, ε_S, and the symbols a_lm, C_l, D_l, f_i, m_top, p_T, T_c, X_i
+    have their index below; doi:10... and arXiv:... are links. Other words with an underscore are names and stay.
+    """
+    return _SET.sub(_markup, escape(text))
+
+
+_SET = re.compile(
+    r"`(?P<code>[^`]+)`"
+    r"|(?P<doi>doi:10\.\d{4,9}/[\w./()-]*\w)|(?P<arxiv>arXiv:\d{4}\.\d{4,5})"
+    r"|(?P<greek>[α-ωΑ-Ω])_(?P<index>[A-Za-z0-9]+)"
+    r"|(?<![\w.])(?P<symbol>a_lm|[CD]_l|[fX]_i|m_top|p_T|T_c)(?!\w)"
+)
+
+
+def _markup(found: re.Match[str]) -> str:
+    whole = found[0]
+    if found["code"]:
+        return f"<code>{found['code']}</code>"
+    if found["doi"]:
+        return f'<a href="https://doi.org/{whole[4:]}">{whole}</a>'
+    if found["arxiv"]:
+        return f'<a href="https://arxiv.org/abs/{whole[6:]}">{whole}</a>'
+    if found["greek"]:
+        return f"{found['greek']}<sub>{found['index']}</sub>"
+    letter, index = whole.split("_")
+    return f"<i>{letter}</i><sub>{index.replace('l', 'ℓ') if letter in 'aCD' else index}</sub>"
 
 
 def _column(column: Column, cells: Sequence[Cell]) -> list[str]:
@@ -92,7 +124,7 @@ def _class(cells: Sequence[Cell]) -> str:
 def _number(cell: Cell) -> float | None:
     """The number to compare by; None if there is none."""
     value = cell.value if isinstance(cell, Estimate) else cell
-    return None if value is None or isinstance(value, str) or not math.isfinite(value) else float(value)
+    return None if value is None or isinstance(value, str | Rounded) or not math.isfinite(value) else float(value)
 
 
 def _best(column: Column, cells: Sequence[Cell]) -> float | None:
@@ -109,7 +141,9 @@ def _written(cell: Cell, stacked: bool) -> str:
         return typeset(cell)
     if isinstance(cell, int):
         return f"{cell:,}".replace("-", "−")
-    parts = rounded(cell if isinstance(cell, Estimate) else Estimate(float(cell)))
+    if not isinstance(cell, Rounded):
+        cell = rounded(cell if isinstance(cell, Estimate) else Estimate(float(cell)))
+    parts = cell
     if not parts.above or not stacked:
         return escape(parts)
     return f'{parts.value} <span class="errors"><sup>+{parts.above}</sup><sub>−{parts.below}</sub></span>'

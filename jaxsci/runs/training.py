@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from jax.sharding import Mesh
 
 from jaxsci.core import Batch, Key
 from jaxsci.errors import InputError
-from jaxsci.files import write_text
+from jaxsci.files import write_json, write_text
 from jaxsci.runs import weights
 from jaxsci.runs.task import Execution, OnProgress
 from jaxsci.training import EpochProgress, Fit, Recipe, Settings, checkpoint, device_mesh, fit, fit_ensemble
@@ -117,6 +118,8 @@ def _train(
         resume = False  # killed before its first checkpoint: the same run from its beginning
     if resume:
         history = checkpoint.restore(checkpoints, abstract_state(recipe, key)).history
+        if writes:
+            _note_interruption(folder, len(history))
     sequential = jax.default_backend() == "cpu"
     ensemble = partial(fit_ensemble, lambda hyper: recipe, {}, keys=key, sequential=sequential)
     run = ensemble if key.ndim else partial(fit, recipe, key=key, mesh=mesh)
@@ -126,6 +129,17 @@ def _train(
         weights.save(folder / weights.FILE, result.params)
     progress("training", 1.0, f"best epoch {int(np.median(result.best_epoch))} of {len(result.history)}")
     return result
+
+
+def _note_interruption(folder: Path, epochs: int) -> None:
+    """Add to config.json, of this folder or, for one of several trainings of a run, the folder above, that the training was resumed."""
+    path = next((path for path in (folder / "config.json", folder.parent / "config.json") if path.exists()), None)
+    if path is not None:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        device = f"{jax.device_count()} × {jax.devices()[0].device_kind}"
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        config.setdefault("resumed", []).append({"date": now, "epochs": epochs, "device": device})
+        write_json(path, config)
 
 
 def write_metrics(folder: Path, history: list[dict[str, Any]]) -> None:

@@ -1,6 +1,7 @@
 """Settings restored, text literal, bytes the same every time, estimates rounded as physicists do."""
 
 import hashlib
+import io
 
 import matplotlib
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
+from PIL import Image
 
 from jaxsci.plots import classification, fit, png, style, training
 from jaxsci.runs.estimate import Estimate, rounded
@@ -38,6 +40,25 @@ def test_the_same_figure_gives_the_same_bytes_without_date_or_version(tmp_path):
     png.save(a_figure(), tmp_path / "folder" / "figure.png")
     assert (tmp_path / "folder" / "figure.png").read_bytes() == first
     assert [path.name for path in (tmp_path / "folder").iterdir()] == ["figure.png"]
+
+
+def test_dark_ink_is_light_on_no_ground_and_leaves_the_figure_as_it_was():
+    drawn = a_figure()
+    axes = drawn.axes[0]
+    kept = axes.text(0.5, 0.5, "kept", color="black", gid=style.ON_COLOR)
+    (line,) = axes.lines
+    before = line.get_color(), axes.xaxis.label.get_color()
+    with style.dark_ink(drawn):
+        assert luminance(axes.xaxis.label.get_color()) > 0.7
+        assert luminance(line.get_color()) >= 0.2
+        assert drawn.patch.get_facecolor()[3] == axes.patch.get_facecolor()[3] == 0
+        assert kept.get_color() == "black"
+    assert (line.get_color(), axes.xaxis.label.get_color()) == before
+    assert drawn.patch.get_facecolor() == (1, 1, 1, 1)
+    pixels = np.asarray(Image.open(io.BytesIO(png.encode(drawn, dark=True))).convert("RGBA"))
+    assert pixels[0, 0, 3] == 0  # no ground
+    ink = pixels[pixels[..., 3] > 250][:, :3].astype(int)
+    assert ink.max() > 200
 
 
 def test_a_failed_save_leaves_nothing(tmp_path, monkeypatch):

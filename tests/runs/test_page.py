@@ -102,8 +102,9 @@ def test_nothing_is_fetched_or_run():
     assert "://" not in source
     assert not {"script", "link", "iframe", "object", "form", "base"} & {tag for tag, _ in page.elements}
     for _, attributes in page.elements:
-        assert not [name for name in attributes if name.startswith("on") or name in {"href", "srcset", "action"}]
+        assert not [name for name in attributes if name.startswith("on") or name in {"href", "action"}]
         assert attributes.get("src", "data:").startswith("data:")
+        assert attributes.get("srcset", "data:").startswith("data:")
     style = re.search(r"<style>(.*?)</style>", source, re.DOTALL)[1]
     assert "url(" not in style
     assert "@import" not in style
@@ -135,8 +136,8 @@ def test_text_is_never_markup():
 
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), min_size=1, max_size=60))
 def test_any_text_keeps_the_structure(text):
-    # No Greek index in it, which is set as <sub>, and something to see, so that there is a paragraph.
-    text = "x" + text.replace("_", "-").replace("\n\n", "\n")
+    # No index or code in it, which have tags, and something to see, so that there is a paragraph.
+    text = "x" + text.replace("_", "-").replace("`", "'").replace("\n\n", "\n")
     image = b"\x89PNG\r\n\x1a\n" + bytes(16)
     source = report.page(
         text, {text: text}, [Section(text, text, [Picture(text, image)], Table([Column(text)], [[text]]))]
@@ -174,9 +175,27 @@ def test_ties_are_all_bold_and_a_single_value_is_not():
 def test_numbers_stand_on_the_right_and_words_on_the_left():
     rows = [["pfn", 82458, "yes"], ["mass", None, 3]]
     source = report.page("t", {}, [Section("s", table=Table([Column("a"), Column("b"), Column("c")], rows))])
-    assert [head.get("class") for head in Page(source).all("th")] == [None, "number", None]
-    assert [cell.get("class") for cell in Page(source).all("td")] == [None, "number", None] * 2
-    assert Page(source).words("td") == ["pfn", "82,458", "yes", "mass", "–", "3"]
+    page = Page(source)
+    assert [head.get("class") for head in page.all("th") if head["scope"] == "col"] == [None, "number", None]
+    assert [cell.get("class") for cell in page.all("td")] == ["number", None] * 2
+    assert page.words("td") == ["82,458", "yes", "–", "3"]
+
+
+def test_the_first_cell_names_its_row_and_scroll_boxes_have_names():
+    page = Page(a_page())
+    assert [head["scope"] for head in page.all("th")] == ["col"] * 4 + ["row"] * 3
+    assert page.words("th")[-3:] == ["pfn", "cnn", "mass"]
+    boxes = [box for box in page.all("div") if box.get("class") == "scroll"]
+    assert [box["aria-label"] for box in boxes] == ["Figure 1", "Table 1. Taggers.", "Figure 2"]
+    assert all(box["role"] == "region" and box["tabindex"] == "0" for box in boxes)
+
+
+def test_figures_have_a_variant_for_dark_pages():
+    (source,) = Page(a_page()).all("source")  # of the figure; bytes without one stand on white
+    assert source["media"] == "screen and (prefers-color-scheme: dark)"
+    content = base64.b64decode(source["srcset"].removeprefix("data:image/png;base64,"), validate=True)
+    assert content == png.encode(figure(), dark=True)
+    assert [f.get("class") for f in Page(a_page()).all("figure")] == ["", "table", "opaque"]
 
 
 def test_a_column_writes_its_uncertainties_in_one_way():
@@ -187,13 +206,17 @@ def test_a_column_writes_its_uncertainties_in_one_way():
     assert "1.00 ± 0.50" in source
 
 
-def test_greek_indices_are_set_and_names_with_underscores_are_not():
-    source = report.page(
-        "run_1", {"1/ε_B at ε_S = 0.3": "212"}, [Section("s", "m_top", table=Table([Column("ε_S")], []))]
-    )
+def test_symbols_code_and_references_are_set_and_names_with_underscores_are_not():
+    text = "m_top, a_lm, C_l and T_c of `run m_top --x a_b`; x_1, my_C_l, T_cold; doi:10.1086/338126, arXiv:1902.09914."
+    source = report.page("run_1", {"1/ε_B at ε_S = 0.3": "212"}, [Section("s", text, table=Table([Column("ε_S")], []))])
     assert "<dt>1/ε<sub>B</sub> at ε<sub>S</sub> = 0.3</dt>" in source
     assert "<h1>run_1</h1>" in source
-    assert "<p>m_top</p>" in source
+    assert (
+        "<p><i>m</i><sub>top</sub>, <i>a</i><sub>ℓm</sub>, <i>C</i><sub>ℓ</sub> and <i>T</i><sub>c</sub> of "
+        "<code>run m_top --x a_b</code>; x_1, my_C_l, T_cold; "
+        '<a href="https://doi.org/10.1086/338126">doi:10.1086/338126</a>, '
+        '<a href="https://arxiv.org/abs/1902.09914">arXiv:1902.09914</a>.</p>'
+    ) in source
 
 
 def test_the_same_arguments_give_the_same_page():

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxsci.data.jets import images as jet_images
-from jaxsci.plots import anomalies, classification, training
+from jaxsci.plots import anomalies, classification
 from jaxsci.plots import jets as jet_plots
 from jaxsci.runs import figures, seen
 from jaxsci.runs import folder as runs
@@ -48,6 +48,9 @@ def write(folder: Path, result: dict[str, Any], measured: Measured) -> None:
                 label="Anomaly score",
                 noun="jets",
             ),
+            "Histograms of the score: median "
+            + " and ".join(f"{np.median(d.scores[members]):.3g} for {name}" for name, members in classes.items())
+            + " jets.",
         )
         for d in measured.directions
     ]
@@ -55,6 +58,7 @@ def write(folder: Path, result: dict[str, Any], measured: Measured) -> None:
         "score_against_mass",
         "The score against the jet mass. Where the band of the class that was learned is flat, the detector does not read the mass.",
         anomalies.score_against(measured.mass, clipped, classes, label="Jet mass (GeV)"),
+        "The median score of both classes against the jet mass, with bands of 68 %.",
     )
     sections = [
         Section("How well the other class is found", _words(result), table=table(result)),
@@ -64,7 +68,6 @@ def write(folder: Path, result: dict[str, Any], measured: Measured) -> None:
     curves = _learning_curves(runs.run_of(folder), result["directions"]) if result["part"] == "test" else []
     if curves:
         sections.append(Section("How it learned", figures=figures.pictures(folder, curves)))
-    sections.append(figures.provenance(folder))
     figures.write_page(folder, f"Anomalous jets by {result['detector']}", _summary(folder, result), sections)
 
 
@@ -113,15 +116,16 @@ def _most_anomalous(measured: Measured) -> Drawing:
         kinds = ", ".join(LABELS["top" if measured.labels[row] else "qcd"] for row in rows)
         drawn[f"least like {LABELS[direction.normal]}: {kinds}"] = jet_images.images(measured.constituents[rows])
     figure = jet_plots.single_images(drawn, half_width=jet_images.HALF_WIDTH, jets=DRAWN)
-    return Drawing("most_anomalous", "The most anomalous jets of each direction, with their true classes.", figure)
+    alt = f"Jet images in rows: {'; '.join(drawn)}."
+    return Drawing("most_anomalous", "The most anomalous jets of each direction, with their true classes.", figure, alt)
 
 
 def _learning_curves(run: Path, directions: dict[str, Any]) -> list[Drawing]:
     return [
-        Drawing(
-            f"learning_curves_{normal}",
+        figures.learning(
+            runs.read_metrics(run / normal),
             f"Loss per epoch of the detector that learned {LABELS[normal]} jets.",
-            training.learning_curves(runs.read_metrics(run / normal)),
+            f"learning_curves_{normal}",
         )
         for normal in directions
     ]

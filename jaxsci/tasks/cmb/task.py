@@ -1,5 +1,6 @@
 """The cosmic microwave background as a sum of spherical harmonics, and by a dense network beside it."""
 
+import time
 from math import isqrt
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -70,7 +71,7 @@ def find_files(options: Options, find: Find) -> Files:
 
 
 def _fit(options: Options, files: Files, session: Session) -> Path:
-    progress = session.progress
+    progress, started = session.progress, time.monotonic()
     progress("reading the sky", 0.0, "")
     seen = read(options, files)
     theory = prior(files.theory, seen.nside)
@@ -103,7 +104,8 @@ def _fit(options: Options, files: Files, session: Session) -> Path:
     progress("acoustic peaks", 1.0, f"the first at {found[0].place:.1f} ± {found[0].place_error:.1f}")
     rivals = compare(options, seen, theory, progress) if options.model == "dense" else {}
     folder = runs.new_folder(session, NAME, options.model)
-    runs.write_config(folder, NAME, options, describe(files, seen))
+    chosen = {"parameters": int(fitted.inflation.size), "seconds": round(time.monotonic() - started, 1)}
+    runs.write_config(folder, NAME, options, describe(files, seen), chosen)
     result = evaluation.measured(options, seen, fitted, powers, found, rivals)
     result |= evaluation.of_polarization(polarized, crossed)
     write_json(folder / "evaluation.json", result)

@@ -8,7 +8,7 @@ import numpy as np
 from jaxsci.fitting import Profile
 from jaxsci.plots import fit as fit_plots
 from jaxsci.runs import figures
-from jaxsci.runs.estimate import Estimate, rounded
+from jaxsci.runs.estimate import Estimate, Rounded, rounded
 from jaxsci.runs.figures import Drawing
 from jaxsci.runs.page import Section
 from jaxsci.runs.tables import Column, Table
@@ -16,11 +16,11 @@ from jaxsci.runs.tables import Column, Table
 # Particle Data Group: the mean of the four LEP experiments and SLD, Phys. Rept. 427 (2006) 257.
 REFERENCE = {"mass": 91.1876, "width": 2.4952}  # GeV
 LABELS = {
-    "mass": "mass M / GeV",
-    "width": "width Γ / GeV",
-    "resolution": "resolution σ / GeV",
+    "mass": "mass M (GeV)",
+    "width": "width Γ (GeV)",
+    "resolution": "resolution σ (GeV)",
     "signal": "fraction of signal",
-    "slope": "slope of the background / (1/GeV)",
+    "slope": "slope of the background (1/GeV)",
 }
 SHAPES = {"radiation": "with photon radiation", "no_radiation": "without radiation"}
 
@@ -45,7 +45,12 @@ def write(
     """
     values = result["fits"][result["shape"]]["parameters"]
     main, words = _peak(result, mass, curves, values)
-    scan = Drawing("profiles", "Profile likelihood of the mass and of the width.", _scans(values, scans))
+    scan = Drawing(
+        "profiles",
+        "Profile likelihood of the mass and of the width.",
+        _scans(values, scans),
+        f"Two parabola-like curves with their minima at M = {values['mass']['value']:.2f} GeV and Γ = {values['width']['value']:.2f} GeV.",
+    )
     sections = [
         Section("The peak", words, figures=figures.pictures(folder, [main])),
         Section("Mass and width", _physics(result), table=table(result)),
@@ -59,9 +64,11 @@ def write(
             "pulls",
             f"Pulls of {count} simulated samples of {result['events']} events, drawn from the fitted shape and fitted like the data.",
             fit_plots.pull_distributions(pulls),
+            "Histograms under the unit normal; widths "
+            + ", ".join(f"{np.nanstd(pull, ddof=1):.2f} for {name}" for name, pull in pulls.items())
+            + ".",
         )
         sections.append(Section("Are the errors right?", _PULLS, figures=figures.pictures(folder, [drawing])))
-    sections.append(figures.provenance(folder))
     summary = {
         "Z mass": f"{_rounded(values['mass'])} ± {values['mass']['scale_error']:.2f} GeV (statistical, momentum scale)",
         "Z width": f"{_rounded(values['width'])} GeV",
@@ -99,8 +106,8 @@ def _peak(
         fit_plots.Points(centers, counts, np.sqrt(counts), np.full(bins, step / 2), f"{len(mass):,} events"),
         {names[key]: fit_plots.Curve(curves["mass"], factor * curves[key]) for key in names},
         pulls=pulls,
-        xlabel="mass of the muon pair / GeV",
-        ylabel=f"events / ({step:g} GeV)",
+        xlabel="mass of the muon pair (GeV)",
+        ylabel=f"events per {step:g} GeV",
         words=f"M = {_rounded(values['mass'])} GeV\nΓ = {_rounded(values['width'])} GeV\nσ = {_rounded(values['resolution'])} GeV",
     )
     # In bins so thin of events a chi^2 of counts is no chi^2; the likelihood ratio of Baker and Cousins is nearer to one.
@@ -111,7 +118,11 @@ def _peak(
         f"An unbinned likelihood fit; the bins are for the eye. Binned, χ² (Baker and Cousins) is {ratio:.0f} in {bins} bins for"
         f" {len(LABELS)} parameters."
     )
-    return Drawing("peak", "The mass of the muon pairs, the fit and its pulls (data − fit) / √fit.", figure), words
+    alt = (
+        f"A histogram of {len(mass):,} masses with one peak at {values['mass']['value']:.1f} GeV; the fitted curve runs through it, and"
+        f" {np.mean(np.abs(pulls) < 1):.0%} of the pulls are below 1."
+    )
+    return Drawing("peak", "The mass of the muon pairs, the fit and its pulls (data − fit) / √fit.", figure, alt), words
 
 
 def _physics(result: dict[str, Any]) -> str:
@@ -134,8 +145,8 @@ def table(result: dict[str, Any]) -> Table:
     for name, label in LABELS.items():
         cells = [_estimate(result["fits"][shape]["parameters"][name]) for shape in order]
         rows.append([label, *cells, REFERENCE.get(name)])
-    scale = [result["fits"][shape]["parameters"]["mass"]["scale_error"] for shape in order]
-    rows.insert(1, ["error of M from the momentum scale / GeV", *scale, None])
+    scale = [Rounded(f"{result['fits'][shape]['parameters']['mass']['scale_error']:.2f}", "", "") for shape in order]
+    rows.insert(1, ["error of M from the momentum scale (GeV)", *scale, None])
     distance = [_distance(result["fits"][shape]["parameters"]["mass"]) for shape in order]
     rows.insert(2, ["(M − reference) / standard error", *distance, None])
     titles = [SHAPES[shape] for shape in order]
@@ -146,7 +157,8 @@ def table(result: dict[str, Any]) -> Table:
         [
             "First column: 68.3 % intervals of the profile likelihood, which need not be symmetric,"
             " none where one is open; second: errors from the Hessian."
-            " The standard error in the third row has both parts. Reference: Particle Data Group (Phys. Rept. 427, 257)."
+            " The standard error in the third row has both parts. Reference: Particle Data Group (Phys. Rept. 427, 257,"
+            " doi:10.1016/j.physrep.2005.12.006)."
         ],
     )
 
@@ -155,8 +167,9 @@ def _other(result: dict[str, Any]) -> str:
     return next(shape for shape in SHAPES if shape != result["shape"])
 
 
-def _distance(mass: dict[str, float]) -> float:
-    return (mass["value"] - REFERENCE["mass"]) / float(np.hypot(mass["error"], mass["scale_error"]))
+def _distance(mass: dict[str, float]) -> Rounded:
+    distance = (mass["value"] - REFERENCE["mass"]) / float(np.hypot(mass["error"], mass["scale_error"]))
+    return Rounded(f"{distance:z.2f}".replace("-", "−"), "", "")
 
 
 def _estimate(entry: dict[str, float]) -> Estimate:

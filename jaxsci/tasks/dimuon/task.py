@@ -1,5 +1,6 @@
 """The Z boson among muon pairs: its mass and width from an unbinned likelihood fit."""
 
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def fit(options: Options, session: Session) -> Path:
 
 
 def _fit(options: Options, path: Path, session: Session) -> Path:
-    progress = session.progress
+    progress, started = session.progress, time.monotonic()
     progress("reading muon pairs", 0.0, "")
     sample = dimuons.read(path, tree=options.tree)
     if sample.weight is not None and np.ptp(sample.weight) > 0:
@@ -77,7 +78,8 @@ def _fit(options: Options, path: Path, session: Session) -> Path:
     scans, ends = scan(config(options, options.radiation), fitted, mass, progress)
     pulls = simulate(options, fitted, len(mass), progress)
     folder = runs.new_folder(session, NAME, "z")
-    runs.write_config(folder, NAME, options, describe(path, sample, mass))
+    chosen = {"parameters": len(dimuon_report.LABELS), "seconds": round(time.monotonic() - started, 1)}
+    runs.write_config(folder, NAME, options, describe(path, sample, mass), chosen)
     result = evaluation(options, sample, mass, results, ends, pulls)
     write_json(folder / "evaluation.json", result)
     progress("writing the report", 0.0, "")

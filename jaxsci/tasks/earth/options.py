@@ -12,6 +12,8 @@ class Options:
     """Your coefficients, 4 pi normalized without Condon-Shortley phase: rows l m C S (.msl, .txt, .csv), or .npz with C and S [l, m]."""
     grid: Path | None = None
     """Heights in km of 180 x 360 cells, north first, from 180 degrees west, to be fitted; default: that of the data set, without --data."""
+    unit: str | None = None
+    """Unit of your coefficients, for the page; that of the data set is m."""
     lmax: int = 300
     """Highest degree to use; of a file that ends at a lower one, all."""
     grid_lmax: int = 120

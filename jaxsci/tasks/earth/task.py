@@ -1,6 +1,7 @@
 """The relief of the Earth as a sum of spherical harmonics, from its coefficients to maps and from a grid back to coefficients."""
 
 import dataclasses
+import time
 from math import isqrt
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -70,7 +71,12 @@ def find_files(options: Options, find: Find) -> Files:
 
 def _fit(options: Options, files: Files, session: Session) -> Path:
     progress = session.progress
+    started = time.monotonic()
     runs.require_positive(options, "lmax", "grid_lmax")
+    if options.grid is not None and options.unit not in (None, "m"):
+        raise InputError(
+            f"--unit: expected m beside --grid, whose heights are in km, got {options.unit}; convert them, or leave --grid out"
+        )
     if files.grid is not None and options.grid_lmax > GRID[0] - 1:
         raise InputError(
             f"--grid-lmax: expected at most {GRID[0] - 1}, which {GRID[0]} circles of latitude resolve, got {options.grid_lmax}; lower it"
@@ -93,13 +99,24 @@ def _fit(options: Options, files: Files, session: Session) -> Path:
     fitted = None if grid is None else fit_grid(grid, options.grid_lmax, progress)
     folder = runs.new_folder(session, NAME, "relief")
     digest = weights.digest(*given)
-    runs.write_config(folder, NAME, options, {"file": str(files.coefficients), "lmax": options.lmax, "digest": digest})
+    data = {"file": str(files.coefficients), "lmax": options.lmax, "digest": digest}
+    chosen = {"parameters": (options.lmax + 1) ** 2, "seconds": round(time.monotonic() - started, 1)}
+    runs.write_config(folder, NAME, options, data, chosen)
     result = evaluation(options, given, difference, fitted)
     write_json(folder / "evaluation.json", result)
     progress("writing the report", 0.0, "")
-    earth_report.write(folder, result, given, maps, fitted)
+    earth_report.write(folder, result, subject(options), given, maps, fitted)
     progress("writing the report", 1.0, "")
     return folder
+
+
+def subject(options: Options) -> earth_report.Subject:
+    """What the page is about: the Earth, or what the user's own file is named after."""
+    if options.data is None:
+        return earth_report.EARTH
+    if options.grid is not None or options.unit == "m":
+        return earth_report.Subject(options.data.stem, "height", "m", earth_report.EARTH.colors)
+    return earth_report.Subject(options.data.stem, "value", options.unit or "unit of the file", "RdBu_r")
 
 
 def to_sphere(given: relief.Coefficients) -> Array:

@@ -6,13 +6,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxsci.data.images import LabeledImages
-from jaxsci.plots import classification, reconstruction, training
+from jaxsci.plots import classification, gallery, reconstruction
 from jaxsci.runs import figures, seen
 from jaxsci.runs import folder as runs
 from jaxsci.runs.estimate import Estimate
 from jaxsci.runs.figures import Drawing
 from jaxsci.runs.page import Section
 from jaxsci.runs.tables import Cell, Column, Table
+
+MISTAKEN = 12  # images that are told wrongly, to be shown
 
 
 class Measured(NamedTuple):
@@ -40,7 +42,9 @@ def write(folder: Path, result: dict[str, Any], measured: Measured) -> None:
                 "confusion_matrix",
                 "Confusion matrix: rows are the true class, columns the network's answer.",
                 classification.confusion_matrix(result["metrics"]["confusion_matrix"], names, noun="images"),
-            )
+                classification.confusion_words(result["metrics"]["confusion_matrix"], names, "images"),
+            ),
+            *_mistaken(sample, outputs),
         ]
         if "auc" in result["metrics"]:
             drawings += _binary(outputs[:, 1] - outputs[:, 0], sample.y)
@@ -50,11 +54,14 @@ def write(folder: Path, result: dict[str, Any], measured: Measured) -> None:
                 "reconstructions",
                 "Originals, reconstructions and their difference.",
                 reconstruction.reconstructions(sample.x, outputs),
+                "Eight images, under each its reconstruction and the difference; the mean squared error of all is "
+                f"{result['metrics']['reconstruction_error']['value']:.3g} a pixel.",
             ),
             Drawing(
                 "latent_space",
                 "The codes of the test images, by class.",
                 reconstruction.latent_space(codes, sample.y, names),
+                f"A cloud of points in the plane of the two leading components, a color for each of {len(names)} classes.",
             ),
         ]
     claim = seen.claim(result["part"], result.get("known"), result["images"], "images")
@@ -63,9 +70,8 @@ def write(folder: Path, result: dict[str, Any], measured: Measured) -> None:
         Section("What it does", figures=figures.pictures(folder, drawings)),
     ]
     if history:
-        curves = Drawing("learning_curves", "Loss per epoch.", training.learning_curves(history))
+        curves = figures.learning(history)
         sections.append(Section("How it learned", figures=figures.pictures(folder, [curves])))
-    sections.append(figures.provenance(folder))
     data = runs.read_config(runs.run_of(folder))["data"]
     summary = {
         "Network": result["model"],
@@ -77,6 +83,27 @@ def write(folder: Path, result: dict[str, Any], measured: Measured) -> None:
     figures.write_page(folder, f"Images with {result['model']}", summary, sections)
 
 
+def _mistaken(sample: LabeledImages, outputs: np.ndarray) -> list[Drawing]:
+    """The images that the network tells wrongly with the greatest certainty, if there are any."""
+    logits = outputs.astype(np.float64)
+    likely = np.exp(logits - logits.max(1, keepdims=True))
+    likely /= likely.sum(1, keepdims=True)
+    answers, certainty = likely.argmax(1), likely.max(1)
+    wrong = np.flatnonzero(answers != sample.y)
+    chosen = wrong[np.argsort(-certainty[wrong], kind="stable")][:MISTAKEN]
+    if not chosen.size:
+        return []
+    texts = [f"{sample.y[i]} taken for {answers[i]}: {certainty[i]:.3f}" for i in chosen]
+    return [
+        Drawing(
+            "mistaken",
+            "The images that are told wrongly with the greatest certainty: true class, answer and its probability.",
+            gallery.gallery({"": gallery.Examples(sample.x[chosen], texts)}),
+            f"{len(chosen)} of the {len(wrong):,} images that are told wrongly: {'; '.join(texts[:4])}.",
+        )
+    ]
+
+
 def _binary(logits: np.ndarray, labels: np.ndarray) -> list[Drawing]:
     """What the probability of class 1 is worth, where there are two classes."""
     probabilities = np.asarray(1 / (1 + np.exp(-logits.astype(np.float64))))
@@ -86,11 +113,15 @@ def _binary(logits: np.ndarray, labels: np.ndarray) -> list[Drawing]:
             "scores",
             "Distribution of the probability of class 1 in both classes.",
             classification.score_distributions(by_class, label="probability of class 1", noun="images"),
+            "Histograms of the probability of class 1: median "
+            + " and ".join(f"{np.median(values):.3f} for {name}" for name, values in by_class.items() if len(values))
+            + ".",
         ),
         Drawing(
             "calibration",
             "Observed frequency of class 1 against its predicted probability.",
             classification.reliability(probabilities, labels, noun="images"),
+            "Points near or off the diagonal, with the number of images in each bin below.",
         ),
     ]
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxsci.data.materials.formula import SYMBOLS
 from jaxsci.data.materials.superconductors import FAMILIES, family
-from jaxsci.plots import classification, materials, reconstruction, training
+from jaxsci.plots import classification, materials, reconstruction
 from jaxsci.runs import figures
 from jaxsci.runs import folder as runs
 from jaxsci.runs.figures import Drawing
@@ -15,7 +15,14 @@ from jaxsci.runs.page import Section
 from jaxsci.tasks.superconductors.ensemble.prediction import COVERAGE
 from jaxsci.tasks.superconductors.influence import Influence
 from jaxsci.tasks.superconductors.samples import Sample
-from jaxsci.tasks.superconductors.tables import class_table, cleaning_table, list_table, tc_list_table, tc_table
+from jaxsci.tasks.superconductors.tables import (
+    class_table,
+    cleaning_table,
+    list_table,
+    tc_list_table,
+    tc_table,
+    wrong_table,
+)
 
 
 class Shown(NamedTuple):
@@ -42,23 +49,23 @@ def write(folder: Path, result: dict[str, Any], sample: Sample, shown: Shown, hi
         sections.append(Section("Hosono's list", _LIST, table=table))
     sections += [
         Section("How well it predicts", figures=figures.pictures(folder, performance)),
+        Section("Where it is wrong", table=wrong_table(sample, shown.predictions, of_tc=of_tc)),
         Section("The latent space", figures=figures.pictures(folder, [_latent(sample, shown)])),
     ]
     if shown.influence is not None:
         drawing = _influence(shown.influence, of_tc)
         sections.append(Section("Which elements carry it", _INFLUENCE, figures=figures.pictures(folder, [drawing])))
     if history:
-        curves = Drawing(
-            "learning_curves", "Loss per epoch, median and 68 % of the members.", training.learning_curves(history)
-        )
+        curves = figures.learning(history, "Loss per epoch, median and 68 % of the members.")
         sections.append(Section("How it learned", figures=figures.pictures(folder, [curves])))
-    sections += [Section("Cleaning", _CLEANING, table=cleaning_table(data)), figures.provenance(folder)]
+    sections.append(Section("Cleaning", _CLEANING, table=cleaning_table(data)))
     figures.write_page(folder, _title(result), _summary(result, data), sections)
 
 
 _LIST = (
-    "Materials that were made and tested by Hosono et al. (Sci. Technol. Adv. Mater. 16, 033503, 2015), as completed by Konno et al. (Phys."
-    " Rev. B 103, 014509, 2021). Their compositions are in no other split."
+    "Materials that were made and tested by Hosono et al. (Sci. Technol. Adv. Mater. 16, 033503, 2015,"
+    " doi:10.1088/1468-6996/16/3/033503), as completed by Konno et al. (Phys. Rev. B 103, 014509, 2021,"
+    " doi:10.1103/PhysRevB.103.014509). Their compositions are in no other split."
 )
 _INFLUENCE = (
     "A Deep Set whose latent space has one dimension, x = Σ f_i X_i with the atomic fractions f_i, was trained several times. X of each"
@@ -66,7 +73,7 @@ _INFLUENCE = (
     " target; the mean and the spread over the trainings are shown."
 )
 _CLEANING = (
-    "Rows of each table that a rule left out; what is left was used. Tc = 0 in SuperCon means that none was reported."
+    "Rows of each table that a rule left out; what is left was used. T_c = 0 in SuperCon means that none was reported."
 )
 
 
@@ -78,13 +85,16 @@ def _tc_figures(sample: Sample, shown: Shown) -> list[Drawing]:
     drawings = [
         Drawing(
             "predicted_measured",
-            "Predicted against measured Tc on the test split, by family.",
+            "Predicted against measured T_c on the test split, by family.",
             materials.predicted_against_measured(tc, predictions["tc"], kinds, FAMILIES),
+            f"{len(tc):,} points about the diagonal from 0 to {tc.max():.0f} K, a color for each family; correlation "
+            f"{np.corrcoef(tc, predictions['tc'])[0, 1]:.3f}.",
         ),
         Drawing(
             "coverage",
-            "How often the 90 % interval holds the measured Tc.",
+            "How often the 90 % interval holds the measured T_c.",
             materials.coverage(predictions["tc"], inside, nominal=COVERAGE),
+            f"Points for ten bins of the prediction about a line at 90 %; of all materials {100 * inside.mean():.1f} % are inside.",
         ),
     ]
     tested = sample.tested
@@ -94,7 +104,7 @@ def _tc_figures(sample: Sample, shown: Shown) -> list[Drawing]:
         drawings.append(
             Drawing(
                 "list",
-                "Predicted against measured Tc of the superconductors of Hosono's list, with 90 % intervals.",
+                "Predicted against measured T_c of the superconductors of Hosono's list, with 90 % intervals.",
                 materials.predicted_against_measured(
                     tested.tc[rows],
                     listed["tc"],
@@ -103,6 +113,8 @@ def _tc_figures(sample: Sample, shown: Shown) -> list[Drawing]:
                     lower=listed["tc_lower"],
                     upper=listed["tc_upper"],
                 ),
+                f"{rows.sum()} points with error bars about the diagonal; of these intervals "
+                f"{_inside(tested.tc[rows], listed)} hold the measured value.",
             )
         )
     return drawings
@@ -115,30 +127,33 @@ def _class_figures(result: dict[str, Any], sample: Sample, shown: Shown) -> list
     tested = sample.tested
     if tested is not None and shown.on_list is not None:
         curves["Hosono's list"] = (shown.on_list["probability"], tested.tc > 0)
-    threshold = result["metrics"]["threshold"]["value"]
+    values, kinds = result["metrics"], ["presumed none", "superconductor"]
+    threshold = values["threshold"]["value"]
     rocs = {name: _roc(p, y) for name, (p, y) in curves.items()}
     return [
         Drawing(
             "precision_recall",
             "Precision against recall, and both with F1 over all thresholds; dots and the dashed line: the chosen threshold.",
             materials.precision_recall(curves, threshold),
+            f"Precision falls as recall rises; on the test split the average precision is {values['average_precision']['value']:.3f}.",
         ),
         Drawing(
             "roc",
             "Rejection of non-superconductors against the efficiency for superconductors.",
             classification.roc(rocs, noun="materials"),
+            f"Rejection falls as the efficiency rises; AUC {values['auc']['value']:.4f} on the test split.",
         ),
         Drawing(
             "calibration",
             "Observed fraction of superconductors against the predicted probability on the test split.",
             classification.reliability(probability, truth.astype(int), noun="materials"),
+            f"Points near or off the diagonal: the calibration error is {values['calibration_error']['value']:.3f}.",
         ),
         Drawing(
             "confusion_matrix",
             "Confusion matrix at the chosen threshold on the test split.",
-            classification.confusion_matrix(
-                result["metrics"]["confusion_matrix"], ["presumed none", "superconductor"], noun="materials"
-            ),
+            classification.confusion_matrix(values["confusion_matrix"], kinds, noun="materials"),
+            classification.confusion_words(values["confusion_matrix"], kinds, "materials"),
         ),
     ]
 
@@ -153,7 +168,7 @@ def _roc(probability: np.ndarray, truth: np.ndarray) -> classification.RocCurve:
 
 
 def _influence(influence: Influence, of_tc: bool) -> Drawing:
-    what = "Tc" if of_tc else "superconductivity"
+    what = "T_c" if of_tc else "superconductivity"
     mean, spread = influence
     return Drawing(
         "influence",
@@ -161,6 +176,7 @@ def _influence(influence: Influence, of_tc: bool) -> Drawing:
         materials.periodic_table(
             SYMBOLS[: len(mean)], mean, spread, label="influence X (spread over the elements = 1)"
         ),
+        f"The periodic table in colors; largest: {_first(-mean)}; smallest: {_first(mean)}.",
     )
 
 
@@ -176,7 +192,17 @@ def _latent(sample: Sample, shown: Shown) -> Drawing:
         "latent_space",
         "Latent space of one member (scaled to spread 1) by family, the two leading principal components.",
         reconstruction.latent_space(latent, kinds, names),
+        f"A cloud of {len(latent):,} points, a color for each of {len(names)} kinds of material.",
     )
+
+
+def _first(values: np.ndarray, number: int = 3) -> str:
+    order = np.argsort(np.where(np.isfinite(values), values, np.inf))[:number]
+    return ", ".join(SYMBOLS[i] for i in order)
+
+
+def _inside(tc: np.ndarray, predictions: dict[str, np.ndarray]) -> int:
+    return int(((tc >= predictions["tc_lower"]) & (tc <= predictions["tc_upper"])).sum())
 
 
 def _overlap(data: dict[str, Any]) -> str:
@@ -195,10 +221,15 @@ def _title(result: dict[str, Any]) -> str:
     return "Critical temperatures" if result["target"] == "tc" else "Superconductors or not"
 
 
+def _counted(data: dict[str, Any]) -> str:
+    every, known = data["materials"], data["superconductors"]
+    return f"{every:,} superconductors" if every == known else f"{every:,}, of which {known:,} superconductors"
+
+
 def _summary(result: dict[str, Any], data: dict[str, Any]) -> dict[str, str]:
     return {
         "Model": f"{result['model']}, {result['members']} members",
-        "Materials": f"{data['materials']:,}, of which {data['superconductors']:,} superconductors",
+        "Materials": _counted(data),
         "Evaluated on": f"{result['materials']:,} materials (test)",
         "Split": f"{data['split']['name']}, seed {data['split']['seed']}",
         "Table": Path(data["files"]["measured"]).name,

@@ -2,11 +2,16 @@
 
 from typing import Any
 
+import numpy as np
+
 from jaxsci.runs import figures
+from jaxsci.runs.estimate import Estimate, Rounded
 from jaxsci.runs.tables import Cell, Column, Table
 from jaxsci.tasks.superconductors.ensemble.prediction import COVERAGE
+from jaxsci.tasks.superconductors.samples import Sample
 
 SOURCE = "npj Comput. Mater. 9, 71 (2023)"
+WRONG = 6  # materials of each kind in the table of those that are told worst
 PUBLISHED_TC = {  # K, K, 1; the mean over runs, and R2 of averaged predictions
     "one run, mean over runs": {"rmse": 9.52, "mae": 5.36, "r2": 0.918},
     "averaged predictions": {"r2": 0.926},
@@ -35,11 +40,11 @@ def tc_table(result: dict[str, Any]) -> Table:
     return Table(
         [Column("prediction"), Column("RMSE (K)"), Column("MAE (K)"), Column("R²")],
         rows,
-        "Predicted against measured Tc on the test split.",
+        "Predicted against measured T_c on the test split.",
         [
             f"Published: {SOURCE}, another version of SuperCon, a random split of the same proportions.",
             f"Intervals: 68 %, bootstrap over materials; of one member the spread over {result['members']} members.",
-            f"The {100 * COVERAGE:.0f} % interval of Tc holds {100 * (covered.value or 0):.1f} % of the measured values "
+            f"The {100 * COVERAGE:.0f} % interval of T_c holds {100 * (covered.value or 0):.1f} % of the measured values "
             f"(68 % interval {100 * (covered.lower or 0):.1f} to {100 * (covered.upper or 0):.1f} %); its mean width is {width:.1f} K.",
         ],
     )
@@ -57,7 +62,7 @@ def tc_list_table(result: dict[str, Any]) -> Table:
     return Table(
         [Column("prediction"), Column("RMSE (K)"), Column("MAE (K)")],
         rows,
-        "Tc of the superconductors of the list.",
+        "T_c of the superconductors of the list.",
         [f"Published: {SOURCE}, the spread over runs."],
     )
 
@@ -104,6 +109,33 @@ def list_table(result: dict[str, Any]) -> Table:
             f"Published: {SOURCE}; its thresholds above 0.5 were picked on the list.",
         ],
     )
+
+
+def wrong_table(sample: Sample, predictions: dict[str, np.ndarray], *, of_tc: bool) -> Table:
+    """The materials of the test split that are predicted worst: of Tc too high and too low, or of each class as the other."""
+    test = sample.splits[2]
+    formulas = sample.formulas[test]
+    if of_tc:
+        error = predictions["tc"] - sample.tc[test]
+        order = np.argsort(error, kind="stable")
+        rows: list[list[Cell]] = [
+            [str(formulas[i]), float(sample.tc[test][i]), Estimate(*(float(predictions[k][i]) for k in _INTERVAL))]
+            for i in dict.fromkeys([*order[::-1][:WRONG], *order[:WRONG][::-1]])
+        ]
+        columns = ["material", "measured T_c (K)", "predicted T_c (K), 90 % interval"]
+        caption = "The materials of the test split whose T_c is predicted too high or too low by most."
+        return Table([Column(title) for title in columns], rows, caption)
+    truth, probability = sample.superconducting[test], predictions["probability"]
+    rows = []
+    for superconducts, kind in ((False, "presumed none"), (True, "superconductor")):
+        wrong = np.flatnonzero((truth == superconducts) & (predictions["superconducts"] != superconducts))
+        worst = wrong[np.argsort(np.where(superconducts, 1, -1) * probability[wrong], kind="stable")][:WRONG]
+        rows += [[str(formulas[i]), kind, Rounded(f"{probability[i]:.4f}", "", "")] for i in worst]
+    caption = "The materials of the test split that are told wrongly with the greatest certainty."
+    return Table([Column("material"), Column("class"), Column("probability of superconductivity")], rows, caption)
+
+
+_INTERVAL = ("tc", "tc_lower", "tc_upper")
 
 
 def cleaning_table(data: dict[str, Any]) -> Table:

@@ -49,7 +49,9 @@ def train(options: Options, session: Session) -> Path:
     folder = runs.new_folder(session, NAME, f"{options.target}-{options.split}")
     data = describe(job.sample, files.sources, options.split, options.seed)
     data["files"]["elements"] = str(files.elements)
-    runs.write_config(folder, NAME, options, data)
+    params = jax.eval_shape(job.network.model.init, jax.random.key(0))
+    chosen = {"parameters": sum(leaf.size for leaf in jax.tree.leaves(params)), "members": options.members}
+    runs.write_config(folder, NAME, options, data, chosen)
     return _train(folder, job, session, resume=False)
 
 

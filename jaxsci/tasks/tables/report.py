@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxsci import metrics
-from jaxsci.plots import classification, training
+from jaxsci.plots import classification
 from jaxsci.runs import binary_evaluation, figures, seen
 from jaxsci.runs import folder as runs
 from jaxsci.runs.figures import Drawing
@@ -108,6 +108,7 @@ def write(folder: Path, result: Mapping[str, Any], measured: Measured) -> None:
                 "confusion_matrix",
                 "Confusion matrix: rows are the true class, columns the network's answer.",
                 classification.confusion_matrix(result["confusion_matrix"], data["classes"], noun="rows"),
+                classification.confusion_words(result["confusion_matrix"], data["classes"], "rows"),
             )
         )
     claim = seen.claim(measured.part, measured.known, result["rows"], "rows")
@@ -117,9 +118,8 @@ def write(folder: Path, result: Mapping[str, Any], measured: Measured) -> None:
         Section("The columns", _columns(data), figures=figures.pictures(folder, drawings)),
     ]
     if measured.history:
-        curves = Drawing("learning_curves", "Loss per epoch.", training.learning_curves(measured.history))
+        curves = figures.learning(measured.history)
         sections.append(Section("How it learned", figures=figures.pictures(folder, [curves])))
-    sections.append(figures.provenance(folder))
     summary = {
         "Target": f"{options['target']} ({kind})",
         "Table": f"{data['rows']:,} rows, {Path(data['file']).name}",

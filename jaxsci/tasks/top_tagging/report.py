@@ -13,14 +13,16 @@ from jaxsci.core import Array
 from jaxsci.data import jets
 from jaxsci.data.jets import images as jet_images
 from jaxsci.errors import InputError
-from jaxsci.plots import classification, training
+from jaxsci.plots import classification, gallery
 from jaxsci.plots import jets as jet_plots
 from jaxsci.runs import binary_evaluation, figures, seen
 from jaxsci.runs import folder as runs
+from jaxsci.runs.estimate import rounded
 from jaxsci.runs.figures import Drawing
 from jaxsci.runs.page import Section
 from jaxsci.runs.tables import Cell, Column, Table
 
+MISTAKEN = 6  # jets of a class that are told wrongly, to be shown
 AVERAGED = 10_000  # jets of a class in the average image
 COLUMNS = {  # of the table of taggers: metric -> title
     "auc": "AUC",
@@ -63,11 +65,13 @@ def write(folder: Path, result: dict[str, Any], measured: Measured, baseline: np
             "roc",
             "Background rejection 1/ε_B against signal efficiency ε_S on the test part.",
             classification.roc(curves, noun="jets"),
+            _roc_words(tagger, values),
         ),
         Drawing(
             "confusion_matrix",
             "Confusion matrix at probability 1/2: rows are the true class, columns the tagger's answer.",
             classification.confusion_matrix(values["confusion_matrix"], ["QCD", "top"], noun="jets"),
+            classification.confusion_words(values["confusion_matrix"], ["QCD", "top"], "jets"),
         ),
         Drawing(
             "scores",
@@ -78,11 +82,15 @@ def write(folder: Path, result: dict[str, Any], measured: Measured, baseline: np
                 noun="jets",
                 log=True,
             ),
+            "Histograms of the probability of top: median "
+            + " and ".join(f"{np.median(probabilities[rows]):.3f} for {name}" for name, rows in by_class.items())
+            + " jets.",
         ),
         Drawing(
             "calibration",
             "Observed fraction of top jets against the predicted probability.",
             classification.reliability(probabilities, labels, noun="jets"),
+            f"Points near or off the diagonal: the expected calibration error is {values['calibration_error']['value']:.3f}.",
         ),
     ]
     title, words = (
@@ -93,10 +101,12 @@ def write(folder: Path, result: dict[str, Any], measured: Measured, baseline: np
         Section("How well it separates", figures=figures.pictures(folder, performance)),
         Section(title, words, figures=figures.pictures(folder, [_average_images(sample, by_class)])),
     ]
+    wrong = _mistaken(sample, probabilities)
+    if wrong is not None:
+        sections.insert(2, Section("Where it is wrong", figures=figures.pictures(folder, [wrong])))
     if history:
-        curves_drawing = Drawing("learning_curves", "Loss and accuracy per epoch.", training.learning_curves(history))
+        curves_drawing = figures.learning(history, "Loss and accuracy per epoch.")
         sections.append(Section("How it learned", figures=figures.pictures(folder, [curves_drawing])))
-    sections.append(figures.provenance(folder))
     figures.write_page(folder, f"Top tagging with {tagger}", _summary(folder, result), sections)
 
 
@@ -106,6 +116,14 @@ _IMAGES = (
 )
 
 _NOT_SEEN = "This tagger is given the constituents, not these images."
+
+
+def _roc_words(tagger: str, values: dict[str, Any]) -> str:
+    at = figures.estimate(values["rejection_0.3"])
+    area = values["auc"]["value"]
+    return (
+        f"Rejection falls as the signal efficiency rises; {tagger} has AUC {area:.4f} and rejects {rounded(at)} at 0.3."
+    )
 
 
 def _curve(scores: np.ndarray, labels: np.ndarray, values: dict[str, Any]) -> classification.RocCurve:
@@ -138,7 +156,35 @@ def _average_images(sample: jets.JetSample, by_class: dict[str, np.ndarray]) -> 
         assert sample.constituents is not None
         images = {name: jet_images.images(sample.constituents[rows][:AVERAGED]) for name, rows in by_class.items()}
         half_width = jet_images.HALF_WIDTH
-    return Drawing("average_images", "Average jet images.", jet_plots.average_images(images, half_width=half_width))
+    return Drawing(
+        "average_images",
+        "Average jet images.",
+        jet_plots.average_images(images, half_width=half_width),
+        "Two square maps of mean pT fractions, brightest in the middle: the average QCD jet and the average top jet.",
+    )
+
+
+def _mistaken(sample: jets.JetSample, probabilities: np.ndarray) -> Drawing | None:
+    """The jets of each class that the tagger mistakes most surely for the other; None where it is always right."""
+    labels, rows, words = np.asarray(sample.labels), {}, []
+    for name, label, other in (("QCD", 0, "top"), ("top", 1, "QCD")):
+        doubt = np.where(labels == label, np.abs(probabilities - label), 0)
+        chosen = np.argsort(-doubt, kind="stable")[:MISTAKEN]
+        chosen = chosen[doubt[chosen] > 0.5]
+        if chosen.size:
+            images = sample.images if sample.images is not None else None
+            shown = images[chosen] if images is not None else jet_images.images(np.asarray(sample.constituents)[chosen])
+            texts = [f"{p:.4f}" if 5e-5 <= p < 0.99995 else "> 0.9999" if p > 0.5 else "< 0.0001" for p in probabilities[chosen]]
+            rows[f"{name} jets taken for {other}, with the probability of top"] = gallery.Examples(shown, texts)
+            words.append(f"{len(chosen)} {name} jets with probabilities of top from {min(texts)} to {max(texts)}")
+    if not rows:
+        return None
+    return Drawing(
+        "mistaken",
+        "The jets that are told wrongly with the greatest certainty, as images.",
+        gallery.gallery(rows, colors="magma_r", logarithmic=True),
+        f"Single jet images: {'; '.join(words)}.",
+    )
 
 
 def table(folder: Path, result: dict[str, Any]) -> Table:
@@ -184,7 +230,7 @@ def _words(result: dict[str, Any]) -> str:
         difference = gain["auc_difference"]
         ratio = gain["rejection_ratio_0.3"]
         words += (
-            " Against the jet mass alone, its distance from the mass of the top quark, on the same jets: AUC "
+            " Against the jet mass alone, |m − m_top|, on the same jets: AUC "
             f"{'higher' if difference['value'] >= 0 else 'lower'} by {abs(difference['value']):.4f}"
             f" ± {difference['error']:.4f} (DeLong)"
         )

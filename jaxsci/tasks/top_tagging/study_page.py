@@ -36,11 +36,13 @@ def write(folder: Path, result: dict[str, Any], drawn: Drawn) -> Path:
         f"Density of the eigenvalues, smoothed to {density['width']:.2g}, with the standard error of 4 random vectors; "
         f"ticks: the {len(largest)} largest.",
         curvature.spectrum(density["eigenvalue"], density["value"], density["error"], largest),
+        f"A density that peaks near 0, with the largest eigenvalues from {largest[-1]:.3g} to {largest[0]:.3g} as ticks.",
     )
     norms = Drawing(
         "study_gradient_norms",
         "Lengths of the gradients of single training jets.",
         curvature.gradient_norms({name: drawn.norms[drawn.labels == label] for label, name in enumerate(CLASSES)}),
+        f"Histograms of lengths on a logarithmic axis, the median {np.median(drawn.norms):.2g}, one for each class.",
     )
     sections = [
         Section(
@@ -64,7 +66,7 @@ def write(folder: Path, result: dict[str, Any], drawn: Drawn) -> Path:
         "Jets": f"{result['training jets']:,} of the training, {result['validation jets']:,} of the validation part",
     }
     path = folder / "study.html"
-    write_text(path, page(f"Study of {result['tagger']}", summary, sections))
+    write_text(path, page(f"Study of {result['tagger']}", {**figures.facts(folder), **summary}, sections))
     return path
 
 
@@ -152,4 +154,5 @@ def _images(drawn: Drawn) -> Drawing:
         "study_jets",
         "The most harmful and the most helpful training jets, the first of each in the table.",
         jet_plots.single_images(images, half_width=half_width),
+        f"Jet images in rows: {' and '.join(images)} jets.",
     )

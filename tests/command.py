@@ -1,5 +1,7 @@
 """What the tests of the command share."""
 
+import re
+
 import pytest
 
 from jaxsci.cli.main import main
@@ -14,3 +16,8 @@ def refused(capsys, *arguments):
     (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("error: "))
     assert "Traceback" not in line
     return line
+
+
+def requests_of(page):
+    """What of a page looks like an address, but for links to publications, which only the reader follows."""
+    return re.findall(r"http(?!-equiv)\S*", re.sub(r'<a href="https://(doi|arxiv)\.org/[^"]*">', "", page))

@@ -18,7 +18,7 @@ from jaxsci.runs.estimate import Estimate
 from jaxsci.runs.page import Picture, Section
 from jaxsci.runs.tables import Column, Table
 
-VOID = {"meta", "img", "br", "link"}
+VOID = {"meta", "img", "br", "link", "source"}
 NASTY = "<script>alert('x')</script> \"quoted\" & <img src=x onerror=y> {braces} %s"
 
 

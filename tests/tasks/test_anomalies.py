@@ -118,7 +118,7 @@ def test_a_run_is_complete(run):
     areas = [rows["detector"]["auc"]["value"] for rows in found["directions"].values()]
     assert found["metrics"]["auc"]["value"] == min(areas)
     page = (run / "report.html").read_text()
-    assert page.count("data:image/png;base64") == 6
+    assert page.count("data:image/png;base64") == 2 * 6  # for light and dark pages
     assert "mass alone" in page
     assert "never used in training" in page
 

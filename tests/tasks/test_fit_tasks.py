@@ -7,7 +7,7 @@ import pytest
 
 from jaxsci import healpix
 from jaxsci.cli.main import main
-from tests.command import refused
+from tests.command import refused, requests_of
 
 
 @pytest.fixture(autouse=True)
@@ -20,8 +20,8 @@ def elsewhere(tmp_path, monkeypatch):
 def run(folder, *arguments):
     main(["fit", *arguments])
     page = (folder / "report.html").read_text()
-    assert page.count("data:image/png;base64") == len(list((folder / "figures").iterdir()))
-    assert "http" not in page.replace("http-equiv", "")
+    assert page.count("data:image/png;base64") == 2 * len(list((folder / "figures").iterdir()))
+    assert not requests_of(page)
     return json.loads((folder / "evaluation.json").read_text())
 
 
@@ -68,7 +68,13 @@ def test_a_relief_of_your_own(tmp_path):
     cosine, sine = (np.tril(rng.normal(size=(9, 9))) for _ in range(2))
     sine[:, 0] = 0
     np.savez("mine.npz", C=cosine, S=sine)
-    result = run(tmp_path / "runs" / "earth" / "relief-1", "earth", "--data", "mine.npz", "--lmax", "8")
+    result = run(
+        tmp_path / "runs" / "earth" / "relief-1", "earth", "--data", "mine.npz", "--lmax", "8", "--unit", "mGal"
+    )
+    page = (tmp_path / "runs" / "earth" / "relief-1" / "report.html").read_text()
+    assert "<h1>mine in spherical harmonics</h1>" in page  # of the Earth nothing is known
+    assert "Earth" not in page
+    assert f"{np.sqrt((cosine**2 + sine**2).sum(1)[1:].sum()):,.4g} mGal" in page
     assert result["round_trip"] < 1e-13
     assert result["spectrum"] == pytest.approx((cosine**2 + sine**2).sum(1))
 

@@ -231,7 +231,11 @@ def _rivals(pictures: Pictures) -> Drawing:
 
 def _coefficients(result: dict[str, Any]) -> Table:
     rows: list[list[Any]] = [
-        [str(c["l"]), str(c["m"]).replace("-", "−"), Estimate(c["value"], c["value"] - c["error"], c["value"] + c["error"])]
+        [
+            str(c["l"]),
+            str(c["m"]).replace("-", "−"),
+            Estimate(c["value"], c["value"] - c["error"], c["value"] + c["error"]),
+        ]
         for c in result["coefficients"]
         if c["l"] <= TABLED
     ]

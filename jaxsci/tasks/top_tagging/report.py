@@ -174,7 +174,10 @@ def _mistaken(sample: jets.JetSample, probabilities: np.ndarray) -> Drawing | No
         if chosen.size:
             images = sample.images if sample.images is not None else None
             shown = images[chosen] if images is not None else jet_images.images(np.asarray(sample.constituents)[chosen])
-            texts = [f"{p:.4f}" if 5e-5 <= p < 0.99995 else "> 0.9999" if p > 0.5 else "< 0.0001" for p in probabilities[chosen]]
+            texts = [
+                f"{p:.4f}" if 5e-5 <= p < 0.99995 else "> 0.9999" if p > 0.5 else "< 0.0001"
+                for p in probabilities[chosen]
+            ]
             rows[f"{name} jets taken for {other}, with the probability of top"] = gallery.Examples(shown, texts)
             words.append(f"{len(chosen)} {name} jets with probabilities of top from {min(texts)} to {max(texts)}")
     if not rows:

@@ -1,6 +1,7 @@
 """Materials: the periodic table painted with a number, predicted against measured temperatures, coverage of intervals."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -78,15 +79,15 @@ def _cell(axes: Axes, line: int, column: int, number: int, symbol: str, value: f
     ink = "white" if dark and known else "black" if known else style.GRAY
     gid = style.ON_COLOR if known else None
 
-    def write(x: float, y: float, text: str, size: float, **where: str) -> None:
-        axes.text(x, y, style.minus(text), fontsize=size, color=ink, zorder=3, va="center", gid=gid, **where)
+    def write(x: float, y: float, text: str, size: float, ha: Literal["left", "center"] = "center") -> None:
+        axes.text(x, y, style.minus(text), fontsize=size, color=ink, zorder=3, va="center", ha=ha, gid=gid)
 
-    write(column - 0.44, line - 0.36, str(number), 7)
-    write(column, line - 0.12, symbol, 10.5, ha="center")
+    write(column - 0.44, line - 0.36, str(number), 7, "left")
+    write(column, line - 0.12, symbol, 10.5)
     if known:
-        write(column, line + 0.15, f"{value:.1f}", 8, ha="center")
+        write(column, line + 0.15, f"{value:.1f}", 8)
     if known and np.isfinite(error):
-        write(column, line + 0.36, f"±{error:.1f}", 7, ha="center")
+        write(column, line + 0.36, f"±{error:.1f}", 7)
 
 
 @style.context()

@@ -5,6 +5,7 @@ from jaxsci.training import checkpoint, optimizers
 from jaxsci.training._checks import TrainingDivergedError
 from jaxsci.training._epoch import steps_per_epoch
 from jaxsci.training._fit import Fit, Settings, fit, fit_ensemble
+from jaxsci.training._fit_programs import FitPrograms, Program, fit_programs, microbatches_for
 from jaxsci.training._loop import EpochProgress
 from jaxsci.training._mesh import device_mesh
 from jaxsci.training._predict import predict
@@ -15,6 +16,8 @@ from jaxsci.training.optimizers import adamw, ema_params, warmup_cosine, with_em
 __all__ = [
     "EpochProgress",
     "Fit",
+    "FitPrograms",
+    "Program",
     "Recipe",
     "Settings",
     "StopTraining",
@@ -26,8 +29,10 @@ __all__ = [
     "ema_params",
     "fit",
     "fit_ensemble",
+    "fit_programs",
     "init_state",
     "make_step",
+    "microbatches_for",
     "optimizers",
     "predict",
     "steps_per_epoch",

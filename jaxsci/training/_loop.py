@@ -30,7 +30,7 @@ class EpochProgress(NamedTuple):
 
     epoch: int  # the one under way, counted from 1
     fraction: float  # of its training steps done
-    record: Record | None  # of the epoch, once it is complete and saved
+    record: Record | None  # of the epoch, once it is complete
 
 
 OnEpochProgress: TypeAlias = Callable[[EpochProgress], None]
@@ -72,13 +72,16 @@ class Job(NamedTuple):
         layout = self.plan.layout
         return None if layout is None else NamedSharding(layout.mesh, self.plan.data)
 
-    def check(self, metrics: Any, finite: Array, epoch: int, first_step: int) -> None:
+    def check(self, metrics: Any, finite: Array, epoch: int, first_step: int, saver: "Saver") -> None:
         """Raise when no member is left whose losses are finite."""
+        finite = meshes.to_host(finite)
+        if not finite.any() and saver.writer is not None:
+            saver.writer.wait()  # the message names the last good checkpoint
         data = {"validation": self.validation}
         if isinstance(self.train, Batch):  # a stream looks at each example as it is read
             data = {"train": self.train, **data}
         where: dict[str, Any] = {"epoch": epoch, "first_step": first_step, "checkpoints": self.checkpoints}
-        check_finite(metrics, meshes.to_host(finite), **where, data=data)
+        check_finite(metrics, finite, **where, data=data)
 
     def asked_to_stop(self, now: EpochProgress) -> bool:
         """Report progress; whether whoever listens wants the training to end."""
@@ -93,7 +96,8 @@ class Saver:
     """When the state is written, and that it is written once."""
 
     def __init__(self, job: Job) -> None:
-        self.folder, self.seconds = job.checkpoints, None if job.minutes is None else 60 * job.minutes
+        self.writer = None if job.checkpoints is None else checkpoint.Writer(job.checkpoints)
+        self.seconds = None if job.minutes is None else 60 * job.minutes
         self.last = time.monotonic()
         self.written: tuple[int, int] | None = None  # epochs and steps of the next one in the newest checkpoint
         self.number = 0  # of the newest checkpoint
@@ -105,17 +109,23 @@ class Saver:
         return time.monotonic() - self.last >= self.seconds
 
     def save(self, state: FitState, history: list[Record], begun: Begun | None = None) -> None:
-        """Write a checkpoint, unless the newest is of the same step."""
+        """Begin to write a checkpoint, unless the newest is of the same step."""
         place = len(history), 0 if begun is None else begun.steps
-        if self.folder is None or place == self.written:
+        if self.writer is None or place == self.written:
             return
         self.number = max(self.number + 1, len(history))
-        checkpoint.save(self.folder, self.number, state, history, begun)
+        self.writer.save(self.number, state, history, begun)
         self.last, self.written = time.monotonic(), place
 
 
 def run(job: Job, mesh: Mesh | None, epochs: int, resume: bool) -> tuple[FitState, list[Record]]:
     """Train; the state after the last step and the record of every epoch."""
+    saver = Saver(job)
+    with saver.writer or contextlib.nullcontext():
+        return _run(job, mesh, epochs, resume, saver)
+
+
+def _run(job: Job, mesh: Mesh | None, epochs: int, resume: bool, saver: Saver) -> tuple[FitState, list[Record]]:
     if resume and job.checkpoints is None:
         raise InputError("resume: expected a folder of checkpoints, got none; give checkpoints= or train anew")
     if isinstance(job.train, Batch):
@@ -128,7 +138,6 @@ def run(job: Job, mesh: Mesh | None, epochs: int, resume: bool) -> tuple[FitStat
     state = compiled.init(job.key, job.hyper)
     history: list[Record] = []
     begun: Begun | None = None
-    saver = Saver(job)
     if job.checkpoints is not None:
         if resume:
             restored = checkpoint.restore(job.checkpoints, state)
@@ -154,7 +163,7 @@ def run(job: Job, mesh: Mesh | None, epochs: int, resume: bool) -> tuple[FitStat
         state, closed = compiled.close(state, job.hyper, active, job.validation)
         validation_metrics = meshes.to_host(closed)
         last = {f"validation_{name}": value[..., None] for name, value in validation_metrics.items()}
-        job.check(last, state.finite, epoch, train_metrics["weight"].shape[-1])
+        job.check(last, state.finite, epoch, train_metrics["weight"].shape[-1], saver)
         record: Record = {"epoch": epoch, "seconds": round(time.perf_counter() - began, 3)}
         record |= {f"train_{name}": _plain(value) for name, value in mean_metrics(train_metrics).items()}
         record |= {f"validation_{name}": _plain(value) for name, value in validation_metrics.items()}
@@ -214,7 +223,7 @@ def _train_epoch(
         index, first, end, metrics, finite = running.pop(0)
         own = slice(first - index * a_block, end - index * a_block)
         metrics = {name: value[..., own] for name, value in meshes.to_host(metrics).items()}
-        job.check(metrics, finite, epoch, first)
+        job.check(metrics, finite, epoch, first, saver)
         parts.append(metrics)
         seconds, clock = time.perf_counter() - clock, time.perf_counter()
         pace = math.ceil(SECONDS * (end - first) / max(seconds, 1e-6))

@@ -111,12 +111,13 @@ def _compile(recipe: Callable[[Hyper], Recipe], plan: Plan) -> Programs:
 
     def close(state: FitState, hyper: Hyper, active: Array, data: Batch) -> tuple[FitState, Any]:
         one, examples = recipe(hyper), data.weight.shape[0]
+        size = plan.batch_size // one.microbatches  # what bounds the memory of a step bounds that of the evaluation
         if axis is None or layout is None:
-            order = epochs.in_order(examples, plan.batch_size)
+            order = epochs.in_order(examples, size)
         elif plan.split_data:
-            order = epochs.in_order(examples, plan.batch_size // layout.shards)
+            order = epochs.in_order(examples, size // layout.shards)
         else:
-            order = epochs.own_share(epochs.in_order(examples, plan.batch_size), axis, 0)
+            order = epochs.own_share(epochs.in_order(examples, size), axis, 0)
         params = evaluated_params(one, state.train)
         metrics = epochs.evaluate(evaluation_loss(one), params, data, order, axis)
         if one.measure is not None:

@@ -8,8 +8,10 @@ import signal
 import threading
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from types import TracebackType
+from typing import Any, NamedTuple, Self, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +21,7 @@ from jaxsci.errors import InputError
 from jaxsci.files import write_json
 from jaxsci.training._mesh import to_host
 
-__all__ = ["Begun", "Restored", "clear", "latest", "restore", "save"]
+__all__ = ["Begun", "Restored", "Writer", "clear", "latest", "restore", "save"]
 
 Record: TypeAlias = dict[str, Any]  # of one epoch, JSON-compatible; an ensemble's values are lists over its members
 
@@ -109,30 +111,72 @@ def _is_key(x: Any) -> bool:
 
 
 def save(folder: Path, number: int, state: Any, history: list[Record], begun: Begun | None = None) -> None:
-    """Write the state and the history; older checkpoints beyond the last two are removed. Of several processes the first writes.
+    """Write the state and the history, and return when they are on the disk: see `Writer.save`, which does not wait."""
+    with Writer(folder) as writer:
+        writer.save(number, state, history, begun)
 
-    Args:
-        folder: of all checkpoints of the run.
-        number: larger than that of any earlier one; after an epoch, where that leaves a choice, the number of complete epochs.
-        state: any tree of arrays, random keys included.
-        history: one JSON-compatible record per complete epoch.
-        begun: the epoch that is not complete, if any.
 
-    Raises:
-        OSError: the folder cannot be written; earlier checkpoints stay.
+class Writer:
+    """Writes checkpoints beside the training, in a thread of its own and one at a time.
+
+    A training waits while its state is copied to the processor's memory, and where the checkpoint before is still being written. A
+    checkpoint that could not be written raises OSError at the next call of `save` or `wait`, or at the end of the `with` block, which waits
+    for the last.
     """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder  # of all checkpoints of the run
+        self._thread = ThreadPoolExecutor(1, "checkpoint")
+        self._pending: Future[None] | None = None
+
+    def save(self, number: int, state: Any, history: list[Record], begun: Begun | None = None) -> None:
+        """Begin to write state and history; older checkpoints beyond the last two are removed. Of several processes the first writes.
+
+        Args:
+            number: larger than that of any earlier one; after an epoch, where that leaves a choice, the number of complete epochs.
+            state: any tree of arrays, random keys included. It may be donated or changed as soon as this returns.
+            history: one JSON-compatible record per complete epoch.
+            begun: the epoch that is not complete, if any.
+
+        Raises:
+            OSError: the folder cannot be written; earlier checkpoints stay.
+        """
+        self.wait()
+        record = {"history": list(history), "arrays": _shapes(state), "begun": None}
+        # A copy: what numpy sees of an array on a processor is the memory that the next step may overwrite.
+        plain = jax.tree.map(np.array, to_host(_without_keys(state)))
+        if jax.process_index() == 0:
+            self._pending = self._thread.submit(_write, self.folder, number, plain, record, begun)
+
+    def wait(self) -> None:
+        """Return when the last checkpoint is on the disk."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            with _uninterrupted():
+                pending.result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.wait()
+        finally:
+            self._thread.shutdown()
+
+
+def _write(folder: Path, number: int, plain: Any, record: dict[str, Any], begun: Begun | None) -> None:
     import orbax.checkpoint as ocp
 
-    plain = to_host(_without_keys(state))
-    if jax.process_index() != 0:
-        return
-    record = {"history": history, "arrays": _shapes(state), "sums": _sums(plain), "begun": None}
+    record["sums"] = _sums(plain)
     if begun is not None:
         metrics = {name: [values.dtype.name, values.tolist()] for name, values in begun.metrics.items()}
         record["begun"] = {**begun._asdict(), "metrics": metrics}
     items = {"state": ocp.args.StandardSave(plain), "record": ocp.args.JsonSave(record)}
     try:
-        with _uninterrupted(), _manager(folder) as manager:
+        with _manager(folder) as manager:
             if not manager.save(number, args=ocp.args.Composite(**items)) or manager.latest_step() != number:
                 raise OSError(f"{folder}: the checkpoint {number} was not written; is there a later one?")
         write_json(folder / str(number) / FILES, _files(folder / str(number)))

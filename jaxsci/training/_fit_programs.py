@@ -69,7 +69,7 @@ def fit_programs(
     state = on_devices(jax.eval_shape(compiled.init, key, {}), plan.members)
     active = on_devices(jax.eval_shape(lambda: jnp.ones((), bool)), plan.members)
     own = data(train)
-    order = on_devices(jax.eval_shape(lambda s: compiled.order(s, own.weight.shape[0]), state), plan.members)
+    order = on_devices(jax.eval_shape(lambda s: compiled.order(s, 0, own.weight.shape[0], None), state), plan.members)
     number = jax.ShapeDtypeStruct((), np.int32)
     return FitPrograms(
         Program(compiled.train, (state, {}, active, order, own, (number, number))),

@@ -36,19 +36,22 @@ def test_a_step_writes_the_new_state_over_the_old():
     text = compiled.as_text()
     aliases = re.search(r"input_output_alias=\{(.*?)\}, \w+=", text)[1]
     assert len(re.findall(r"-alias\)", aliases)) == len(leaves + state)
-    # No parameter, moment or best parameter is copied on its way: only numbers much smaller than a layer are.
-    copied = re.findall(r"= (\w+)\[([\d,]*)\]\S* copy\(", text)
-    assert (
-        max((int(np.prod([int(n) for n in shape.split(",") if n], dtype=int)) for _, shape in copied), default=0) < 64
-    )
 
 
 def test_the_programs_are_those_that_a_training_runs():
+    traced = []
+
+    def apply(params, x):
+        traced.append(x)
+        return MODEL.apply(params, x)
+
+    recipe = RECIPE._replace(model=MODEL._replace(apply=apply), loss=objective(apply, squared_error))
     abstract = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), PARTS)
-    train, evaluate = fit_programs(RECIPE, *abstract, **OPTIONS)
-    before = train.function._cache_size(), evaluate.function._cache_size()
-    fit(RECIPE, *PARTS, **OPTIONS)
-    assert (train.function._cache_size(), evaluate.function._cache_size()) == tuple(n + 1 for n in before)
+    for program in fit_programs(recipe, *abstract, **OPTIONS):
+        program.lower()
+    before = len(traced)
+    fit(recipe, *PARTS, **OPTIONS)
+    assert before == len(traced) > 0
 
 
 def test_microbatches_fit_the_memory_and_no_more_than_needed():

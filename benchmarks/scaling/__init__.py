@@ -1,0 +1,1 @@
+"""What it costs to train on several devices, and what it would cost on many."""

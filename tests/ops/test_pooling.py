@@ -1,5 +1,7 @@
 """Pooling against XLA's windowed reductions, in value and derivative."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from jax import lax
 
 from jaxsci.errors import InputError
-from jaxsci.ops import average_pool, max_pool
+from jaxsci.ops import average_pool, conv, max_pool
 
 PAPER_INPUT = [[3, 3, 2, 1, 0], [0, 0, 1, 3, 1], [3, 1, 2, 2, 3], [2, 0, 0, 2, 2], [2, 0, 0, 0, 1]]
 
@@ -101,6 +103,42 @@ def test_vmap_equals_a_loop_to_second_order():
         return jax.jvp(jax.grad(value), (x,), (jnp.cos(x),))[1]
 
     np.testing.assert_allclose(jax.vmap(product)(x), jnp.stack([product(one) for one in x]), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("window", [2, 5, 8])
+def test_long_windows_and_their_ties(window):
+    x = distinct((2, 2 * window + 1, 3))
+    for stride, size in ((window, 2), (window + 2, 1), (1, window + 2)):
+        starts = stride * np.arange(size)
+        expected = np.stack([np.asarray(x)[:, start : start + window].max(axis=1) for start in starts], axis=1)
+        pooled, transpose = jax.vjp(partial(max_pool, window=window, strides=stride), x)
+        np.testing.assert_array_equal(pooled, expected)
+        np.testing.assert_array_equal(jnp.sum(transpose(pooled)[0], axis=1), jnp.sum(pooled, axis=1))
+    # Whatever the ties, the derivatives of a window add up to 1.
+    slopes = jax.grad(lambda x: jnp.sum(max_pool(x, window)))(jnp.zeros((1, 3 * window, 1)))
+    np.testing.assert_allclose(jnp.sum(slopes.reshape(3, window), axis=1), 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("window", [2, 5])
+def test_derivatives_of_single_images_along_several_directions(window):
+    """The derivative of `jnp.max` is wrong here, by 90 % and more, where XLA's CPU compiler of jaxlib 0.10 sees it."""
+    x = jax.random.normal(jax.random.key(0), (100, 40, 40, 1))
+    kernel, *directions = jax.random.normal(jax.random.key(1), (4, 3, 3, 1, 16))
+
+    def network(kernel):
+        return jax.vmap(lambda image: max_pool(image[None], window)[0])(conv(x, kernel))
+
+    derivatives = jax.jit(jax.vmap(lambda v: jax.jvp(network, (kernel,), (v,))[1]))(jnp.stack(directions))
+
+    def windows(y):
+        y = np.asarray(y).reshape(100, 40 // window, window, 40 // window, window, 16)
+        return np.moveaxis(y, (2, 4), (-2, -1)).reshape(100, 40 // window, 40 // window, 16, -1)
+
+    # The convolution is linear in its kernel: the derivative of a maximum is the convolved direction where the maximum lies.
+    place = windows(conv(x, kernel)).argmax(axis=-1)[..., None]
+    for direction, derivative in zip(directions, derivatives, strict=True):
+        expected = np.take_along_axis(windows(conv(x, direction)), place, axis=-1)[..., 0]
+        np.testing.assert_allclose(derivative, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_integers_have_a_maximum():

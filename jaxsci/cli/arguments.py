@@ -16,6 +16,10 @@ class NewRun:
     """Folder of all runs."""
     name: str | None = None
     """Name of the run; without one a free one is chosen."""
+    config: Annotated[Path | None, arg(metavar="FILE.toml")] = None
+    """Options in a file; those on the command line go first."""
+    save_config: Annotated[Path | None, arg(metavar="FILE.toml")] = None
+    """Write all options to this file, for --config, before the run begins."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,14 @@ class Runs:
 
     runs: Path = Path("runs")
     """Folder of all runs."""
+
+
+@dataclass(frozen=True)
+class Completion:
+    """Print what a shell needs to complete the words of this command, such as: jaxsci completion bash >> ~/.bash_completion"""
+
+    shell: tyro.conf.Positional[Literal["bash", "zsh", "fish"]]
+    """Which shell."""
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,19 @@
 """The commands as types for the parser: those of the command itself, and one for each line of the table of tasks."""
 
+import contextlib
 import dataclasses
+import io
+import re
 from collections.abc import Sequence
-from typing import Annotated, Any, NamedTuple, Union
+from typing import Annotated, Any, NamedTuple, Union, get_type_hints
 
 import tyro
-from tyro.conf import subcommand
+from tyro.conf import arg, subcommand
 
-from jaxsci.cli import benchmarks, mistakes
+from jaxsci.cli import benchmarks, configuration, mistakes
 from jaxsci.cli.arguments import (
     Compare,
+    Completion,
     Data,
     DataFetch,
     DataGenerate,
@@ -48,28 +52,51 @@ def parse(arguments: Sequence[str]) -> Any:
     asked = [entry for entry in TABLE if entry.verb == "predict"]
     if words[0] == "predict" and any(entry.name in words[1:2] for entry in asked):
         words = [f"predict-{words[1]}", *words[2:]]
+    tree = _tree(words)
+    if words[0] in VERBS and (kind := tree[words[0]].get(next(iter(words[1:2]), ""))):
+        words = [*words[:2], *configuration.with_file(words[2:], words[1], mistakes.options_of(kind))]
+    with mistakes.one_line(words, tree):
+        return _chosen(_parsed(words, words[1:2] if words[0] in VERBS else [words[0].removeprefix("predict-")]))
+
+
+def completion(shell: str) -> str:
+    """The script by which a shell completes the words of the command, with the options of every task."""
+    script = io.StringIO()
+    with contextlib.redirect_stdout(script), contextlib.suppress(SystemExit):
+        _parsed(["--tyro-print-completion", shell], [entry.name for entry in TABLE])
+    # What completes is read line by line: a help text of several lines would be taken for several words.
+    lines = script.getvalue().splitlines()
+    return "".join(f"{_joined(line) if line.startswith('COMPLETION_SPEC') else line}\n" for line in lines)
+
+
+def _joined(line: str) -> str:
+    return re.sub(r"\\n *", " ", line)
+
+
+def _parsed(words: Sequence[str], named: Sequence[str]) -> Any:
+    """What the parser makes of the words; of tasks that are not named it knows the summary alone."""
     kinds: list[Any] = [
-        *(Annotated[_verb(verb, words), subcommand(verb)] for verb in VERBS),
+        *(Annotated[_verb(verb, named), subcommand(verb)] for verb in VERBS),
         Annotated[Evaluate, subcommand("evaluate")],
         Annotated[Predict, subcommand("predict")],
-        *(Annotated[_kind(entry, words[:1]), subcommand(f"predict-{entry.name}")] for entry in asked),
+        *(Annotated[_kind(e, named), subcommand(f"predict-{e.name}")] for e in TABLE if e.verb == "predict"),
         Annotated[Study, subcommand("study")],
         Annotated[Export, subcommand("export")],
         Annotated[Compare, subcommand("compare")],
         Annotated[Runs, subcommand("runs")],
         Annotated[Data, subcommand("data")],
         Annotated[_bench(), subcommand("bench")],
+        Annotated[Completion, subcommand("completion")],
     ]
     union: Any = Union[tuple(kinds)]  # noqa: UP007  # of types that are known only now
-    with mistakes.one_line(words, _tree(words)):
-        command = tyro.cli(
-            union,
-            prog="jaxsci",
-            description="Machine learning for the natural sciences in JAX. Add --debug to any command for full tracebacks.",
-            args=words,
-            config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
-        )
-    return _chosen(getattr(command, "task", command))
+    command = tyro.cli(
+        union,
+        prog="jaxsci",
+        description="Machine learning for the natural sciences in JAX. Add --debug to any command for full tracebacks.",
+        args=words,
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.DisallowNone),
+    )
+    return getattr(command, "task", command)
 
 
 def _tree(words: Sequence[str]) -> dict[str, Any]:
@@ -79,19 +106,20 @@ def _tree(words: Sequence[str]) -> dict[str, Any]:
         "evaluate": Evaluate,
         "predict": Predict,
         "study": Study,
-        **{f"predict-{e.name}": _kind(e, words[:1]) for e in TABLE if e.verb == "predict"},
+        **{f"predict-{e.name}": _kind(e, [words[0].removeprefix("predict-")]) for e in TABLE if e.verb == "predict"},
         "export": Export,
         "compare": Compare,
         "runs": Runs,
         "data": {"list": DataList, "fetch": DataFetch, "generate": DataGenerate},
+        "completion": Completion,
         "bench": {entry.name: DataList for entry in benchmarks.TABLE},
     }
 
 
-def _verb(verb: str, words: Sequence[str]) -> Any:
+def _verb(verb: str, named: Sequence[str]) -> Any:
     """The type of `jaxsci VERB TASK`."""
     entries = [entry for entry in TABLE if entry.verb == verb]
-    return _one_of({entry.name: _kind(entry, words[1:2]) for entry in entries}, VERBS[verb][0])
+    return _one_of({entry.name: _kind(entry, named) for entry in entries}, VERBS[verb][0])
 
 
 def _bench() -> Any:
@@ -112,14 +140,27 @@ def _one_of(kinds: dict[str, Any], summary: str) -> Any:
 
 def _kind(entry: Entry, named: Sequence[str]) -> Any:
     """The options of a task as a type, with where its run goes; of a task that is not named the summary alone, which imports nothing."""
-    name = entry.name if entry.verb in VERBS else f"predict-{entry.name}"
-    bases: tuple[Any, ...] = (entry.options,) if name in named else ()
+    bases: tuple[Any, ...] = (entry.options,) if entry.name in named else ()
     place = VERBS[entry.verb][1] if entry.verb in VERBS and bases else None
-    fields = [] if place is None else [("place", type(place), dataclasses.field(default=place))]
+    fields: list[Any] = [field for base in bases for field in _unset(base)]
+    if place is not None:
+        where = dataclasses.make_dataclass("Where", _unset(type(place)), bases=(type(place),), frozen=True)
+        where.__doc__ = place.__doc__
+        fields.append(("place", where, dataclasses.field(default=where())))
     kind = dataclasses.make_dataclass("Options", fields, bases=bases, frozen=True)
     kind.__doc__ = bases[0].__doc__ if bases else entry.summary
     kind.entry = entry  # type: ignore[attr-defined]  # by which the parsed command is known again
     return kind
+
+
+def _unset(options: Any) -> list[tuple[str, Any, Any]]:
+    """The options that are not set unless the user sets them, whose help then names no default: their words do."""
+    hints = get_type_hints(options, include_extras=True)
+    return [
+        (field.name, Annotated[hints[field.name], arg(help_behavior_hint="")], field)
+        for field in dataclasses.fields(options)
+        if field.default in (None, ())
+    ]
 
 
 def _chosen(command: Any) -> Any:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jaxsci
-from jaxsci.cli import batch, benchmarks, processes
+from jaxsci.cli import batch, benchmarks, configuration, processes
 from jaxsci.cli.arguments import (
     Compare,
+    Completion,
     Data,
     DataFetch,
     DataGenerate,
@@ -25,7 +26,7 @@ from jaxsci.cli.arguments import (
     Runs,
     Study,
 )
-from jaxsci.cli.commands import Chosen, parse
+from jaxsci.cli.commands import Chosen, completion, parse
 from jaxsci.cli.progress import shown_progress
 from jaxsci.errors import InputError, StopTraining
 from jaxsci.memory import keep_memory
@@ -106,6 +107,8 @@ def run(command: Any) -> None:
             _list(command.runs)
         case Data(action=action):
             _data(action)
+        case Completion(shell=shell):
+            print(completion(shell), end="")
 
 
 def _session(progress: OnProgress, runs: Path = Path("runs"), name: str | None = None) -> Session:
@@ -139,6 +142,10 @@ def _start(command: Chosen) -> None:
 
 def _carry_out(command: Chosen, place: NewRun | None) -> None:
     task = command.entry.task
+    if place is not None and place.save_config is not None:
+        if isinstance(place, Place) and place.resume is not None:
+            raise InputError("--save-config: expected a new run, got --resume; its options are in its config.json")
+        configuration.save(place.save_config, command.entry.name, command.options, place)
     _require_seed(getattr(command.options, "seed", 0))
     with shown_progress() as progress:
         if place is None:

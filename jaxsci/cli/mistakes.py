@@ -44,9 +44,9 @@ def _found(words: list[str], commands: Mapping[str, Any], page: str) -> str:
         word = words.pop(0) if words else None
         if word is None or word not in kind:
             got = "nothing" if word is None else word
-            return f"{name}: expected one of {', '.join(kind)}, got {got}; {_perhaps(got, kind, '')}see {name} --help"
+            return f"{name}: expected one of {', '.join(kind)}, got {got}; {perhaps(got, kind, '')}see {name} --help"
         name, kind = f"{name} {word}", kind[word]
-    options = _options(kind)
+    options = options_of(kind)
     name = name.replace("predict-", "predict ")
     remedy = f"see {name} --help"
     for i, word in enumerate(words):
@@ -55,7 +55,7 @@ def _found(words: list[str], commands: Mapping[str, Any], page: str) -> str:
         option, _, value = word.partition("=")
         key = option.removeprefix("--").replace("_", "-").removeprefix("no-")
         if key not in options:
-            return f"{name}: expected one of its options, got {option}; {_perhaps(key, options, '--')}{remedy}"
+            return f"{name}: expected one of its options, got {option}; {perhaps(key, options, '--')}{remedy}"
         given = value or next(iter(words[i + 1 : i + 2]), None)
         if fault := _fault(options[key], given):
             return f"{option}: {fault}{remedy}"
@@ -67,13 +67,13 @@ def _found(words: list[str], commands: Mapping[str, Any], page: str) -> str:
     return f"{name}: {text}; {remedy}"
 
 
-def _options(kind: Any) -> dict[str, Any]:
+def options_of(kind: Any) -> dict[str, Any]:
     """The type of each option of a dataclass, those of its own dataclasses included, by its name as it is written."""
     found: dict[str, Any] = {}
     for name, hint in typing.get_type_hints(kind).items():
         if name not in {field.name for field in dataclasses.fields(kind)}:
             continue
-        found |= _options(hint) if dataclasses.is_dataclass(hint) else {name.replace("_", "-"): hint}
+        found |= options_of(hint) if dataclasses.is_dataclass(hint) else {name.replace("_", "-"): hint}
     return found
 
 
@@ -111,7 +111,8 @@ def _fault(hint: Any, value: str | None) -> str | None:
     return None
 
 
-def _perhaps(word: str, known: Mapping[str, Any], prefix: str) -> str:
+def perhaps(word: str, known: Mapping[str, Any], prefix: str) -> str:
+    """What was perhaps meant by a word that is not known, as the beginning of a remedy."""
     meant = [_OTHER_NAMES[word]] if _OTHER_NAMES.get(word) in known else difflib.get_close_matches(word, list(known), 1)
     return f"did you mean {prefix}{meant[0]}? " if meant else ""
 

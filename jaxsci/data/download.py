@@ -100,7 +100,7 @@ def find(name: str, file: str, *, folder: Path | None = None) -> Path:
     """
     path = (folder or cache_folder()) / name / file
     if not path.exists():
-        raise InputError(f"{path}: expected this file, got none; get it with jaxsci data fetch {name}, or give --data")
+        raise InputError(f"{path}: expected this file, got none; get it with jaxsci data fetch {name}")
     return path
 
 

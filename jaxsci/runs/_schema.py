@@ -8,7 +8,7 @@ from typing import Any, Union
 
 from jaxsci.errors import InputError
 
-__all__ = ["require_options", "require_whole"]
+__all__ = ["described", "fits", "require_options", "require_whole"]
 
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
 _REMEDY = "copy the run again, or use the version of jaxsci that wrote it"
@@ -29,9 +29,9 @@ def require_options(where: Path, values: Any, options: type) -> None:
     for name, value in values.items():
         if name not in known:
             raise InputError(f"{where}: expected options of this version, got {name}; {_REMEDY}")
-        if not _fits(value, hints[name]):
+        if not fits(value, hints[name]):
             raise InputError(
-                f"{where}: expected options.{name} to be {_described(hints[name])}, got {_short(value)}; {_REMEDY}"
+                f"{where}: expected options.{name} to be {described(hints[name])}, got {_short(value)}; {_REMEDY}"
             )
 
 
@@ -50,23 +50,25 @@ def _kinds(hint: Any) -> tuple[Any, ...]:
     return typing.get_args(hint) if typing.get_origin(hint) in (Union, types.UnionType) else (hint,)
 
 
-def _fits(value: Any, hint: Any) -> bool:
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value, as JSON or TOML have it, is of the type of an option."""
     for kind in _kinds(hint):
         origin = typing.get_origin(kind)
         if origin is typing.Literal:
-            fits = value in typing.get_args(kind)
+            right = value in typing.get_args(kind)
         elif origin is tuple:
-            fits = isinstance(value, list | tuple) and all(_fits(item, typing.get_args(kind)[0]) for item in value)
+            right = isinstance(value, list | tuple) and all(fits(item, typing.get_args(kind)[0]) for item in value)
         elif kind is float:
-            fits = type(value) in (int, float)
+            right = type(value) in (int, float)
         else:
-            fits = type(value) is (str if kind is Path else kind)
-        if fits:
+            right = type(value) is (str if kind is Path else kind)
+        if right:
             return True
     return False
 
 
-def _described(hint: Any) -> str:
+def described(hint: Any) -> str:
+    """The type of an option in words."""
     words = []
     for kind in _kinds(hint):
         if typing.get_origin(kind) is typing.Literal:

@@ -29,7 +29,7 @@ class Place(NewRun):
     resume: Path | None = None
     """Go on with this run folder where it was stopped; all other options are those it was started with."""
     checkpoint_minutes: float | None = None
-    """Minutes between checkpoints, also within long epochs; without it one after every epoch."""
+    """Minutes between checkpoints, also within long epochs; without it one after every epoch, as long as that takes little time."""
     devices: int | None = None
     """Split every batch over so many devices; by default one, or all where there are several processes."""
     distributed: bool = False

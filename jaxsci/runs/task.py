@@ -33,7 +33,7 @@ class Find(Protocol):
 class Execution(NamedTuple):
     """How a training is carried out, which changes its results by rounding at most."""
 
-    checkpoint_minutes: float | None = None  # between checkpoints; None: one after every epoch
+    checkpoint_minutes: float | None = None  # between checkpoints; None: after epochs
     devices: int | None = None  # over which every batch is split; None: one, or all where there are several processes
 
 

@@ -26,7 +26,7 @@ class Settings:
     # Each device holds its share of the examples instead of a copy of all. Every batch is then made of one example of each of
     # `batch_size` equal parts of the data: the same batches on any number of devices, but others than without.
     split_data: bool = False
-    checkpoint_minutes: float | None = None  # between checkpoints, also within an epoch; None: one after every epoch
+    checkpoint_minutes: float | None = None  # between checkpoints, also within an epoch; None: after epochs
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "patience"):
@@ -74,8 +74,8 @@ def fit(
         settings: epochs, batch size, patience.
         mesh: devices over which every batch is split, from `device_mesh()`: the loss must then be a mean over the batch, with or
             without a penalty. The batches are the same for any number of devices, and the results equal up to rounding.
-        checkpoints: folder for a checkpoint after every epoch, or every `settings.checkpoint_minutes`; None keeps none. A training that
-            does not resume removes the checkpoints of an earlier one.
+        checkpoints: folder for a checkpoint after every epoch (of short ones not after all: writing takes 2 % of the time at most), or
+            every `settings.checkpoint_minutes`; None keeps none. A training that does not resume removes those of an earlier one.
         resume: go on from the newest checkpoint in `checkpoints`; the result equals that of an uninterrupted run bit for bit.
         progress: called about ten times per epoch, and every second of a long one. If it raises `StopTraining`, a checkpoint is
             written at the step reached, within an epoch too.

@@ -21,6 +21,7 @@ from jaxsci.training._epoch import BatchIndices, steps_per_epoch
 from jaxsci.training._programs import Hyper, Plan, Programs, programs
 from jaxsci.training._step import Recipe, mean_metrics
 from jaxsci.training.checkpoint import Begun, Record
+from jaxsci.training.checkpoint._saver import Saver
 
 SECONDS = 1.0  # between two looks at the clock, at the user's wishes, and at the metrics
 
@@ -46,7 +47,7 @@ class Job(NamedTuple):
     train: Batch | Stream
     validation: Batch
     checkpoints: Path | None
-    minutes: float | None  # between checkpoints; None: one after every epoch
+    minutes: float | None  # between checkpoints; None: `Saver` chooses
     progress: OnEpochProgress
 
     @property
@@ -72,7 +73,7 @@ class Job(NamedTuple):
         layout = self.plan.layout
         return None if layout is None else NamedSharding(layout.mesh, self.plan.data)
 
-    def check(self, metrics: Any, finite: Array, epoch: int, first_step: int, saver: "Saver") -> None:
+    def check(self, metrics: Any, finite: Array, epoch: int, first_step: int, saver: Saver) -> None:
         """Raise when no member is left whose losses are finite."""
         finite = meshes.to_host(finite)
         if not finite.any() and saver.writer is not None:
@@ -92,35 +93,9 @@ class Job(NamedTuple):
         return False
 
 
-class Saver:
-    """When the state is written, and that it is written once."""
-
-    def __init__(self, job: Job) -> None:
-        self.writer = None if job.checkpoints is None else checkpoint.Writer(job.checkpoints)
-        self.seconds = None if job.minutes is None else 60 * job.minutes
-        self.last = time.monotonic()
-        self.written: tuple[int, int] | None = None  # epochs and steps of the next one in the newest checkpoint
-        self.number = 0  # of the newest checkpoint
-
-    def due(self, *, epoch_ends: bool) -> bool:
-        """Whether it is time for a checkpoint."""
-        if self.seconds is None:
-            return epoch_ends
-        return time.monotonic() - self.last >= self.seconds
-
-    def save(self, state: FitState, history: list[Record], begun: Begun | None = None) -> None:
-        """Begin to write a checkpoint, unless the newest is of the same step."""
-        place = len(history), 0 if begun is None else begun.steps
-        if self.writer is None or place == self.written:
-            return
-        self.number = max(self.number + 1, len(history))
-        self.writer.save(self.number, state, history, begun)
-        self.last, self.written = time.monotonic(), place
-
-
 def run(job: Job, mesh: Mesh | None, epochs: int, resume: bool) -> tuple[FitState, list[Record]]:
     """Train; the state after the last step and the record of every epoch."""
-    saver = Saver(job)
+    saver = Saver(job.checkpoints, job.minutes)
     with saver.writer or contextlib.nullcontext():
         return _run(job, mesh, epochs, resume, saver)
 

@@ -3,6 +3,7 @@
 import itertools
 import json
 import shutil
+import threading
 
 import chex
 import jax
@@ -15,6 +16,8 @@ from jaxsci.errors import InputError
 from jaxsci.losses import objective, squared_error
 from jaxsci.models import dense, heads
 from jaxsci.training import Recipe, Settings, StopTraining, checkpoint, fit, fit_ensemble
+from jaxsci.training.checkpoint import Writer
+from jaxsci.training.checkpoint._saver import Saver
 
 MODEL = heads.scalar(dense.model(dense.Config(3, hidden=(4,))))
 RECIPE = Recipe(MODEL, objective(MODEL.apply, squared_error), optax.adam(1e-2))
@@ -72,6 +75,48 @@ def test_checkpoints_by_the_clock_fall_within_epochs(tmp_path):
     train(checkpoints=tmp_path, minutes=60, progress=lambda now: found.add(checkpoint.latest(tmp_path)))
     assert found == {None}
     assert checkpoint.latest(tmp_path) == 4  # the end is always kept
+
+
+def test_writing_takes_a_small_share_of_the_time(tmp_path, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    saver = Saver(tmp_path, None)
+    assert saver.due(epoch_ends=True)  # the first
+    assert not saver.due(epoch_ends=False)
+    saver.save({"a": np.zeros(3)}, [{}])
+    saver.writer.wait()
+    for seconds, passed, due in ((0.1, 4.9, False), (0.1, 5.1, True), (np.inf, 1e9, False)):
+        monkeypatch.setattr(Writer, "seconds", seconds)
+        clock[0] = 100 + passed
+        assert saver.due(epoch_ends=True) == due
+    clock[0] = 161
+    assert Saver(tmp_path, 1.0).due(epoch_ends=False) is False
+    by_the_clock = Saver(tmp_path, 1.0)
+    clock[0] += 60
+    assert by_the_clock.due(epoch_ends=False)
+
+
+def test_the_state_may_change_while_it_is_written(tmp_path, monkeypatch):
+    import orbax.checkpoint as ocp
+
+    begun, changed = threading.Event(), threading.Event()
+    save = ocp.CheckpointManager.save
+
+    def slow(self, number, **options):
+        begun.set()
+        assert changed.wait(60)
+        return save(self, number, **options)
+
+    monkeypatch.setattr(ocp.CheckpointManager, "save", slow)
+    state = jax.numpy.arange(1e6)
+    with Writer(tmp_path) as writer:
+        writer.save(1, {"a": state}, [])
+        assert begun.wait(60)  # beside this thread
+        jax.jit(lambda x: -x, donate_argnums=0)(state).block_until_ready()
+        assert writer.seconds == np.inf
+        changed.set()
+    restored = checkpoint.restore(tmp_path, {"a": jax.ShapeDtypeStruct((1_000_000,), "float32")})
+    np.testing.assert_array_equal(restored.state["a"], np.arange(1e6, dtype=np.float32))
 
 
 def test_a_disk_that_is_full_costs_one_checkpoint(tmp_path, monkeypatch):

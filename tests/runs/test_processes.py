@@ -1,5 +1,6 @@
 """One run trained by two processes, each with one device: the run of one process, whatever happens to them."""
 
+import random
 import signal
 import socket
 import subprocess
@@ -48,7 +49,7 @@ def start(cwd, number, *arguments):
 def codes(processes):
     for process in processes:
         try:
-            process.communicate(timeout=90)
+            process.communicate(timeout=300)
         except subprocess.TimeoutExpired:
             process.kill()
             raise
@@ -88,3 +89,49 @@ def test_two_processes_train_the_run_of_one_though_killed_and_stopped(tmp_path):
     assert found.keys() == wanted.keys()
     for name, values in wanted.items():
         np.testing.assert_allclose(found[name], values, rtol=0, atol=1e-5 * np.abs(values).max())
+
+
+def killed_at_random(folder, processes, moments):
+    """Kill one of the processes some time after the next checkpoint, and wait until the others noticed; False where all ended before."""
+    before = set((folder / "checkpoints").glob("[0-9]*"))
+    while not set((folder / "checkpoints").glob("[0-9]*")) - before:
+        if any(process.poll() is not None for process in processes):
+            break
+        time.sleep(0.02)
+    time.sleep(moments.uniform(0, 2))
+    victim = moments.randrange(len(processes))
+    processes[victim].kill()
+    ended = codes(processes)
+    if ended == [0] * len(processes):
+        return False
+    assert ended[victim] in (-signal.SIGKILL, 0), [process.communicate() for process in processes]
+    assert {code for i, code in enumerate(ended) if i != victim} <= {0, 75, -signal.SIGABRT}, ended
+    return True
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("numbers", "kills"), [((2,), 7), ((4,), 6), ((1, 2, 4), 7)])
+def test_a_run_whose_processes_are_killed_at_random_moments_ends_as_if_they_were_not(tmp_path, numbers, kills):
+    moments = random.Random(kills)
+    small = (*SMALL, "--epochs", "60")
+    alone, together = (tmp_path / "runs" / "top-tagging" / name for name in ("alone", "together"))
+    assert codes(start(tmp_path, numbers[-1], *small, "--name", "alone")) == [0] * numbers[-1]
+    arguments = (*small, "--name", "together")
+    done = 0
+    while done < kills:
+        processes = start(tmp_path, moments.choice(numbers), *arguments, "--checkpoint-minutes", "0.005")
+        assert killed_at_random(together, processes, moments), (
+            f"the training was over after {done} kills; it is too short"
+        )
+        done += 1
+        if together.exists():
+            arguments = ("--resume", str(together))
+    number = moments.choice(numbers)
+    assert codes(start(tmp_path, number, *arguments)) == [0] * number
+    found, wanted = weights(together), weights(alone)
+    assert found.keys() == wanted.keys()
+    for name, values in wanted.items():
+        if len(numbers) == 1:
+            np.testing.assert_array_equal(found[name], values)
+        else:
+            np.testing.assert_allclose(found[name], values, rtol=0, atol=1e-4 * np.abs(values).max())

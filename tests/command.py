@@ -2,6 +2,7 @@
 
 import re
 
+import h5py
 import pytest
 
 from jaxsci.cli.main import main
@@ -21,3 +22,10 @@ def refused(capsys, *arguments):
 def requests_of(page):
     """What of a page looks like an address, but for links to publications, which only the reader follows."""
     return re.findall(r"http(?!-equiv)\S*", re.sub(r'<a href="https://(doi|arxiv)\.org/[^"]*">', "", page))
+
+
+def write_jets(path, constituents, labels):
+    """Write a file of jets; its path as text."""
+    with h5py.File(path, "w") as file:
+        file["constituents"], file["labels"] = constituents, labels
+    return str(path)

@@ -3,27 +3,14 @@
 import json
 import shutil
 
-import h5py
 import numpy as np
 import pytest
 
 from jaxsci.cli.main import main
 from jaxsci.data import jets
-from tests.command import refused, requests_of
+from tests.command import refused, requests_of, write_jets
 
 QUICK = ["--max-jets", "400", "--epochs", "1", "--batch-size", "32"]
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    """Run in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def some_jets():
-    sample = jets.read(jets.embedded())
-    return sample.constituents[:300], sample.labels[:300]
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +19,6 @@ def run_folder(tmp_path_factory):
     root = tmp_path_factory.mktemp("shared")
     main(["train", "top-tagging", "--tagger", "topodnn", *QUICK, "--runs", str(root / "runs")])
     return root / "runs" / "top-tagging" / "topodnn-1"
-
-
-def write_jets(path, constituents, labels):
-    with h5py.File(path, "w") as file:
-        file["constituents"], file["labels"] = constituents, labels
-    return str(path)
 
 
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("pelican", "particlenet", "part")]
@@ -227,39 +208,6 @@ def test_bfloat16_trains(tmp_path):
     assert (tmp_path / "runs" / "top-tagging" / "topodnn-1" / "report.html").exists()
 
 
-# Each: what is done to a file of 300 good jets, and words of the line that must follow.
-BAD_JETS = {
-    "missing file": (lambda path: path.unlink(), "bad.h5"),
-    "empty file": (lambda path: path.write_bytes(b""), "empty"),
-    "truncated": (lambda path: path.write_bytes(path.read_bytes()[:5000]), "truncated"),
-    "foreign": (lambda path: path.write_bytes(b"hello" * 1000), "HDF5"),
-    "missing labels": (lambda path: edit(path, lambda f: f.__delitem__("labels")), "labels"),
-    "missing constituents": (lambda path: edit(path, lambda f: f.__delitem__("constituents")), "constituents"),
-    "NaN": (lambda path: edit(path, lambda f: f["constituents"].__setitem__((7, 0, 1), np.nan)), "7"),
-    "negative energy": (lambda path: edit(path, lambda f: f["constituents"].__setitem__((7, 0, 0), -5.0)), "7"),
-    "no constituents": (lambda path: edit(path, lambda f: f["constituents"].__setitem__(7, 0.0)), "7"),
-    "label 2": (lambda path: edit(path, lambda f: f["labels"].__setitem__(7, 2)), "7"),
-    "one class": (lambda path: edit(path, lambda f: f["labels"].__setitem__(slice(None), 1)), "background"),
-}
-
-
-def edit(path, change):
-    with h5py.File(path, "r+") as file:
-        change(file)
-
-
-@pytest.mark.parametrize("name", BAD_JETS)
-def test_bad_jets_are_refused_in_one_line_and_leave_nothing(name, tmp_path, some_jets, capsys):
-    break_it, words = BAD_JETS[name]
-    path = tmp_path / "bad.h5"
-    write_jets(path, *some_jets)
-    break_it(path)
-    line = refused(capsys, "train", "top-tagging", "--data", "bad.h5", *QUICK)
-    assert "bad.h5" in line
-    assert words in line
-    assert not (tmp_path / "runs").exists()
-
-
 def test_a_run_without_checkpoint(run_folder, tmp_path, capsys, some_jets):
     copy = tmp_path / "copy"
     shutil.copytree(run_folder, copy)
@@ -307,69 +255,6 @@ def test_debug_shows_the_traceback():
 
     with pytest.raises(InputError):
         main(["evaluate", "nothing", "--debug"])
-
-
-def test_images_of_your_own(tmp_path, capsys):
-    rng = np.random.default_rng(0)
-    y = np.arange(240) % 3
-    x = rng.random((240, 12, 12)) * 0.3 + (y == 1)[:, None, None] * np.eye(12) + (y == 2)[:, None, None] * 0.5
-    np.savez(tmp_path / "mine.npz", x=x.astype(np.float32), y=y)
-    for model in ("dense", "cnn", "autoencoder"):
-        main(["train", "images", "--data", "mine.npz", "--model", model, "--epochs", "8", "--batch-size", "32"])
-        folder = tmp_path / "runs" / "images" / f"{model}-1"
-        metrics = json.loads((folder / "evaluation.json").read_text())["metrics"]
-        if model == "autoencoder":
-            assert metrics["reconstruction_error"]["value"] < x.var()
-        else:
-            assert metrics["accuracy"]["value"] > 0.9  # brightness and a diagonal tell the classes apart
-        assert (folder / "report.html").exists()
-        main(["predict", str(folder), "mine.npz", "--out", f"{model}.npz"])
-    with np.load("cnn.npz") as scores:
-        assert scores["probability_2"].shape == (240,)
-    np.savez(tmp_path / "other.npz", x=np.zeros((9, 10, 12), np.float32), y=np.arange(9) % 3)
-    assert "images of the run's shape" in refused(capsys, "evaluate", "runs/images/cnn-1", "--data", "other.npz")
-    np.savez(tmp_path / "more.npz", x=x[:8].astype(np.float32), y=np.arange(8) % 4)
-    line = refused(capsys, "evaluate", "runs/images/cnn-1", "--data", "more.npz")
-    assert "more.npz: expected labels 0 to 2 as in training, got up to 3" in line
-    np.savez(tmp_path / "two.npz", x=x[y < 2].astype(np.float32), y=y[y < 2])
-    main(["evaluate", "runs/images/cnn-1", "--data", "two.npz"])
-    two = json.loads((tmp_path / "runs/images/cnn-1/evaluations/two/evaluation.json").read_text())
-    matrix = np.array(two["metrics"]["confusion_matrix"])
-    assert matrix.shape == (3, 3)
-    assert matrix.min() >= 0
-    assert matrix.sum(axis=1).tolist() == [80, 80, 0]
-    assert "--data" in refused(capsys, "train", "images")
-    np.savez(tmp_path / "gap.npz", x=x[y != 1].astype(np.float32), y=y[y != 1])
-    main(["evaluate", "runs/images/cnn-1", "--data", "gap.npz"])
-    gap = json.loads((tmp_path / "runs/images/cnn-1/evaluations/gap/evaluation.json").read_text())
-    assert np.sum(gap["metrics"]["confusion_matrix"], axis=1).tolist() == [80, 0, 80]
-    np.savez(tmp_path / "mine.npz", x=1 - x.astype(np.float32), y=y)
-    for arguments in (["evaluate", "runs/images/cnn-1"], ["train", "images", "--resume", "runs/images/cnn-1"]):
-        line = refused(capsys, *arguments)
-        assert "mine.npz: expected the data that runs/images/cnn-1 was trained on" in line
-
-
-def test_two_classes_of_images_and_the_parts_of_the_file(tmp_path):
-    y = np.arange(120)[:, None] % 2
-    x = np.random.default_rng(0).random((120, 12, 12), np.float32) * 0.3 + 0.5 * y[:, None]
-    parts = {"train": slice(80), "val": slice(80, 96), "test": slice(96, None)}
-    np.savez(
-        "parts.npz",
-        **{f"{name}_images": x[rows] for name, rows in parts.items()},
-        **{f"{name}_labels": y[rows] for name, rows in parts.items()},
-    )
-    main(["train", "images", "--data", "parts.npz", "--model", "dense", "--epochs", "3", "--batch-size", "16"])
-    folder = tmp_path / "runs" / "images" / "dense-1"
-    evaluation = json.loads((folder / "evaluation.json").read_text())
-    assert evaluation["images"] == 24
-    main(["predict", str(folder), "parts.npz", "--out", "scores.npz"])
-    with np.load("scores.npz") as scores:
-        probability = scores["probability_1"][96:]
-    signal, background = probability[y[96:, 0] == 1], probability[y[96:, 0] == 0]
-    ranked = np.mean(signal[:, None] > background) + np.mean(signal[:, None] == background) / 2
-    assert evaluation["metrics"]["auc"]["value"] == pytest.approx(ranked, abs=1e-6)
-    assert {"scores", "calibration"} <= {path.stem for path in (folder / "figures").iterdir()}
-    assert "AUC" in (folder / "report.html").read_text()
 
 
 def test_version_and_help(capsys):

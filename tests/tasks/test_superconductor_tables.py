@@ -2,6 +2,8 @@
 
 import pytest
 
+from jaxsci.data.materials.formula_table import stream
+from jaxsci.data.materials.superconductors import read_measured
 from jaxsci.errors import InputError
 from jaxsci.tasks.superconductors import samples
 from tests.command import refused
@@ -41,3 +43,27 @@ def test_columns_without_a_table_are_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(task, "find_files", lambda options, find: None)
     line = refused(capsys, "train", "superconductors", "--tc-column", "Tc", "--runs", tmp_path)
     assert "--formula-column, --tc-column: expected with --data" in line
+
+
+TABLES_OF_TC = {  # a row of Tc, and what the line that follows must say
+    "text": ("18 K", "18 K"),
+    "millikelvin": ("18050", "0 to 400"),
+    "negative": ("-3", "-3"),
+    "a word": ("none", "none"),
+}
+
+
+@pytest.mark.parametrize("name", TABLES_OF_TC)
+def test_a_tc_that_is_no_number_of_kelvin_is_refused_with_row_and_reason(name, tmp_path):
+    text, word = TABLES_OF_TC[name]
+    path = tmp_path / "tc.csv"
+    path.write_text(f"formula,Tc\nNbTi,9.5\nNb3Sn,{text}\nNb,9.2\nV3Si,17\n")
+    with pytest.raises(InputError, match=r"tc.csv, row 3: expected Tc in K") as error:
+        list(stream(path, with_tc=True))
+    assert word in str(error.value)
+    (chunk,) = stream(path, with_tc=True, skip_bad=True)
+    assert chunk.tc == [9.5, 9.2, 17]
+    assert chunk.bad["tc"] == 1
+    assert read_measured("own", path).cleaning == {"rows": 4, "Tc not a number in K": 1, "Tc not reported": 0} | {
+        "Tc above 150 K": 0
+    }

@@ -25,25 +25,7 @@ from jaxsci.training import _early_stopping as early_stopping
 from jaxsci.training import _epoch as epoch
 from jaxsci.training._step import loss_and_gradient
 from jaxsci.training.optimizers import adamw, warmup_cosine
-
-MODEL = heads.scalar(dense.model(dense.Config(4, hidden=(8, 8))))
-LOSS = objective(MODEL.apply, binary_cross_entropy)
-KEY = jax.random.key(0)
-SHORT = Settings(epochs=3, batch_size=32)
-
-
-def data(examples, seed=0):
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(examples, 4)).astype(np.float32)
-    return Batch(x, (x[:, 0] * x[:, 1] > 0).astype(np.float32), np.ones(examples, np.float32))
-
-
-def recipe(learning_rate=1e-2, **changes):
-    return Recipe(MODEL, LOSS, adamw(learning_rate))._replace(**changes)
-
-
-def train(recipe, settings=SHORT, **options):
-    return fit(recipe, data(100), data(50, seed=1), key=KEY, settings=settings, **options)
+from tests.training.small import KEY, LOSS, MODEL, data, recipe, train
 
 
 def test_a_step_is_gradient_descent():
@@ -169,56 +151,6 @@ def test_augmentation_is_replayed_by_step_and_differs_between_examples():
     assert len(np.unique(noise[:, 0])) == 8
 
 
-def test_each_member_of_an_ensemble_equals_its_training_alone():
-    rates = jnp.array([1e-3, 1e-2, 5e-2])
-    keys = jax.random.split(jax.random.key(5), 3)
-    settings = Settings(epochs=12, batch_size=32, patience=2)
-    parts = data(100), data(50, seed=1)
-    together = fit_ensemble(
-        lambda hyper: recipe(hyper["learning_rate"]), {"learning_rate": rates}, *parts, keys=keys, settings=settings
-    )
-    stops = []
-    for i in range(3):
-        alone = fit(recipe(rates[i]), *parts, key=keys[i], settings=settings)
-        stops.append(len(alone.history))
-        member = jax.tree.map(lambda leaf, i=i: leaf[i], together.params)
-        # Batched products sum in another order; Adam's division passes such roundings on for some dozens of steps.
-        chex.assert_trees_all_close(member, alone.params, rtol=2e-3, atol=2e-4)
-        assert int(together.best_epoch[i]) == int(alone.best_epoch)
-    assert len(set(stops)) > 1, "the members should stop at different epochs for this test to mean something"
-    assert len(together.history) == max(stops)
-
-
-def test_a_diverging_member_does_not_harm_the_others():
-    rates = jnp.array([1e-2, 1e30])
-    keys = jax.random.split(KEY, 2)
-    parts = data(100), data(50, seed=1)
-    result = fit_ensemble(
-        lambda hyper: recipe(hyper["rate"]),
-        {"rate": rates},
-        *parts,
-        keys=keys,
-        settings=Settings(epochs=3, batch_size=32),
-    )
-    last = result.history[-1]
-    assert last["train_loss"][1] is None
-    assert last["train_loss"][0] < result.history[0]["train_loss"][0]
-
-
-def test_hyperparameters_need_one_value_a_member():
-    with pytest.raises(
-        InputError, match=r"hyper\['rate'\]: expected \[2, ...\], one value for each of 2 keys, got the shape \[3\]"
-    ):
-        fit_ensemble(
-            lambda hyper: recipe(hyper["rate"]),
-            {"rate": jnp.ones(3)},
-            data(10),
-            data(10),
-            keys=jax.random.split(KEY, 2),
-            settings=Settings(),
-        )
-
-
 def test_divergence_names_step_metric_and_checkpoint(tmp_path):
     def never(params, batch):
         value, metrics = LOSS(params, batch)
@@ -247,16 +179,6 @@ def test_the_step_named_in_a_divergence_is_the_first_bad_one():
     step = int(np.argwhere(np.asarray(order.indices) == 40)[0, 0])
     with pytest.raises(TrainingDivergedError, match=rf"loss became inf in epoch 1, step {step};"):
         fit(recipe(loss=loss), poisoned, data(50), key=KEY, settings=Settings(epochs=1, batch_size=8))
-
-
-def test_an_ensemble_ends_when_no_member_is_left_and_names_the_step():
-    def loss(params, batch):
-        value, metrics = LOSS(params, batch)
-        return value * jnp.nan, metrics
-
-    keys = jax.random.split(KEY, 3)
-    with pytest.raises(TrainingDivergedError, match=r"loss became nan in epoch 1, step 0;"):
-        fit_ensemble(lambda hyper: recipe(loss=loss), {}, data(96), data(50), keys=keys, settings=Settings(1, 8))
 
 
 @pytest.mark.parametrize("ensemble", [False, True])

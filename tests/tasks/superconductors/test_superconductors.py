@@ -23,7 +23,7 @@ from jaxsci.tasks.superconductors.ensemble import files, portable, prediction
 from jaxsci.tasks.superconductors.networks import network
 from jaxsci.tasks.superconductors.predict import predict
 from tests.command import refused, requests_of
-from tests.tasks.superconductor_files import write_tables
+from tests.tasks.superconductors.superconductor_files import write_tables
 
 QUICK = ["--members", "2", "--epochs", "2", "--batch-size", "64"]
 

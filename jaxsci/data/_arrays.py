@@ -6,7 +6,7 @@ import math
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,10 @@ class Rows(NamedTuple):
     shape: tuple[int, ...]  # [row, ...]
     dtype: np.dtype[Any]
     blocks: Callable[[int], Iterator[np.ndarray]]  # (rows at once) -> consecutive blocks
+    between: Callable[[int, int], np.ndarray] | None = (
+        None  # (first, one after the last) -> rows; None: not without the rest
+    )
+    stored: int = 1  # rows that the file keeps together
 
 
 @contextlib.contextmanager
@@ -102,7 +106,11 @@ def _hdf5_dataset(path: Path, dataset: Any) -> Rows:
         for start in range(0, shape[0] if shape else 0, rows):
             yield dataset[start : start + rows]
 
-    return Rows(shape, dataset.dtype, blocks)
+    def between(first: int, last: int) -> np.ndarray:
+        require_filters(path, dataset)
+        return np.asarray(dataset[first:last])
+
+    return Rows(shape, dataset.dtype, blocks, between, dataset.chunks[0] if dataset.chunks else 1)
 
 
 def _npz_member(path: Path, archive: zipfile.ZipFile, member: str) -> Rows:
@@ -126,26 +134,23 @@ def _npz_member(path: Path, archive: zipfile.ZipFile, member: str) -> Rows:
                 block = (min(rows, shape[0] - start), *shape[1:])
                 yield np.frombuffer(stream.read(math.prod(block) * dtype.itemsize), dtype).reshape(block)
 
-    return Rows(shape, dtype, blocks)
+    return Rows(shape, dtype, blocks, _mapped(path, archive, member, shape, dtype, column_major))
 
 
-def mapped(path: Path, archive: zipfile.ZipFile, name: str) -> Callable[[], np.ndarray]:
-    """What maps an array of an .npz file into memory, without reading it; InputError where it is compressed."""
-    member = f"{name}.npy"
+def _mapped(
+    path: Path, archive: zipfile.ZipFile, member: str, shape: tuple[int, ...], dtype: np.dtype[Any], column_major: bool
+) -> Callable[[int, int], np.ndarray] | None:
+    """Rows of an array that is not compressed, mapped anew each time: the pages of a map that is kept would stay in memory."""
     info = archive.getinfo(member)
-    if info.compress_type != zipfile.ZIP_STORED:
-        raise InputError(
-            f"{path}: expected arrays of which rows can be read alone, got the compressed {name}; write them with numpy.savez, without "
-            "compression, or as HDF5"
-        )
-    with archive.open(member) as stream:
-        shape, dtype, column_major = _npy_header(path, stream, member)
-        header = stream.tell()
+    if info.compress_type != zipfile.ZIP_STORED or not shape:
+        return None
     with path.open("rb") as file:
         file.seek(info.header_offset + 26)  # of the local header: lengths of the name and of what follows it
         lengths = np.frombuffer(file.read(4), "<u2")
-    offset = info.header_offset + 30 + int(lengths.sum()) + header
-    return lambda: np.memmap(path, dtype, "r", offset, shape, "F" if column_major else "C")
+    size = math.prod(shape) * dtype.itemsize
+    offset = info.header_offset + 30 + int(lengths.sum()) + info.file_size - size
+    order: Literal["F", "C"] = "F" if column_major else "C"
+    return lambda first, last: np.array(np.memmap(path, dtype, "r", offset, shape, order)[first:last])
 
 
 def _npy_header(path: Path, stream: IO[bytes], member: str) -> tuple[tuple[int, ...], np.dtype[Any], bool]:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from jaxsci.data import _arrays as arrays
+from jaxsci.data._arrays import Rows
 from jaxsci.data.reading import reading
 from jaxsci.errors import InputError
 
@@ -43,6 +44,7 @@ class Reader(NamedTuple):
     rows: Callable[[int, int], dict[str, np.ndarray]]  # (first, one after the last) -> each [row, ...]
 
 
+Between: TypeAlias = Callable[[int, int], np.ndarray]
 # Opens a file: a function at the top of a module, or a `functools.partial` of one, so that another process can be given it.
 Opener: TypeAlias = Callable[[Path], Reader]
 
@@ -75,6 +77,8 @@ class Source:
         for path, end in zip(self.paths, self.ends, strict=True):
             stored, length = reader(self.opener, path).stored, reader(self.opener, path).length
             step = stored * max(1, round(_BYTES / max(1, row * stored)))
+            if step * row > 8 * _BYTES:  # more at once than a process should hold
+                step = max(1, 8 * _BYTES // row)
             bounds.append(end - length + np.append(np.arange(step, length, step), length))
         return np.concatenate(bounds)
 
@@ -101,7 +105,7 @@ def source(pattern: str | Path | Sequence[str | Path], opener: Opener | None = N
     """The rows of a file, or of all files whose names match a pattern, in the order of their numbers.
 
     Args:
-        pattern: a path, one with the wildcards `*`, `?`, `[...]`, or several paths.
+        pattern: a path, one with the wildcards `*`, `?`, `[...]`, `{a,b}`, or several paths.
         opener: how a file is opened; by default by its content, with all arrays of HDF5 and .npz, and all branches of ROOT that have one
             number or text a row.
 
@@ -126,13 +130,23 @@ def files(pattern: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
     """
     if not isinstance(pattern, str | Path):
         return tuple(Path(path) for path in pattern)
-    if Path(pattern).exists() or not glob.has_magic(str(pattern)):
+    patterns = _without_braces(str(pattern))
+    if Path(pattern).exists() or (len(patterns) == 1 and not glob.has_magic(str(pattern))):
         return (Path(pattern),)
-    found = sorted(glob.glob(str(pattern), recursive=True), key=_numbers_as_numbers)
+    found = sorted((path for one in patterns for path in glob.glob(one, recursive=True)), key=_numbers_as_numbers)
     if not found:
         raise InputError(f"{pattern}: expected files, got a pattern that none matches; check the name and the folder")
     _require_all(pattern, found)
     return tuple(Path(path) for path in found)
+
+
+def _without_braces(pattern: str) -> list[str]:
+    """a{b,c}d as abd and acd."""
+    match = re.search(r"\{([^{}]*,[^{}]*)\}", pattern)
+    if match is None:
+        return [pattern]
+    before, after = pattern[: match.start()], pattern[match.end() :]
+    return [one for part in match[1].split(",") for one in _without_braces(before + part + after)]
 
 
 def _numbers_as_numbers(name: str) -> list[Any]:
@@ -213,46 +227,50 @@ def open_file(path: Path) -> Reader:
 def _hdf5(path: Path) -> Reader:
     import h5py
 
-    file = h5py.File(path, "r")
-    found = {name: item for name in file if isinstance(item := file.get(name), h5py.Dataset)}
-    for dataset in found.values():
-        arrays.require_filters(path, dataset)
-    stored = max((item.chunks[0] for item in found.values() if item.chunks), default=1)
-    return from_arrays(path, {name: (item.shape or (), item.dtype, item) for name, item in found.items()}, stored)
-
-
-def _npy(path: Path) -> Reader:
-    return _mapped(path, {"rows": lambda: np.load(path, mmap_mode="r", allow_pickle=False)})
+    return from_arrays(path, arrays.hdf5_arrays(path, h5py.File(path, "r")))
 
 
 def _npz(path: Path) -> Reader:
     with zipfile.ZipFile(path) as archive:
-        return _mapped(path, {name: arrays.mapped(path, archive, name) for name in arrays.npz_arrays(path, archive)})
+        return from_arrays(path, arrays.npz_arrays(path, archive))
 
 
-def _mapped(path: Path, found: Mapping[str, Callable[[], np.ndarray]]) -> Reader:
-    """Arrays that are mapped anew for every range of rows: the pages of a map that is kept would stay in memory."""
+def _npy(path: Path) -> Reader:
+    def mapped() -> np.ndarray:  # anew each time: the pages of a map that is kept would stay in memory
+        return np.load(path, mmap_mode="r", allow_pickle=False)
 
-    class Rows(NamedTuple):
-        map: Callable[[], np.ndarray]
+    def between(first: int, last: int) -> np.ndarray:
+        return np.array(mapped()[first:last])
 
-        def __getitem__(self, rows: Any) -> Any:
-            return np.array(self.map()[rows])
-
-    return from_arrays(path, {name: ((array := map()).shape, array.dtype, Rows(map)) for name, map in found.items()})
+    return from_arrays(path, {"rows": Rows(mapped().shape, mapped().dtype, lambda rows: iter(()), between)})
 
 
-def from_arrays(path: Path, found: Mapping[str, tuple[tuple[int, ...], Any, Any]], stored: int = 1) -> Reader:
-    """A file of arrays (shape, dtype, what slices give rows of), all of one length."""
+def from_arrays(path: Path, found: Mapping[str, Rows]) -> Reader:
+    """An open file of arrays of one length.
+
+    Raises:
+        InputError: there are none, their lengths differ, or one is compressed as a whole.
+    """
     if not found:
         raise InputError(f"{path}: expected arrays of rows, got none; check how it was written")
-    lengths = {name: shape[0] if shape else None for name, (shape, _, _) in found.items()}
+    lengths = {name: rows.shape[0] if rows.shape else None for name, rows in found.items()}
     if len({*lengths.values()}) > 1 or None in lengths.values():
         words = ", ".join(f"{name} {length}" for name, length in list(lengths.items())[:5])
         raise InputError(f"{path}: expected arrays of one length, got {words}; write one row of each for every example")
-    columns = {name: Column(tuple(shape[1:]), np.dtype(dtype).str) for name, (shape, dtype, _) in found.items()}
+    read = {name: require_ranges(path, name, rows.between) for name, rows in found.items()}
+    columns = {name: Column(tuple(rows.shape[1:]), rows.dtype.str) for name, rows in found.items()}
 
-    def rows(first: int, last: int) -> dict[str, np.ndarray]:
-        return {name: np.asarray(array[first:last]) for name, (_, _, array) in found.items()}
+    def between(first: int, last: int) -> dict[str, np.ndarray]:
+        return {name: rows(first, last) for name, rows in read.items()}
 
-    return Reader(next(iter(lengths.values())) or 0, stored, columns, rows)
+    return Reader(next(iter(lengths.values())) or 0, max(rows.stored for rows in found.values()), columns, between)
+
+
+def require_ranges(path: Path, name: str, between: Between | None) -> Between:
+    """What reads a range of rows; InputError where there is nothing that could."""
+    if between is None:
+        raise InputError(
+            f"{path}: expected arrays of which rows can be read without the rest, got the compressed {name}; write them with numpy.savez, "
+            "without compression, or as HDF5"
+        )
+    return between

@@ -3,13 +3,14 @@
 from typing import TYPE_CHECKING
 
 from jaxsci._public import on_first_use
-from jaxsci.data.jets.sample import JetSample, count, embedded, mass, read, require_both_classes, stream
+from jaxsci.data.jets.sample import JetSample, count, embedded, form, mass, read, require_both_classes, rows, stream
 
 if TYPE_CHECKING:
     from jaxsci.data.jets import (
         compact,
         detector,
         features,
+        files,
         generate,
         images,
         kinematics,
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     )
 
 _MODULES = [
-    *("compact", "detector", "features", "generate", "images", "kinematics"),
+    *("compact", "detector", "features", "files", "generate", "images", "kinematics"),
     *("observables", "pythia", "records", "reference"),
 ]
 
@@ -31,6 +32,8 @@ __all__ = [
     "detector",
     "embedded",
     "features",
+    "files",
+    "form",
     "generate",
     "images",
     "kinematics",
@@ -41,6 +44,7 @@ __all__ = [
     "records",
     "reference",
     "require_both_classes",
+    "rows",
     "stream",
 ]
 

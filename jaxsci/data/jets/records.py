@@ -9,7 +9,7 @@ import numpy as np
 from jaxsci.data._arrays import Rows, load
 from jaxsci.errors import InputError
 
-__all__ = ["Records", "from_arrays"]
+__all__ = ["Records", "by_ranges", "from_arrays"]
 
 _HELP = (
     "expected the arrays constituents [n, k, 4], (E, px, py, pz) in GeV padded with zeros, or images [n, height, width], "
@@ -24,6 +24,24 @@ class Records(NamedTuple):
     shape: tuple[int, ...]
     labels: Callable[[], np.ndarray] | None  # all labels [jet]; None where the file has none
     blocks: Callable[[int], Iterator[tuple[np.ndarray, np.ndarray | None]]]  # (jets at once) -> jets and labels
+    # (first, one after the last) -> jets and labels; None: not without the rest
+    between: Callable[[int, int], tuple[np.ndarray, np.ndarray | None]] | None = None
+    stored: int = 1  # jets that the file keeps together
+
+
+def by_ranges(
+    shape: tuple[int, ...],
+    labels: Callable[[], np.ndarray] | None,
+    between: Callable[[int, int], tuple[np.ndarray, np.ndarray | None]],
+    stored: int,
+) -> Records:
+    """Constituents of jets that are read by ranges of rows."""
+
+    def blocks(rows: int) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        for start in range(0, shape[0], rows):
+            yield between(start, min(start + rows, shape[0]))
+
+    return Records(False, shape, labels, blocks, between, stored)
 
 
 def from_arrays(path: Path, arrays: Mapping[str, Rows]) -> Records:
@@ -58,8 +76,14 @@ def from_arrays(path: Path, arrays: Mapping[str, Rows]) -> Records:
                 (block, marks.reshape(-1)) for block, marks in zip(jets.blocks(rows), labels.blocks(rows), strict=True)
             )
 
+    def between(first: int, last: int) -> tuple[np.ndarray, np.ndarray | None]:
+        assert jets.between is not None
+        marks = None if labels is None or labels.between is None else labels.between(first, last).reshape(-1)
+        return jets.between(first, last), marks
+
     every_label = None if labels is None else lambda: load(path, arrays, "labels").reshape(-1)
-    return Records(name == "images", jets.shape, every_label, blocks)
+    by_rows = jets.between is not None and (labels is None or labels.between is not None)
+    return Records(name == "images", jets.shape, every_label, blocks, between if by_rows else None, jets.stored)
 
 
 def _names(arrays: Mapping[str, Rows]) -> str:

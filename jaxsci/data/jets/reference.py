@@ -14,14 +14,13 @@ which h5py reads with the filters of the package hdf5plugin.
 
 import pickletools
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jaxsci.data._arrays import require_filters
-from jaxsci.data.jets.records import Records
+from jaxsci.data.jets.records import Records, by_ranges
 from jaxsci.errors import InputError
 
 __all__ = ["list_of_strings", "records"]
@@ -56,16 +55,12 @@ def records(path: Path, group: Any) -> Records:
     label = columns.get(LABEL)
     require_filters(path, table)
 
-    def blocks(rows: int) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        for start in range(0, len(table), rows):
-            block = table[start : start + rows]
-            yield (
-                _take(block, places).reshape(len(block), -1, 4),
-                None if label is None else _take(block, [label])[:, 0],
-            )
+    def between(first: int, last: int) -> tuple[np.ndarray, np.ndarray | None]:
+        block = table[first:last]
+        return _take(block, places).reshape(len(block), -1, 4), None if label is None else _take(block, [label])[:, 0]
 
     every_label = None if label is None else lambda: table[label[0]].reshape(len(table), -1)[:, label[1]]
-    return Records(False, (len(table), len(places) // 4, 4), every_label, blocks)
+    return by_ranges((len(table), len(places) // 4, 4), every_label, between, table.chunks[0] if table.chunks else 1)
 
 
 def list_of_strings(pickled: bytes) -> list[str] | None:

@@ -6,7 +6,10 @@ Formats, told apart by content:
   and `labels` [jet]: what `jaxsci data generate jets` writes;
 - .npz with arrays of the same names;
 - the compact format of `jaxsci.data.jets.compact`;
-- the reference data set of top tagging, `jaxsci.data.reference`.
+- the reference data set of top tagging, `jaxsci.data.jets.reference`;
+- JetClass, `jaxsci.data.jets.files.jetclass`: top quarks against QCD.
+
+Several files, by a pattern such as `train_*.h5`, are read as one.
 """
 
 import contextlib
@@ -20,23 +23,27 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from jaxsci.data import _arrays as arrays
+from jaxsci.data import sources
 from jaxsci.data.jets import _checks as checks
 from jaxsci.data.jets import compact, kinematics, records, reference
 from jaxsci.data.jets.records import Records
 from jaxsci.data.reading import reading, require_memory
+from jaxsci.data.sources import Column, Reader
 from jaxsci.errors import InputError
 
 __all__ = [
     "JetSample",
     "count",
     "embedded",
+    "form",
     "mass",
     "read",
     "require_both_classes",
+    "rows",
     "stream",
 ]
 
-_EXPECTED = "jets in an HDF5 or .npz file"
+_EXPECTED = "jets in an HDF5, .npz or JetClass .root file"
 _JETS_AT_ONCE = 10_000
 _NUMBERS_AT_ONCE = 8_000_000  # some 250 MB while they are read and checked
 _FAIR = 5.0  # standard deviations by which the classes of the first jets may differ from the file's
@@ -67,19 +74,21 @@ def read(
         InputError: the file is missing, damaged or of no known format; an array is missing or of a wrong shape or type; a number cannot
             be part of a jet; a label is not 0 or 1; there are no jets, or (`labels="required"`) no labels; the memory is too small.
     """
-    with _opened(path) as source:
+    with _all_opened(path) as parts:
+        source = parts[0][1]
         if labels == "required" and source.labels is None:
             raise InputError(
                 f"{path}: expected labels, 1 for top and 0 for background, got jets without; add an array labels [n] "
                 f"(in a table of the reference data set, the column {reference.LABEL})"
             )
-        shape = (min(source.shape[0], limit or source.shape[0]), *source.shape[1:])
+        total = sum(part.shape[0] for _, part in parts)
+        shape = (min(total, limit or total), *source.shape[1:])
         require_memory(path, 4 * math.prod(shape), "its jets")
-        rows = _selected(source, shape[0])
+        rows = _selected([part for _, part in parts], shape[0])
         jets = np.empty(shape, np.float32)
         marks = None if source.labels is None else np.empty(len(rows), np.uint8)
         first = filled = 0
-        for block, block_labels in _cleaned(Path(path), source, _JETS_AT_ONCE):
+        for block, block_labels in (block for part in parts for block in _cleaned(*part, _JETS_AT_ONCE)):
             last = int(np.searchsorted(rows, first + len(block)))
             taken = rows[filled:last] - first
             jets[filled:last] = block[taken]
@@ -97,9 +106,10 @@ def stream(path: str | Path, *, chunk: int = _JETS_AT_ONCE) -> Iterator[JetSampl
     Raises:
         InputError: as in `read`.
     """
-    with _opened(path) as source:
-        for block, labels in _cleaned(Path(path), source, chunk):
-            yield _sample(source, block, labels)
+    with _all_opened(path) as parts:
+        for file, source in parts:
+            for block, labels in _cleaned(file, source, chunk):
+                yield _sample(source, block, labels)
 
 
 def count(path: str | Path) -> int:
@@ -108,8 +118,46 @@ def count(path: str | Path) -> int:
     Raises:
         InputError: as in `read`, but for the numbers themselves.
     """
-    with _opened(path) as source:
-        return source.shape[0]
+    return form(path)[1][0]
+
+
+def form(path: str | Path) -> tuple[bool, tuple[int, ...]]:
+    """Whether jets are images, and the shape of all of them as one array.
+
+    Raises:
+        InputError: as in `read`, but for the numbers themselves.
+    """
+    with _all_opened(path) as parts:
+        source = parts[0][1]
+        return source.images, (sum(part.shape[0] for _, part in parts), *source.shape[1:])
+
+
+def rows(path: Path) -> Reader:
+    """Open a file of jets for reading ranges of rows: `constituents` or `images`, and `labels` where there are any, checked as in `read`.
+
+    Raises:
+        InputError: as in `read`, or the file can only be read as a whole.
+    """
+    stack = contextlib.ExitStack()
+    source = stack.enter_context(_opened(path))
+    if source.between is None:
+        raise InputError(
+            f"{path}: expected jets of which rows can be read without the rest, got a compressed .npz or the compact format; read it whole "
+            "or write the arrays constituents and labels as HDF5"
+        )
+    between, clean = source.between, checks.clean_images if source.images else checks.clean_constituents
+    name = "images" if source.images else "constituents"
+    columns = {name: Column(source.shape[1:], "<f4")}
+    if source.labels is not None:
+        columns["labels"] = Column((), "|u1")
+
+    def cleaned(first: int, last: int) -> dict[str, np.ndarray]:
+        assert stack  # the file stays open as long as this function is kept
+        jets, labels = between(first, last)
+        found = {name: clean(path, jets, first)}
+        return found if labels is None else {**found, "labels": checks.clean_labels(path, labels, first)}
+
+    return Reader(source.shape[0], source.stored, columns, cleaned)
 
 
 def require_both_classes(labels: np.ndarray, path: str | Path) -> None:
@@ -137,6 +185,26 @@ def mass(constituents: np.ndarray) -> np.ndarray:
 
 
 @contextlib.contextmanager
+def _all_opened(pattern: str | Path) -> Iterator[list[tuple[Path, Records]]]:
+    """The file, or those that match the pattern, all of one form."""
+    with contextlib.ExitStack() as stack:
+        parts = [(path, stack.enter_context(_opened(path))) for path in sources.files(pattern)]
+        (first, like), *others = parts
+        for path, part in others:
+            found, wanted = (_words(one) for one in (part, like))
+            if found != wanted:
+                raise InputError(
+                    f"{path}: expected {wanted} as in {first}, got {found}; write the files alike, or leave one out"
+                )
+        yield parts
+
+
+def _words(source: Records) -> str:
+    kind = "images" if source.images else "constituents"
+    return f"{kind} {list(source.shape[1:])} {'without' if source.labels is None else 'with'} labels"
+
+
+@contextlib.contextmanager
 def _opened(path: str | Path) -> Iterator[Records]:
     import h5py
 
@@ -146,6 +214,10 @@ def _opened(path: str | Path) -> Iterator[Records]:
         if start.startswith(b"PK"):
             with zipfile.ZipFile(path) as archive:
                 yield _not_empty(path, records.from_arrays(path, arrays.npz_arrays(path, archive)))
+        elif start.startswith(b"root"):
+            from jaxsci.data.jets.files import jetclass
+
+            yield _not_empty(path, jetclass.records(path))
         elif h5py.is_hdf5(path):
             with h5py.File(path, "r") as hdf5:
                 yield _not_empty(path, _hdf5_records(path, hdf5))
@@ -190,12 +262,13 @@ def _cleaned(path: Path, source: Records, rows: int) -> Iterator[tuple[np.ndarra
         row += len(jets)
 
 
-def _selected(source: Records, limit: int) -> np.ndarray:
+def _selected(parts: list[Records], limit: int) -> np.ndarray:
     """The rows that `read` takes, rising."""
-    total = source.shape[0]
-    if limit == total or source.labels is None:
+    total = sum(part.shape[0] for part in parts)
+    labels = [part.labels for part in parts]
+    if limit == total or labels[0] is None:
         return np.arange(limit)
-    found, classes = np.unique(source.labels(), return_inverse=True)
+    found, classes = np.unique(np.concatenate([each() for each in labels if each is not None]), return_inverse=True)
     share = np.bincount(classes) / total
     first = np.bincount(classes[:limit], minlength=len(found))
     if (np.abs(first - limit * share) <= _FAIR * np.sqrt(limit * share * (1 - share))).all():

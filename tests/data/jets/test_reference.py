@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jaxsci.data import jets
+from jaxsci.data import jets, sources
 from jaxsci.data.jets import reference
 from jaxsci.errors import InputError
 
@@ -186,3 +186,10 @@ def test_a_gap_in_the_numbers_of_the_constituents_is_refused(tmp_path):
     constituents, labels = sample(k=3)
     with pytest.raises(InputError, match="without E_1"):
         jets.read(write(tmp_path / "gap.h5", frame(constituents, labels).drop(columns="E_1")))
+
+
+def test_ranges_of_rows(tmp_path):
+    constituents, labels = sample(k=5)
+    rows = sources.source(write(tmp_path / "train.h5", frame(constituents, labels)), jets.rows).rows(5, 9)
+    np.testing.assert_array_equal(rows["constituents"], constituents[5:9])
+    np.testing.assert_array_equal(rows["labels"], labels[5:9])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jaxsci.errors import InputError
 
-__all__ = ["reading", "require_memory", "unpacked"]
+__all__ = ["free_memory", "reading", "require_memory", "unpacked"]
 
 _BLOCK = 2**20  # bytes
 _LARGEST = 2**33  # bytes of a file that is read as a whole, unpacked
@@ -51,7 +51,7 @@ def _named(path: Path, expected: str) -> Iterator[None]:
 
 def require_memory(path: str | Path, size: int, what: str) -> None:
     """Raise InputError unless `size` bytes are free: a file may declare any size, and its arrays are made before it is read."""
-    free = _free_memory()
+    free = free_memory()
     if free is not None and size > free:
         raise InputError(
             f"{path}: expected {size / 2**30:.1f} GiB of free memory for {what}, got {free / 2**30:.1f} GiB; use a smaller file"
@@ -60,7 +60,7 @@ def require_memory(path: str | Path, size: int, what: str) -> None:
 
 def unpacked(path: Path) -> bytes:
     """The bytes of a file, those inside it if it is gzipped (told by its content); InputError beyond 8 GiB or what memory is free."""
-    limit = min(_LARGEST, (_free_memory() or _LARGEST) // 2)
+    limit = min(_LARGEST, (free_memory() or _LARGEST) // 2)
     blocks, size = [], 0
     with path.open("rb") as file:
         zipped = file.read(2) == b"\x1f\x8b"
@@ -77,7 +77,7 @@ def unpacked(path: Path) -> bytes:
     return b"".join(blocks)
 
 
-def _free_memory() -> int | None:
+def free_memory() -> int | None:
     """Bytes that a process can still get; None where the system does not say."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():

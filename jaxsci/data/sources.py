@@ -4,6 +4,7 @@
 keeps its own handles, so that a `Source` can be sent to other processes.
 """
 
+import atexit
 import glob
 import os
 import re
@@ -203,6 +204,9 @@ def reader(opener: Opener, path: Path) -> Reader:
 def _opened(opener: Opener, path: Path, process: int, file: tuple[int, ...]) -> Reader:
     with reading(path, _EXPECTED) as path:
         return opener(path)
+
+
+atexit.register(_opened.cache_clear)  # files are closed while the libraries that read them are still there
 
 
 def open_file(path: Path) -> Reader:

@@ -10,7 +10,7 @@ from jaxsci.errors import InputError
 from jaxsci.files import replacing
 from jaxsci.runs.folder import read_config
 
-__all__ = ["FILE", "claim", "overlap", "require_same", "save"]
+__all__ = ["FILE", "claim", "hashes", "overlap", "require_same", "save", "save_hashes"]
 
 FILE = "seen.npy"
 _BYTES = 8  # of a hash: two of a million different examples agree with a probability of 3e-8
@@ -23,8 +23,13 @@ def save(folder: Path, examples: Iterable[np.ndarray]) -> None:
         folder: of the run.
         examples: of each what tells it from others, as arrays of one type.
     """
+    save_hashes(folder, hashes(examples))
+
+
+def save_hashes(folder: Path, known: np.ndarray) -> None:
+    """Write the `hashes` of the training and validation examples of a run."""
     with replacing(folder / FILE) as temporary:
-        np.save(temporary, np.unique(_hashes(examples)))
+        np.save(temporary, np.unique(known))
 
 
 def overlap(folder: Path, examples: Iterable[np.ndarray]) -> int | None:
@@ -42,7 +47,7 @@ def overlap(folder: Path, examples: Iterable[np.ndarray]) -> int | None:
         raise InputError(
             f"{path}: expected the hashes of the run's examples, got {error}; copy the run again"
         ) from error
-    return int(np.isin(_hashes(examples), known).sum())
+    return int(np.isin(hashes(examples), known).sum())
 
 
 def require_same(folder: Path, digest: str) -> None:
@@ -83,7 +88,8 @@ def claim(part: str, known: int | None, number: int, noun: str) -> str:
     return f"None of the {number:,} {noun} of {part} is among the training or validation {noun} of the run."
 
 
-def _hashes(examples: Iterable[np.ndarray]) -> np.ndarray:
+def hashes(examples: Iterable[np.ndarray]) -> np.ndarray:
+    """A number of 64 bits for each example, which those of equal content share."""
     digests = b"".join(
         hashlib.blake2b(np.ascontiguousarray(example).tobytes(), digest_size=_BYTES).digest() for example in examples
     )

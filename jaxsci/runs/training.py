@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxsci.core import Batch, Key
+from jaxsci.core import Batch, Key, Stream
 from jaxsci.errors import InputError
 from jaxsci.files import write_json, write_text
 from jaxsci.runs import weights
@@ -42,7 +42,7 @@ class Training(NamedTuple):
 def train(
     folder: Path,
     training: Training,
-    splits: tuple[Batch, Batch],
+    splits: tuple[Batch | Stream, Batch],
     *,
     resume: bool,
     progress: OnProgress,
@@ -53,7 +53,7 @@ def train(
     Args:
         folder: of the run.
         training: with keys [member] it is an ensemble.
-        splits: the examples for training and for validation, the same in every process.
+        splits: the examples for training, all or as a stream, and for validation, the same in every process.
         resume: go on from the newest checkpoint, where there is one.
         progress: called after every epoch. If it raises `StopTraining`, a checkpoint is written first.
         execution: when checkpoints are written, and on how many devices each batch is computed.
@@ -91,7 +91,7 @@ def _mesh(key: Key, devices: int | None) -> Mesh | None:
 def _train(
     folder: Path,
     training: Training,
-    splits: tuple[Batch, Batch],
+    splits: tuple[Batch | Stream, Batch],
     resume: bool,
     progress: OnProgress,
     mesh: Mesh | None,

@@ -23,7 +23,7 @@ def test_a_file_asks_for_no_more_memory_than_it_needs(tmp_path, pack):
 
 
 def test_more_than_the_memory_is_refused_while_it_is_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "_free_memory", lambda: 4_000_000)
+    monkeypatch.setattr(reading, "free_memory", lambda: 4_000_000)
     path = tmp_path / "file.gz"
     path.write_bytes(gzip.compress(b"x" * 3_000_000))
     with pytest.raises(InputError, match="GiB unpacked, got more"):

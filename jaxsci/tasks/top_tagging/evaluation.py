@@ -107,15 +107,14 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
 def write_evaluation(folder: Path, options: Options, measured: report.Measured, progress: OnProgress) -> None:
     """Write evaluation.json, the figures and the report of these logits."""
     progress("evaluating", 0.0, "")
-    sample, logits = measured.sample, measured.logits
-    labels = labels_of(sample)
+    sample, logits, labels = measured.sample, measured.logits, measured.labels
     counts = {name: int(np.sum(labels == value)) for value, name in enumerate(CLASSES)}
     result: dict[str, Any] = {"task": NAME, "tagger": own.name(options), "part": measured.part, "jets": counts}
     result["known"] = measured.known
     result["metrics"] = binary_evaluation.classification(logits, labels)
     baseline = None
     if sample.constituents is not None:
-        baseline = taggers.mass_score(sample.constituents)
+        baseline = taggers.mass_score(sample.constituents) if measured.all_masses is None else measured.all_masses
         result["baseline"] = {"name": "mass", "metrics": binary_evaluation.ranking(baseline, labels)}
         if result["tagger"] != "mass":
             key = jax.random.fold_in(jax.random.key(options.seed), 1)

@@ -1,6 +1,7 @@
 """A tagger with its jets: what is trained, on which of them, and how."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,12 +11,13 @@ import numpy as np
 
 from jaxsci.core import Batch, Inputs
 from jaxsci.data import jets
+from jaxsci.data.reading import free_memory
 from jaxsci.data.split import split
 from jaxsci.errors import InputError
 from jaxsci.losses import binary_cross_entropy, correct, objective_for
 from jaxsci.runs import folder as runs
 from jaxsci.runs import weights
-from jaxsci.runs.task import OnProgress
+from jaxsci.runs.task import OnProgress, silent
 from jaxsci.tasks.top_tagging import own, scaling, taggers
 from jaxsci.tasks.top_tagging.options import Options
 from jaxsci.tasks.top_tagging.scaling import Scaling
@@ -42,6 +44,8 @@ def prepare(options: Options, progress: OnProgress, config: dict[str, Any] | Non
     runs.require_positive(options, "epochs", "batch_size", "patience", "max_jets", "learning_rate")
     progress("reading jets", 0.0, "")
     source = options.data or jets.embedded()
+    if options.data is not None:
+        _require_memory(options, source)
     sample = jets.read(source, limit=options.max_jets)
     labels = labels_of(sample)
     jets.require_both_classes(labels, source)
@@ -57,6 +61,35 @@ def prepare(options: Options, progress: OnProgress, config: dict[str, Any] | Non
     else:
         scale = None
     return Job(options, scaling.scaled(tagger, scale), sample, splits, scale)
+
+
+def _require_memory(options: Options, source: Path) -> None:
+    """Raise InputError where the jets and their inputs do not fit into memory, before they are read."""
+    images, (number, *shape) = jets.form(source)
+    number = min(number, options.max_jets or number)
+    tagger = make_tagger(options, tuple(shape) if images else None, None if images else shape[0])
+    own = 4 * math.prod(shape)
+    # Inputs of all jets, and those of the three parts beside them.
+    size = number * (own + 2 * bytes_of(inputs_of_nothing(tagger, images, shape)))
+    free = free_memory()
+    if free is not None and size > free:
+        raise InputError(
+            f"{source}: expected {size / 2**30:.1f} GiB of free memory for {number:,} jets and their inputs, got {free / 2**30:.1f} GiB; "
+            "add --stream, which reads them block by block, or --max-jets N"
+        )
+
+
+def inputs_of_nothing(tagger: Tagger, images: bool, shape: Sequence[int]) -> Inputs:
+    """The inputs of one jet of this shape, whose content is of no interest."""
+    jet = np.zeros((1, *shape), np.float32)
+    jet[:, 0] = 1.0
+    sample = jets.JetSample(None, jet, None) if images else jets.JetSample(jet, None, None)
+    return make_inputs(tagger, sample, silent)
+
+
+def bytes_of(tree: Any) -> int:
+    """Of all its arrays."""
+    return sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(tree))
 
 
 def shapes(sample: jets.JetSample) -> tuple[tuple[int, ...] | None, int | None]:

@@ -34,7 +34,14 @@ class Options:
     input: Literal["images", "features", "constituents"] = "images"
     """What it sees of a jet: images [40, 40, 1]; seven features a constituent, a WeightedSet; or (E, px, py, pz) in GeV."""
     data: Path | None = None
-    """Your jets: .h5 or .npz with `constituents` [jet, constituent, 4] (E, px, py, pz in GeV) or `images`, and `labels` (1 top, 0 QCD)."""
+    """Your jets: .h5 or .npz with `constituents` [jet, constituent, 4] (E, px, py, pz in GeV) or `images`, and `labels` (1 top, 0 QCD), or
+    .root of JetClass; many files by a pattern in quotes, such as 'train_*.h5'."""
+    stream: bool = False
+    """Read the jets block by block while training, where they do not fit into memory."""
+    memory: Annotated[str, arg(metavar="SIZE")] = "4GB"
+    """With --stream, what all processes together may take."""
+    workers: Annotated[int | None, arg(metavar="N")] = None
+    """With --stream, processes that read and prepare jets; default: half the cores, at most 8."""
     epochs: Annotated[int | None, arg(metavar="N")] = None
     """Passes over the training jets at most; default: 8 for cnn, 10 for cnn-landscape, 20 for pfn, 20 for efn, 12 for pelican, 12 for
     pelican-10k, 15 for particlenet, 20 for part, 20 for topodnn, 5 for mass, 10 for your own network."""

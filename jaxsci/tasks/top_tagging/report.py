@@ -35,12 +35,19 @@ COLUMNS = {  # of the table of taggers: metric -> title
 class Measured(NamedTuple):
     """Jets with what the tagger says of them."""
 
-    sample: jets.JetSample  # with labels, 1 top, 0 QCD
+    sample: jets.JetSample  # with labels, 1 top, 0 QCD; where not all jets fit into memory, the first of them
     logits: np.ndarray  # [jet]
     part: str  # "test", or the name of another file
     known: int | None  # jets of another file on which the run was trained; None: not known
     history: list[dict[str, Any]]  # of the training, a record per epoch
     images: bool  # whether the tagger sees the jets as images
+    all_labels: np.ndarray | None = None  # [jet], where the sample has the first jets alone
+    all_masses: np.ndarray | None = None  # [jet] the score of the jet mass, likewise
+
+    @property
+    def labels(self) -> np.ndarray:
+        """[jet] 1 top, 0 QCD."""
+        return np.asarray(self.sample.labels) if self.all_labels is None else self.all_labels
 
 
 def write(folder: Path, result: dict[str, Any], measured: Measured, baseline: np.ndarray | None) -> None:
@@ -53,7 +60,7 @@ def write(folder: Path, result: dict[str, Any], measured: Measured, baseline: np
         baseline: [jet], the score of the jet mass; None where the jets are images.
     """
     sample, logits, history = measured.sample, measured.logits, measured.history
-    labels = np.asarray(sample.labels)
+    labels = measured.labels
     tagger, values = result["tagger"], result["metrics"]
     curves = {tagger: _curve(logits, labels, values)}
     if baseline is not None and tagger != "mass":
@@ -99,9 +106,9 @@ def write(folder: Path, result: dict[str, Any], measured: Measured, baseline: np
     sections = [
         Section("The taggers", _words(result), table=table(folder, result)),
         Section("How well it separates", figures=figures.pictures(folder, performance)),
-        Section(title, words, figures=figures.pictures(folder, [_average_images(sample, by_class)])),
+        Section(title, words, figures=figures.pictures(folder, [_average_images(sample)])),
     ]
-    wrong = _mistaken(sample, probabilities)
+    wrong = _mistaken(sample, probabilities[: len(np.asarray(sample.labels))])
     if wrong is not None:
         sections.insert(2, Section("Where it is wrong", figures=figures.pictures(folder, [wrong])))
     if history:
@@ -148,7 +155,9 @@ def _roc(scores: Array, labels: Array) -> tuple[Array, Array, metrics.Interval]:
     return point.signal_efficiency, point.background_efficiency, band
 
 
-def _average_images(sample: jets.JetSample, by_class: dict[str, np.ndarray]) -> Drawing:
+def _average_images(sample: jets.JetSample) -> Drawing:
+    labels = np.asarray(sample.labels)
+    by_class = {name: labels == label for label, name in enumerate(("QCD", "top"))}
     if sample.images is not None:
         images = {name: sample.images[rows][:AVERAGED] for name, rows in by_class.items()}
         half_width = None

@@ -9,7 +9,7 @@ from jaxsci.core import WeightedSet
 from jaxsci.tasks.top_tagging.taggers import Tagger
 
 ANGLES = 2  # the first so many features are angles to the axis, which a rotation mixes
-_JETS = 2000  # enough for means to a percent
+JETS = 2000  # enough for means to a percent
 
 
 class Scaling(NamedTuple):
@@ -33,7 +33,7 @@ class Scaling(NamedTuple):
 
 def measure(tagger: Tagger, constituents: np.ndarray) -> Scaling:
     """The scaling of jets like these, [jet, constituent, 4]."""
-    x = tagger.inputs(constituents[:_JETS])
+    x = tagger.inputs(constituents[:JETS])
     elements = np.asarray(x.elements, np.float64)[np.asarray(x.weights) != 0]
     shift = np.concatenate([np.zeros(ANGLES), elements[:, ANGLES:].mean(axis=0)])
     spread = np.sqrt(np.mean((elements - shift) ** 2, axis=0))

@@ -11,7 +11,7 @@ from jaxsci.runs import seen
 from jaxsci.runs.folder import Training
 from jaxsci.runs.task import Session, Task
 from jaxsci.tasks import own_network
-from jaxsci.tasks.top_tagging import own, report
+from jaxsci.tasks.top_tagging import own, report, streamed
 from jaxsci.tasks.top_tagging.evaluation import evaluate, load, predict, write_evaluation
 from jaxsci.tasks.top_tagging.jobs import (
     NAME,
@@ -42,6 +42,8 @@ def train(options: Options, session: Session) -> Path:
         InputError: the jets or the options cannot be used; no run folder is left behind.
         TrainingDivergedError: the loss became NaN or infinite.
     """
+    if options.stream:
+        return streamed.train(options, session)
     job = prepare(options, session.progress)
     folder = runs.new_folder(session, NAME, own.name(options))
     runs.write_config(folder, NAME, options, describe(job), hyperparameters(job))
@@ -53,6 +55,8 @@ def train(options: Options, session: Session) -> Path:
 
 def resume(folder: Path, session: Session) -> Path:
     """Go on with a run that was stopped; ends with the same parameters, bit for bit, as if it had not been."""
+    if read_options(folder).stream:
+        return streamed.resume(folder, session)
     job = prepare(read_options(folder), session.progress, runs.read_config(folder))
     seen.require_same(folder, describe(job)["digest"])
     return _train(folder, job, session, resume=True)
@@ -82,11 +86,17 @@ def _train(folder: Path, job: Job, session: Session, *, resume: bool) -> Path:
     return folder
 
 
+def _evaluate(folder: Path, data: Path | None, session: Session) -> Path:
+    if data is None and read_options(folder).stream:
+        return streamed.evaluate(folder, session)
+    return evaluate(folder, data, session)
+
+
 TASK = Task(
     NAME,
     train,
     resume=resume,
-    evaluate=evaluate,
+    evaluate=_evaluate,
     load=load,
     predict=predict,
     study=study,

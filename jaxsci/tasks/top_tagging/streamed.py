@@ -1,0 +1,276 @@
+"""Training on jets that do not fit into memory: read once for what they are, then block by block in every epoch.
+
+Training, validation and test part are those of a run in memory. The validation part is cut to what may stay in memory, a fair sample of it.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxsci.core import Batch, Inputs
+from jaxsci.data import jets
+from jaxsci.data.sources import Source, source
+from jaxsci.data.split import split
+from jaxsci.data.streaming import Stream, Workers
+from jaxsci.errors import InputError
+from jaxsci.models.heads import inference
+from jaxsci.runs import folder as runs
+from jaxsci.runs import seen, weights
+from jaxsci.runs.folder import Training
+from jaxsci.runs.task import OnProgress, Session, silent
+from jaxsci.tasks import own_network
+from jaxsci.tasks.top_tagging import jobs, own, report, scaling, taggers
+from jaxsci.tasks.top_tagging.evaluation import load, write_evaluation
+from jaxsci.tasks.top_tagging.jobs import NAME, Job
+from jaxsci.tasks.top_tagging.options import Options
+from jaxsci.tasks.top_tagging.scaling import Scaling
+from jaxsci.tasks.top_tagging.taggers import Tagger
+from jaxsci.training import predict as predict_all
+
+_PROGRAM = 10**9  # bytes for the libraries, the compiled programs and the state of the training
+_BLOCK, _VALIDATION = 1 / 6, 1 / 8  # of the rest: one of three blocks in memory, and the validation part
+_SHOWN = 10_000  # jets of the test part whose images are drawn
+_AT_ONCE = 8192  # jets given to the network
+_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+class Run(NamedTuple):
+    """Jets in files, and the tagger that is trained on them."""
+
+    job: Job  # without the jets
+    source: Source
+    shape: tuple[bool, tuple[int, ...]]  # whether jets are images, and the shape of one
+    labels: np.ndarray  # uint8 [jet]
+    hashes: np.ndarray  # uint64 [jet], of their content
+    block: int  # jets of a block
+    validation: int  # jets of the validation part that are used
+    workers: Workers
+
+
+def train(options: Options, session: Session) -> Path:
+    """Train a tagger in a new run folder on jets that are streamed, evaluate it on the test part, and write the report."""
+    with Workers(_workers(options)) as workers:
+        run = prepare(options, workers, session.progress)
+        folder = runs.new_folder(session, NAME, own.name(options))
+        runs.write_config(folder, NAME, options, describe(run), jobs.hyperparameters(run.job))
+        if options.model is not None:
+            own_network.keep(folder, options.model)
+        known = np.concatenate([run.job.splits[0], run.job.splits[1][: run.validation]])
+        seen.save_hashes(folder, run.hashes[known])
+        return _train(folder, run, session, resume=False)
+
+
+def resume(folder: Path, session: Session) -> Path:
+    """Go on with a run that was stopped; ends with the same parameters, bit for bit, as if it had not been."""
+    options = jobs.read_options(folder)
+    with Workers(_workers(options)) as workers:
+        run = prepare(options, workers, session.progress, runs.read_config(folder))
+        seen.require_same(folder, describe(run)["digest"])
+        return _train(folder, run, session, resume=True)
+
+
+def evaluate(folder: Path, session: Session) -> Path:
+    """Evaluate a run on its test part; returns the path of the report."""
+    options = jobs.read_options(folder)
+    with Workers(_workers(options)) as workers:
+        run = prepare(options, workers, session.progress, runs.read_config(folder))
+        seen.require_same(folder, describe(run)["digest"])
+        measured = _measured(run, load(folder).params, runs.read_metrics(folder), session.progress)
+        write_evaluation(folder, options, measured, session.progress)
+    return folder / "report.html"
+
+
+def prepare(options: Options, workers: Workers, progress: OnProgress, config: dict[str, Any] | None = None) -> Run:
+    """Look at all jets once, split them and build the tagger, as the run of this config where there is one."""
+    runs.require_positive(options, "epochs", "batch_size", "patience", "learning_rate")
+    if options.data is None or options.max_jets is not None:
+        wrong = "--data" if options.data is None else "no --max-jets"
+        raise InputError(f"--stream: expected {wrong}, as it is for files larger than the memory; leave --stream out")
+    memory = _bytes(options.memory)
+    found = source(options.data, jets.rows)
+    if "labels" not in found.columns:
+        raise InputError(f"{options.data}: expected labels, 1 for top and 0 for background, got jets without")
+    images, (_, *shape) = jets.form(options.data)
+    labels, hashes = _looked_at(found, workers, progress)
+    jets.require_both_classes(labels, options.data)
+    splits = split(labels, seed=options.seed, fractions=jobs.FRACTIONS)
+    form = images, tuple(shape)
+    tagger = _tagger(options, form, None)
+    if config is not None:
+        scale = scaling.of_run(config)
+    elif tagger.scaled and not images:
+        some = Stream(found, _constituents, 1, np.sort(splits[0][: scaling.JETS]), workers=workers)
+        scale = scaling.measure(tagger, np.concatenate(list(some.in_order())))
+    else:
+        scale = None
+    empty = jets.JetSample(None, None, None)
+    job = Job(options, scaling.scaled(tagger, scale), empty, splits, scale)
+    if config is not None:
+        block, validation = config["data"]["block"], config["data"]["validation"]
+    else:
+        one = jobs.bytes_of(jobs.inputs_of_nothing(tagger, images, shape))
+        batch = jobs.make_recipe(job)[1].batch_size
+        block = min(int(_BLOCK * (memory - _PROGRAM) / one), len(splits[0]) + batch - 1) // batch * batch
+        validation = min(int(_VALIDATION * (memory - _PROGRAM) / one), len(splits[1]))
+        if block < batch or validation < 1:
+            least = _PROGRAM + int(batch * one / _BLOCK) + 10**8
+            raise InputError(f"--memory: expected at least {least / 1e9:.1f}GB, got {options.memory}; allow more")
+    return Run(job, found, form, labels, hashes, block, validation, workers)
+
+
+def describe(run: Run) -> dict[str, Any]:
+    """What the jets of a run are: files, number, and a digest by which runs on the same jets are known."""
+    options, (images, shape) = run.job.options, run.shape
+    return {
+        "file": str(options.data),
+        "files": {path.name: str(path) for path in run.source.paths},
+        "jets": len(run.labels),
+        "pixels": list(shape) if images else None,
+        "constituents": None if images else shape[0],
+        "digest": weights.digest(run.hashes, run.labels),
+        "split": {"fractions": jobs.FRACTIONS, "seed": options.seed},
+        "scaling": None if run.job.scaling is None else run.job.scaling._asdict(),
+        "block": run.block,
+        "validation": run.validation,
+        **own.describe(options),
+    }
+
+
+def _train(folder: Path, run: Run, session: Session, *, resume: bool) -> Path:
+    job, progress = run.job, session.progress
+    recipe, settings = jobs.make_recipe(job)
+    prepared = partial(as_batch, job.options, run.shape, job.scaling)
+    stream = Stream(run.source, prepared, run.block, np.sort(job.splits[0]), job.options.seed, run.workers)
+    kept = np.sort(job.splits[1][: run.validation])
+    progress(
+        "reading jets", 1.0, f"{len(kept):,} of {len(job.splits[1]):,} jets for validation, blocks of {run.block:,}"
+    )
+    validation = replace(stream, chosen=kept).head(len(kept))
+    result = runs.train(
+        folder,
+        Training(recipe, settings, jax.random.key(job.options.seed)),
+        (stream, validation),
+        resume=resume,
+        progress=progress,
+        execution=session.execution,
+    )
+    write_evaluation(folder, job.options, _measured(run, result.params, result.history, progress), progress)
+    return folder
+
+
+def _measured(run: Run, params: Any, history: list[dict[str, Any]], progress: OnProgress) -> report.Measured:
+    """The tagger on the test part, the jets that are shown first."""
+    job, (images, _) = run.job, run.shape
+    rows = np.sort(job.splits[2])
+    answers = inference(job.tagger.model).apply
+    parts = Stream(run.source, partial(as_answered, job.options, run.shape, job.scaling), 1, rows, workers=run.workers)
+    logits, masses, done = [], [], 0
+    for inputs, mass in _grouped(parts.in_order()):
+        logits.append(predict_all(answers, params, inputs))
+        masses.append(mass)
+        done += len(mass)
+        progress("evaluating", 0.5 * done / len(rows), f"{done:,} jets")
+    shown = np.sort(job.splits[2][:_SHOWN])
+    first = np.searchsorted(rows, shown)
+    order = np.concatenate([first, np.delete(np.arange(len(rows)), first)])
+    name = "images" if images else "constituents"
+    pictures = Stream(run.source, partial(_array, name), 1, shown, workers=run.workers)
+    sample = np.concatenate(list(pictures.in_order()))
+    labels = run.labels[rows][order]
+    return report.Measured(
+        jets.JetSample(None if images else sample, sample if images else None, labels[: len(shown)]),
+        np.concatenate(logits)[order],
+        "test",
+        None,
+        history,
+        own.sees_images(job.options),
+        labels,
+        None if images else np.concatenate(masses)[order],
+    )
+
+
+def as_batch(
+    options: Options, form: tuple[bool, tuple[int, ...]], scale: Scaling | None, rows: dict[str, np.ndarray]
+) -> Batch:
+    """Jets as a tagger is trained on them; for other processes."""
+    labels = rows["labels"].astype(np.float32)
+    return Batch(_inputs(options, form, scale, rows), labels, np.ones(len(labels), np.float32))
+
+
+def as_answered(
+    options: Options, form: tuple[bool, tuple[int, ...]], scale: Scaling | None, rows: dict[str, np.ndarray]
+) -> tuple[Inputs, np.ndarray]:
+    """The inputs of jets, and the score of their mass."""
+    constituents = rows.get("constituents")
+    mass = np.zeros(len(rows["labels"]), np.float32) if constituents is None else taggers.mass_score(constituents)
+    return _inputs(options, form, scale, rows), mass
+
+
+def _inputs(
+    options: Options, form: tuple[bool, tuple[int, ...]], scale: Scaling | None, rows: dict[str, np.ndarray]
+) -> Inputs:
+    sample = jets.JetSample(rows.get("constituents"), rows.get("images"), None)
+    return jobs.make_inputs(_tagger(options, form, scale), sample, silent)
+
+
+@lru_cache(maxsize=4)
+def _tagger(options: Options, form: tuple[bool, tuple[int, ...]], scale: Scaling | None) -> Tagger:
+    images, shape = form
+    found = jobs.make_tagger(options, shape if images else None, None if images else shape[0])
+    if images:
+        jobs.check_inputs(found, jets.JetSample(None, np.zeros((1, *shape), np.float32), None))
+    return scaling.scaled(found, scale)
+
+
+def _array(name: str, rows: dict[str, np.ndarray]) -> np.ndarray:
+    return rows[name]
+
+
+_constituents = partial(_array, "constituents")
+
+
+def _noted(rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    sample = jets.JetSample(rows.get("constituents"), rows.get("images"), None)
+    return {"labels": rows["labels"], "hashes": seen.hashes(jobs.contents(sample))}
+
+
+def _looked_at(found: Source, workers: Workers, progress: OnProgress) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and hashes of all jets, each of which is checked."""
+    labels, hashes, done = np.empty(len(found), np.uint8), np.empty(len(found), np.uint64), 0
+    for part in Stream(found, _noted, 1, workers=workers).in_order():
+        rows = slice(done, done + len(part["labels"]))
+        labels[rows], hashes[rows], done = part["labels"], part["hashes"], rows.stop
+        progress("reading jets", done / len(found), f"{done:,} jets")
+    return labels, hashes
+
+
+def _grouped(parts: Iterable[tuple[Inputs, np.ndarray]]) -> Iterator[tuple[Inputs, np.ndarray]]:
+    """The parts put together to thousands of jets each."""
+    held: list[tuple[Inputs, np.ndarray]] = []
+    for part in parts:
+        held.append(part)
+        if sum(len(mass) for _, mass in held) >= _AT_ONCE:
+            yield jax.tree.map(lambda *leaves: np.concatenate(leaves), *held)
+            held = []
+    if held:
+        yield jax.tree.map(lambda *leaves: np.concatenate(leaves), *held)
+
+
+def _workers(options: Options) -> int:
+    if options.workers is not None and options.workers < 0:
+        raise InputError(f"--workers: expected a number of processes, 0 or more, got {options.workers}; leave it out")
+    return max(1, min(8, (os.cpu_count() or 1) // 2)) if options.workers is None else options.workers
+
+
+def _bytes(size: str) -> int:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kMGT]?)i?B?\s*", size)
+    if match is None:
+        raise InputError(f"--memory: expected a size such as 4GB or 500MB, got {size}; write a number and a unit")
+    return int(float(match[1]) * _UNITS[match[2]])

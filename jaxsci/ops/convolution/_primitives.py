@@ -24,7 +24,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from jaxsci.core import Array
-from jaxsci.ops.convolution import _meshes, _xla
+from jaxsci.ops.convolution import _accelerators, _meshes
 from jaxsci.ops.convolution._cpu import partitioned
 from jaxsci.ops.convolution._sizes import ConvGeometry
 
@@ -136,7 +136,7 @@ def _primitive(role: Role) -> Primitive:
     ad.defbilinear(primitive, *(partial(_transpose, role, wanted) for wanted in _operands(role)))
     batching.primitive_batchers[primitive] = partial(_batch, role)
     jet.jet_rules[primitive] = partial(_taylor, primitive)
-    mlir.register_lowering(primitive, _meshes.lowering(lambda devices: getattr(_xla, role)))
+    mlir.register_lowering(primitive, _meshes.lowering(partial(_accelerators.contraction, role)))
     mlir.register_lowering(primitive, _meshes.lowering(partial(partitioned.contraction, role)), platform="cpu")
     return primitive
 

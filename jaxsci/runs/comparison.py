@@ -25,6 +25,7 @@ def rows(folders: Sequence[Path]) -> tuple[list[str], list[tuple[str, dict[str, 
         config = runs.read_config(folder)
         remedy = f"evaluate the run first: jaxsci evaluate {folder}"
         evaluations[folder] = (config, runs.read_json(folder / "evaluation.json", remedy))
+        _require_whole(folder, *evaluations[folder])
         if "metrics" not in evaluations[folder][1]:
             raise InputError(
                 f"{folder}: expected a trained run with metrics, got a fit of {config['task']}; its results are in "
@@ -52,6 +53,23 @@ def rows(folders: Sequence[Path]) -> tuple[list[str], list[tuple[str, dict[str, 
         names += [name for name in values if name not in names]
         table.append((folder.name, values))
     return names, table
+
+
+def _require_whole(folder: Path, config: dict[str, Any], evaluation: Any) -> None:
+    """Raise InputError where a run is damaged: what is compared is not there, or not numbers."""
+    data = config.get("data", {})
+    if not {"digest", "split"} <= set(data) and isinstance(evaluation, dict) and "metrics" in evaluation:
+        raise InputError(
+            f"{folder / 'config.json'}: expected data.digest and data.split, got {', '.join(data) or 'none'}; copy the run again"
+        )
+    metrics = evaluation.get("metrics", {}) if isinstance(evaluation, dict) else None
+    entries = [e for e in metrics.values() if isinstance(e, dict) and "value" in e] if isinstance(metrics, dict) else []
+    numbers = [number for entry in entries for number in entry.values()]
+    if not isinstance(metrics, dict) or not all(number is None or type(number) in (int, float) for number in numbers):
+        raise InputError(
+            f"{folder / 'evaluation.json'}: expected metrics as an object of numbers, got others; evaluate the run again: "
+            f"jaxsci evaluate {folder}"
+        )
 
 
 def best(name: str, table: list[tuple[str, dict[str, Any]]], lower_is_better: Sequence[str] = ()) -> str | None:

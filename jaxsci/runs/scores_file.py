@@ -27,7 +27,7 @@ def check(path: Path, source: Path | None = None) -> None:
 
 
 def write(path: Path, chunks: Iterable[Columns]) -> None:
-    """Write the columns of all chunks, one chunk in memory at a time (.npz: the columns of all).
+    """Write the columns of all chunks, one chunk in memory at a time (.npz and .h5: the columns of all).
 
     Raises:
         InputError: another suffix than .csv, .h5 or .npz, or no example at all.
@@ -56,7 +56,8 @@ def _write_hdf5(path: Path, chunks: Iterator[Columns]) -> None:
     import h5py
 
     first = _first(chunks)
-    with h5py.File(path, "w") as file:
+    # In memory: where a disk is full, HDF5 keeps what it could not write and ends the process with a segmentation fault at its exit.
+    with h5py.File(path, "w", driver="core", backing_store=False) as file:
         for name, column in first.items():
             dtype = h5py.string_dtype() if column.dtype.kind == "U" else column.dtype
             file.create_dataset(
@@ -67,6 +68,8 @@ def _write_hdf5(path: Path, chunks: Iterator[Columns]) -> None:
                 dataset = file[name]
                 dataset.resize(len(dataset) + len(column), axis=0)
                 dataset[-len(column) :] = column.astype(object) if column.dtype.kind == "U" else column
+        file.flush()
+        path.write_bytes(file.id.get_file_image())
 
 
 def _write_npz(path: Path, chunks: Iterator[Columns]) -> None:

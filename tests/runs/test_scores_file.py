@@ -1,6 +1,8 @@
 """Predictions on disk: the same in every format, and whole or absent."""
 
 import csv
+import subprocess
+import sys
 
 import h5py
 import numpy as np
@@ -76,3 +78,23 @@ def test_the_examples_themselves_and_what_is_no_file_are_never_replaced(tmp_path
     scores_file.write(tmp_path / "to-old.csv", [{"a": np.ones(2)}])
     assert (tmp_path / "to-old.csv").is_symlink()
     assert (tmp_path / "old.csv").read_text().startswith("a")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".h5", ".npz"])
+def test_a_full_disk_is_an_error_and_leaves_nothing(suffix, tmp_path):
+    """In a process that may write only 4,096 bytes to a file: it must end by itself, not by a fault of a library at its exit."""
+    code = f"""
+import resource, signal
+import numpy as np
+from pathlib import Path
+from jaxsci.runs import scores_file
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    scores_file.write(Path({str(tmp_path / "out")!r} + {suffix!r}), [{{"x": np.random.default_rng(0).random(100_000)}}] * 2)
+except OSError:
+    print("refused")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, "refused"), done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -7,6 +7,7 @@ import numpy as np
 from jaxsci.fitting import LinearFit
 from jaxsci.ops.sphere import real_degrees
 from jaxsci.tasks.cmb import peaks, polarization, sky_fit
+from jaxsci.tasks.cmb.misfit import error_scale
 from jaxsci.tasks.cmb.options import Options
 from jaxsci.tasks.cmb.report import Rival
 
@@ -21,7 +22,8 @@ def measured(
 ) -> dict[str, Any]:
     """Coefficients, spectrum, peaks and the comparison of models, as JSON."""
     values = np.asarray(fitted.params["coefficients"])
-    error = np.sqrt(np.diagonal(np.asarray(fitted.covariance)))
+    scale = error_scale(float(fitted.chi2), float(fitted.dof))
+    error = scale * np.sqrt(np.diagonal(np.asarray(fitted.covariance)))
     degree, order = real_degrees(options.lmax)
     shown = np.flatnonzero((degree >= 2) & (degree <= 10))
     return {
@@ -34,6 +36,8 @@ def measured(
         "free": options.free,
         "chi2": float(fitted.chi2),
         "dof": float(fitted.dof),
+        "noise": options.noise,
+        "error_scale": scale,  # is in the errors of the coefficients
         "coefficients": [
             {"l": int(degree[i]), "m": int(order[i]), "value": float(values[i]), "error": float(error[i])}
             for i in shown

@@ -24,6 +24,7 @@ from jaxsci.runs import weights
 from jaxsci.runs.task import Find, OnProgress, Session, Task
 from jaxsci.tasks.cmb import evaluation, peaks, polarization, sky_fit
 from jaxsci.tasks.cmb import report as cmb_report
+from jaxsci.tasks.cmb.misfit import error_scale
 from jaxsci.tasks.cmb.options import Options
 from jaxsci.training import Recipe, Settings, adamw, predict, steps_per_epoch, warmup_cosine
 from jaxsci.training import fit as train
@@ -82,6 +83,9 @@ def _fit(options: Options, files: Files, session: Session) -> Path:
     pairs = zip(*real_degrees(options.lmax), strict=True)
     require_determined(fitted, [f"a_{degree},{order}" for degree, order in pairs])
     progress("coefficients", 1.0, f"{fitted.inflation.size:,}, χ²/dof {float(fitted.chi2 / fitted.dof):.2f}")
+    if error_scale(float(fitted.chi2), float(fitted.dof)) > 1:
+        words = "the fit does not describe this sky, and the errors are multiplied by the root of χ²/dof; is the Galaxy masked?"
+        progress("coefficients", 1.0, f"warning: {words}")
     powers = sky_fit.bandpowers(
         seen,
         theory,

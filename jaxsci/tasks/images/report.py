@@ -9,7 +9,7 @@ from jaxsci.data.images import LabeledImages
 from jaxsci.plots import classification, gallery, reconstruction
 from jaxsci.runs import figures, seen
 from jaxsci.runs import folder as runs
-from jaxsci.runs.estimate import Estimate
+from jaxsci.runs.estimate import Estimate, Rounded
 from jaxsci.runs.figures import Drawing
 from jaxsci.runs.page import Section
 from jaxsci.runs.tables import Cell, Column, Table
@@ -142,8 +142,8 @@ def table(result: dict[str, Any]) -> Table:
         )
     per_class = values["per_class"]
     names = ("recall", "precision", "f1")
-    rows = [[str(k), *(per_class[name][k] for name in names)] for k in range(len(per_class["recall"]))]
-    rows.append(["mean of classes", *(values[f"{name}_macro"]["value"] for name in names)])
+    rows = [[str(k), *(_three(per_class[name][k]) for name in names)] for k in range(len(per_class["recall"]))]
+    rows.append(["mean of classes", *(_three(values[f"{name}_macro"]["value"]) for name in names)])
     accuracy = figures.estimate(values["accuracy"])
     notes = [f"Accuracy over all images {_with_interval(accuracy)}."]
     if "auc" in values:
@@ -157,6 +157,11 @@ def table(result: dict[str, Any]) -> Table:
         "A class's recall is the part of it that is found, its precision the part of the answers that are right.",
         notes,
     )
+
+
+def _three(value: float | None) -> Rounded | None:
+    """Three decimals: more would be noise with a few hundred images a class."""
+    return None if value is None else Rounded(f"{value:.3f}", "", "")
 
 
 def _with_interval(value: Estimate) -> str:

@@ -227,7 +227,14 @@ def _counted(data: dict[str, Any]) -> str:
 
 
 def _summary(result: dict[str, Any], data: dict[str, Any]) -> dict[str, str]:
+    covered = {}
+    if "coverage" in result["metrics"]:
+        shares = {"test": result["metrics"]["coverage"]["value"]}
+        if "list" in result:
+            shares["Hosono's list"] = result["list"]["coverage"]["value"]
+        covered["90 % interval holds"] = ", ".join(f"{share:.0%} ({name})" for name, share in shares.items())
     return {
+        **covered,
         "Model": f"{result['model']}, {result['members']} members",
         "Materials": _counted(data),
         "Evaluated on": f"{result['materials']:,} materials (test)",

@@ -30,7 +30,8 @@ What splitting a training costs. The devices are those that JAX makes of one pro
 of two epochs; the table has the median over the rounds. *Strong*: a batch of {BATCH} jets split over the devices; the time of a step over
 that on one device, which has both cores. *Weak*: {SHARE} jets for each device; the time of a step divided by the number of devices, against
 that of one device. 1.00 is no overhead; below it, the parts of a batch fit the caches better, which on one device is what microbatches are
-for. The measurement had priority over the other work that the load in the results counts. Machine and every number: `benchmarks/results/scaling.json`."""
+for. The measurement had priority over the other work that the load in the results counts. Machine and every number:
+`benchmarks/results/scaling.json`."""
 
 
 def _median(values: list[float]) -> float:

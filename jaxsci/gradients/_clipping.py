@@ -10,7 +10,7 @@ from jaxsci.errors import InputError
 from jaxsci.gradients._batches import MEMORY, added_up, microbatch_size
 from jaxsci.gradients._capture import capture, weighted_sum
 from jaxsci.gradients._examples import check
-from jaxsci.gradients._norms import norms_of
+from jaxsci.gradients._norms import norms_and_gradients
 
 
 def clipped_sum(
@@ -28,8 +28,8 @@ def clipped_sum(
         sum_b min(1, C / |g_b|) g_b + sigma C n,    n ~ N(0, 1),
 
     over the examples whose weight is not 0. Divided by the expected number of examples it is the gradient of differentially private
-    training (DP-SGD); what privacy it buys, an accountant says, such as `dp-accounting`. No gradient of an example is stored: the norms
-    come from one backward pass (`squared_norms`), and the sum from its records.
+    training (DP-SGD); what privacy it buys, an accountant says, such as `dp-accounting`. The norms come from one backward pass
+    (`squared_norms`), and the sum from its records; gradients of single examples are kept only of small leaves that need them for the norm.
 
     Args:
         loss: a mean over the batch by `batch.weight`, without a penalty (a penalty belongs to no example).
@@ -52,8 +52,9 @@ def clipped_sum(
     def of_part(part: Batch) -> Params:
         passes = capture(loss, params, part)
         _, records = passes(part)
-        squares = jnp.asarray(sum(norms_of(passes, records)))
-        return weighted_sum(passes, records, shrinking(squares, jnp.asarray(bound, squares.dtype)))
+        norms, formed = norms_and_gradients(passes, records)
+        squares = jnp.asarray(sum(norms))
+        return weighted_sum(passes, records, shrinking(squares, jnp.asarray(bound, squares.dtype)), formed)
 
     total = added_up(of_part, microbatch_size(loss, params, batch, memory), batch)
     if key is None:

@@ -55,6 +55,20 @@ def norms_of(passes: Capture, records: Records) -> list[Array]:
     return [_of_leaf(passes, leaf, records, None)[0] for leaf in range(len(passes.parameters))]
 
 
+def norms_and_gradients(passes: Capture, records: Records) -> tuple[list[Array], dict[int, Array]]:
+    """The squared norms [batch] of every leaf, and of small leaves that have no ghost form the gradients [batch, ...], by their number."""
+    norms, formed = [], {}
+    for leaf, parameter in enumerate(passes.parameters):
+        product = product_of(passes, leaf)
+        ghost = product is not None and product.ghost
+        if ghost or len(jax.tree.leaves(records)[0]) > block_size(parameter.size):
+            norms.append(_of_leaf(passes, leaf, records, None)[0])
+            continue
+        formed[leaf] = jax.vmap(lambda one, leaf=leaf: passes.gradients_of_example(one, [leaf])[0])(records)
+        norms.append(jnp.sum(as_real(formed[leaf]).reshape(len(formed[leaf]), -1) ** 2, axis=1))
+    return norms, formed
+
+
 def norms_and_products(passes: Capture, records: Records, direction: Params) -> tuple[list[Array], list[Array]]:
     """The squared norms, and the inner products with a direction, [batch] of every leaf."""
     found = [_of_leaf(passes, leaf, records, v) for leaf, v in enumerate(jax.tree.leaves(direction))]

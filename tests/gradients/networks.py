@@ -142,6 +142,32 @@ NETWORKS = {
 }
 
 
+def random_network(rng):
+    """One of seven kinds: dense, sets, weights used twice, flax.linen, convolutions of 1 to 3 dimensions; of random sizes and options."""
+    kind = rng.integers(7)
+    if kind < 3:
+        rank = kind + 1
+        groups, strides, dilation = (int(rng.integers(1, 3)) for _ in range(3))
+        return convolution_network(rng, int(rank), strides=strides, dilation=dilation, groups=groups)
+    if kind == 3:
+        return linen_network(rng)
+    if kind == 4:
+        return tied_network(rng)
+    widths = tuple(int(width) for width in rng.integers(1, 12, rng.integers(1, 4)))
+    if kind == 5:
+        activation = str(rng.choice(["tanh", "gelu", "silu"]))
+        model = dense.model(dense.Config(inputs=3, hidden=widths, outputs=4, activation=activation))
+        batch = Batch(rng.normal(size=(EXAMPLES, 3)), rng.integers(0, 4, EXAMPLES), WEIGHT)
+        return objective(model.apply, cross_entropy), _random(rng, model.init(jax.random.key(0))), batch
+    model = deep_sets.model(deep_sets.Config(features=2, phi=widths, rho=(5,), activation="tanh"))
+    number = int(rng.integers(1, 9))
+    weights = rng.uniform(size=(EXAMPLES, number)) * (rng.uniform(size=(EXAMPLES, number)) < 0.7)
+    x = WeightedSet(rng.normal(size=(EXAMPLES, number, 2)), weights)
+    y = rng.integers(0, 2, EXAMPLES).astype(np.float64)
+    loss = objective(lambda params, x: model.apply(params, x)[0], binary_cross_entropy)
+    return loss, _random(rng, model.init(jax.random.key(0))), Batch(x, y, WEIGHT)
+
+
 def flat(tree):
     """[..., all numbers] of a tree whose leaves are parameters."""
     return np.concatenate([np.asarray(leaf).ravel() for leaf in jax.tree.leaves(tree)])

@@ -8,8 +8,10 @@ import pytest
 from jaxsci.core import Batch
 from jaxsci.errors import InputError
 from jaxsci.gradients import fisher, kfac, solve
+from jaxsci.gradients._capture import capture
+from jaxsci.gradients._capture.windows import Sliding
 from jaxsci.losses import cross_entropy, objective, squared_error
-from jaxsci.ops import conv, conv_patches
+from jaxsci.ops import conv, conv_patches, conv_transpose
 from tests.gradients.networks import WEIGHT, matrix, set_network, tied_network
 
 SHARES = WEIGHT / WEIGHT.sum()
@@ -123,6 +125,57 @@ def test_a_convolution_has_the_factors_of_its_windows():
 
     first, second = both(params, batch)
     np.testing.assert_allclose(first["k"], second["k"], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(
+    ("window", "padding", "dilation", "size"),
+    [
+        ((5,), ((2, 2),), (1,), (9,)),
+        ((3, 2), ((0, 3), (1, 0)), (1, 2), (5, 6)),
+        ((4,), ((5, 0),), (2,), (8,)),  # windows that see zeros alone
+        pytest.param((2, 3, 2), ((1, 0), (0, 0), (2, 1)), (1, 1, 2), (4, 5, 4), marks=pytest.mark.slow),
+    ],
+)
+def test_windows_need_not_be_cut_out(window, padding, dilation, size):
+    """At stride 1 the sum of their outer products comes from autocorrelations of the images."""
+    rng = np.random.default_rng(6)
+    fits = zip(size, padding, dilation, window, strict=True)
+    output = tuple(n + sum(pair) - d * (k - 1) for n, pair, d, k in fits)
+    sliding = Sliding(window, (1,) * len(window), padding, dilation, output)
+    x, c = jnp.asarray(rng.normal(size=(2, 3, *size, 2))), jnp.asarray(rng.normal(size=3))
+    cut = np.asarray(sliding.windows(x)).reshape(2, 3, np.prod(output), -1)
+    expected = np.einsum("gbti,gbtj,b->gij", cut, cut, c)
+    np.testing.assert_allclose(sliding.second_moment(x, c), expected, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("transposed", [False, True])
+def test_convolutions_of_many_channels_have_the_factors_of_their_windows(transposed):
+    rng = np.random.default_rng(7)
+    params = {"k": jnp.asarray(rng.normal(size=(3, 8, 4)) * 0.2)}
+    batch = Batch(rng.normal(size=(5, 12, 4 if transposed else 8)), rng.normal(size=(5, 2)), WEIGHT)
+
+    def apply(params, x):
+        y = (conv_transpose if transposed else conv)(x[None], params["k"])[0]
+        return jnp.tanh(y).sum(0)[:2]
+
+    loss = objective(apply, squared_error)
+    record = next(use for use in capture(loss, params, batch).uses if use.product is not None).product
+    assert record.second_moment is not None
+    (block,) = jax.jit(lambda params, batch: kfac(apply, squared_error, params, batch, kind="empirical"))(
+        params, batch
+    ).blocks
+
+    def images(params, x):  # what the windows are cut of: inputs, or the cotangents of outputs
+        if not transposed:
+            return x
+        slope = jax.grad(lambda y, t: squared_error(jnp.tanh(y).sum(0)[:2], t))
+        return jax.vmap(lambda x, t: slope(conv_transpose(x[None], params["k"])[0], t))(x, jnp.asarray(batch.y))
+
+    cut = np.asarray(conv_patches(images(params, jnp.asarray(batch.x)), 3)).reshape(5, 12, -1)
+    expected = np.einsum("n,nti,ntj->ij", SHARES, cut, cut) / 12
+    np.testing.assert_allclose(block.inputs[0], expected, rtol=1e-9, atol=1e-13)
 
 
 @pytest.mark.slow

@@ -8,7 +8,16 @@ import pytest
 from jaxsci.errors import InputError
 from jaxsci.gradients import explain, inner_products, per_example_gradients, squared_norms
 from jaxsci.losses import l2, regularized
-from tests.gradients.networks import EXAMPLES, NETWORKS, dense_network, flat, image_network, matrix, set_network
+from tests.gradients.networks import (
+    EXAMPLES,
+    NETWORKS,
+    dense_network,
+    flat,
+    image_network,
+    matrix,
+    random_network,
+    set_network,
+)
 
 
 @pytest.mark.usefixtures("x64")
@@ -25,6 +34,16 @@ def test_norms_equal_those_of_stored_gradients(name):
         np.testing.assert_allclose(norms, (part**2).sum(1), rtol=1e-12, atol=1e-13)
     assert np.all(stored[2] == 0)
     assert all(float(leaf[2]) == 0 for leaf in jax.tree.leaves(found))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("seed", range(200))
+def test_norms_of_random_networks_equal_those_of_stored_gradients(seed):
+    loss, params, batch = random_network(np.random.default_rng(seed))
+    found = jax.jit(lambda params, batch: squared_norms(loss, params, batch))(params, batch)
+    expected = (matrix(loss, params, batch) ** 2).sum(1)
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-15 * expected.max())
 
 
 @pytest.mark.usefixtures("x64")

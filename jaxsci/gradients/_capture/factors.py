@@ -4,7 +4,6 @@ Of a matrix product A is the input and D the cotangent of the output, of a convo
 that both operands share.
 """
 
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsci.core import Array
+from jaxsci.gradients._capture.windows import Sliding
 
 
 class Product(NamedTuple):
@@ -24,6 +24,8 @@ class Product(NamedTuple):
     sizes: tuple[int, int, int]  # g, i, o
     factors: Callable[[Array, Array], tuple[Array, Array]]  # (other operand, cotangent of the output) -> A, D
     arrange: Callable[[Array], Array]  # M -> the arrangement of the operand
+    # sum_b c_b sum_t A_t A_t^T [g, i, i] of many examples (other operands, cotangents, c), where it needs no A
+    second_moment: Callable[[Array, Array, Array], Array] | None = None
 
 
 def product(step: Any, operand: int, shapes: Sequence[tuple[int, ...]]) -> Product | None:
@@ -71,13 +73,24 @@ def _convolution(
     """x [g, b, *size, i], k [g, *window, i, o], y [g, b, *output, o]; swapped, x is the cotangent and y the other operand."""
     g, *window, i, o = kernel
     t = math.prod(output[1:-1])
+    sliding = Sliding(tuple(window), geometry.strides, geometry.padding, geometry.dilation, output[2:-1])
 
     def factors(other: Array, d: Array) -> tuple[Array, Array]:
         x, y = (d, other) if swap else (other, d)
-        a = windows(x, tuple(window), geometry.strides, geometry.padding, geometry.dilation, output[2:-1])
-        return a.reshape(g, t, -1), y.reshape(g, t, o)
+        return sliding.windows(x).reshape(g, t, -1), y.reshape(g, t, o)
 
-    return Product(("windows", kernel), t, (g, math.prod(window) * i, o), factors, lambda m: m.reshape(kernel))
+    def second_moment(others: Array, d: Array, c: Array) -> Array:
+        return sliding.second_moment(*_as_images(d if swap else others, c))
+
+    moment = second_moment if sliding.correlates(size[2:-1], i) else None
+    return Product(("windows", kernel), t, (g, math.prod(window) * i, o), factors, lambda m: m.reshape(kernel), moment)
+
+
+def _as_images(x: Array, c: Array) -> tuple[Array, Array]:
+    """[example, g, b, *size, i] -> [g, example * b, *size, i], and the coefficient of each image."""
+    images = jnp.moveaxis(x, 0, 1)
+    count = images.shape[1] * images.shape[2]
+    return images.reshape(images.shape[0], count, *images.shape[3:]), jnp.repeat(c, images.shape[2])
 
 
 def _lax_convolution(params: Any, shapes: Sequence[tuple[int, ...]]) -> Product:
@@ -89,40 +102,29 @@ def _lax_convolution(params: Any, shapes: Sequence[tuple[int, ...]]) -> Product:
     o = outputs // g
     batch, _, *output = (shapes[2][axis] for axis in out)
     t = batch * math.prod(output)
+    geometry = (params["window_strides"], params["padding"], params["rhs_dilation"])
+    sliding = Sliding(tuple(window), *geometry, tuple(output))
+    dilation = [(0, 0, 0), *((0, 0, step - 1) for step in params["lhs_dilation"]), (0, 0, 0)]
+
+    def images_of(x: Array) -> Array:
+        """[g, batch, *size, i], with the zeros between the pixels."""
+        x = x.transpose(image[0], *image[2:], image[1])
+        x = jax.lax.pad(x, jnp.zeros((), x.dtype), dilation)
+        return jnp.moveaxis(x.reshape(*x.shape[:-1], g, i), -2, 0)
 
     def factors(x: Array, d: Array) -> tuple[Array, Array]:
-        x = x.transpose(image[0], *image[2:], image[1])
-        dilated = [(0, 0, 0), *((0, 0, step - 1) for step in params["lhs_dilation"]), (0, 0, 0)]
-        x = jax.lax.pad(x, jnp.zeros((), x.dtype), dilated)
-        geometry = (params["window_strides"], params["padding"], params["rhs_dilation"])
-        a = windows(x, tuple(window), *geometry, tuple(output)).reshape(t, -1, g, i)
         d = d.transpose(out[0], *out[2:], out[1]).reshape(t, g, o)
-        return jnp.moveaxis(a, 2, 0).reshape(g, t, -1), d.swapaxes(0, 1)
+        return sliding.windows(images_of(x)).reshape(g, t, -1), d.swapaxes(0, 1)
+
+    def second_moment(others: Array, _: Array, c: Array) -> Array:
+        return sliding.second_moment(*_as_images(jax.vmap(images_of)(others), c))
 
     def arrange(m: Array) -> Array:
         k = jnp.moveaxis(m.reshape(g, *window, i, o), 0, -2).reshape(*window, i, g * o)
         order = (*filters[2:], filters[1], filters[0])
         return k.transpose(*np.argsort(order).tolist())
 
-    return Product(("lax windows", tuple(filters), g, shapes[1]), t, (g, math.prod(window) * i, o), factors, arrange)
-
-
-def windows(
-    x: Array,
-    window: tuple[int, ...],
-    strides: Sequence[int],
-    padding: Sequence[tuple[int, int]],
-    dilation: Sequence[int],
-    output: Sequence[int],
-) -> Array:
-    """[..., *size, channel] -> [..., *output, window, channel]: what each window sees."""
-    lead = x.ndim - 1 - len(window)
-    edges = [(0, 0, 0)] * lead + [(before, after, 0) for before, after in padding] + [(0, 0, 0)]
-    x = jax.lax.pad(x, jnp.zeros((), x.dtype), edges)
-    seen = []
-    for offset in itertools.product(*map(range, window)):
-        start = [d * w for d, w in zip(dilation, offset, strict=True)]
-        stop = [first + s * (n - 1) + 1 for first, s, n in zip(start, strides, output, strict=True)]
-        limits = (*x.shape[:lead], *stop, x.shape[-1])
-        seen.append(jax.lax.slice(x, (*(0,) * lead, *start, 0), limits, (*(1,) * lead, *strides, 1)))
-    return jnp.stack(seen, axis=-2)
+    size = [(shapes[0][axis] - 1) * step + 1 for axis, step in zip(image[2:], params["lhs_dilation"], strict=True)]
+    moment = second_moment if sliding.correlates(tuple(size), i) else None
+    sizes = (g, math.prod(window) * i, o)
+    return Product(("lax windows", tuple(filters), g, shapes[1]), t, sizes, factors, arrange, moment)

@@ -1,6 +1,6 @@
 """How the gradients by one parameter leaf follow from the records."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -19,6 +19,8 @@ class LeafProduct(NamedTuple):
     factors: Callable[[Records], tuple[Array, Array]]  # of ONE example: A [g, t, i], D [g, t, o]
     restore: Callable[[Array], Array]  # M [g, i, o] -> the leaf's shape
     arrange: Callable[[Array], Array]  # the leaf's shape -> [g, i, o]
+    # (records of examples, coefficients c) -> sum_b c_b sum_t A_t A_t^T [g, i, i], where that needs no A
+    second_moment: Callable[[Records, Array], Array] | None
     matrix: bool  # whether its products are of matrices; else of convolutions
     whole: bool  # whether every number of the leaf is in M
 
@@ -50,6 +52,15 @@ def product_of(passes: Capture, leaf: int) -> LeafProduct | None:
         a, d = (jnp.concatenate(each, axis=1).astype(dtype) for each in zip(*pairs, strict=True))
         return a, d
 
+    def second_moment(records: Records, c: Array) -> Array:
+        each = []
+        for number, moment in moments:
+            (other,), (d,) = records.inputs[number], records.cotangents[number]
+            each.append(moment(other.astype(dtype), d.astype(dtype), c))
+        return sum(each[1:], each[0])
+
+    moments = [(number, product.second_moment) for number, product in found if product.second_moment is not None]
+
     def arranged_like(value: Array) -> Array:
         parameters = list(passes.parameters)
         parameters[leaf] = value
@@ -77,15 +88,22 @@ def product_of(passes: Capture, leaf: int) -> LeafProduct | None:
         factors,
         restore,
         arrange,
+        second_moment if len(moments) == len(found) else None,
         first.layout[0] == "matrix",
         g * i * o == passes.parameters[leaf].size,
     )
 
 
-def weighted_sum(passes: Capture, records: Records, coefficients: Array) -> Params:
-    """sum_b c_b g_b, the cost of the gradient of the batch: no gradient of an example is formed."""
+def weighted_sum(
+    passes: Capture, records: Records, coefficients: Array, formed: Mapping[int, Array] | None = None
+) -> Params:
+    """sum_b c_b g_b at the cost of the gradient of the batch; of leaves whose gradients [batch, ...] are there already, from these."""
     found: dict[int, Array] = {}
     for leaf, parameter in enumerate(passes.parameters):
+        if formed is not None and leaf in formed:
+            gradients = formed[leaf]
+            found[leaf] = jnp.tensordot(coefficients.astype(gradients.dtype), gradients, 1)
+            continue
         product = product_of(passes, leaf)
         if product is not None and product.matrix:
             a, d = jax.vmap(product.factors)(records)

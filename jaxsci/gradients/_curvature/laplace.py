@@ -68,20 +68,10 @@ def laplace(
 
     Source: Daxberger et al. 2021, arXiv:2106.14806.
     """
-    likelihood_of(example_loss)
-    check_params(params)
-    if (example_loss is squared_error) == (noise is None):
-        raise InputError("noise: expected a number for squared_error and for no other loss; give it or leave it out")
-    if structure not in get_args(Structure):
-        raise InputError(f"structure: expected one of {', '.join(get_args(Structure))}, got {structure!r}; choose one")
-    if (structure == "low_rank") != (key is not None):
-        raise InputError(
-            f'key: expected one for structure="low_rank" and for no other, got {structure!r}; change either'
-        )
+    _check(example_loss, params, noise, structure, key)
     everything = jax.tree.map(lambda _: True, params)
     chosen = tuple(bool(free) for free in jax.tree.leaves(weight_mask(params, everything if mask is None else mask)))
     model = Free(apply, chosen)
-    free: Any = split(params, chosen)
     chunks = in_microbatches(data, batch_size)
     loss, weight = _total_loss(apply, example_loss, params, chunks)
     numbers = 1
@@ -92,20 +82,7 @@ def laplace(
         targets = jnp.zeros_like(weight)
     # The loss is a mean over the outputs, of which H at noise 1 has the sum.
     scale = weight * (numbers / 2 if example_loss is squared_error else 1)
-    basis: Any = None
-    if key is not None:
-        operator = gauss_newton(partial(model, fixed=params), example_loss, free, data, batch_size=batch_size)
-        rank = min(rank, operator.size)
-        values, vectors = top_eigenpairs(operator, rank, key=key, steps=3 * rank + 20)
-        eigenvalues, basis = values.value, jax.vmap(lambda v: ravel_pytree(v)[0])(vectors)
-    elif structure == "kronecker":
-        everywhere = kfac(apply, example_loss, params, data).bases()
-        basis = [block for block, free in zip(everywhere, chosen, strict=True) if free]
-        eigenvalues = jnp.concatenate([block.values.reshape(-1) for block in basis])
-    elif structure == "full":
-        eigenvalues, basis = _eigenpairs(model, example_loss, free, params, chunks)
-    else:
-        eigenvalues = _diagonal(model, example_loss, free, params, chunks)
+    eigenvalues, basis = _curvature(model, example_loss, params, data, structure, rank, key, batch_size)
     dtype = loss.dtype
     return Laplace(
         params=params,
@@ -119,6 +96,46 @@ def laplace(
         example_loss=example_loss,
         chosen=chosen,
     )
+
+
+def _check(example_loss: ExampleLoss, params: Params, noise: ArrayLike | None, structure: str, key: Key | None) -> None:
+    likelihood_of(example_loss)
+    check_params(params)
+    if (example_loss is squared_error) == (noise is None):
+        raise InputError("noise: expected a number for squared_error and for no other loss; give it or leave it out")
+    if structure not in get_args(Structure):
+        raise InputError(f"structure: expected one of {', '.join(get_args(Structure))}, got {structure!r}; choose one")
+    if (structure == "low_rank") != (key is not None):
+        raise InputError(
+            f'key: expected one for structure="low_rank" and for no other, got {structure!r}; change either'
+        )
+
+
+def _curvature(
+    model: Free,
+    example_loss: ExampleLoss,
+    params: Params,
+    data: Batch,
+    structure: Structure,
+    rank: int,
+    key: Key | None,
+    batch_size: int,
+) -> tuple[Array, Any]:
+    """Eigenvalues of the Gauss-Newton matrix of the mean loss, and its eigenvectors as the field `basis` of `Laplace` holds them."""
+    free: Any = split(params, model.chosen)
+    if key is not None:
+        operator = gauss_newton(partial(model, fixed=params), example_loss, free, data, batch_size=batch_size)
+        rank = min(rank, operator.size)
+        values, vectors = top_eigenpairs(operator, rank, key=key, steps=3 * rank + 20)
+        return values.value, jax.vmap(lambda v: ravel_pytree(v)[0])(vectors)
+    if structure == "kronecker":
+        everywhere = kfac(model.apply, example_loss, params, data).bases()
+        basis = [block for block, free in zip(everywhere, model.chosen, strict=True) if free]
+        return jnp.concatenate([block.values.reshape(-1) for block in basis]), basis
+    chunks = in_microbatches(data, batch_size)
+    if structure == "full":
+        return _eigenpairs(model, example_loss, free, params, chunks)
+    return _diagonal(model, example_loss, free, params, chunks), None
 
 
 @partial(jax.jit, static_argnums=(0, 1))

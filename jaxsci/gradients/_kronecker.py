@@ -21,7 +21,7 @@ from jaxsci.losses import objective
 from jaxsci.ops._numerics import as_real
 
 DENSE = 1024  # numbers of a leaf without a product form up to which its block is a full matrix; beyond it is a diagonal
-LARGE = 512  # rows of a factor from which half of it is computed and mirrored
+LARGE = 2048  # rows of a factor from which half of it is computed and mirrored
 
 
 class Factors(NamedTuple):

@@ -84,12 +84,14 @@ class Study:
 
 @dataclass(frozen=True)
 class Export:
-    """Write the network of a trained run as a program that needs JAX alone (jax.export)."""
+    """Write the network of a trained run as one file that is read without this library."""
 
     run: tyro.conf.Positional[Path]
     """Run folder."""
     out: Path
     """File to write."""
+    format: Literal["jax", "npz"] = "jax"
+    """jax: a program that needs JAX alone (jax.export); npz: operations and arrays, with a reader beside them that needs NumPy alone."""
     batch_size: Annotated[int | None, arg(metavar="N")] = None
     """The only batch size it then takes; default: any."""
     trust: bool = False

@@ -99,7 +99,7 @@ def run(command: Any) -> None:
             from jaxsci.tasks import export, table
 
             trained = table.load(command.run, trust=command.trust)
-            *inputs, output = export.write(trained, command.out, batch_size=command.batch_size)
+            *inputs, output = export.write(trained, command.out, batch_size=command.batch_size, form=command.format)
             print(f"{command.out}: {', '.join(inputs)} -> {output}")
         case Compare():
             _compare(command.runs)

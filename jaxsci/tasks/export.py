@@ -1,7 +1,7 @@
-"""A trained network as a compiled program that needs JAX alone, by `jax.export`."""
+"""A trained network as one file: a compiled program by `jax.export`, or operations and arrays for NumPy."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import jax
 import jax.export
@@ -11,14 +11,16 @@ from jaxsci.core import Array
 from jaxsci.errors import InputError
 from jaxsci.files import replacing
 from jaxsci.runs.task import Trained
+from jaxsci.tasks import portable
 
 __all__ = ["write"]
 
+Format: TypeAlias = Literal["jax", "npz"]
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-def write(trained: Trained, path: Path, *, batch_size: int | None = None) -> list[str]:
-    """Write the network of a run with its weights, for processors, CUDA and TPU.
+def write(trained: Trained, path: Path, *, batch_size: int | None = None, form: Format = "jax") -> list[str]:
+    """Write the network of a run with its weights, for processors, CUDA and TPU, or for NumPy.
 
     What is written is a function of the prepared inputs, one array [batch, ...] for each, that returns the outputs [batch, ...]
     of the network before any softmax; those of an ensemble [batch, member, ...].
@@ -29,12 +31,14 @@ def write(trained: Trained, path: Path, *, batch_size: int | None = None) -> lis
         trained: from `load`.
         path: file to write, whole or not at all.
         batch_size: of the only batch it then takes; None: any.
+        form: "jax" for a program of `jax.export`; "npz" for arrays and operations, with a reader beside them that needs NumPy alone.
 
     Returns:
         The inputs and the output in words, such as "float32[batch, 40, 40, 1]".
 
     Raises:
-        InputError: a run whose inputs have no fixed form, a batch size below 1, or a network that JAX can only export for one batch size.
+        InputError: a run whose inputs have no fixed form, a batch size below 1, a network that JAX can only export for one batch size,
+            or one with operations that the reader in NumPy does not know.
     """
     if trained.example is None:
         raise InputError(
@@ -43,18 +47,20 @@ def write(trained: Trained, path: Path, *, batch_size: int | None = None) -> lis
         )
     if batch_size is not None and batch_size < 1:
         raise InputError(f"--batch-size: expected at least 1, got {batch_size}; leave it out for any")
-    leaves, form = jax.tree.flatten(trained.prepare(trained.example))
+    leaves, tree = jax.tree.flatten(trained.prepare(trained.example))
     shapes = jax.eval_shape(trained.model.init, jax.random.key(0))
     ensemble = jax.tree.leaves(shapes)[0].ndim < np.ndim(jax.tree.leaves(trained.params)[0])
 
     def one(params: Any, *x: Array) -> Any:
-        return trained.model.apply(params, jax.tree.unflatten(form, x))
+        return trained.model.apply(params, jax.tree.unflatten(tree, x))
 
     members = jax.vmap(one, in_axes=(0, *(None for _ in leaves))) if ensemble else one
 
     def program(*x: Array) -> Any:
         return jax.vmap(lambda *row: members(trained.params, *row))(*x)
 
+    if form == "npz":
+        return _write_npz(path, program, leaves, batch_size)
     batch: Any = batch_size if batch_size is not None else jax.export.symbolic_shape("batch")[0]
     inputs = [jax.ShapeDtypeStruct((batch, *leaf.shape[1:]), leaf.dtype) for leaf in leaves]
     try:
@@ -69,6 +75,16 @@ def write(trained: Trained, path: Path, *, batch_size: int | None = None) -> lis
     with replacing(path) as temporary:
         temporary.write_bytes(exported.serialize())
     return [_words(array) for array in (*exported.in_avals, *exported.out_avals)]
+
+
+def _write_npz(path: Path, program: Any, leaves: list[Any], batch_size: int | None) -> list[str]:
+    if path.suffix != ".npz" or batch_size is not None:
+        raise InputError(
+            f"--format npz: expected a name that ends in .npz and no --batch-size, got {path.name}; its reader takes any number of examples"
+        )
+    portable.save(path, program, [np.asarray(leaf) for leaf in leaves])
+    output = jax.eval_shape(program, *leaves)
+    return [f"{leaf.dtype}[{', '.join(map(str, ('batch', *leaf.shape[1:])))}]" for leaf in (*leaves, output)]
 
 
 def _words(array: Any) -> str:

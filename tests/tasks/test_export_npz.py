@@ -1,0 +1,77 @@
+"""Networks as operations and arrays: the reader, with NumPy alone, gives the logits of the run."""
+
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxsci.core import Model
+from jaxsci.data import jets
+from jaxsci.errors import InputError
+from jaxsci.runs.task import Trained
+from jaxsci.tasks import export, read_network
+from jaxsci.tasks.top_tagging.taggers import tagger
+from jaxsci.training import predict
+
+JETS = 70  # more than a batch of the reader, and no multiple of it
+ALONE = """
+import sys
+import numpy as np
+from read_network import load
+inputs = np.load("inputs.npz")
+np.save("logits.npy", load("network.npz")(*(inputs[name] for name in inputs.files)))
+assert not {"jax", "jaxsci"} & set(sys.modules)
+"""
+
+
+@pytest.fixture(scope="module")
+def constituents():
+    return jets.read(jets.embedded(), limit=JETS).constituents
+
+
+def trained(model, prepare, example):
+    return Trained(model, model.init(jax.random.key(3)), prepare, prepare, {"task": "top-tagging"}, example)
+
+
+@pytest.mark.parametrize("name", ["cnn", "pfn", "pelican", pytest.param("particlenet", marks=pytest.mark.slow)])
+def test_logits_are_those_of_the_network(name, constituents, tmp_path):
+    found = tagger(name)
+    run = trained(found.model, found.inputs, constituents[:1])
+    export.write(run, tmp_path / "network.npz", form="npz")
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(found.inputs(constituents))]
+    np.savez(tmp_path / "inputs.npz", *leaves)
+    subprocess.run(
+        [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, '.'){ALONE}"], cwd=tmp_path, check=True
+    )
+    logits = np.load(tmp_path / "logits.npy")
+    wanted = predict(found.model.apply, run.params, found.inputs(constituents), batch_size=JETS)
+    scale = max(1.0, float(np.abs(wanted).max()))
+    np.testing.assert_allclose(logits, wanted, rtol=0, atol=1e-5 * scale)  # sums in another order, in float32
+
+
+def test_each_operation_of_the_reader_is_that_of_jax(tmp_path):
+    def apply(params, x):
+        y = jnp.stack([jnp.tanh(x), x**3, x**-2, jax.nn.sigmoid(x), jax.lax.erf(x), jax.lax.rsqrt(1 + x * x)])
+        y = jnp.concatenate([y, jnp.log1p(jnp.abs(y)), jnp.where(y > 0.3, jnp.exp(y), -y)])
+        y = jnp.einsum("ni,mj,kij->nmk", y, y[1:], params["w"])
+        return jnp.max(y, axis=0) - jnp.min(y, axis=0) + jnp.sum(y, axis=0) + jnp.arange(3.0)
+
+    model = Model(lambda key: {"w": jax.random.normal(key, (3, 4, 4))}, apply)
+    run = trained(model, np.asarray, np.full((1, 4), 0.5, np.float32))
+    export.write(run, tmp_path / "n.npz", form="npz")
+    x = np.random.default_rng(0).uniform(0.5, 1.5, (5, 4)).astype(np.float32)
+    wanted = jax.vmap(apply, in_axes=(None, 0))(run.params, x)
+    np.testing.assert_allclose(read_network.load(tmp_path / "n.npz")(x), wanted, rtol=2e-5, atol=2e-5)
+
+
+def test_what_the_reader_does_not_know_is_refused_and_leaves_nothing(tmp_path):
+    model = Model(lambda key: {"w": jnp.ones(3)}, lambda params, x: jnp.sum(jnp.sort(x) * params["w"]))
+    run = trained(model, np.asarray, np.ones((1, 3), np.float32))
+    with pytest.raises(InputError, match="operations that its reader knows, got sort; use --format jax"):
+        export.write(run, tmp_path / "n.npz", form="npz")
+    with pytest.raises(InputError, match=r"a name that ends in \.npz"):
+        export.write(run, tmp_path / "n.bin", form="npz")
+    assert not list(tmp_path.iterdir())

@@ -57,7 +57,7 @@ def test_each_operation_of_the_reader_is_that_of_jax(tmp_path):
         y = jnp.stack([jnp.tanh(x), x**3, x**-2, jax.nn.sigmoid(x), jax.lax.erf(x), jax.lax.rsqrt(1 + x * x)])
         y = jnp.concatenate([y, jnp.log1p(jnp.abs(y)), jnp.where(y > 0.3, jnp.exp(y), -y)])
         y = jnp.einsum("ni,mj,kij->nmk", y, y[1:], params["w"])
-        return jnp.max(y, axis=0) - jnp.min(y, axis=0) + jnp.sum(y, axis=0) + jnp.arange(3.0)
+        return jnp.max(y, axis=0) - jnp.min(y, axis=0) + jnp.sum(y, axis=0) + jnp.arange(3.0)[None]
 
     model = Model(lambda key: {"w": jax.random.normal(key, (3, 4, 4))}, apply)
     run = trained(model, np.asarray, np.full((1, 4), 0.5, np.float32))

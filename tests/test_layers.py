@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "_public": set(),
     "errors": set(),
     "files": {"errors"},
-    "memory": set(),
+    "memory": {"errors"},
     "healpix": {"errors"},
     "core": set(),
     "ops": GROUND | {"core"},

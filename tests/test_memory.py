@@ -6,6 +6,9 @@ import sys
 
 import pytest
 
+from jaxsci.errors import InputError
+from jaxsci.memory import size_in_bytes
+
 PROGRAM = """
 import ctypes, resource
 from jaxsci.memory import keep_memory
@@ -44,3 +47,16 @@ def test_elsewhere_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(sys, "platform", "darwin")
     assert keep_memory() is False
+
+
+@pytest.mark.parametrize(
+    ("words", "size"), [("16GB", 16_000_000_000), ("1.5 MB", 1_500_000), ("2GiB", 2**31), ("500kB", 500_000)]
+)
+def test_sizes_as_users_write_them(words, size):
+    assert size_in_bytes(words, "--device-memory") == size
+
+
+@pytest.mark.parametrize("words", ["16", "GB", "-1GB", "0GB", "16 Gb", "a lot", "1e3MB"])
+def test_what_is_no_size_is_said(words):
+    with pytest.raises(InputError, match=r"^--device-memory: expected a size such as 16GB, got "):
+        size_in_bytes(words, "--device-memory")

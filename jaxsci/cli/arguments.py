@@ -32,6 +32,8 @@ class Place(NewRun):
     """Minutes between checkpoints, also within long epochs; without it one after every epoch, as long as that takes little time."""
     devices: int | None = None
     """Split every batch over so many devices; by default one, or all where there are several processes."""
+    device_memory: Annotated[str | None, arg(metavar="SIZE")] = None
+    """Split every batch into as many microbatches as a device of this memory asks for, such as 16GB."""
     distributed: bool = False
     """This is one of several processes of a batch system: SLURM, Open MPI, a TPU pod."""
     coordinator: str | None = None

@@ -29,7 +29,7 @@ from jaxsci.cli.arguments import (
 from jaxsci.cli.commands import Chosen, completion, parse
 from jaxsci.cli.progress import shown_progress
 from jaxsci.errors import InputError, StopTraining
-from jaxsci.memory import keep_memory
+from jaxsci.memory import keep_memory, size_in_bytes
 from jaxsci.runs.task import Execution, OnProgress, Session, Task
 
 # Tasks import jax and a plotting library: only once the arguments are known to be good, so that --help is quick.
@@ -155,7 +155,8 @@ def _carry_out(command: Chosen, place: NewRun | None) -> None:
             return
         session = _session(progress, place.runs, place.name)
         if isinstance(place, Place):
-            session = session._replace(execution=Execution(place.checkpoint_minutes, place.devices))
+            memory = None if place.device_memory is None else size_in_bytes(place.device_memory, "--device-memory")
+            session = session._replace(execution=Execution(place.checkpoint_minutes, place.devices, memory))
         if isinstance(place, Place) and place.resume is not None:
             assert task.resume is not None, command.entry
             _require_no_options(command.options, place.resume)

@@ -21,7 +21,17 @@ from jaxsci.errors import InputError
 from jaxsci.files import write_json, write_text
 from jaxsci.runs import weights
 from jaxsci.runs.task import Execution, OnProgress
-from jaxsci.training import EpochProgress, Fit, Recipe, Settings, checkpoint, device_mesh, fit, fit_ensemble
+from jaxsci.training import (
+    EpochProgress,
+    Fit,
+    Recipe,
+    Settings,
+    checkpoint,
+    device_mesh,
+    fit,
+    fit_ensemble,
+    microbatches_for,
+)
 from jaxsci.training import _early_stopping as early_stopping
 
 __all__ = ["OtherProcess", "Training", "locked", "train", "write_metrics"]
@@ -66,7 +76,10 @@ def train(
     settings = replace(training.settings, checkpoint_minutes=execution.checkpoint_minutes)
     with locked(folder) if jax.process_index() == 0 else nullcontext():
         mesh = _mesh(training.key, execution.devices)
-        result = _train(folder, training._replace(settings=settings), splits, resume, progress, mesh)
+        training = training._replace(settings=settings)
+        if execution.device_memory is not None:
+            training = _within(execution.device_memory, training, splits, mesh, progress)
+        result = _train(folder, training, splits, resume, progress, mesh)
     if jax.process_count() > 1:
         first = jax.process_index() == 0
         result = jax.tree.map(np.asarray, result)  # what was trained lies whole on the devices of every process
@@ -86,6 +99,21 @@ def _mesh(key: Key, devices: int | None) -> Mesh | None:
             "process without asking; leave it out"
         )
     return device_mesh(data=devices)
+
+
+def _within(
+    memory: int, training: Training, splits: tuple[Batch | Stream, Batch], mesh: Mesh | None, progress: OnProgress
+) -> Training:
+    """The training in as many microbatches as a device with this memory asks for."""
+    recipe, settings, key = training
+    train, validation = splits
+    if key.ndim or not isinstance(train, Batch):
+        raise InputError(
+            "--device-memory: expected a task that trains one network on data in memory, got an ensemble or a stream; leave it out"
+        )
+    number = microbatches_for(memory, recipe, train, validation, key=key, settings=settings, mesh=mesh)
+    progress("training", 0.0, f"note: microbatches of a batch, to fit into {memory / 1e9:g} GB: {number}")
+    return training._replace(recipe=recipe._replace(microbatches=number))
 
 
 def _train(

@@ -24,6 +24,8 @@ ADDRESS = ("--coordinator", "127.0.0.1:9", "--processes", "2")  # where nobody l
         ((*ADDRESS, "--process", "2"), "--process: expected a number from 0 to 1, got 2"),
         (("--coordinator", "node", "--processes", "2", "--process", "0"), "expected HOST:PORT, got node"),
         (("--devices", "1000"), "mesh: expected at most "),
+        (("--device-memory", "16"), "--device-memory: expected a size such as 16GB, got '16'"),
+        (("--device-memory", "100kB", "--epochs", "1"), "fits into 0.1 MB of a device, got one that needs "),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options, message, capsys, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Array kernels, closed under jvp, vjp, vmap and jit."""
 
 from jaxsci.ops import sphere
+from jaxsci.ops._energy_flow import energy_flow_polynomials, flow_graphs
 from jaxsci.ops._lorentz import PAIR_FEATURES, lorentz_products, pair_features
 from jaxsci.ops._pairs import PAIR_MAPS, apply_pair_maps, nearest_neighbors, pair_maps, pair_means
 from jaxsci.ops._pooling import average_pool, max_pool
@@ -17,6 +18,8 @@ __all__ = [
     "conv_patches",
     "conv_transpose",
     "conv_transpose_output_size",
+    "energy_flow_polynomials",
+    "flow_graphs",
     "lorentz_products",
     "max_pool",
     "nearest_neighbors",

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from jaxsci.errors import InputError
 from jaxsci.plots import style
 
-__all__ = ["RocCurve", "confusion_matrix", "confusion_words", "reliability", "roc", "score_distributions"]
+__all__ = ["RocCurve", "confusion_matrix", "reliability", "roc", "score_distributions"]
 
 LEAST_PASSING = 5  # background examples beyond a cut, below which a rejection is noise: its error is 45 %
 
@@ -174,17 +174,6 @@ def _write_cells(axes: Axes, matrix: np.ndarray, parts: np.ndarray) -> None:
         tint = "white" if dark else style.GRAY if not few and part < 0.005 else "black"
         gid = None if np.isnan(part) else style.ON_COLOR
         axes.text(predicted, true, text, ha="center", va="center", fontsize=size, color=tint, gid=gid)
-
-
-def confusion_words(counts: ArrayLike, names: Sequence[str], noun: str) -> str:
-    """What a confusion matrix shows, for those who do not see it: how many are right, and the most frequent confusion."""
-    matrix = np.asarray(counts)
-    off = matrix - np.diag(np.diag(matrix))
-    words = f"Of {matrix.sum():,} {noun} {np.trace(matrix):,} are told rightly"
-    if off.sum() == 0:
-        return f"{words}."
-    true, predicted = np.unravel_index(off.argmax(), off.shape)
-    return f"{words}; most often mistaken: {names[true]} for {names[predicted]}, {off.max():,} times."
 
 
 @style.context()

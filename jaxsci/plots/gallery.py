@@ -1,4 +1,4 @@
-"""Single images in rows, each with a few words of its own: what a classifier got wrong, and how sure it was."""
+"""What a classifier got wrong: single images in rows, each with a few words of its own, and the confusions in words."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from jaxsci.errors import InputError
 from jaxsci.plots import style
 
-__all__ = ["Examples", "gallery"]
+__all__ = ["Examples", "confusion_words", "gallery"]
 
 DECADES = 5  # of a logarithmic scale below the brightest pixel
 
@@ -76,3 +76,14 @@ def _norm(values: np.ndarray, logarithmic: bool) -> Normalize:
         return Normalize(low, high if high > low else low + 1)
     high = high if high > 0 else 1.0
     return LogNorm(high / 10**DECADES, high, clip=True)
+
+
+def confusion_words(counts: ArrayLike, names: Sequence[str], noun: str) -> str:
+    """What a confusion matrix shows, for those who do not see it: how many are right, and the most frequent confusion."""
+    matrix = np.asarray(counts)
+    off = matrix - np.diag(np.diag(matrix))
+    words = f"Of {matrix.sum():,} {noun} {np.trace(matrix):,} are told rightly"
+    if off.sum() == 0:
+        return f"{words}."
+    true, predicted = np.unravel_index(off.argmax(), off.shape)
+    return f"{words}; most often mistaken: {names[true]} for {names[predicted]}, {off.max():,} times."

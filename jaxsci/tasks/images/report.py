@@ -42,7 +42,7 @@ def write(folder: Path, result: dict[str, Any], measured: Measured) -> None:
                 "confusion_matrix",
                 "Confusion matrix: rows are the true class, columns the network's answer.",
                 classification.confusion_matrix(result["metrics"]["confusion_matrix"], names, noun="images"),
-                classification.confusion_words(result["metrics"]["confusion_matrix"], names, "images"),
+                gallery.confusion_words(result["metrics"]["confusion_matrix"], names, "images"),
             ),
             *_mistaken(sample, outputs),
         ]

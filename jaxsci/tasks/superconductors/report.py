@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxsci.data.materials.formula import SYMBOLS
 from jaxsci.data.materials.superconductors import FAMILIES, family
-from jaxsci.plots import classification, materials, reconstruction
+from jaxsci.plots import classification, gallery, materials, reconstruction
 from jaxsci.runs import figures
 from jaxsci.runs import folder as runs
 from jaxsci.runs.figures import Drawing
@@ -153,7 +153,7 @@ def _class_figures(result: dict[str, Any], sample: Sample, shown: Shown) -> list
             "confusion_matrix",
             "Confusion matrix at the chosen threshold on the test split.",
             classification.confusion_matrix(values["confusion_matrix"], kinds, noun="materials"),
-            classification.confusion_words(values["confusion_matrix"], kinds, "materials"),
+            gallery.confusion_words(values["confusion_matrix"], kinds, "materials"),
         ),
     ]
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxsci import metrics
-from jaxsci.plots import classification
+from jaxsci.plots import classification, gallery
 from jaxsci.runs import binary_evaluation, figures, seen
 from jaxsci.runs import folder as runs
 from jaxsci.runs.figures import Drawing
@@ -108,7 +108,7 @@ def write(folder: Path, result: Mapping[str, Any], measured: Measured) -> None:
                 "confusion_matrix",
                 "Confusion matrix: rows are the true class, columns the network's answer.",
                 classification.confusion_matrix(result["confusion_matrix"], data["classes"], noun="rows"),
-                classification.confusion_words(result["confusion_matrix"], data["classes"], "rows"),
+                gallery.confusion_words(result["confusion_matrix"], data["classes"], "rows"),
             )
         )
     claim = seen.claim(measured.part, measured.known, result["rows"], "rows")

@@ -78,7 +78,7 @@ def write(folder: Path, result: dict[str, Any], measured: Measured, baseline: np
             "confusion_matrix",
             "Confusion matrix at probability 1/2: rows are the true class, columns the tagger's answer.",
             classification.confusion_matrix(values["confusion_matrix"], ["QCD", "top"], noun="jets"),
-            classification.confusion_words(values["confusion_matrix"], ["QCD", "top"], "jets"),
+            gallery.confusion_words(values["confusion_matrix"], ["QCD", "top"], "jets"),
         ),
         Drawing(
             "scores",

@@ -1,5 +1,6 @@
 """Maximum and average over sliding windows, one spatial dimension after the other."""
 
+from collections.abc import Sequence
 from functools import reduce
 
 import jax.numpy as jnp
@@ -8,9 +9,6 @@ from jax import lax
 from jaxsci.core import Array
 from jaxsci.errors import InputError
 from jaxsci.ops.convolution._sizes import Padding, Sizes, padding_pairs, spatial, windows_that_fit
-
-# Longer windows are folded in halves: each slice of a chain costs the derivative a pass over the whole input.
-LARGEST_CHAIN = 4
 
 
 def max_pool(x: Array, window: Sizes, *, strides: Sizes | None = None, padding: Padding = "VALID") -> Array:
@@ -34,6 +32,12 @@ def max_pool(x: Array, window: Sizes, *, strides: Sizes | None = None, padding: 
     window, strides, pairs = _check(x, window, strides, padding)
     lowest = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
     x = _pad(x, pairs, lowest)
+    sizes = [(n - k) // s + 1 for n, k, s in zip(x.shape[1:-1], window, strides, strict=True)]
+    apart = all(k == s or size == 1 for k, s, size in zip(window, strides, sizes, strict=True))
+    # XLA's CPU compiler of jaxlib 0.10 gives wrong numbers for the derivative of a maximum over one axis of an array of many under
+    # `jit(vmap(jvp))`, not for that over several: along one axis maxima are taken by `jnp.maximum` alone.
+    if apart and sum(k > 1 for k in window) > 1:
+        return jnp.max(_folded(x, sizes, window), axis=tuple(range(2, 2 * len(window) + 1, 2)))
     for axis, (k, s) in enumerate(zip(window, strides, strict=True), start=1):
         x = _largest_axis(x, axis, k, s)
     return x
@@ -93,24 +97,27 @@ def _pad(x: Array, pairs: tuple[tuple[int, int], ...], value: float) -> Array:
     return jnp.pad(x, ((0, 0), *pairs, (0, 0)), constant_values=value)
 
 
+def _folded(x: Array, sizes: Sequence[int], window: Sequence[int]) -> Array:
+    """Windows that stand side by side as axes of their own: [batch, place, window, place, window, ..., channel]."""
+    cut = [slice(None), *(slice(size * k) for size, k in zip(sizes, window, strict=True))]
+    pairs = [n for pair in zip(sizes, window, strict=True) for n in pair]
+    return x[tuple(cut)].reshape(x.shape[0], *pairs, x.shape[-1])
+
+
 def _sum_axis(x: Array, axis: int, window: int, stride: int) -> Array:
     """Sums of the windows along one axis. Windows that do not overlap are a reshape, whose derivative is elementwise."""
     size = (x.shape[axis] - window) // stride + 1
     if stride == window or size == 1:
-        return jnp.sum(_folded(x, axis, size, window), axis=axis + 1)
+        return jnp.sum(_folded_axis(x, axis, size, window), axis=axis + 1)
     return reduce(jnp.add, _elements(x, axis, window, stride))
 
 
 def _largest_axis(x: Array, axis: int, window: int, stride: int) -> Array:
-    """Maxima of the windows along one axis, by `jnp.maximum` alone.
-
-    XLA's CPU compiler of jaxlib 0.10 gives wrong numbers for the derivative of `jnp.max` here under `jit(vmap(jvp))`, and the
-    derivative of elementwise maxima is two to four times as fast.
-    """
+    """Maxima of the windows along one axis; those that do not overlap are folded in halves, which costs few passes over the array."""
     size = (x.shape[axis] - window) // stride + 1
-    if window <= LARGEST_CHAIN or (stride != window and size > 1):
+    if stride != window and size > 1:
         return reduce(jnp.maximum, _elements(x, axis, window, stride))
-    x = _folded(x, axis, size, window)
+    x = _folded_axis(x, axis, size, window)
     while (left := x.shape[axis + 1]) > 1:
         # Two halves; of an odd number both hold the middle one, which counts once in their maximum and in its derivative.
         half = (left + 1) // 2
@@ -119,7 +126,7 @@ def _largest_axis(x: Array, axis: int, window: int, stride: int) -> Array:
     return jnp.squeeze(x, axis + 1)
 
 
-def _folded(x: Array, axis: int, size: int, window: int) -> Array:
+def _folded_axis(x: Array, axis: int, size: int, window: int) -> Array:
     """The first `size` windows, one beside the other, as an axis of their own after that of their places."""
     x = lax.slice_in_dim(x, 0, size * window, axis=axis)
     return x.reshape(*x.shape[:axis], size, window, *x.shape[axis + 1 :])

@@ -31,7 +31,20 @@ MAY_IMPORT = {
     "plots": GROUND,
     "runs": BASE | {"core", "ops", "models", "losses", "metrics", "training", "plots"},
     "tasks": GROUND
-    | {"core", "ops", "models", "losses", "metrics", "training", "gradients", "fitting", "data", "plots", "runs"},
+    | {
+        "core",
+        "ops",
+        "models",
+        "losses",
+        "metrics",
+        "training",
+        "gradients",
+        "fitting",
+        "data",
+        "plots",
+        "runs",
+        "memory",
+    },
     "cli": BASE | {"memory", "runs", "tasks", "data"},
     "__main__": {"cli"},
 }

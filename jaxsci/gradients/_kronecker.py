@@ -17,11 +17,11 @@ from jaxsci.gradients._capture import Capture, Records, capture, product_of
 from jaxsci.gradients._curvature.likelihoods import likelihood_of
 from jaxsci.gradients._curvature.operators import Operator
 from jaxsci.gradients._examples import check
+from jaxsci.gradients._second_moments import second_moment
 from jaxsci.losses import objective
 from jaxsci.ops._numerics import as_real
 
 DENSE = 1024  # numbers of a leaf without a product form up to which its block is a full matrix; beyond it is a diagonal
-LARGE = 2048  # rows of a factor from which half of it is computed and mirrored
 
 
 class Factors(NamedTuple):
@@ -245,30 +245,10 @@ def _sums(passes: Capture, leaf: int, records: Records, p: Array) -> tuple[Array
     if product.matrix and product.positions > 1:
         active = jnp.any(d != 0, axis=-1).astype(a.dtype)
     weight = p * active
-    outputs = _second_moment(d, p * jnp.ones_like(active))
+    outputs = second_moment(d, p * jnp.ones_like(active))
     known = product.second_moment
-    inputs = _second_moment(a, weight) if known is None else known(records, p[:, 0, 0])
+    inputs = second_moment(a, weight) if known is None else known(records, p[:, 0, 0])
     return inputs, jnp.sum(weight, axis=(0, 2)), outputs
-
-
-def _second_moment(a: Array, weight: Array) -> Array:
-    """sum_n,t w a a^T from a [n, g, t, i] and w [n, g, t]: [g, i, i]."""
-    # One product over examples and positions together, which compilers do not find by themselves.
-    scaled = a * weight[..., None]
-    a, scaled = (jnp.moveaxis(each, 1, 0).reshape(each.shape[1], -1, each.shape[-1]) for each in (a, scaled))
-    return _symmetric(a, scaled)
-
-
-def _symmetric(a: Array, b: Array) -> Array:
-    """sum_t a_t b_t^T [g, i, i], of which it is known that it is symmetric, so that of large ones half is computed."""
-    size = a.shape[-1]
-    if size < LARGE:
-        return jnp.einsum("gti,gtj->gij", a, b)
-    half = size // 2
-    above, below = _symmetric(a[..., :half], b[..., :half]), _symmetric(a[..., half:], b[..., half:])
-    beside = jnp.einsum("gti,gtj->gij", a[..., :half], b[..., half:])
-    rows = [jnp.concatenate(pair, -1) for pair in ((above, beside), (beside.swapaxes(1, 2), below))]
-    return jnp.concatenate(rows, -2)
 
 
 def _moments_of_other(passes: Capture, leaf: int, records: Records, p: Array) -> tuple[Array, Array, Array]:

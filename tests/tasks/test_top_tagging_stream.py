@@ -52,7 +52,7 @@ def test_the_same_jets_for_each_part_as_in_memory(files):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"memory": "much"}, "--memory: expected a size such as 4GB"),
+        ({"memory": "much"}, "--memory: expected a size such as 16GB"),
         ({"memory": "900MB"}, "--memory: expected at least 1.1GB, got 900MB"),
         ({"data": None}, "--stream: expected --data"),
         ({"max_jets": 10}, "--stream: expected no --max-jets"),

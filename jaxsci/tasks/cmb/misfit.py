@@ -1,5 +1,7 @@
 """Whether a fit describes its data, from chi^2 and its degrees of freedom."""
 
+from typing import Any
+
 import numpy as np
 
 MISFIT = 4.0  # standard deviations of chi^2 from its degrees of freedom, from which a page warns
@@ -16,3 +18,29 @@ def error_scale(chi2: float, dof: float) -> float:
 def deviations(chi2: float, dof: float) -> float:
     """How many of its standard deviations, sqrt(2 dof), chi^2 lies above its degrees of freedom."""
     return float((chi2 - dof) / np.sqrt(2 * dof))
+
+
+def misfit_words(result: dict[str, Any], *, own: bool) -> str:
+    """What a χ² that is too large or too small says; empty where it is neither."""
+    ratio, away = result["chi2"] / result["dof"], deviations(result["chi2"], result["dof"])
+    if away > MISFIT:
+        return (
+            f"Warning: the fit does not describe this sky. χ² is {ratio:.3g} times its degrees of freedom: the pixels hold what neither the"
+            f" prior nor a noise of {result['noise']:g} μK knows, such as the Galaxy outside the mask, sources, or a larger noise. The"
+            f" errors of the coefficients are multiplied by {result['error_scale']:.3g}, the square root of that; the coefficients and"
+            " the spectrum may be wrong by more, since what was not known need not be random. Give a --mask, or the right --noise."
+        )
+    if away > -MISFIT:
+        return ""
+    words = (
+        f"χ² is {-away:.1f} standard deviations below its degrees of freedom: on scales finer than the fit the sky varies less than the"
+        f" prior and the noise say, by about {100 * (1 - ratio):.0f} % in power. The errors of the coefficients count that power as noise"
+        f" and are too large by at most {100 * (1 / np.sqrt(ratio) - 1):.0f} % for that reason; they are left as they are."
+    )
+    if own:
+        return words
+    return words + (
+        " Of this sky about 3 % would be gone with no noise at all, 2 % with the beam of the instrument (0.22°), and 1 to 2 % with the"
+        " powers that Planck measured instead of the best fit; the pixels' smoothing is right (skies averaged from finer pixels have the"
+        " variance of the prior within 4 %). The rest is not explained."
+    )

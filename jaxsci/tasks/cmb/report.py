@@ -15,7 +15,7 @@ from jaxsci.runs.figures import Drawing
 from jaxsci.runs.page import Section
 from jaxsci.runs.tables import Column, Table
 from jaxsci.tasks.cmb import sky_fit
-from jaxsci.tasks.cmb.misfit import MISFIT, deviations
+from jaxsci.tasks.cmb.misfit import misfit_words
 
 UNIT = "temperature (μK)"
 LIMIT = 200.0  # μK, of the colors
@@ -57,7 +57,7 @@ def write(folder: Path, result: dict[str, Any], pictures: Pictures) -> None:
     sections = [
         Section(
             "The sky",
-            f"{_misfit(result, own=_is_own(folder))}\n\n{fit_words}",
+            f"{misfit_words(result, own=_is_own(folder))}\n\n{fit_words}",
             figures=figures.pictures(folder, [_maps(pictures, result)]),
         ),
         Section("Its coefficients", _COEFFICIENTS, table=_coefficients(result)),
@@ -111,32 +111,6 @@ _NETWORK = (
 
 def _is_own(folder: Path) -> bool:
     return runs.read_config(folder)["options"].get("data") is not None
-
-
-def _misfit(result: dict[str, Any], *, own: bool) -> str:
-    """What a χ² that is too large or too small says; empty where it is neither."""
-    ratio, away = result["chi2"] / result["dof"], deviations(result["chi2"], result["dof"])
-    if away > MISFIT:
-        return (
-            f"Warning: the fit does not describe this sky. χ² is {ratio:.3g} times its degrees of freedom: the pixels hold what neither the"
-            f" prior nor a noise of {result['noise']:g} μK knows, such as the Galaxy outside the mask, sources, or a larger noise. The"
-            f" errors of the coefficients are multiplied by {result['error_scale']:.3g}, the square root of that; the coefficients and"
-            " the spectrum may be wrong by more, since what was not known need not be random. Give a --mask, or the right --noise."
-        )
-    if away > -MISFIT:
-        return ""
-    words = (
-        f"χ² is {-away:.1f} standard deviations below its degrees of freedom: on scales finer than the fit the sky varies less than the"
-        f" prior and the noise say, by about {100 * (1 - ratio):.0f} % in power. The errors of the coefficients count that power as noise"
-        f" and are too large by at most {100 * (1 / np.sqrt(ratio) - 1):.0f} % for that reason; they are left as they are."
-    )
-    if own:
-        return words
-    return words + (
-        " Of this sky about 3 % would be gone with no noise at all, 2 % with the beam of the instrument (0.22°), and 1 to 2 % with the"
-        " powers that Planck measured instead of the best fit; the pixels' smoothing is right (skies averaged from finer pixels have the"
-        " variance of the prior within 4 %). The rest is not explained."
-    )
 
 
 def _spectrum_words(result: dict[str, Any]) -> str:

@@ -4,7 +4,6 @@ Training, validation and test part are those of a run in memory. The validation 
 """
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -20,6 +19,7 @@ from jaxsci.data.sources import Source, source
 from jaxsci.data.split import split
 from jaxsci.data.streaming import Stream, Workers
 from jaxsci.errors import InputError
+from jaxsci.memory import size_in_bytes
 from jaxsci.models.heads import inference
 from jaxsci.runs import folder as runs
 from jaxsci.runs import seen, weights
@@ -38,7 +38,6 @@ _PROGRAM = 10**9  # bytes for the libraries, the compiled programs and the state
 _BLOCK, _VALIDATION = 1 / 6, 1 / 8  # of the rest: one of three blocks in memory, and the validation part
 _SHOWN = 10_000  # jets of the test part whose images are drawn
 _AT_ONCE = 8192  # jets given to the network
-_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 class Run(NamedTuple):
@@ -93,7 +92,7 @@ def prepare(options: Options, workers: Workers, progress: OnProgress, config: di
     if options.data is None or options.max_jets is not None:
         wrong = "--data" if options.data is None else "no --max-jets"
         raise InputError(f"--stream: expected {wrong}, as it is for files larger than the memory; leave --stream out")
-    memory = _bytes(options.memory)
+    memory = size_in_bytes(options.memory, "--memory")
     found = source(options.data, jets.rows)
     if "labels" not in found.columns:
         raise InputError(f"{options.data}: expected labels, 1 for top and 0 for background, got jets without")
@@ -267,10 +266,3 @@ def _workers(options: Options) -> int:
     if options.workers is not None and options.workers < 0:
         raise InputError(f"--workers: expected a number of processes, 0 or more, got {options.workers}; leave it out")
     return max(1, min(8, (os.cpu_count() or 1) // 2)) if options.workers is None else options.workers
-
-
-def _bytes(size: str) -> int:
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kMGT]?)i?B?\s*", size)
-    if match is None:
-        raise InputError(f"--memory: expected a size such as 4GB or 500MB, got {size}; write a number and a unit")
-    return int(float(match[1]) * _UNITS[match[2]])

@@ -37,6 +37,8 @@ def with_file(words: Sequence[str], name: str, options: Mapping[str, Any]) -> li
     path = Path(paths[-1])
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: expected a file of options, got {error.strerror}; check its name") from error
     except ValueError as error:
         raise InputError(f"{path}: expected TOML such as epochs = 10, got {error}; mend it") from error
     task = content.pop("task", name)

@@ -88,3 +88,8 @@ def test_bash_completes_the_options_of_a_task(tmp_path):
         words = ["bash", "-c", ask, "bash", task, begun]
         ended = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
         assert ended.stdout.split() == [whole]
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"none\.toml: expected a file of options, got No such file or directory"):
+        parse(["train", "images", "--config", str(tmp_path / "none.toml")])

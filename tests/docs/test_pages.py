@@ -53,8 +53,11 @@ def test_the_code_of_a_page_runs_from_top_to_bottom(path, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("command", commands())
-def test_every_command_shown_is_understood(command, capsys):
+def test_every_command_shown_is_understood(command, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     arguments = shlex.split(command, comments=True)[1:]
+    if "--config" in arguments:  # a file that an earlier command has written
+        Path(arguments[arguments.index("--config") + 1]).write_text("epochs = 5\n", encoding="utf-8")
     if arguments[0] == "bench" or "half-life" in arguments:  # has a parser of its own; is added by a page
         return
     try:

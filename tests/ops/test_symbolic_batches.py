@@ -27,6 +27,10 @@ FUNCTIONS = {
     "conv": (lambda x: ops.conv(x, jnp.ones((3, 3, 4, 8), x.dtype)), (5, 5, 4)),
     "conv_patches": (partial(ops.conv_patches, window=2), (4, 4, 2)),
     "conv_transpose": (lambda y: ops.conv_transpose(y, jnp.ones((3, 3, 4, 8), y.dtype), strides=2), (3, 3, 8)),
+    "energy_flow_polynomials": (
+        jax.vmap(lambda z: ops.energy_flow_polynomials(z, jnp.abs(z[:, None] - z[None]), ops.flow_graphs(2))),
+        (5,),
+    ),
     "lorentz_products": (jax.vmap(ops.lorentz_products), (5, 4)),
     "max_pool": (partial(ops.max_pool, window=2), (4, 4, 2)),
     "nearest_neighbors": (jax.vmap(lambda x: ops.nearest_neighbors(x, MASK, 2)), (5, 2)),
@@ -61,6 +65,7 @@ def test_no_function_is_forgotten():
         "alm_degrees",
         "alm_index",
         "alm_size",
+        "flow_graphs",
         "gauss_legendre",
         "healpix_ring_weights",
         "real_degrees",

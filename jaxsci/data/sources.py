@@ -46,7 +46,7 @@ class Reader(NamedTuple):
 
 
 Between: TypeAlias = Callable[[int, int], np.ndarray]
-# Opens a file: a function at the top of a module, or a `functools.partial` of one, so that another process can be given it.
+# Opens a file. A function at the top of a module, or a `functools.partial` of one, so that another process can be given it.
 Opener: TypeAlias = Callable[[Path], Reader]
 
 

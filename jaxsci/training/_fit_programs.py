@@ -48,7 +48,7 @@ class FitPrograms(NamedTuple):
 def fit_programs(
     recipe: Recipe, train: Batch, validation: Batch, *, key: Key, settings: Settings, mesh: Mesh | None = None
 ) -> FitPrograms:
-    """The programs that `fit` with these arguments runs; nothing is computed, and data may be `jax.ShapeDtypeStruct`s.
+    """The programs that `fit` with these arguments runs; nothing is computed, and arrays of the data may be `jax.ShapeDtypeStruct`.
 
     To export the steps for other devices: `jax.export.export(program.function, platforms=("cuda",))(*program.arguments)`.
     """

@@ -1,6 +1,5 @@
 """Maximum and average over sliding windows, one spatial dimension after the other."""
 
-from collections.abc import Sequence
 from functools import reduce
 
 import jax.numpy as jnp
@@ -37,7 +36,9 @@ def max_pool(x: Array, window: Sizes, *, strides: Sizes | None = None, padding: 
     # XLA's CPU compiler of jaxlib 0.10 gives wrong numbers for the derivative of a maximum over one axis of an array of many under
     # `jit(vmap(jvp))`, not for that over several: along one axis maxima are taken by `jnp.maximum` alone.
     if apart and sum(k > 1 for k in window) > 1:
-        return jnp.max(_folded(x, sizes, window), axis=tuple(range(2, 2 * len(window) + 1, 2)))
+        for axis in range(len(window), 0, -1):  # one by one, which arrays on explicit meshes allow
+            x = _folded_axis(x, axis, sizes[axis - 1], window[axis - 1])
+        return jnp.max(x, axis=tuple(range(2, 2 * len(window) + 1, 2)))
     for axis, (k, s) in enumerate(zip(window, strides, strict=True), start=1):
         x = _largest_axis(x, axis, k, s)
     return x
@@ -95,13 +96,6 @@ def _pad(x: Array, pairs: tuple[tuple[int, int], ...], value: float) -> Array:
     if not any(map(any, pairs)):
         return x
     return jnp.pad(x, ((0, 0), *pairs, (0, 0)), constant_values=value)
-
-
-def _folded(x: Array, sizes: Sequence[int], window: Sequence[int]) -> Array:
-    """Windows that stand side by side as axes of their own: [batch, place, window, place, window, ..., channel]."""
-    cut = [slice(None), *(slice(size * k) for size, k in zip(sizes, window, strict=True))]
-    pairs = [n for pair in zip(sizes, window, strict=True) for n in pair]
-    return x[tuple(cut)].reshape(x.shape[0], *pairs, x.shape[-1])
 
 
 def _sum_axis(x: Array, axis: int, window: int, stride: int) -> Array:

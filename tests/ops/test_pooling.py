@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxsci.errors import InputError
 from jaxsci.ops import average_pool, conv, max_pool
@@ -140,6 +141,17 @@ def test_derivatives_of_single_images_along_several_directions(window):
     for direction, derivative in zip(directions, derivatives, strict=True):
         expected = np.take_along_axis(windows(conv(x, direction)), place, axis=-1)[..., 0]
         np.testing.assert_allclose(derivative, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("window", [2, (2, 1), (3, 9)])
+def test_images_on_an_explicit_mesh(window):
+    x = jnp.arange(2 * 6 * 9, dtype=jnp.float32).reshape(2, 6, 9, 1)
+    mesh = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Explicit,))
+    with jax.set_mesh(mesh):
+        pooled = jax.jit(partial(max_pool, window=window))(
+            jax.device_put(x, NamedSharding(mesh, PartitionSpec("data")))
+        )
+    np.testing.assert_array_equal(pooled, max_pool(x, window))
 
 
 def test_integers_have_a_maximum():

@@ -1,4 +1,4 @@
-"""How a training went: learning curves."""
+"""How trainings went: learning curves, and the members of an ensemble beside their mean."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,15 +7,17 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
 
 from jaxsci.errors import InputError
 from jaxsci.plots import style
 
-__all__ = ["learning_curves"]
+__all__ = ["learning_curves", "members_calibration"]
 
 _PARTS = ("train", "validation")
 _COLUMNS = 2
 _QUANTILES = (0.16, 0.5, 0.84)
+LEAST = 20  # examples of a bin whose frequency is shown: its error is 11 % at most
 
 
 @style.context()
@@ -55,6 +57,71 @@ def learning_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
         _draw_metric(axes, name, epochs, curves, best)
     style.legend_above(figure, panels[0])
     return figure
+
+
+@style.context()
+def members_calibration(
+    mean: tuple[ArrayLike, ArrayLike],
+    members: Sequence[tuple[ArrayLike, ArrayLike]],
+    *,
+    bins: int = 12,
+    noun: str = "examples",
+) -> Figure:
+    """Observed frequency minus predicted probability, against the latter: of an ensemble's mean with errors, of each member as a line.
+
+    Above zero the probabilities are too low, below too high. Points stand at the mean probability of equal bins; bins of fewer than
+    `LEAST` are left out, since they would show noise; errors are 68 % Wilson intervals.
+
+    Args:
+        mean: probabilities [example] in [0, 1], and 1 where what they are of came true, else 0.
+        members: the same of each member.
+        bins: number of equal bins.
+        noun: what the examples are, in the plural.
+
+    Raises:
+        InputError: probabilities outside [0, 1], other outcomes, or arrays of different length.
+    """
+    figure = style.figure(3.2)
+    axes = figure.subplots()
+    axes.axhline(0, color=style.GRAY, linewidth=1, linestyle=":", label="perfect calibration")
+    for number, member in enumerate(members):
+        predicted, observed, _ = _binned(*member, bins)
+        label = "_" if number else "members"  # one entry of the legend for all
+        axes.plot(predicted, observed - predicted, color=style.color(5), linewidth=1, alpha=0.8, label=label)
+    predicted, observed, (low, high) = _binned(*mean, bins)
+    errors = [observed - low, high - observed]
+    axes.errorbar(
+        predicted,
+        observed - predicted,
+        errors,
+        fmt="o",
+        color=style.color(0),
+        elinewidth=1,
+        label="mean of the members",
+    )
+    if not len(predicted):
+        style.note(axes, f"no bin of {LEAST} {noun}")
+    axes.set(xlim=(-0.02, 1.02), xlabel="Predicted probability", ylabel="Observed − predicted")
+    axes.grid(True)
+    style.legend_above(figure, axes)
+    style.footnote(figure, f"Errors: 68 % intervals, in bins of at least {LEAST} {noun}.")
+    return figure
+
+
+def _binned(
+    probabilities: ArrayLike, outcomes: ArrayLike, bins: int
+) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """Mean probability, observed frequency and its interval in the bins ((i - 1)/m, i/m] that have enough examples."""
+    p, y = np.asarray(probabilities, np.float64).ravel(), np.asarray(outcomes).ravel()
+    if p.shape != y.shape or not ((p >= 0) & (p <= 1)).all() or not np.isin(y, (0, 1)).all():
+        raise InputError(
+            "members: expected as many outcomes 0 or 1 as probabilities in [0, 1], got others; give sigmoid outputs"
+        )
+    index = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], p, side="left")
+    counts, ones, total = (np.bincount(index, weights, bins) for weights in (None, y, p))
+    enough = counts >= LEAST
+    counts, ones, total = (values[enough] for values in (counts, ones, total))
+    return total / counts, ones / counts, style.wilson(ones, counts)
 
 
 _PREFIXES = tuple(f"{part}_" for part in _PARTS)

@@ -1,6 +1,6 @@
 """Runs side by side: a table of their evaluations, the best of each column marked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from jaxsci.runs import folder as runs
 from jaxsci.runs.estimate import rounded
 from jaxsci.runs.figures import estimate
 
-__all__ = ["best", "rows", "text"]
+__all__ = ["best", "named", "rows", "text"]
 
 
 def rows(folders: Sequence[Path]) -> tuple[list[str], list[tuple[str, dict[str, Any]]]]:
@@ -51,8 +51,14 @@ def rows(folders: Sequence[Path]) -> tuple[list[str], list[tuple[str, dict[str, 
             name: entry for name, entry in evaluation["metrics"].items() if isinstance(entry, dict) and "value" in entry
         }
         names += [name for name in values if name not in names]
-        table.append((folder.name, values))
+        table.append((named(folder.name, evaluation), values))
     return names, table
+
+
+def named(run: str, evaluation: Mapping[str, Any]) -> str:
+    """The name of a run, with the number of its members where it is an ensemble."""
+    members = evaluation.get("members")
+    return f"{run} × {members} members" if isinstance(members, int) and members > 1 else run
 
 
 def _require_whole(folder: Path, config: dict[str, Any], evaluation: Any) -> None:

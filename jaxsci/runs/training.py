@@ -26,6 +26,7 @@ from jaxsci.training import (
     Fit,
     Recipe,
     Settings,
+    TrainingDivergedError,
     checkpoint,
     device_mesh,
     fit,
@@ -70,6 +71,7 @@ def train(
 
     Raises:
         InputError: another job writes the run, or its checkpoint cannot be used.
+        TrainingDivergedError: a loss became NaN or infinite; of an ensemble that of a member in its first epoch, or those of all.
         OtherProcess: the training is over, and this process is not the first of several.
     """
     execution = execution or Execution()
@@ -152,6 +154,11 @@ def _train(
     ensemble = partial(fit_ensemble, lambda hyper: recipe, {}, keys=key, sequential=sequential)
     run = ensemble if key.ndim else partial(fit, recipe, key=key, mesh=mesh)
     result = run(*splits, settings=settings, checkpoints=checkpoints, resume=resume, progress=on_progress)
+    if key.ndim and (lost := np.flatnonzero(np.asarray(result.best_epoch) == 0)).size:
+        raise TrainingDivergedError(
+            f"expected a finite validation loss of each of {key.size} members, got none of member "
+            f"{', '.join(str(number + 1) for number in lost)}, which would spoil the mean; lower the learning rate"
+        )
     if writes:
         write_metrics(folder, result.history)
         weights.save(folder / weights.FILE, result.params)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from jaxsci.errors import InputError
-from jaxsci.plots.training import learning_curves
+from jaxsci.plots import style
+from jaxsci.plots.training import LEAST, learning_curves, members_calibration
 
 
 def history(losses, **more):
@@ -101,3 +102,23 @@ def test_members_must_stay_the_same():
 def test_a_long_training_has_no_markers(checked):
     axes = visible(checked(learning_curves(history(list(np.linspace(1, 0.5, 300))))))[0]
     assert line(axes, "training").get_marker() == ""
+
+
+def test_members_and_their_mean_by_observed_minus_predicted(checked):
+    def coin(p, ones):
+        return np.full(100, p), np.arange(100) < ones
+
+    figure = checked(members_calibration(coin(0.30, 40), [coin(0.31, 40), coin(0.29, 20)], noun="jets"))
+    (axes,) = visible(figure)
+    drawn = [line.get_xydata() for line in axes.get_lines() if len(line.get_xydata()) == 1]
+    np.testing.assert_allclose(np.concatenate(drawn), [[0.31, 0.09], [0.29, -0.09], [0.30, 0.10]])
+    (low, high), *_ = (bar.get_segments()[0][:, 1] for container in axes.containers for bar in container[2])
+    below, above = style.wilson(40, 100)
+    np.testing.assert_allclose([low, high], [below - 0.3, above - 0.3])
+
+
+def test_bins_of_few_examples_have_no_point_and_what_is_no_probability_is_refused(checked, words):
+    few = np.full(5, 0.5), np.ones(5, int)
+    assert f"no bin of {LEAST} examples" in words(checked(members_calibration(few, [few])))
+    with pytest.raises(InputError, match="expected as many outcomes"):
+        members_calibration((np.full(30, 1.1), np.ones(30)), [])

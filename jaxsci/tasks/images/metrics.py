@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -12,8 +13,8 @@ from jaxsci.runs import binary_evaluation
 def classification(logits: np.ndarray, labels: np.ndarray, classes: int) -> dict[str, Any]:
     """Confusion matrix, accuracy with its interval, and recall, precision and F1 a class and their means over the classes.
 
-    Of two classes that are both there, also what `binary_evaluation.classification` measures of their probability: AUC with its interval,
-    log loss and calibration error.
+    Also log loss and calibration error: of the class that is answered, or, of two classes that are both there, of class 1, with its AUC as
+    `binary_evaluation.classification` measures it.
     """
     z, y = jnp.asarray(logits), jnp.asarray(labels)
     matrix = metrics.confusion_matrix(metrics.predicted_class(z), y, classes=classes)
@@ -25,6 +26,10 @@ def classification(logits: np.ndarray, labels: np.ndarray, classes: int) -> dict
         per_class[name] = [binary_evaluation.number(value) for value in measure(matrix)]
     result["per_class"] = per_class
     result["confusion_matrix"] = np.asarray(matrix).tolist()
+    likely = jax.nn.softmax(z, axis=-1)
+    calibration = metrics.expected_calibration_error(jnp.max(likely, axis=-1), metrics.predicted_class(z) == y)
+    result["log_loss"] = {"value": binary_evaluation.number(metrics.log_loss(z, y))}
+    result["calibration_error"] = {"value": binary_evaluation.number(calibration)}
     if classes == 2 and len(np.unique(labels)) == 2:
         binary = binary_evaluation.classification(logits[:, 1] - logits[:, 0], labels)
         result |= {name: binary[name] for name in ("auc", "log_loss", "calibration_error")}

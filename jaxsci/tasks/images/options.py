@@ -29,6 +29,8 @@ class Options:
     """Images a step."""
     learning_rate: float = 2e-3
     """Peak learning rate of AdamW."""
+    members: Annotated[int, arg(metavar="N")] = 1
+    """Classifiers that are trained as one ensemble; the mean of their probabilities answers, and their spread comes with it."""
     patience: Annotated[int | None, arg(metavar="N")] = None
     """Stop after so many epochs without a lower validation loss; default: train all epochs."""
     seed: int = 1

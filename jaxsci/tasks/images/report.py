@@ -13,7 +13,16 @@ from jaxsci.runs.estimate import Estimate, Rounded
 from jaxsci.runs.figures import Drawing
 from jaxsci.runs.page import Section
 from jaxsci.runs.tables import Cell, Column, Table
+from jaxsci.tasks import ensembles
+from jaxsci.tasks.ensembles import Answers
 
+MEMBERS = {  # of the table of members: metric -> title
+    "accuracy": "accuracy",
+    "f1_macro": "F1, mean of classes",
+    "auc": "AUC",
+    "log_loss": "log loss",
+    "calibration_error": "calibration error",
+}
 MISTAKEN = 12  # images that are told wrongly, to be shown
 
 
@@ -21,7 +30,7 @@ class Measured(NamedTuple):
     """Images with what the network makes of them."""
 
     sample: LabeledImages
-    outputs: np.ndarray  # logits [image, class], or reconstructions [image, height, width, channel]
+    answers: Answers  # logits [image, class], or reconstructions [image, height, width, channel]
     codes: np.ndarray | None  # [image, latent] of an autoencoder; None for a classifier
     history: list[dict[str, Any]]  # of the training, a record per epoch
 
@@ -34,7 +43,8 @@ def write(folder: Path, result: dict[str, Any], measured: Measured) -> None:
         result: the content of evaluation.json.
         measured: the images that were evaluated.
     """
-    sample, outputs, codes, history = measured
+    sample, answers, codes, history = measured
+    outputs = answers.outputs
     names = [str(k) for k in range(sample.classes)]
     if codes is None:
         drawings = [
@@ -69,6 +79,9 @@ def write(folder: Path, result: dict[str, Any], measured: Measured) -> None:
         Section("What was measured", claim, table=table(result)),
         Section("What it does", figures=figures.pictures(folder, drawings)),
     ]
+    if "of_members" in result:
+        beside = [ensembles.drawing(answers, sample.y, "images")]
+        sections.insert(1, ensembles.section(folder, result, MEMBERS, beside))
     if history:
         curves = figures.learning(history)
         sections.append(Section("How it learned", figures=figures.pictures(folder, [curves])))
@@ -145,12 +158,12 @@ def table(result: dict[str, Any]) -> Table:
     rows = [[str(k), *(_three(per_class[name][k]) for name in names)] for k in range(len(per_class["recall"]))]
     rows.append(["mean of classes", *(_three(values[f"{name}_macro"]["value"]) for name in names)])
     accuracy = figures.estimate(values["accuracy"])
-    notes = [f"Accuracy over all images {_with_interval(accuracy)}."]
+    notes = [
+        f"Accuracy over all images {_with_interval(accuracy)}.",
+        f"Log loss {values['log_loss']['value']:.4f}, expected calibration error {values['calibration_error']['value']:.4f}.",
+    ]
     if "auc" in values:
-        notes.append(
-            f"AUC {_with_interval(figures.estimate(values['auc']))}; log loss {values['log_loss']['value']:.4f}, "
-            f"expected calibration error {values['calibration_error']['value']:.4f}."
-        )
+        notes.append(f"AUC {_with_interval(figures.estimate(values['auc']))}.")
     return Table(
         [Column("class"), Column("recall"), Column("precision"), Column("F1")],
         rows,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,8 @@ from jaxsci.runs import _schema, scores_file, seen, weights
 from jaxsci.runs import folder as runs
 from jaxsci.runs.folder import Training
 from jaxsci.runs.task import OnProgress, Session, Task, Trained
-from jaxsci.tasks import own_network
+from jaxsci.tasks import ensembles, own_network
+from jaxsci.tasks.ensembles import Answers
 from jaxsci.tasks.images import metrics as measures
 from jaxsci.tasks.images import report as images_report
 from jaxsci.tasks.images.networks import Network, make_recipe, name, network
@@ -29,8 +30,6 @@ from jaxsci.training import predict as predict_all
 
 NAME = "images"
 FRACTIONS = (0.7, 0.1, 0.2)  # training, validation, test
-
-Answer: TypeAlias = Callable[[np.ndarray], np.ndarray]  # of prepared images, each [image, ...]
 
 
 def train(options: Options, session: Session) -> Path:
@@ -42,8 +41,13 @@ def train(options: Options, session: Session) -> Path:
     Raises:
         InputError: the images or the options cannot be used; no run folder is left behind.
     """
+    ensembles.require(options.members, session.execution)
     sample = read(options, session.progress)
     built = network(options, sample.x.shape[1:], sample.classes)
+    if built.encode is not None and options.members > 1:
+        raise InputError(
+            f"--members: expected 1 for an autoencoder, whose codes mean another thing in each, got {options.members}; leave it out"
+        )
     folder = runs.new_folder(session, NAME, name(options))
     data = {
         "file": str(options.data),
@@ -57,7 +61,9 @@ def train(options: Options, session: Session) -> Path:
         data["network"] = own_network.describe(options.model)
         own_network.keep(folder, options.model)
     params = jax.eval_shape(built.model.init, jax.random.key(0))
-    runs.write_config(folder, NAME, options, data, {"parameters": sum(leaf.size for leaf in jax.tree.leaves(params))})
+    chosen = {"parameters": sum(leaf.size for leaf in jax.tree.leaves(params))}
+    chosen |= {"members": options.members} if options.members > 1 else {}
+    runs.write_config(folder, NAME, options, data, chosen)
     splits = images.parts(sample, seed=options.seed, fractions=FRACTIONS)
     seen.save(folder, sample.x[np.concatenate(splits[:2])])
     return _train(folder, options, sample, session, resume=False)
@@ -66,6 +72,7 @@ def train(options: Options, session: Session) -> Path:
 def resume(folder: Path, session: Session) -> Path:
     """Go on with a run that was stopped; ends with the same parameters, bit for bit, as if it had not been."""
     options = read_options(folder)
+    ensembles.require(options.members, session.execution)
     sample = read(options, session.progress)
     seen.require_same(folder, weights.digest(sample.x, sample.y))
     return _train(folder, options, sample, session, resume=True)
@@ -77,16 +84,15 @@ def _train(folder: Path, options: Options, sample: images.LabeledImages, session
     recipe = make_recipe(options, built, len(splits[0]))
     settings = Settings(options.epochs, min(options.batch_size, len(splits[0])), options.patience)
     train, validation = (as_batch(options, sample, indices) for indices in splits[:2])
-    key = jax.random.key(options.seed)
     result = runs.train(
         folder,
-        Training(recipe, settings, key),
+        Training(recipe, settings, ensembles.keys(options.seed, options.members)),
         (train, validation),
         resume=resume,
         progress=session.progress,
         execution=session.execution,
     )
-    run = _Run(folder, options, _answers(built, result.params), result.history)
+    run = _Run(folder, options, *_answering(options, built, result.params), result.history)
     train_images = sample.x[splits[0]] if options.model == "autoencoder" else None
     _evaluate(run, _take(sample, splits[2]), session, part="test", train_images=train_images)
     return folder
@@ -134,46 +140,47 @@ class _Run(NamedTuple):
 
     folder: Path  # of the evaluation
     options: Options
-    answers: dict[str, Answer]
+    answer: Callable[[np.ndarray], Answers]  # of images
+    encode: Callable[[np.ndarray], np.ndarray] | None  # the codes of an autoencoder
     history: list[dict[str, Any]]
 
 
-def _answers(built: Network, params: Params) -> dict[str, Answer]:
-    """The outputs of the network for prepared images, and the codes of an autoencoder."""
-    answers: dict[str, Answer] = {"outputs": partial(predict_all, inference(built.model).apply, params)}
-    if built.encode is not None:
-        answers["codes"] = partial(predict_all, built.encode, params)
-    return answers
+def _answering(options: Options, built: Network, params: Params) -> tuple[Callable[..., Answers], Any]:
+    """What the network says of prepared images, and of an autoencoder what makes its codes."""
+    codes = None if built.encode is None else partial(predict_all, built.encode, params)
+    return ensembles.answering(inference(built.model), params, options.members), codes
 
 
 def load(folder: Path) -> Trained:
     """The network of a run: `predict` takes images [image, height, width(, channel)] as the run's file had them and gives "class" and
-    "probability_0", ... each [image], or of an autoencoder "code_0", ....
+    "probability_0", ... each [image], or of an autoencoder "code_0", .... An ensemble adds "spread", the standard deviation of the
+    probability of the class over its members.
     """
     config, options = runs.read_config(folder, NAME), read_options(folder)
     _schema.require_whole(folder / "config.json", config.get("data"), "shape", "classes")
     shape = tuple(config["data"]["shape"])
     built = network(options, shape, config["data"]["classes"])
-    key = jax.random.key(options.seed)
+    key = ensembles.keys(options.seed, options.members)
     params, _ = runs.trained(folder, built.model, lambda: make_recipe(options, built, examples=1), key)
-    answers = _answers(built, params)
+    answer, encode = _answering(options, built, params)
 
     def prepare(x: np.ndarray) -> np.ndarray:
         return _of_shape("images", images.pixels("images", np.asarray(x)), shape)
 
     def predict(x: np.ndarray) -> dict[str, np.ndarray]:
-        return _predictions(answers, prepare(x))
+        return _coded(encode(prepare(x))) if encode is not None else _predictions(answer(prepare(x)))
 
     return Trained(inference(built.model), params, prepare, predict, config, np.zeros((1, *shape), np.float32))
 
 
-def _predictions(answers: dict[str, Answer], x: np.ndarray) -> dict[str, np.ndarray]:
-    if "codes" in answers:
-        codes = answers["codes"](x)
-        return {f"code_{i}": codes[:, i] for i in range(codes.shape[1])}
-    logits = answers["outputs"](x)
-    probabilities = np.asarray(jax.nn.softmax(logits))
-    return {"class": logits.argmax(1), **{f"probability_{k}": probabilities[:, k] for k in range(logits.shape[1])}}
+def _coded(codes: np.ndarray) -> dict[str, np.ndarray]:
+    return {f"code_{i}": codes[:, i] for i in range(codes.shape[1])}
+
+
+def _predictions(answers: Answers) -> dict[str, np.ndarray]:
+    probabilities = np.asarray(jax.nn.softmax(answers.outputs))
+    each = {f"probability_{k}": probabilities[:, k] for k in range(probabilities.shape[1])}
+    return {"class": answers.outputs.argmax(1), **each, **answers.spreads()}
 
 
 def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
@@ -194,7 +201,7 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
         target, part = folder / "evaluations" / data.stem, data.name
         _of_shape(data, sample.x, shape)
     built = network(options, shape, config["data"]["classes"])
-    run = _Run(target, options, _answers(built, trained.params), runs.read_metrics(folder))
+    run = _Run(target, options, *_answering(options, built, trained.params), runs.read_metrics(folder))
     known = None if part == "test" else seen.overlap(folder, sample.x)
     if known:
         session.progress("evaluating", 0.0, f"warning: {known:,} of these images were used in training")
@@ -221,7 +228,7 @@ def _evaluate(
 ) -> None:
     session.progress("evaluating", 0.0, "")
     options = run.options
-    outputs = run.answers["outputs"](sample.x)
+    answers = run.answer(sample.x)
     result: dict[str, Any] = {
         "task": NAME,
         "model": name(options),
@@ -230,9 +237,9 @@ def _evaluate(
         "known": known,
     }
     codes = None
-    if "codes" in run.answers:
-        codes = run.answers["codes"](sample.x)
-        result["metrics"] = measures.reconstruction(sample.x, outputs)
+    if run.encode is not None:
+        codes = run.encode(sample.x)
+        result["metrics"] = measures.reconstruction(sample.x, answers.outputs)
         if train_images is not None:
             pca = measures.pca_error(train_images, sample.x, options.latent)
             result["baseline"] = {
@@ -240,10 +247,13 @@ def _evaluate(
                 "metrics": {"reconstruction_error": {"value": pca}},
             }
     else:
-        result["metrics"] = measures.classification(outputs, sample.y, sample.classes)
+        measure = partial(measures.classification, labels=sample.y, classes=sample.classes)
+        result["metrics"] = measure(answers.outputs)
+        if answers.members is not None and answers.spread is not None:
+            result |= ensembles.measured(measure, answers.members, answers.spread)
     write_json(run.folder / "evaluation.json", result)
     session.progress("evaluating", 0.5, "figures")
-    images_report.write(run.folder, result, images_report.Measured(sample, outputs, codes, run.history))
+    images_report.write(run.folder, result, images_report.Measured(sample, answers, codes, run.history))
     session.progress("evaluating", 1.0, "")
 
 
@@ -269,6 +279,6 @@ TASK = Task(
     evaluate=evaluate,
     load=load,
     predict=predict,
-    lower_is_better=("reconstruction_error",),
-    headline=("metrics/accuracy", "metrics/f1_macro", "metrics/reconstruction_error"),
+    lower_is_better=("reconstruction_error", "log_loss", "calibration_error"),
+    headline=("members", "metrics/accuracy", "metrics/f1_macro", "metrics/reconstruction_error"),
 )

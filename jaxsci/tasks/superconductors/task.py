@@ -235,7 +235,7 @@ TASK = Task(
     load=load,
     predict=predict,
     ask=ask,
-    headline=("metrics/rmse", "metrics/r2", "metrics/accuracy", "metrics/f1", "metrics/auc"),
+    headline=("members", "metrics/rmse", "metrics/r2", "metrics/accuracy", "metrics/f1", "metrics/auc"),
     lower_is_better=("rmse", "mae", "interval_width", "log_loss", "calibration_error"),
     splits_over_cores=True,
 )

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxsci import metrics
@@ -13,11 +14,13 @@ from jaxsci.runs import folder as runs
 from jaxsci.runs.figures import Drawing
 from jaxsci.runs.page import Section
 from jaxsci.runs.tables import Cell, Column, Table
+from jaxsci.tasks import ensembles
 
 _TITLES = {
     "accuracy": Column("accuracy", best="largest"),
     "log_loss": Column("log loss", best="smallest"),
     "auc": Column("AUC", best="largest"),
+    "calibration_error": Column("calibration error", best="smallest"),
     "rmse": Column("root mean squared error", best="smallest"),
     "mae": Column("mean absolute error", best="smallest"),
     "r2": Column("R²", best="largest"),
@@ -29,6 +32,11 @@ _WORDS = {
     "constant": "constant: what the training part has on average",
 }
 
+_MEAN = (
+    "Networks that differ by their initial weights and by the order of what they are trained on. The answer is the mean of theirs, whose "
+    "squared error is at most the mean of theirs."
+)
+
 
 class Measured(NamedTuple):
     """Rows with their answers."""
@@ -39,7 +47,7 @@ class Measured(NamedTuple):
 
 
 def classified(probabilities: np.ndarray, target: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
-    """Weighted accuracy and log loss with 68 % intervals, and for two classes of equal weights the AUC.
+    """Weighted accuracy and log loss with 68 % intervals, calibration error of the answers, and for two classes of equal weights the AUC.
 
     Args:
         probabilities: [row, class].
@@ -53,6 +61,9 @@ def classified(probabilities: np.ndarray, target: np.ndarray, weights: np.ndarra
     found: dict[str, Any] = {"accuracy": binary_evaluation.estimate(part, interval)}  # type: ignore[arg-type]
     chosen = np.maximum(probabilities[np.arange(len(target)), target], np.finfo(np.float32).tiny)
     found["log_loss"] = _mean(-np.log(chosen), weights)
+    stated = probabilities.max(1).astype(np.float32)
+    calibration = metrics.expected_calibration_error(jnp.asarray(stated), jnp.asarray(right), jnp.asarray(weights))
+    found["calibration_error"] = {"value": binary_evaluation.number(calibration)}
     if probabilities.shape[1] == 2 and len(set(target.tolist())) == 2 and np.ptp(weights) == 0:
         found["auc"] = binary_evaluation.ranking(probabilities[:, 1], target)["auc"]
     return found
@@ -117,6 +128,10 @@ def write(folder: Path, result: Mapping[str, Any], measured: Measured) -> None:
         Section("What was measured", claim, table=table(result)),
         Section("The columns", _columns(data), figures=figures.pictures(folder, drawings)),
     ]
+    if result["members"] > 1:
+        titles = {name: column.title for name, column in _TITLES.items()}
+        words = _MEAN if data["classes"] is None else ensembles.WORDS
+        sections.insert(1, ensembles.section(folder, result, titles, words=words))
     if measured.history:
         curves = figures.learning(measured.history)
         sections.append(Section("How it learned", figures=figures.pictures(folder, [curves])))

@@ -1,6 +1,7 @@
 """Plain tables: one column predicted from the others, as classes or as a number, by an ensemble of dense networks."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from jaxsci.runs import folder as runs
 from jaxsci.runs import scores_file, seen, weights
 from jaxsci.runs.folder import Training
 from jaxsci.runs.task import OnProgress, Session, Task, Trained
+from jaxsci.tasks import ensembles
 from jaxsci.tasks.tables import encoding, networks, report
 from jaxsci.tasks.tables.encoding import Rows
 from jaxsci.tasks.tables.options import Options
@@ -118,7 +120,7 @@ def _keys(options: Options) -> jax.Array:
 
 
 def _answers(meaning: Meaning, model: Model, params: Params, rows: Rows) -> dict[str, np.ndarray]:
-    """The mean of the members and their spread, in the units of the target; for classes the probabilities [row, class] too."""
+    """The mean of the members, their spread and what each says, in the units of the target; for classes their probabilities too."""
 
     def members(params: Params, row: Inputs) -> Any:
         return jax.vmap(model.apply, in_axes=(0, None))(params, row)
@@ -126,13 +128,13 @@ def _answers(meaning: Meaning, model: Model, params: Params, rows: Rows) -> dict
     outputs = np.asarray(predict_all(members, params, rows), np.float64)  # [row, member(, class)]
     if meaning.classes is None:
         values = meaning.mean + meaning.scale * outputs
-        return {"prediction": values.mean(1), "spread": values.std(1)}
-    likely = np.exp(outputs - outputs.max(-1, keepdims=True))
-    likely /= likely.sum(-1, keepdims=True)
+        return {"prediction": values.mean(1), "spread": values.std(1), "members": values}
+    likely = ensembles.probabilities(outputs)
     probabilities = likely.mean(1)
     best = probabilities.argmax(1)
     spread = likely.std(1)[np.arange(len(best)), best]
-    return {"prediction": np.array(meaning.classes)[best], "probabilities": probabilities, "spread": spread}
+    prediction = np.array(meaning.classes)[best]
+    return {"prediction": prediction, "probabilities": probabilities, "spread": spread, "members": likely}
 
 
 def load(folder: Path) -> Trained:
@@ -211,13 +213,16 @@ def _evaluate(run: Path, folder: Path, data: Data, measured: report.Measured, pr
             inside = half if name == "network" else None
             found[name] = report.regressed(of["prediction"], data.target, data.weights, inside)
         found["constant"] = report.regressed(np.full(rows, meaning.constant[0]), data.target, data.weights, None)
+        measure = partial(report.regressed, target=data.target, weights=data.weights, half_width=None)
     else:
         likely = {name: of["probabilities"] for name, of in answers.items()}
         likely["constant"] = np.tile(meaning.constant, (rows, 1))
         found = {name: report.classified(p, data.target, data.weights) for name, p in likely.items()}
+        measure = partial(report.classified, target=data.target, weights=data.weights)
         result["confusion_matrix"] = report.confusion(likely["network"], data.target)
     result["metrics"] = found.pop("network")
     result["baselines"] = found
+    result |= ensembles.measured(measure, answers["network"]["members"], answers["network"]["spread"])
     write_json(folder / "evaluation.json", result)
     report.write(folder, result, measured)
     progress("evaluating", 1.0, "")
@@ -244,6 +249,6 @@ TASK = Task(
     evaluate=evaluate,
     load=load,
     predict=predict,
-    lower_is_better=("log_loss", "rmse", "mae"),
-    headline=("metrics/accuracy", "metrics/log_loss", "metrics/rmse", "metrics/r2"),
+    lower_is_better=("log_loss", "calibration_error", "rmse", "mae"),
+    headline=("members", "metrics/accuracy", "metrics/log_loss", "metrics/rmse", "metrics/r2"),
 )

@@ -16,6 +16,7 @@ from jaxsci.models.heads import inference
 from jaxsci.runs import binary_evaluation, scores_file, seen
 from jaxsci.runs import folder as runs
 from jaxsci.runs.task import OnProgress, Session, Trained, silent
+from jaxsci.tasks import ensembles
 from jaxsci.tasks.top_tagging import own, report, taggers
 from jaxsci.tasks.top_tagging.jobs import (
     CLASSES,
@@ -34,22 +35,23 @@ from jaxsci.tasks.top_tagging.jobs import (
 from jaxsci.tasks.top_tagging.options import Options
 from jaxsci.tasks.top_tagging.scaling import of_run, scaled
 from jaxsci.training import Recipe
-from jaxsci.training import predict as predict_all
 
 
 def load(folder: Path) -> Trained:
     """The tagger of a run: `predict` takes constituents [jet, constituent, 4] in GeV, or images [jet, height, width] if it was
-    trained on images, and gives "logit" and "probability" of top, each [jet].
+    trained on images, and gives "logit" and "probability" of top, each [jet]; an ensemble also "spread", the standard deviation of the
+    probability over its members.
     """
     options, config = read_options(folder), runs.read_config(folder)
     pixels = config["data"].get("pixels")
     tagger = scaled(make_tagger(options, pixels, config["data"].get("constituents")), of_run(config))
-    answers = inference(tagger.model)
+    model = inference(tagger.model)
 
     def recipe() -> Recipe:  # of any length, which shapes no array of its state
         return make_recipe(Job(options, tagger, jets.JetSample(None, None, None), (np.arange(1),) * 3))[0]
 
-    params, _ = runs.trained(folder, tagger.model, recipe, jax.random.key(options.seed))
+    params, _ = runs.trained(folder, tagger.model, recipe, ensembles.keys(options.seed, options.members))
+    answering = ensembles.answering(model, params, options.members)
 
     def inputs(examples: np.ndarray) -> Inputs:
         examples = np.asarray(examples)
@@ -61,13 +63,13 @@ def load(folder: Path) -> Trained:
         return make_inputs(tagger, sample, silent)
 
     def predict(examples: np.ndarray) -> dict[str, np.ndarray]:
-        logits = predict_all(answers.apply, params, inputs(examples))
-        return {"logit": logits, "probability": 1 / (1 + np.exp(-logits))}
+        answers = answering(inputs(examples))
+        return {"logit": answers.outputs, "probability": 1 / (1 + np.exp(-answers.outputs)), **answers.spreads()}
 
     room = config["data"].get("constituents") or 1
     example = np.zeros((1, room, 4), np.float32) if pixels is None else np.full((1, *pixels), 1e-3, np.float32)
     example[:, 0] = 1.0  # a jet of something
-    return Trained(answers, params, inputs, predict, config, example)
+    return Trained(model, params, inputs, predict, config, example)
 
 
 def _examples(trained: Trained, sample: jets.JetSample) -> np.ndarray:
@@ -95,9 +97,10 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
     else:
         sample, target, part = jets.read(data), folder / "evaluations" / data.stem, data.name
         jets.require_both_classes(labels_of(sample), data)
-    logits = trained.predict(_examples(trained, sample))["logit"]
+    inputs = trained.prepare(_examples(trained, sample))
+    answers = ensembles.answering(trained.model, trained.params, options.members)(inputs)
     known = None if part == "test" else seen.overlap(folder, contents(sample))
-    measured = report.Measured(sample, logits, part, known, runs.read_metrics(folder), own.sees_images(options))
+    measured = report.Measured(sample, answers, part, known, runs.read_metrics(folder), own.sees_images(options))
     if known:
         session.progress("evaluating", 0.0, f"warning: {known:,} of these jets were used in training")
     write_evaluation(target, options, measured, session.progress)
@@ -105,20 +108,23 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
 
 
 def write_evaluation(folder: Path, options: Options, measured: report.Measured, progress: OnProgress) -> None:
-    """Write evaluation.json, the figures and the report of these logits."""
+    """Write evaluation.json, the figures and the report of these answers."""
     progress("evaluating", 0.0, "")
-    sample, logits, labels = measured.sample, measured.logits, measured.labels
+    sample, answers, labels = measured.sample, measured.answers, measured.labels
     counts = {name: int(np.sum(labels == value)) for value, name in enumerate(CLASSES)}
     result: dict[str, Any] = {"task": NAME, "tagger": own.name(options), "part": measured.part, "jets": counts}
     result["known"] = measured.known
-    result["metrics"] = binary_evaluation.classification(logits, labels)
+    result["metrics"] = binary_evaluation.classification(answers.outputs, labels)
+    if answers.members is not None and answers.spread is not None:
+        measure = partial(binary_evaluation.classification, labels=labels)
+        result |= ensembles.measured(measure, answers.members, answers.spread)
     baseline = None
     if sample.constituents is not None:
         baseline = taggers.mass_score(sample.constituents) if measured.all_masses is None else measured.all_masses
         result["baseline"] = {"name": "mass", "metrics": binary_evaluation.ranking(baseline, labels)}
         if result["tagger"] != "mass":
             key = jax.random.fold_in(jax.random.key(options.seed), 1)
-            result["gain"] = binary_evaluation.gain(logits, baseline, labels, key)
+            result["gain"] = binary_evaluation.gain(answers.outputs, baseline, labels, key)
     write_json(folder / "evaluation.json", result)
     progress("evaluating", 0.5, "figures")
     report.write(folder, result, measured, baseline)

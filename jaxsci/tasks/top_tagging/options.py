@@ -59,5 +59,7 @@ class Options:
     """Change training jets at random in ways that keep their label."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Number format of the matrix products."""
+    members: Annotated[int, arg(metavar="N")] = 1
+    """Networks that are trained as one ensemble; the mean of their probabilities answers, and their spread comes with it."""
     seed: int = 1
     """Of the split, the initial weights, the order and the augmentation."""

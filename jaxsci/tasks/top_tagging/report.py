@@ -15,12 +15,14 @@ from jaxsci.data.jets import images as jet_images
 from jaxsci.errors import InputError
 from jaxsci.plots import classification, gallery
 from jaxsci.plots import jets as jet_plots
-from jaxsci.runs import binary_evaluation, figures, seen
+from jaxsci.runs import binary_evaluation, comparison, figures, seen
 from jaxsci.runs import folder as runs
 from jaxsci.runs.estimate import rounded
 from jaxsci.runs.figures import Drawing
 from jaxsci.runs.page import Section
 from jaxsci.runs.tables import Cell, Column, Table
+from jaxsci.tasks import ensembles
+from jaxsci.tasks.ensembles import Answers
 
 MISTAKEN = 6  # jets of a class that are told wrongly, to be shown
 AVERAGED = 10_000  # jets of a class in the average image
@@ -36,7 +38,7 @@ class Measured(NamedTuple):
     """Jets with what the tagger says of them."""
 
     sample: jets.JetSample  # with labels, 1 top, 0 QCD; where not all jets fit into memory, the first of them
-    logits: np.ndarray  # [jet]
+    answers: Answers  # for each jet
     part: str  # "test", or the name of another file
     known: int | None  # jets of another file on which the run was trained; None: not known
     history: list[dict[str, Any]]  # of the training, a record per epoch
@@ -59,7 +61,7 @@ def write(folder: Path, result: dict[str, Any], measured: Measured, baseline: np
         measured: the jets that were evaluated.
         baseline: [jet], the score of the jet mass; None where the jets are images.
     """
-    sample, logits, history = measured.sample, measured.logits, measured.history
+    sample, logits, history = measured.sample, measured.answers.outputs, measured.history
     labels = measured.labels
     tagger, values = result["tagger"], result["metrics"]
     curves = {tagger: _curve(logits, labels, values)}
@@ -108,6 +110,10 @@ def write(folder: Path, result: dict[str, Any], measured: Measured, baseline: np
         Section("How well it separates", figures=figures.pictures(folder, performance)),
         Section(title, words, figures=figures.pictures(folder, [_average_images(sample)])),
     ]
+    if "of_members" in result:
+        titles = {**COLUMNS, "log_loss": "log loss", "calibration_error": "calibration error"}
+        beside = [ensembles.drawing(measured.answers, labels, "jets")]
+        sections.insert(2, ensembles.section(folder, result, titles, beside))
     wrong = _mistaken(sample, probabilities[: len(np.asarray(sample.labels))])
     if wrong is not None:
         sections.insert(2, Section("Where it is wrong", figures=figures.pictures(folder, [wrong])))
@@ -201,7 +207,7 @@ def _mistaken(sample: jets.JetSample, probabilities: np.ndarray) -> Drawing | No
 
 def table(folder: Path, result: dict[str, Any]) -> Table:
     """This run, the mass baseline, and the runs beside it that were evaluated on the same jets."""
-    rows = {f"{result['tagger']} (this run)": result["metrics"]}
+    rows = {f"{comparison.named(result['tagger'], result)} (this run)": result["metrics"]}
     if "baseline" in result and result["tagger"] != "mass":
         rows["mass (baseline)"] = result["baseline"]["metrics"]
     rows |= _siblings(folder)
@@ -229,7 +235,8 @@ def _siblings(folder: Path) -> dict[str, Any]:
         try:
             other_data = runs.read_config(other)["data"]
             if (other_data["digest"], other_data["split"]) == (data["digest"], data["split"]):
-                found[other.name] = dict(runs.read_json(other / "evaluation.json", "remove the run")["metrics"])
+                evaluation = runs.read_json(other / "evaluation.json", "remove the run")
+                found[comparison.named(other.name, evaluation)] = dict(evaluation["metrics"])
         except (InputError, KeyError, TypeError, ValueError) as error:  # one that is damaged does not stop this one
             logging.getLogger("jaxsci").warning("%s is left out of the page: %s", other, error)
     return found

@@ -25,14 +25,13 @@ from jaxsci.runs import folder as runs
 from jaxsci.runs import seen, weights
 from jaxsci.runs.folder import Training
 from jaxsci.runs.task import OnProgress, Session, silent
-from jaxsci.tasks import own_network
+from jaxsci.tasks import ensembles, own_network
 from jaxsci.tasks.top_tagging import jobs, own, report, scaling, taggers
 from jaxsci.tasks.top_tagging.evaluation import load, write_evaluation
 from jaxsci.tasks.top_tagging.jobs import NAME, Job
 from jaxsci.tasks.top_tagging.options import Options
 from jaxsci.tasks.top_tagging.scaling import Scaling
 from jaxsci.tasks.top_tagging.taggers import Tagger
-from jaxsci.training import predict as predict_all
 
 _PROGRAM = 10**9  # bytes for the libraries, the compiled programs and the state of the training
 _BLOCK, _VALIDATION = 1 / 6, 1 / 8  # of the rest: one of three blocks in memory, and the validation part
@@ -154,7 +153,7 @@ def _train(folder: Path, run: Run, session: Session, *, resume: bool) -> Path:
     validation = replace(stream, chosen=kept).head(len(kept))
     result = runs.train(
         folder,
-        Training(recipe, settings, jax.random.key(job.options.seed)),
+        Training(recipe, settings, ensembles.keys(job.options.seed, job.options.members)),
         (stream, validation),
         resume=resume,
         progress=progress,
@@ -168,11 +167,11 @@ def _measured(run: Run, params: Any, history: list[dict[str, Any]], progress: On
     """The tagger on the test part, the jets that are shown first."""
     job, (images, _) = run.job, run.shape
     rows = np.sort(job.splits[2])
-    answers = inference(job.tagger.model).apply
+    answering = ensembles.answering(inference(job.tagger.model), params, job.options.members)
     parts = Stream(run.source, partial(as_answered, job.options, run.shape, job.scaling), 1, rows, workers=run.workers)
-    logits, masses, done = [], [], 0
+    answers, masses, done = [], [], 0
     for inputs, mass in _grouped(parts.in_order()):
-        logits.append(predict_all(answers, params, inputs))
+        answers.append(answering(inputs))
         masses.append(mass)
         done += len(mass)
         progress("evaluating", 0.5 * done / len(rows), f"{done:,} jets")
@@ -185,7 +184,7 @@ def _measured(run: Run, params: Any, history: list[dict[str, Any]], progress: On
     labels = run.labels[rows][order]
     return report.Measured(
         jets.JetSample(None if images else sample, sample if images else None, labels[: len(shown)]),
-        np.concatenate(logits)[order],
+        jax.tree.map(lambda *leaves: np.concatenate(leaves)[order], *answers),
         "test",
         None,
         history,

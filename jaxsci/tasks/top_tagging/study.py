@@ -48,7 +48,12 @@ def study(folder: Path, max_examples: int, session: Session) -> Path:
     """
     if max_examples < 2:
         raise InputError(f"--max-examples: expected at least 2, got {max_examples}; give more, or leave it out")
-    trained, job = load(folder), prepare(read_options(folder), session.progress)
+    options = read_options(folder)
+    if options.members > 1:
+        raise InputError(
+            f"{folder}: expected a run of one network, got an ensemble of {options.members}, whose loss has as many curvatures; study one"
+        )
+    trained, job = load(folder), prepare(options, session.progress)
     if isinstance(job.tagger.model, StatefulModel):
         raise InputError(
             f"{folder}: expected a network without state, got one with batch statistics or dropout, whose training loss is no mean of "

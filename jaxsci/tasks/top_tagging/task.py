@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import jax
 import numpy as np
 
 from jaxsci.models.heads import inference
@@ -10,7 +9,7 @@ from jaxsci.runs import folder as runs
 from jaxsci.runs import seen
 from jaxsci.runs.folder import Training
 from jaxsci.runs.task import Session, Task
-from jaxsci.tasks import own_network
+from jaxsci.tasks import ensembles, own_network
 from jaxsci.tasks.top_tagging import own, report, streamed
 from jaxsci.tasks.top_tagging.evaluation import evaluate, load, predict, write_evaluation
 from jaxsci.tasks.top_tagging.jobs import (
@@ -29,7 +28,6 @@ from jaxsci.tasks.top_tagging.jobs import (
 )
 from jaxsci.tasks.top_tagging.options import Options
 from jaxsci.tasks.top_tagging.study import study
-from jaxsci.training import predict as predict_all
 
 
 def train(options: Options, session: Session) -> Path:
@@ -42,6 +40,7 @@ def train(options: Options, session: Session) -> Path:
         InputError: the jets or the options cannot be used; no run folder is left behind.
         TrainingDivergedError: the loss became NaN or infinite.
     """
+    ensembles.require(options.members, session.execution)
     if options.stream:
         return streamed.train(options, session)
     job = prepare(options, session.progress)
@@ -55,6 +54,7 @@ def train(options: Options, session: Session) -> Path:
 
 def resume(folder: Path, session: Session) -> Path:
     """Go on with a run that was stopped; ends with the same parameters, bit for bit, as if it had not been."""
+    ensembles.require(read_options(folder).members, session.execution)
     if read_options(folder).stream:
         return streamed.resume(folder, session)
     job = prepare(read_options(folder), session.progress, runs.read_config(folder))
@@ -69,18 +69,18 @@ def _train(folder: Path, job: Job, session: Session, *, resume: bool) -> Path:
     train, validation, test = (as_batch(inputs, labels, indices) for indices in job.splits)
     del inputs  # as large as the three splits together
     recipe, settings = make_recipe(job)
-    key = jax.random.key(job.options.seed)
+    members = job.options.members
     result = runs.train(
         folder,
-        Training(recipe, settings, key),
+        Training(recipe, settings, ensembles.keys(job.options.seed, members)),
         (train, validation),
         resume=resume,
         progress=progress,
         execution=session.execution,
     )
-    logits = predict_all(inference(job.tagger.model).apply, result.params, test.x)
+    answers = ensembles.answering(inference(job.tagger.model), result.params, members)(test.x)
     measured = report.Measured(
-        take(job.sample, job.splits[2]), logits, "test", None, result.history, own.sees_images(job.options)
+        take(job.sample, job.splits[2]), answers, "test", None, result.history, own.sees_images(job.options)
     )
     write_evaluation(folder, job.options, measured, progress)
     return folder
@@ -101,5 +101,5 @@ TASK = Task(
     predict=predict,
     study=study,
     lower_is_better=("log_loss", "calibration_error"),
-    headline=("metrics/auc", "metrics/rejection_0.3", "metrics/accuracy"),
+    headline=("members", "metrics/auc", "metrics/rejection_0.3", "metrics/accuracy"),
 )

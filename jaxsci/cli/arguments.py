@@ -49,6 +49,28 @@ class Place(NewRun):
 
 
 @dataclass(frozen=True)
+class SweepPlace:
+    """How the trials are drawn and where they go."""
+
+    trials: Annotated[int, arg(metavar="N")] = 16
+    """Trainings; fewer where lists have no more combinations. Ranges LOW:HIGH are drawn evenly in the logarithm."""
+    halving: bool = True
+    """After 1/8, 1/4 and 1/2 of the epochs, or as many such rungs as the trials last, the better half goes on; otherwise all to the end."""
+    runs: Path = Path("runs")
+    """Folder of all runs; the sweep goes to its folder `sweeps`."""
+    name: str | None = None
+    """Name of the sweep; without one a free one is chosen."""
+    config: Annotated[Path | None, arg(metavar="FILE.toml")] = None
+    """Options in a file; those on the command line go first."""
+    resume: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Go on with this sweep where it was stopped; all other options are those it was started with."""
+    json: bool = False
+    """Print the trials as JSON."""
+    csv: bool = False
+    """Print the trials as CSV."""
+
+
+@dataclass(frozen=True)
 class Evaluate:
     """Measure a trained run again, on its own test part or on another file."""
 

@@ -4,7 +4,8 @@ import contextlib
 import dataclasses
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple, Union, get_type_hints
 
 import tyro
@@ -25,12 +26,19 @@ from jaxsci.cli.arguments import (
     Predict,
     Runs,
     Study,
+    SweepPlace,
 )
+from jaxsci.tasks.sweeps import space
 from jaxsci.tasks.table import TABLE, Entry
 
 VERBS = {
     "train": ("Train a model and write its run folder with a report.", Place()),
     "fit": ("Fit explicit bases and shapes, with error bars, and write a run folder with a report.", NewRun()),
+    "sweep": (
+        "Train many networks with other options and let the validation part choose: --learning-rate 1e-4:1e-2 for a range, "
+        "--batch-size 64,128 for a list.",
+        SweepPlace(),
+    ),
 }
 
 
@@ -39,7 +47,9 @@ class Chosen(NamedTuple):
 
     entry: Entry
     options: Any  # its own dataclass
-    place: NewRun | None  # None for questions, which make no run
+    place: NewRun | SweepPlace | None  # None for questions, which make no run
+    swept: Mapping[str, str] = MappingProxyType({})  # of a sweep: ranges and lists, as they were written, by option
+    words: tuple[str, ...] = ()  # of a sweep: those after its task
 
 
 def parse(arguments: Sequence[str]) -> Any:
@@ -49,14 +59,20 @@ def parse(arguments: Sequence[str]) -> Any:
         InputError: they ask for none.
     """
     words = list(arguments) or ["--help"]
-    asked = [entry for entry in TABLE if entry.verb == "predict"]
-    if words[0] == "predict" and any(entry.name in words[1:2] for entry in asked):
+    if words[0] == "predict" and any(entry.name in words[1:2] for entry in _entries("predict")):
         words = [f"predict-{words[1]}", *words[2:]]
     tree = _tree(words)
-    if words[0] in VERBS and (kind := tree[words[0]].get(next(iter(words[1:2]), ""))):
+    kind = tree[words[0]].get(next(iter(words[1:2]), "")) if words[0] in VERBS else None
+    if kind is not None:
         words = [*words[:2], *configuration.with_file(words[2:], words[1], mistakes.options_of(kind))]
+    swept: Mapping[str, str] = {}
+    given = tuple(words[2:])
+    if words[0] == "sweep" and kind is not None:
+        swept, rest = space.separated(given, kind.entry.options)
+        words = [*words[:2], *rest]
     with mistakes.one_line(words, tree):
-        return _chosen(_parsed(words, words[1:2] if words[0] in VERBS else [words[0].removeprefix("predict-")]))
+        found = _chosen(_parsed(words, words[1:2] if words[0] in VERBS else [words[0].removeprefix("predict-")]))
+    return found._replace(swept=swept, words=given) if words[0] == "sweep" else found
 
 
 def completion(shell: str) -> str:
@@ -79,7 +95,7 @@ def _parsed(words: Sequence[str], named: Sequence[str]) -> Any:
         *(Annotated[_verb(verb, named), subcommand(verb)] for verb in VERBS),
         Annotated[Evaluate, subcommand("evaluate")],
         Annotated[Predict, subcommand("predict")],
-        *(Annotated[_kind(e, named), subcommand(f"predict-{e.name}")] for e in TABLE if e.verb == "predict"),
+        *(Annotated[_kind(e, named), subcommand(f"predict-{e.name}")] for e in _entries("predict")),
         Annotated[Study, subcommand("study")],
         Annotated[Export, subcommand("export")],
         Annotated[Compare, subcommand("compare")],
@@ -102,11 +118,11 @@ def _parsed(words: Sequence[str], named: Sequence[str]) -> Any:
 def _tree(words: Sequence[str]) -> dict[str, Any]:
     """The types of all commands by their words."""
     return {
-        **{verb: {e.name: _kind(e, words[1:2]) for e in TABLE if e.verb == verb} for verb in VERBS},
+        **{verb: {e.name: _kind(e, words[1:2], verb) for e in _entries(verb)} for verb in VERBS},
         "evaluate": Evaluate,
         "predict": Predict,
         "study": Study,
-        **{f"predict-{e.name}": _kind(e, [words[0].removeprefix("predict-")]) for e in TABLE if e.verb == "predict"},
+        **{f"predict-{e.name}": _kind(e, [words[0].removeprefix("predict-")]) for e in _entries("predict")},
         "export": Export,
         "compare": Compare,
         "runs": Runs,
@@ -118,8 +134,12 @@ def _tree(words: Sequence[str]) -> dict[str, Any]:
 
 def _verb(verb: str, named: Sequence[str]) -> Any:
     """The type of `jaxsci VERB TASK`."""
-    entries = [entry for entry in TABLE if entry.verb == verb]
-    return _one_of({entry.name: _kind(entry, named) for entry in entries}, VERBS[verb][0])
+    return _one_of({entry.name: _kind(entry, named, verb) for entry in _entries(verb)}, VERBS[verb][0])
+
+
+def _entries(verb: str) -> list[Entry]:
+    """The tasks of a first word."""
+    return [entry for entry in TABLE if entry.verb == verb or (verb == "sweep" and entry.sweeps)]
 
 
 def _bench() -> Any:
@@ -138,10 +158,10 @@ def _one_of(kinds: dict[str, Any], summary: str) -> Any:
     return kind
 
 
-def _kind(entry: Entry, named: Sequence[str]) -> Any:
+def _kind(entry: Entry, named: Sequence[str], verb: str = "predict") -> Any:
     """The options of a task as a type, with where its run goes; of a task that is not named the summary alone, which imports nothing."""
     bases: tuple[Any, ...] = (entry.options,) if entry.name in named else ()
-    place = VERBS[entry.verb][1] if entry.verb in VERBS and bases else None
+    place = VERBS[verb][1] if verb in VERBS and bases else None
     fields: list[Any] = [field for base in bases for field in _unset(base)]
     if place is not None:
         where = dataclasses.make_dataclass("Where", _unset(type(place)), bases=(type(place),), frozen=True)

@@ -15,7 +15,7 @@ from jaxsci.runs import _schema
 
 # Of one command on one machine, not of the run.
 _NOT_OF_THE_RUN = {
-    *("config", "save-config", "resume", "trust"),
+    *("config", "save-config", "resume", "trust", "json", "csv"),
     *("distributed", "coordinator", "processes", "process", "coordinator-timeout"),
 }
 

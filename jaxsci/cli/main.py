@@ -1,6 +1,5 @@
 """The command `jaxsci`: the only place that touches jax.config, the environment and default paths."""
 
-import dataclasses
 import errno
 import os
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jaxsci
-from jaxsci.cli import batch, benchmarks, configuration, processes
+from jaxsci.cli import batch, benchmarks, configuration, mistakes, processes
 from jaxsci.cli.arguments import (
     Compare,
     Completion,
@@ -25,6 +24,7 @@ from jaxsci.cli.arguments import (
     Predict,
     Runs,
     Study,
+    SweepPlace,
 )
 from jaxsci.cli.commands import Chosen, completion, parse
 from jaxsci.cli.progress import shown_progress
@@ -81,6 +81,8 @@ def configure_jax() -> None:
 def run(command: Any) -> None:
     """Carry out a parsed command."""
     match command:
+        case Chosen(place=SweepPlace() as place):
+            _sweep(command, place)
         case Chosen():
             _start(command)
         case Evaluate():
@@ -126,6 +128,7 @@ def _agree(folder: Path, trust: bool) -> None:
 def _start(command: Chosen) -> None:
     """Train, fit or ask a task that was named."""
     task, place = command.entry.task, command.place
+    assert not isinstance(place, SweepPlace)  # which `run` takes to its own
     if not isinstance(place, Place) or not processes.several(place):
         if task.splits_over_cores and place is not None:
             _use_all_cores()
@@ -146,7 +149,7 @@ def _carry_out(command: Chosen, place: NewRun | None) -> None:
         if isinstance(place, Place) and place.resume is not None:
             raise InputError("--save-config: expected a new run, got --resume; its options are in its config.json")
         configuration.save(place.save_config, command.entry.name, command.options, place)
-    _require_seed(getattr(command.options, "seed", 0))
+    mistakes.require_seed(getattr(command.options, "seed", 0))
     with shown_progress() as progress:
         if place is None:
             assert task.ask is not None, command.entry
@@ -159,30 +162,12 @@ def _carry_out(command: Chosen, place: NewRun | None) -> None:
             session = session._replace(execution=Execution(place.checkpoint_minutes, place.devices, memory))
         if isinstance(place, Place) and place.resume is not None:
             assert task.resume is not None, command.entry
-            _require_no_options(command.options, place.resume)
+            mistakes.require_no_options(command.options, place.resume)
             _agree(place.resume, place.trust)
             folder = task.resume(place.resume, session)
         else:
             folder = task.start(command.options, session)
     print(folder / "report.html")
-
-
-def _require_seed(seed: int) -> None:
-    """Random keys hold 32 bits: a longer or a negative seed would stand for another one."""
-    if not 0 <= seed < 2**32:
-        raise InputError(f"--seed: expected a whole number from 0 to {2**32 - 1:,}, got {seed}; choose another")
-
-
-def _require_no_options(options: Any, resumed: Path) -> None:
-    """A training goes on with the options it was started with: others are refused."""
-    default = type(options)()
-    names = [field.name for field in dataclasses.fields(options)]
-    given = ["--" + name.replace("_", "-") for name in names if getattr(options, name) != getattr(default, name)]
-    if given:
-        raise InputError(
-            f"--resume {resumed}: expected no options of the training, got {', '.join(given)}; it goes on with those it was started with, "
-            "and a training with others is a new run"
-        )
 
 
 def _use_all_cores() -> None:
@@ -193,6 +178,14 @@ def _use_all_cores() -> None:
 
     with contextlib.suppress(RuntimeError):
         jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+
+
+def _sweep(command: Chosen, place: SweepPlace) -> None:
+    from jaxsci.cli import sweep
+
+    with shown_progress() as progress:
+        folder = sweep.run(command, place, _session(progress, place.runs, place.name))
+    sweep.show(folder, place)
 
 
 def _task_of(folder: Path) -> Task:
@@ -261,7 +254,7 @@ def _data(action: DataList | DataFetch | DataGenerate) -> None:
         case DataGenerate():
             from jaxsci.data.jets.generate import generate_jets
 
-            _require_seed(action.seed)
+            mistakes.require_seed(action.seed)
 
             generate_jets(
                 action.out,

@@ -67,6 +67,24 @@ def _found(words: list[str], commands: Mapping[str, Any], page: str) -> str:
     return f"{name}: {text}; {remedy}"
 
 
+def require_seed(seed: int) -> None:
+    """Raise InputError for a seed that is none: random keys hold 32 bits: a longer or a negative seed would stand for another one."""
+    if not 0 <= seed < 2**32:
+        raise InputError(f"--seed: expected a whole number from 0 to {2**32 - 1:,}, got {seed}; choose another")
+
+
+def require_no_options(options: Any, resumed: Path) -> None:
+    """Raise InputError where options are given: a training goes on with those it was started with."""
+    default = type(options)()
+    names = [field.name for field in dataclasses.fields(options)]
+    given = ["--" + name.replace("_", "-") for name in names if getattr(options, name) != getattr(default, name)]
+    if given:
+        raise InputError(
+            f"--resume {resumed}: expected no options of the training, got {', '.join(given)}; it goes on with those it was started with, "
+            "and a training with others is a new run"
+        )
+
+
 def options_of(kind: Any) -> dict[str, Any]:
     """The type of each option of a dataclass, those of its own dataclasses included, by its name as it is written."""
     found: dict[str, Any] = {}

@@ -67,6 +67,17 @@ def history(folder: Path, headlines: Mapping[str, Sequence[str]], console: Conso
         _print(head, body, console)
 
 
+def trials(rows: Sequence[Mapping[str, Any]], best: int, console: Console | None = None) -> None:
+    """Print the trials of a sweep, the best in bold."""
+    head = [name.replace("_", " ") for name in rows[0]]
+    body = [[_marked(_cell(value), row["trial"] == best) for value in row.values()] for row in rows]
+    _print(head, body, console or _console())
+
+
+def _cell(value: Any) -> str:
+    return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def _results(folder: Path, keys: Sequence[str]) -> dict[str, str]:
     """The estimates of these keys, of a run that has been evaluated."""
     if not (folder / "evaluation.json").exists():

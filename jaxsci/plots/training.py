@@ -1,4 +1,4 @@
-"""How trainings went: learning curves, and the members of an ensemble beside their mean."""
+"""How trainings went: learning curves, the members of an ensemble beside their mean, the trials of a sweep."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from jaxsci.errors import InputError
 from jaxsci.plots import style
 
-__all__ = ["learning_curves", "members_calibration"]
+__all__ = ["learning_curves", "members_calibration", "sweep"]
 
 _PARTS = ("train", "validation")
 _COLUMNS = 2
@@ -122,6 +122,66 @@ def _binned(
     enough = counts >= LEAST
     counts, ones, total = (values[enough] for values in (counts, ones, total))
     return total / counts, ones / counts, style.wilson(ones, counts)
+
+
+@style.context()
+def sweep(
+    values: Mapping[str, Sequence[Any]],
+    losses: Sequence[float | None],
+    finished: Sequence[bool],
+    *,
+    logarithmic: Sequence[str] = (),
+) -> Figure:
+    """The validation loss of each trial against each hyperparameter that was varied, the best of those trained to the end marked.
+
+    A panel a hyperparameter; numbers on an axis, text in places of its own. The losses are on a logarithmic axis where they are positive
+    and span more than a decade. Trials without a loss are counted below.
+
+    Args:
+        values: of each hyperparameter [trial], by its name.
+        losses: [trial], the lowest of each; None where there is none.
+        finished: [trial], whether it was trained to the end.
+        logarithmic: the hyperparameters whose axis is logarithmic.
+
+    Raises:
+        InputError: no hyperparameter, or not as many losses as trials.
+    """
+    lengths = {len(losses), len(finished), *(len(of) for of in values.values())}
+    if not values or len(lengths) > 1:
+        raise InputError(
+            f"sweep: expected a value and a loss for each trial, got {sorted(lengths)} of them; give one each"
+        )
+    loss = np.array([np.nan if value is None else value for value in losses], np.float64)
+    whole, known = np.asarray(finished, bool), np.isfinite(loss)
+    rows, columns = -(-len(values) // _COLUMNS), min(len(values), _COLUMNS)
+    figure = style.figure(2.9 * rows, width=style.WIDTH if columns > 1 else 4.8)
+    panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
+    for axes in panels[len(values) :]:
+        axes.set_visible(False)
+    for number, (axes, (name, of)) in enumerate(zip(panels, values.items(), strict=False)):
+        texts = sorted({str(value) for value in of}) if isinstance(of[0], str) else []
+        x = np.array([texts.index(value) for value in of] if texts else of, np.float64)
+        kinds = (("trained to the end", known & whole, style.color(0)), ("stopped early", known & ~whole, "none"))
+        for label, chosen, fill in kinds:
+            if chosen.any():
+                ink = {"color": style.color(0), "markerfacecolor": fill}
+                axes.plot(x[chosen], loss[chosen], "o", markersize=5, label=label, **ink)
+        if (known & whole).any():
+            best = int(np.nanargmin(np.where(whole, loss, np.nan)))
+            axes.plot(x[best], loss[best], "*", markersize=13, color=style.color(1), label="best")
+        if texts:
+            axes.set_xticks(range(len(texts)), [style.literal(text, longest=16) for text in texts])
+            axes.set_xlim(-0.5, len(texts) - 0.5)
+        elif name in logarithmic:
+            axes.set_xscale("log")
+        if known.any() and loss[known].min() > 0 and loss[known].max() > 10 * loss[known].min():
+            axes.set_yscale("log")
+        axes.set(xlabel=style.literal(name.capitalize()), ylabel="" if number % columns else "Lowest validation loss")
+        axes.grid(True)
+    style.legend_above(figure, panels[0])
+    if not known.all():
+        style.footnote(figure, f"Not drawn: {style.counted(int((~known).sum()), 'trials')} without a finite loss.")
+    return figure
 
 
 _PREFIXES = tuple(f"{part}_" for part in _PARTS)

@@ -70,13 +70,13 @@ def new_folder(session: Session, task: str, stem: str) -> Path:
     raise InputError(f"{parent / str(name)}: expected a new run, but it exists; choose another --name or use --resume")
 
 
-def require_positive(options: Any, *names: str) -> None:
-    """Raise InputError unless each of these options is a positive number, or None for the default."""
-    for name in names:
+def require_positive(options: Any, *names: str, or_zero: Sequence[str] = ()) -> None:
+    """Raise InputError unless each of these options is a positive number, or None for the default; those of `or_zero` may be 0."""
+    for name in (*names, *or_zero):
         value = getattr(options, name)
-        if value is not None and not 0 < value < math.inf:
-            option = "--" + name.replace("_", "-")
-            raise InputError(f"{option}: expected a positive number, got {value}; leave it out for the default")
+        if value is not None and not (0 < value < math.inf or (name in or_zero and value == 0)):
+            option, least = "--" + name.replace("_", "-"), " or 0" if name in or_zero else ""
+            raise InputError(f"{option}: expected a positive number{least}, got {value}; leave it out for the default")
 
 
 def versions() -> dict[str, str]:

@@ -4,16 +4,17 @@ A module that holds a task has two names: `Options`, a frozen dataclass whose fi
 `TASK`, a `Task`. One line in `jaxsci.tasks.table` makes it a command.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from jaxsci.core import Inputs, Model, Params
+    from jaxsci.core import Array, Batch, Inputs, Model, Params
+    from jaxsci.training import Recipe, Settings
 
-__all__ = ["Execution", "Find", "OnProgress", "Session", "Task", "Trained", "silent"]
+__all__ = ["Execution", "Find", "OnProgress", "Session", "Sweep", "Task", "Trained", "Trial", "silent"]
 
 # Words that begin with "note: " or "warning: " stay on the terminal.
 OnProgress: TypeAlias = Callable[[str, float, str], None]  # (stage, fraction of it done, a few words on its state)
@@ -59,6 +60,23 @@ class Trained(NamedTuple):
     example: Any = None  # one example as the user has it, [1, ...], whose form counts; None where there is no fixed one
 
 
+class Trial(NamedTuple):
+    """One training of a sweep: a single network."""
+
+    recipe: "Callable[[Mapping[str, Array]], Recipe]"  # of "learning_rate" and "weight_decay" where they are swept, else of the options
+    settings: "Settings"
+    loss: str  # what its validation loss is; only equal ones are compared
+
+
+class Sweep(NamedTuple):
+    """What a task gives to a sweep of the options that its `Options.swept` names."""
+
+    # (options, progress) -> all that is read and prepared for them, and the parts that train and choose; no test part
+    parts: "Callable[[Any, OnProgress], tuple[Any, tuple[Batch, Batch]]]"
+    trial: Callable[[Any, Any], Trial]  # (options, what was prepared for them up to rates and batch size)
+    own: Callable[[Any], str | None]  # options -> the name of a network of the user's own, where they have one
+
+
 class Task(NamedTuple):
     """The functions of a task; None for what it does not do."""
 
@@ -74,6 +92,7 @@ class Task(NamedTuple):
     ask: Callable[[Any, Session], str] | None = (
         None  # (options of `jaxsci predict NAME`, session) -> what to print at the end
     )
+    sweep: Sweep | None = None
     lower_is_better: tuple[str, ...] = ()  # metrics that `jaxsci compare` ranks from the smallest
     headline: tuple[str, ...] = ()  # what `jaxsci runs` shows of evaluation.json: keys such as "metrics/auc"
     splits_over_cores: bool = False  # an ensemble whose members train side by side: a JAX device for each core

@@ -28,7 +28,7 @@ from jaxsci.files import replacing, write_text
 from jaxsci.models import heads
 from jaxsci.models.linen import stateful_from_linen
 
-__all__ = ["GROUP", "agree", "build", "describe", "keep", "kept", "name"]
+__all__ = ["GROUP", "agree", "build", "describe", "keep", "kept", "name", "require_agreed"]
 
 GROUP = "jaxsci.models"  # of the entry points by which an installed package offers networks
 _FUNCTION = "build"
@@ -266,6 +266,18 @@ def kept(folder: Path, network: dict[str, str]) -> str:
             "a program load(..., trust=True)"
         )
     return reference
+
+
+def require_agreed(reference: str) -> None:
+    """Raise InputError where a network of the user's own, as it is now, was never trained with on this account."""
+    place = _parse(reference)
+    if place.file is not None and not place.file.is_file():
+        raise InputError(f"{place.file}: expected the network that the training began with, found none; put it back")
+    if (place.file is not None or place.module) and not {_digest(reference)} & {*_agreed, *_noted()}:
+        raise InputError(
+            f"{place.file or reference}: expected the network that the training began with, got one that was never trained with here; "
+            "put it back, or begin anew"
+        )
 
 
 def _copy(folder: Path, reference: str) -> str:

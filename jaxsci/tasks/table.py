@@ -18,6 +18,7 @@ class Entry(NamedTuple):
     name: str
     module: str  # holds `TASK`, and `Options`; for the verb predict `Questions`
     summary: str
+    sweeps: bool = False  # whether its options can be swept
 
     @property
     def options(self) -> Any:
@@ -32,10 +33,10 @@ class Entry(NamedTuple):
 
 
 TABLE = [
-    Entry("train", "top-tagging", "jaxsci.tasks.top_tagging", "Tag top quarks among jets."),
+    Entry("train", "top-tagging", "jaxsci.tasks.top_tagging", "Tag top quarks among jets.", True),
     Entry("train", "anomalies", "jaxsci.tasks.anomalies", "Find jets unlike those learned, in both directions."),
-    Entry("train", "images", "jaxsci.tasks.images", "Classify images of your own, or compress them."),
-    Entry("train", "table", "jaxsci.tasks.tables", "Predict a column of a plain table from the others."),
+    Entry("train", "images", "jaxsci.tasks.images", "Classify images of your own, or compress them.", True),
+    Entry("train", "table", "jaxsci.tasks.tables", "Predict a column of a plain table from the others.", True),
     Entry("train", "superconductors", "jaxsci.tasks.superconductors", "Critical temperatures of compositions."),
     Entry("predict", "superconductors", "jaxsci.tasks.superconductors", "Tc or probability of formulas."),
     Entry("fit", "cmb", "jaxsci.tasks.cmb", "The microwave sky in spherical harmonics."),

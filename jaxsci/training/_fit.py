@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
 from jaxsci.core import Array, Batch, Key, Params, Stream
@@ -102,6 +103,7 @@ def fit_ensemble(
     settings: Settings,
     mesh: Mesh | None = None,
     sequential: bool = False,
+    only: np.ndarray | None = None,
     checkpoints: Path | None = None,
     resume: bool = False,
     progress: OnEpochProgress | None = None,
@@ -119,6 +121,8 @@ def fit_ensemble(
         mesh: from `device_mesh(member=...)`: over its axis `member` the members are split, over its axis `data` every batch, as in `fit`.
         sequential: run the members of a device one after another (`jax.lax.map`) instead of all at once (`jax.vmap`). Faster on a
             CPU, whose caches hold the state of one member; members that stopped early then cost nothing.
+        only: [member] bool, the members to train; the others stay as they are. With `resume` and `settings` of more epochs than before, the
+            best of a sweep go on where all were: successive halving.
         checkpoints: as for `fit`.
         resume: as for `fit`.
         progress: as for `fit`.
@@ -133,9 +137,13 @@ def fit_ensemble(
                 f"hyper[{name!r}]: expected [{keys.size}, ...], one value for each of {keys.size} keys, got the shape "
                 f"{list(jnp.shape(value))}; give as many values as keys"
             )
+    if only is not None and np.shape(only) != keys.shape:
+        raise InputError(
+            f"only: expected [{keys.size}], true or false for each key, got the shape {list(np.shape(only))}; name all"
+        )
     plan = Plan(settings.batch_size, settings.patience, settings.split_data, ensemble=True, sequential=sequential)
     minutes = settings.checkpoint_minutes
-    job = Job(recipe, plan, hyper, keys, train, validation, checkpoints, minutes, progress or _silent)
+    job = Job(recipe, plan, hyper, keys, train, validation, checkpoints, minutes, progress or _silent, only)
     return _run(job, mesh, settings.epochs, resume)
 
 

@@ -49,6 +49,7 @@ class Job(NamedTuple):
     checkpoints: Path | None
     minutes: float | None  # between checkpoints; None: `Saver` chooses
     progress: OnEpochProgress
+    only: np.ndarray | None = None  # [member] bool, those that train; None: all
 
     @property
     def block(self) -> int | None:
@@ -127,9 +128,12 @@ def _run(job: Job, mesh: Mesh | None, epochs: int, resume: bool, saver: Saver) -
         else:
             checkpoint.clear(job.checkpoints)
     for epoch in range(len(history) + 1, epochs + 1):
-        active = (
-            compiled.active(state) if begun is None else meshes.put(np.asarray(begun.active), state.finite.sharding)
-        )
+        if begun is not None:
+            active = meshes.put(np.asarray(begun.active), state.finite.sharding)
+        elif job.only is None:
+            active = compiled.active(state)
+        else:
+            active = meshes.put(meshes.to_host(compiled.active(state)) & job.only, state.finite.sharding)
         if not np.any(meshes.to_host(active)):
             break
         began = time.perf_counter() - (0 if begun is None else begun.seconds)

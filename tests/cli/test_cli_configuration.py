@@ -71,7 +71,7 @@ def test_the_help_names_the_defaults_of_every_tagger_and_detector(capsys):
     found = help_of("top-tagging")
     defaults = {name: tagger(name).defaults for name in TAGGERS} | {"your own network": own.DEFAULTS}
     for name, of in defaults.items():
-        for value in (of.epochs, of.batch_size, of.learning_rate):
+        for value in (of.epochs, of.batch_size, of.learning_rate, f"{of.weight_decay:g}"):
             assert re.search(rf"[ :]{value} for {name}[,.]", found), (name, value)
     assert "None" not in found
     found = help_of("anomalies")

@@ -49,7 +49,7 @@ def test_images_of_your_own(tmp_path, capsys):
         assert "mine.npz: expected the data that runs/images/cnn-1 was trained on" in line
 
 
-def test_two_classes_of_images_and_the_parts_of_the_file(tmp_path):
+def test_two_classes_of_images_by_an_ensemble_and_the_parts_of_the_file(tmp_path, capsys):
     y = np.arange(120)[:, None] % 2
     x = np.random.default_rng(0).random((120, 12, 12), np.float32) * 0.3 + 0.5 * y[:, None]
     parts = {"train": slice(80), "val": slice(80, 96), "test": slice(96, None)}
@@ -58,15 +58,23 @@ def test_two_classes_of_images_and_the_parts_of_the_file(tmp_path):
         **{f"{name}_images": x[rows] for name, rows in parts.items()},
         **{f"{name}_labels": y[rows] for name, rows in parts.items()},
     )
-    main(["train", "images", "--data", "parts.npz", "--model", "dense", "--epochs", "3", "--batch-size", "16"])
+    words = ["train", "images", "--data", "parts.npz", "--epochs", "3", "--batch-size", "16", "--members", "2"]
+    main([*words, "--model", "dense"])
     folder = tmp_path / "runs" / "images" / "dense-1"
     evaluation = json.loads((folder / "evaluation.json").read_text())
     assert evaluation["images"] == 24
+    assert evaluation["members"] == 2
+    assert evaluation["metrics"]["log_loss"]["value"] < evaluation["of_members"]["log_loss"]["value"]  # Jensen
+    main(["evaluate", str(folder)])
+    assert json.loads((folder / "evaluation.json").read_text()) == evaluation
+    assert "expected 1 for an autoencoder" in refused(capsys, *words, "--model", "autoencoder")
+    assert not (tmp_path / "runs" / "images" / "autoencoder-1").exists()
     main(["predict", str(folder), "parts.npz", "--out", "scores.npz"])
     with np.load("scores.npz") as scores:
         probability = scores["probability_1"][96:]
+        assert scores["spread"].shape == (120,)
     signal, background = probability[y[96:, 0] == 1], probability[y[96:, 0] == 0]
     ranked = np.mean(signal[:, None] > background) + np.mean(signal[:, None] == background) / 2
     assert evaluation["metrics"]["auc"]["value"] == pytest.approx(ranked, abs=1e-6)
-    assert {"scores", "calibration"} <= {path.stem for path in (folder / "figures").iterdir()}
+    assert {"scores", "calibration", "members_calibration"} <= {path.stem for path in (folder / "figures").iterdir()}
     assert "AUC" in (folder / "report.html").read_text()

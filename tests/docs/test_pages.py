@@ -57,7 +57,9 @@ def test_every_command_shown_is_understood(command, capsys, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     arguments = shlex.split(command, comments=True)[1:]
     if "--config" in arguments:  # a file that an earlier command has written
-        Path(arguments[arguments.index("--config") + 1]).write_text("epochs = 5\n", encoding="utf-8")
+        config = Path(arguments[arguments.index("--config") + 1])
+        config.parent.mkdir(parents=True, exist_ok=True)
+        config.write_text("epochs = 5\n", encoding="utf-8")
     if arguments[0] == "bench" or "half-life" in arguments:  # has a parser of its own; is added by a page
         return
     try:

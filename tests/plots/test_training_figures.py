@@ -5,7 +5,7 @@ import pytest
 
 from jaxsci.errors import InputError
 from jaxsci.plots import style
-from jaxsci.plots.training import LEAST, learning_curves, members_calibration
+from jaxsci.plots.training import LEAST, learning_curves, members_calibration, sweep
 
 
 def history(losses, **more):
@@ -122,3 +122,18 @@ def test_bins_of_few_examples_have_no_point_and_what_is_no_probability_is_refuse
     assert f"no bin of {LEAST} examples" in words(checked(members_calibration(few, [few])))
     with pytest.raises(InputError, match="expected as many outcomes"):
         members_calibration((np.full(30, 1.1), np.ones(30)), [])
+
+
+def test_trials_of_a_sweep(checked, words):
+    values = {"learning rate": [1e-3, 1e-2, 1e-1], "tagger": ["pfn", "cnn", "pfn"], "batch size": [32, 64, 32]}
+    figure = checked(sweep(values, [0.5, 0.1, None], [True, False, False], logarithmic=["learning rate"]))
+    first, second, third = visible(figure)
+    assert (first.get_xscale(), third.get_xscale()) == ("log", "linear")
+    assert first.get_ylabel() == "Lowest validation loss"
+    np.testing.assert_array_equal(line(first, "stopped early").get_xydata(), [[1e-2, 0.1]])
+    np.testing.assert_array_equal(line(first, "best").get_xydata(), [[1e-3, 0.5]])  # of those trained to the end
+    assert [text.get_text() for text in second.get_xticklabels()] == ["cnn", "pfn"]
+    np.testing.assert_array_equal(line(second, "best").get_xydata(), [[1, 0.5]])
+    assert "Not drawn: 1 trial without a finite loss" in words(figure)
+    with pytest.raises(InputError, match="expected a value and a loss for each trial"):
+        sweep({"a": [1]}, [1.0, 2.0], [True])

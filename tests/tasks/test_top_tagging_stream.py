@@ -1,5 +1,6 @@
 """Top tagging on jets that are streamed: the same parts as in memory, and one line where the data or the memory will not do."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,3 +70,12 @@ def test_without_streaming_the_command_says_that_the_jets_do_not_fit(files, monk
     monkeypatch.setattr(jobs, "free_memory", lambda: 10**6)
     with pytest.raises(InputError, match=r"free memory for 400 jets and their inputs, got 0\.0 GiB; add --stream"):
         jobs.prepare(replace(options(files), stream=False), silent)
+
+
+def test_an_ensemble_is_trained_on_a_stream(files, tmp_path):
+    folder = TASK.start(options(files, members=2, batch_size=64), session(tmp_path))
+    found = json.loads((folder / "evaluation.json").read_text())
+    assert found["members"] == 2
+    assert len(set(found["of_members"]["log_loss"]["each"])) == 2
+    TASK.evaluate(folder, None, session(tmp_path))
+    assert json.loads((folder / "evaluation.json").read_text()) == found

@@ -1,6 +1,6 @@
 """Networks that fit the images, and how they are trained."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -71,11 +71,19 @@ def network(options: Options, shape: tuple[int, int, int], classes: int) -> Netw
     return _network(autoencoder, autoencoder.Config(shape, latent=options.latent))
 
 
-def make_recipe(options: Options, network: Network, examples: int) -> Recipe:
-    """Cross entropy, or for the autoencoder the mean squared error, by AdamW with warm-up and cosine decay."""
+def make_recipe(options: Options, network: Network, examples: int, hyper: Mapping[str, Any] | None = None) -> Recipe:
+    """Cross entropy, or for the autoencoder the mean squared error, by AdamW with warm-up and cosine decay.
+
+    Args:
+        options: of the run.
+        network: to train.
+        examples: of the training part.
+        hyper: "learning_rate" and "weight_decay" of a trial, which may be traced; those that are absent are of the options.
+    """
     model = network.model
     steps = options.epochs * steps_per_epoch(examples, options.batch_size)
-    optimizer = adamw(options.learning_rate, weight_decay=1e-2, schedule=warmup_cosine(steps), clip=1.0)
+    rates = {"learning_rate": options.learning_rate, "weight_decay": options.weight_decay, **(hyper or {})}
+    optimizer = adamw(**rates, schedule=warmup_cosine(steps), clip=1.0)
     if options.model == "autoencoder":
         return Recipe(model, objective_for(model, squared_error), optimizer)
     return Recipe(model, objective_for(model, cross_entropy, metrics={"accuracy": correct}), optimizer)

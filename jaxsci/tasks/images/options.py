@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from tyro.conf import arg
 
@@ -29,9 +29,12 @@ class Options:
     """Images a step."""
     learning_rate: float = 2e-3
     """Peak learning rate of AdamW."""
+    weight_decay: float = 1e-2
+    """Decoupled weight decay of AdamW."""
     members: Annotated[int, arg(metavar="N")] = 1
     """Classifiers that are trained as one ensemble; the mean of their probabilities answers, and their spread comes with it."""
     patience: Annotated[int | None, arg(metavar="N")] = None
     """Stop after so many epochs without a lower validation loss; default: train all epochs."""
     seed: int = 1
     """Of the split, the initial weights and the order."""
+    swept: ClassVar[tuple[str, ...]] = ("learning_rate", "weight_decay", "batch_size", "model")

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxsci.core import Batch, Params
+from jaxsci.core import Params
 from jaxsci.data import images
 from jaxsci.errors import InputError
 from jaxsci.files import write_json
@@ -18,18 +17,19 @@ from jaxsci.models.heads import inference
 from jaxsci.runs import _schema, scores_file, seen, weights
 from jaxsci.runs import folder as runs
 from jaxsci.runs.folder import Training
-from jaxsci.runs.task import OnProgress, Session, Task, Trained
+from jaxsci.runs.task import Session, Sweep, Task, Trained
 from jaxsci.tasks import ensembles, own_network
 from jaxsci.tasks.ensembles import Answers
 from jaxsci.tasks.images import metrics as measures
 from jaxsci.tasks.images import report as images_report
+from jaxsci.tasks.images import trials
 from jaxsci.tasks.images.networks import Network, make_recipe, name, network
 from jaxsci.tasks.images.options import MODELS, Options
+from jaxsci.tasks.images.rows import FRACTIONS, as_batch, read
 from jaxsci.training import Settings
 from jaxsci.training import predict as predict_all
 
 NAME = "images"
-FRACTIONS = (0.7, 0.1, 0.2)  # training, validation, test
 
 
 def train(options: Options, session: Session) -> Path:
@@ -100,26 +100,6 @@ def _train(folder: Path, options: Options, sample: images.LabeledImages, session
 
 def _take(sample: images.LabeledImages, indices: np.ndarray) -> images.LabeledImages:
     return images.LabeledImages(sample.x[indices], sample.y[indices], sample.classes)
-
-
-def read(options: Options, progress: OnProgress) -> images.LabeledImages:
-    """Read the images of a run."""
-    runs.require_positive(options, "latent", "epochs", "batch_size", "learning_rate", "patience")
-    if options.data is None:
-        raise InputError(
-            "--data: expected a file of images, got none; give an .npz or HDF5 file with x and y, or gzipped IDX images"
-        )
-    progress("reading images", 0.0, "")
-    sample = images.read(options.data, options.labels)
-    progress("reading images", 1.0, f"{len(sample.x):,} images of {sample.classes} classes")
-    return sample
-
-
-def as_batch(options: Options, sample: images.LabeledImages, rows: np.ndarray) -> Batch:
-    """The images of these rows; the target is the class, or for the autoencoder the image itself."""
-    x = sample.x[rows]
-    target = x if options.model == "autoencoder" else sample.y[rows]
-    return Batch(x, jnp.asarray(target), jnp.ones(len(rows)))
 
 
 def read_options(folder: Path) -> Options:
@@ -279,6 +259,7 @@ TASK = Task(
     evaluate=evaluate,
     load=load,
     predict=predict,
+    sweep=Sweep(trials.parts, trials.trial, trials.own),
     lower_is_better=("reconstruction_error", "log_loss", "calibration_error"),
     headline=("members", "metrics/accuracy", "metrics/f1_macro", "metrics/reconstruction_error"),
 )

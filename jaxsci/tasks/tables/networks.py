@@ -1,6 +1,7 @@
 """The network of a table: numbers and one-hot categories as they are, large categories by a learned vector each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -45,10 +46,21 @@ def network(columns: Sequence[Column], classes: int | None, hidden: tuple[int, .
     return Model(init, apply)
 
 
-def recipe(options: Options, model: Model, classes: int | None, examples: int) -> Recipe:
-    """Cross entropy, or the squared error of the standardized target, by AdamW with warm-up and cosine decay."""
+def recipe(
+    options: Options, model: Model, classes: int | None, examples: int, hyper: Mapping[str, Any] | None = None
+) -> Recipe:
+    """Cross entropy, or the squared error of the standardized target, by AdamW with warm-up and cosine decay.
+
+    Args:
+        options: of the run.
+        model: to train.
+        classes: how many; None for a regression.
+        examples: rows of the training part.
+        hyper: "learning_rate" and "weight_decay" of a trial, which may be traced; those that are absent are of the options.
+    """
     steps = options.epochs * steps_per_epoch(examples, options.batch_size)
-    optimizer = adamw(options.learning_rate, weight_decay=1e-2, schedule=warmup_cosine(steps), clip=1.0)
+    rates = {"learning_rate": options.learning_rate, "weight_decay": options.weight_decay, **(hyper or {})}
+    optimizer = adamw(**rates, schedule=warmup_cosine(steps), clip=1.0)
     if classes is None:
         return Recipe(model, objective(model.apply, squared_error), optimizer)
     return Recipe(model, objective(model.apply, cross_entropy, metrics={"accuracy": correct}), optimizer)

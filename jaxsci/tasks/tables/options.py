@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from tyro.conf import arg
 
@@ -33,7 +33,10 @@ class Options:
     """Rows a step."""
     learning_rate: float = 2e-3
     """Peak learning rate of AdamW."""
+    weight_decay: float = 1e-2
+    """Decoupled weight decay of AdamW."""
     patience: Annotated[int | None, arg(metavar="N")] = 10
     """Stop after so many epochs without a lower validation loss."""
     seed: int = 1
     """Of the split, the initial weights and the order."""
+    swept: ClassVar[tuple[str, ...]] = ("learning_rate", "weight_decay", "batch_size")

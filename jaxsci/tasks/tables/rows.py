@@ -47,7 +47,9 @@ def read(
     options: Options, progress: OnProgress, meaning: Meaning | None
 ) -> tuple[dict[str, np.ndarray], Meaning, Data, tuple[np.ndarray, ...]]:
     """The table of a run, what its numbers mean (learned of the training part unless it is known), and its split."""
-    runs.require_positive(options, "members", "epochs", "batch_size", "learning_rate", "patience")
+    runs.require_positive(
+        options, "members", "epochs", "batch_size", "learning_rate", "patience", or_zero=("weight_decay",)
+    )
     if options.data is None or options.target is None:
         raise InputError(
             "--data and --target: expected a table and the column to predict; as in --data F.csv --target y"

@@ -15,9 +15,9 @@ from jaxsci.files import write_json
 from jaxsci.runs import folder as runs
 from jaxsci.runs import scores_file, seen, weights
 from jaxsci.runs.folder import Training
-from jaxsci.runs.task import OnProgress, Session, Task, Trained
+from jaxsci.runs.task import OnProgress, Session, Sweep, Task, Trained
 from jaxsci.tasks import ensembles
-from jaxsci.tasks.tables import encoding, networks, report
+from jaxsci.tasks.tables import encoding, networks, report, trials
 from jaxsci.tasks.tables.encoding import Rows
 from jaxsci.tasks.tables.options import Options
 from jaxsci.tasks.tables.rows import (
@@ -249,6 +249,7 @@ TASK = Task(
     evaluate=evaluate,
     load=load,
     predict=predict,
+    sweep=Sweep(trials.parts, trials.trial, lambda options: None),
     lower_is_better=("log_loss", "calibration_error", "rmse", "mae"),
     headline=("members", "metrics/accuracy", "metrics/log_loss", "metrics/rmse", "metrics/r2"),
 )

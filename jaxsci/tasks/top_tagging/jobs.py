@@ -1,7 +1,7 @@
 """A tagger with its jets: what is trained, on which of them, and how."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from jaxsci.errors import InputError
 from jaxsci.losses import binary_cross_entropy, correct, objective_for
 from jaxsci.runs import folder as runs
 from jaxsci.runs import weights
-from jaxsci.runs.task import OnProgress, silent
+from jaxsci.runs.task import OnProgress, Trial, silent
 from jaxsci.tasks.top_tagging import own, scaling, taggers
 from jaxsci.tasks.top_tagging.options import Options
 from jaxsci.tasks.top_tagging.scaling import Scaling
@@ -41,7 +41,7 @@ class Job(NamedTuple):
 
 def prepare(options: Options, progress: OnProgress, config: dict[str, Any] | None = None) -> Job:
     """Read and split the jets and build the tagger, with the scaling of the run of this config, or that of the jets for a new run."""
-    runs.require_positive(options, "epochs", "batch_size", "patience", "max_jets", "learning_rate")
+    _check(options)
     progress("reading jets", 0.0, "")
     source = options.data or jets.embedded()
     if options.data is not None:
@@ -61,6 +61,11 @@ def prepare(options: Options, progress: OnProgress, config: dict[str, Any] | Non
     else:
         scale = None
     return Job(options, scaling.scaled(tagger, scale), sample, splits, scale)
+
+
+def _check(options: Options) -> None:
+    names = ("epochs", "batch_size", "patience", "max_jets", "learning_rate")
+    runs.require_positive(options, *names, or_zero=("weight_decay",))
 
 
 def _require_memory(options: Options, source: Path) -> None:
@@ -106,8 +111,13 @@ def make_tagger(options: Options, pixels: tuple[int, ...] | None, constituents: 
     return taggers.tagger(options.tagger, spec) if options.model is None else own.tagger(options, spec, constituents)
 
 
-def make_recipe(job: Job) -> tuple[Recipe, Settings]:
-    """Cross entropy by AdamW with warm-up, a cosine decay over all epochs, and clipped gradients."""
+def make_recipe(job: Job, hyper: Mapping[str, Any] | None = None) -> tuple[Recipe, Settings]:
+    """Cross entropy by AdamW with warm-up, a cosine decay over all epochs, and clipped gradients.
+
+    Args:
+        job: the tagger and its jets, of which the number counts.
+        hyper: "learning_rate" and "weight_decay" of a trial, which may be traced; those that are absent are the job's.
+    """
     options, tagger, examples = job.options, job.tagger, len(job.splits[0])
     defaults = tagger.defaults
     settings = Settings(
@@ -115,15 +125,44 @@ def make_recipe(job: Job) -> tuple[Recipe, Settings]:
         batch_size=min(options.batch_size or defaults.batch_size, examples),
         patience=options.patience,
     )
+    chosen = {**_rates(job), **(hyper or {})}
     optimizer = adamw(
-        options.learning_rate or defaults.learning_rate,
-        weight_decay=defaults.weight_decay,
+        chosen["learning_rate"],
+        weight_decay=chosen["weight_decay"],
         schedule=warmup_cosine(settings.epochs * steps_per_epoch(examples, settings.batch_size)),
         clip=1.0,
     )
     microbatches = defaults.microbatches if settings.batch_size % defaults.microbatches == 0 else 1
     loss = objective_for(tagger.model, binary_cross_entropy, metrics={"accuracy": correct})
     return Recipe(tagger.model, loss, optimizer, tagger.augment if options.augment else None, microbatches), settings
+
+
+def _rates(job: Job) -> dict[str, float]:
+    """Learning rate and weight decay, those of the tagger where the user chose none."""
+    options, defaults = job.options, job.tagger.defaults
+    decay = defaults.weight_decay if options.weight_decay is None else options.weight_decay
+    return {"learning_rate": options.learning_rate or defaults.learning_rate, "weight_decay": decay}
+
+
+def sweep_parts(options: Options, progress: OnProgress) -> tuple[Job, tuple[Batch, Batch]]:
+    """The tagger without its jets, and the jets that train and that choose."""
+    if options.stream:
+        raise InputError(
+            "--stream: expected jets that fit into memory for a sweep, got --stream; sweep on --max-jets N of them"
+        )
+    job = prepare(options, progress)
+    chosen = take(job.sample, np.concatenate(job.splits[:2]))
+    inputs, labels = make_inputs(job.tagger, chosen, progress), labels_of(chosen)
+    first, rest = np.split(np.arange(len(labels)), [len(job.splits[0])])
+    parts = as_batch(inputs, labels, first), as_batch(inputs, labels, rest)
+    return job._replace(sample=jets.JetSample(None, None, None)), parts
+
+
+def sweep_trial(options: Options, job: Job) -> Trial:
+    """A tagger as it is trained with other options."""
+    _check(options)
+    job = job._replace(options=options)
+    return Trial(lambda hyper: make_recipe(job, hyper)[0], make_recipe(job)[1], "cross entropy")
 
 
 def make_inputs(tagger: Tagger, sample: jets.JetSample, progress: OnProgress, chunk: int = 10_000) -> Inputs:
@@ -200,8 +239,7 @@ def hyperparameters(job: Job) -> dict[str, Any]:
         **({"members": members} if members > 1 else {}),
         "epochs": settings.epochs,
         "batch size": settings.batch_size,
-        "learning rate": job.options.learning_rate or job.tagger.defaults.learning_rate,
-        "weight decay": job.tagger.defaults.weight_decay,
+        **{name.replace("_", " "): rate for name, rate in _rates(job).items()},
     }
 
 

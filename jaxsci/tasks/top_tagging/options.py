@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from tyro.conf import arg
 
@@ -51,6 +51,9 @@ class Options:
     learning_rate: Annotated[float | None, arg(metavar="RATE")] = None
     """Peak learning rate of AdamW; default: 0.002 for cnn, 0.001 for cnn-landscape, 0.001 for pfn, 0.001 for efn, 0.003 for pelican, 0.003
     for pelican-10k, 0.002 for particlenet, 0.002 for part, 0.001 for topodnn, 0.05 for mass, 0.001 for your own network."""
+    weight_decay: Annotated[float | None, arg(metavar="RATE")] = None
+    """Decoupled weight decay of AdamW; default: 0.01 for cnn, 0 for cnn-landscape, 0.01 for pfn, 0 for efn, 0.01 for pelican, 0.01 for
+    pelican-10k, 0.01 for particlenet, 0.01 for part, 0.01 for topodnn, 0 for mass, 0.01 for your own network."""
     patience: Annotated[int | None, arg(metavar="N")] = None
     """Stop after so many epochs without a lower validation loss; default: train all epochs."""
     max_jets: Annotated[int | None, arg(metavar="N")] = None
@@ -63,3 +66,4 @@ class Options:
     """Networks that are trained as one ensemble; the mean of their probabilities answers, and their spread comes with it."""
     seed: int = 1
     """Of the split, the initial weights, the order and the augmentation."""
+    swept: ClassVar[tuple[str, ...]] = ("learning_rate", "weight_decay", "batch_size", "tagger", "precision")

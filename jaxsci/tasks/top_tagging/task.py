@@ -8,7 +8,7 @@ from jaxsci.models.heads import inference
 from jaxsci.runs import folder as runs
 from jaxsci.runs import seen
 from jaxsci.runs.folder import Training
-from jaxsci.runs.task import Session, Task
+from jaxsci.runs.task import Session, Sweep, Task
 from jaxsci.tasks import ensembles, own_network
 from jaxsci.tasks.top_tagging import own, report, streamed
 from jaxsci.tasks.top_tagging.evaluation import evaluate, load, predict, write_evaluation
@@ -24,6 +24,8 @@ from jaxsci.tasks.top_tagging.jobs import (
     make_recipe,
     prepare,
     read_options,
+    sweep_parts,
+    sweep_trial,
     take,
 )
 from jaxsci.tasks.top_tagging.options import Options
@@ -100,6 +102,7 @@ TASK = Task(
     load=load,
     predict=predict,
     study=study,
+    sweep=Sweep(sweep_parts, sweep_trial, lambda options: options.model),
     lower_is_better=("log_loss", "calibration_error"),
     headline=("members", "metrics/auc", "metrics/rejection_0.3", "metrics/accuracy"),
 )

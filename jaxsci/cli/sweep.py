@@ -1,0 +1,91 @@
+"""`jaxsci sweep`: the trials are run, and shown as a table, as JSON or as CSV."""
+
+import csv
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from jaxsci.cli import configuration, mistakes, tables
+from jaxsci.cli.arguments import SweepPlace
+from jaxsci.cli.commands import Chosen, parse
+from jaxsci.errors import InputError
+from jaxsci.runs.task import Session
+from jaxsci.tasks.sweeps import page, space
+from jaxsci.tasks.sweeps import run as sweeps
+from jaxsci.tasks.sweeps.run import Request
+
+_SHOWN = {"--json", "--csv"}  # what the words of a sweep need not repeat
+
+
+def run(command: Chosen, place: SweepPlace, session: Session) -> Path:
+    """Start a sweep or go on with one; its page and the options of its best trial are written.
+
+    Returns:
+        The folder of the sweep.
+    """
+    if place.json and place.csv:
+        raise InputError("--json: expected it or --csv, got both; print one")
+    if place.resume is not None:
+        return _resume(command, place, session)
+    request = _request(command, place)
+    mistakes.require_seed(command.options.seed)
+    folder = sweeps.start(request, session)
+    return _finished(folder, request)
+
+
+def _resume(command: Chosen, place: SweepPlace, session: Session) -> Path:
+    folder = place.resume
+    assert folder is not None
+    record = sweeps.read(folder)
+    if record["task"] != command.entry.name:
+        raise InputError(
+            f"--resume {folder}: expected a sweep of {command.entry.name}, got one of {record['task']}; name it"
+        )
+    mistakes.require_no_options(command.options, folder)
+    if command.swept or replace(place, resume=None, json=False, csv=False) != type(place)():
+        raise InputError(
+            f"--resume {folder}: expected no options of the sweep; it goes on with those it was started with"
+        )
+    began: Any = parse(["sweep", record["task"], *record["words"]])
+    request = _request(began, began.place)
+    return _finished(sweeps.resume(request, folder, session.progress), request)
+
+
+def _request(command: Chosen, place: SweepPlace) -> Request:
+    task, options = command.entry.task, command.options
+    assert task.sweep is not None, command.entry
+    found = space.dimensions(command.swept, command.entry.options)
+    words = [word for word in command.words if word not in _SHOWN]
+    return Request(task.name, task.sweep, options, found, place.trials, place.halving, words)
+
+
+def _finished(folder: Path, request: Request) -> Path:
+    page.write(folder, request.space)
+    chosen = sweeps.best(sweeps.read(folder))
+    configuration.save(folder / page.BEST, request.name, replace(request.options, **chosen["values"]))
+    return folder
+
+
+def show(folder: Path, place: SweepPlace) -> None:
+    """Print the trials, the best first, and how to train it."""
+    record = sweeps.read(folder)
+    rows = page.rows(record)
+    best, config = sweeps.best(record)["trial"], str(folder / page.BEST)
+    if place.json:
+        print(json.dumps({"task": record["task"], "best": best, "config": config, "trials": rows}, indent=1))
+    elif place.csv:
+        writer = csv.DictWriter(sys.stdout, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    else:
+        tables.trials(rows, best)
+        Console(soft_wrap=True).print(
+            f"trial {best} as an ordinary run: jaxsci train {record['task']} --config {config}",
+            highlight=False,
+            markup=False,
+        )
+        print(folder / "report.html")

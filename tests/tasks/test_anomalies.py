@@ -9,13 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
 
 import jaxsci
 from jaxsci.cli.main import main
 from jaxsci.core import Batch
 from jaxsci.data import jets
-from jaxsci.tasks.anomalies import baselines, detectors, evaluation
+from jaxsci.tasks.anomalies import baselines, detectors, evaluation, forest
 from tests.command import refused
 
 QUICK = ["--max-jets", "600", "--epochs", "2", "--batch-size", "64"]
@@ -94,14 +95,50 @@ def test_areas_in_bins_are_those_of_sklearn():
     assert measured["detector"]["auc_at_equal_mass"]["value"] is None
 
 
-def test_baselines_call_rare_what_normal_jets_seldom_are():
+def test_baselines_call_rare_what_normal_jets_seldom_are(tmp_path):
     constituents = jets.read(jets.embedded()).constituents
-    learned = json.loads(json.dumps(baselines.learn(constituents[:1000])))
-    for found in learned.values():
+    baselines.save(tmp_path, {"qcd": baselines.learn(constituents[:1000], seed=1)})
+    learned = baselines.read(tmp_path)["qcd"]
+    for found in learned.histograms.values():
         density = np.exp(-np.asarray(found["rarity"]))
         np.testing.assert_allclose(np.sum(density * np.diff(found["edges"])), 1, rtol=1e-9)
-    scores = baselines.scores(learned, np.concatenate([constituents[:1], 1e3 * constituents[:1], 0 * constituents[:1]]))
-    assert scores["mass"][0] < scores["mass"][1] == scores["mass"][2] == max(learned["mass"]["rarity"])
+    asked = np.concatenate([constituents[:1], 1e3 * constituents[:1], 0 * constituents[:1]])
+    scores = baselines.scores(learned, asked)
+    assert scores["mass"][0] < scores["mass"][1] == scores["mass"][2] == max(learned.histograms["mass"]["rarity"])
+    assert scores["isolation forest"][0] < scores["isolation forest"][1]
+    (tmp_path / "isolation_forest.npz").write_bytes(b"PK")
+    with pytest.raises(jaxsci.InputError, match="damaged file; train the run again"):
+        baselines.read(tmp_path)
+    (tmp_path / "isolation_forest.npz").unlink()  # as in a run made before there was a forest
+    assert set(baselines.scores(baselines.read(tmp_path)["qcd"], asked)) == {"mass", "number"}
+
+
+def test_the_forest_agrees_with_that_of_sklearn():
+    rng = np.random.default_rng(5)
+    normal = rng.normal(size=(2000, 5)) @ np.diag([1, 2, 3, 4, 5])
+    normal[:, 4] = np.round(normal[:, 4])  # many equal values
+    asked = np.concatenate([normal[:300], rng.uniform(-20, 20, size=(300, 5))]).astype(np.float32)
+    reference = IsolationForest(n_estimators=400, random_state=0).fit(normal.astype(np.float32)).score_samples(asked)
+    found = forest.scores(forest.learn(normal, seed=1), asked)
+    assert stats.spearmanr(found, -reference).statistic > 0.98  # two of sklearn's of 100 trees have 0.99
+    assert abs(np.mean(found + reference)) < 0.005
+    assert forest.typical_length(256) == pytest.approx(2 * sum(1 / k for k in range(1, 256)) - 2 * 255 / 256, abs=5e-3)
+
+
+def test_cuts_of_the_forest_go_on_until_an_example_is_alone():
+    examples = np.array([[0.0], [1.0], [10.0], [10.0]])
+    learned = forest.learn(examples, seed=0)
+    # Of four numbers, two levels: the cut that parts 10 from 1 comes first with probability 9 / 10, and equal ones are never parted.
+    first = learned.thresholds[:, 0]
+    assert np.all((first > 0) & (first <= 10))
+    parted = first > 1
+    assert 0.75 < parted.mean() < 1
+    np.testing.assert_allclose(learned.lengths[parted][:, :2], 2)  # 0 and 1, alone at the second level
+    np.testing.assert_allclose(
+        learned.lengths[parted][:, 2], 1 + forest.typical_length(2)
+    )  # both tens, one level above
+    alone = forest.learn(np.ones((5, 3)), seed=0)
+    np.testing.assert_allclose(forest.scores(alone, np.ones((2, 3))), 0.5)
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +157,8 @@ def test_a_run_is_complete(run):
     page = (run / "report.html").read_text()
     assert page.count("data:image/png;base64") == 2 * 6  # for light and dark pages
     assert "mass alone" in page
+    assert "isolation forest" in page
+    assert set(found["directions"]["top"]) == {"detector", "mass", "number", "isolation forest"}
     assert "never used in training" in page
 
 

@@ -61,7 +61,11 @@ def detector(name: str) -> Detector:
 
 def substructure(constituents: np.ndarray) -> np.ndarray:
     """The observables of each jet, those that span decades as logarithms: float32 [jet, 8]."""
-    found = observables(constituents)
+    return as_columns(observables(constituents))
+
+
+def as_columns(found: dict[str, np.ndarray]) -> np.ndarray:
+    """The same of observables that are there already."""
     logarithms = ("mass", "number", "momentum_dispersion", "d2")
     columns = [np.log(np.maximum(values, 1e-2)) if name in logarithms else values for name, values in found.items()]
     return np.stack(columns, axis=1).astype(np.float32)

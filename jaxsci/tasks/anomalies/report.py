@@ -13,6 +13,7 @@ from jaxsci.runs import folder as runs
 from jaxsci.runs.figures import Drawing
 from jaxsci.runs.page import Section
 from jaxsci.runs.tables import Cell, Column, Table
+from jaxsci.tasks.anomalies.baselines import NAMES
 from jaxsci.tasks.anomalies.evaluation import Direction
 
 LABELS = {"qcd": "QCD", "top": "top"}
@@ -85,7 +86,7 @@ def table(result: dict[str, Any]) -> Table:
     cells: list[list[Cell]] = []
     for normal, rows in result["directions"].items():
         for name, values in rows.items():
-            title = result["detector"] if name == "detector" else f"{name} alone"
+            title = result["detector"] if name == "detector" else f"{name} alone" if name in NAMES else name
             areas = (figures.estimate(values[key]) for key in ("auc", "auc_at_equal_mass"))
             cells.append([LABELS[normal], title, *areas])
     return Table(

@@ -28,7 +28,6 @@ from jaxsci.training import predict as predict_all
 NAME = "anomalies"
 FRACTIONS = (0.6, 0.15, 0.25)  # training, validation, test
 CLASSES = ("qcd", "top")  # of the labels 0 and 1
-BASELINES_FILE = "baselines.json"
 Scores: TypeAlias = dict[str, np.ndarray]  # by the class that was learned, each [jet]
 _CHUNK = 10_000  # jets at once
 
@@ -109,8 +108,8 @@ def _train(folder: Path, job: Job, progress: OnProgress, *, resume: bool) -> Pat
         within = partial(_within, progress, report.LABELS[normal])
         (folder / normal).mkdir(exist_ok=True)
         result = runs.train(folder / normal, Training(recipe, settings, key), batches, resume=resume, progress=within)
-        trained[normal], learned[normal] = result.params, baselines.learn(job.constituents[train])
-    write_json(folder / BASELINES_FILE, learned)
+        trained[normal], learned[normal] = result.params, baselines.learn(job.constituents[train], job.options.seed)
+    baselines.save(folder, learned)
     test = job.splits[2]
     part = _Part(job.constituents[test], job.labels[test], "test", None)
     _evaluate(folder, job.options, _scores(job.detector, trained, inputs[test]), part, progress)
@@ -215,8 +214,7 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
 
 def _evaluate(folder: Path, options: Options, scores: Scores, part: _Part, progress: OnProgress) -> None:
     progress("evaluating", 0.0, "")
-    run = runs.run_of(folder)
-    learned = runs.read_json(run / BASELINES_FILE, "train the run again")
+    learned = baselines.read(runs.run_of(folder))
     mass = jets.mass(part.constituents)
     found = [
         Direction(normal, values, baselines.scores(learned[normal], part.constituents))

@@ -104,7 +104,23 @@ def as_markdown(results: dict[str, Any]) -> str:
         cells += [str(len(runs)), str(best["epochs"]), f"{best['processor_seconds'] / 60:.1f} min", f"{rate:,.0f}"]
         cells.append(f"{max(run['predicted_per_second'] for run in runs):,}")
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(["# Taggers", "", _WORDS, "", *lines, ""])
+    return "\n".join(["# Taggers", "", _WORDS, "", *lines, *_linear(results.get("linear", {})), ""])
+
+
+def _linear(rows: dict[str, Any]) -> list[str]:
+    """A table of what `benchmarks.polynomials` has measured on the same jets."""
+    if not rows:
+        return []
+    metrics = ("auc", 4), ("rejection_0.3", 0), ("rejection_0.5", 0), ("accuracy", 4)
+    lines = ["", _LINEAR, "", "| | AUC | 1/eps_B(0.3) | 1/eps_B(0.5) | accuracy |", "|---|---|---|---|---|"]
+    return lines + [f"| {name} | {' | '.join(_mean([row], *of) for of in metrics)} |" for name, row in rows.items()]
+
+
+_LINEAR = (
+    "Logistic regression on 101 [energy-flow polynomials](polynomials.md) (efp), a linear tagger whose coefficients have errors, on the"
+    " same jets and split; and, where named, weighted with the log odds of networks (their first seeds), by a second regression on the"
+    " validation part alone (`python -m benchmarks.polynomials`)."
+)
 
 
 _WORDS = (

@@ -32,6 +32,10 @@ TABLE = [
     Benchmark("scaling", "benchmarks.scaling.main", "What it costs to split a training over devices and processes."),
     Benchmark("fit-pulls", "benchmarks.fit_pulls.main", "Whether the error bars of every fitter are right."),
     Benchmark("taggers", "benchmarks.taggers", "Accuracy, size, work and rate of every tagger on the same jets."),
+    Benchmark(
+        "learning-curves", "benchmarks.learning_curves", "Taggers against the number of jets they are trained on."
+    ),
+    Benchmark("polynomials", "benchmarks.polynomials", "A linear tagger of energy-flow polynomials, with errors."),
     Benchmark("superconductors", "benchmarks.superconductors.main", "An ensemble against its members one by one."),
 ]
 

@@ -3,6 +3,7 @@
 from jaxsci.fitting._iterative import CGOptions, IterativeFit, conjugate_gradients, draw_errors, require_converged
 from jaxsci.fitting._likelihood import LikelihoodFit, gaussian, log_density, minimize, poisson, require_minimum, total
 from jaxsci.fitting._linear import LinearFit, least_squares, predictions, require_determined
+from jaxsci.fitting._logistic import logistic_regression
 from jaxsci.fitting._parameters import errors, names
 from jaxsci.fitting._profile import Profile, intervals, profiles, signed_roots
 
@@ -19,6 +20,7 @@ __all__ = [
     "intervals",
     "least_squares",
     "log_density",
+    "logistic_regression",
     "minimize",
     "names",
     "poisson",

@@ -1,18 +1,21 @@
-"""Jet images: what a tagger sees, on average and one by one."""
+"""Jet images: what a tagger sees, on average and one by one; and the graphs of energy-flow polynomials with their coefficients."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path as Curve
 from numpy.typing import ArrayLike
 
 from jaxsci.errors import InputError
 from jaxsci.plots import style
 
-__all__ = ["average_images", "single_images"]
+__all__ = ["average_images", "flow_coefficients", "single_images"]
 
 DECADES = 5  # of the color scale below the brightest pixel
 _AXES = (
@@ -126,3 +129,74 @@ def _label(
         ticks = np.linspace(-half_width, half_width, 5 if panels.shape[1] < 3 else 3)
         panels[0, 0].set(xticks=ticks, yticks=ticks)  # the others share them
         style.footnote(figure, _AXES)
+
+
+@style.context()
+def flow_coefficients(
+    graphs: Sequence[Sequence[tuple[int, int]]], values: ArrayLike, errors: ArrayLike, *, label: str
+) -> Figure:
+    """Coefficients of energy-flow polynomials with their errors, a row each, beside the graph of each polynomial.
+
+    A vertex is a sum over particles with their shares of the momentum, an edge a distance between two of them.
+
+    Args:
+        graphs: edges (i, j) between vertices, as from `jaxsci.ops.flow_graphs`; the first is on top.
+        values: [graph].
+        errors: [graph], standard errors.
+        label: what the coefficients are.
+
+    Raises:
+        InputError: no graphs, or not as many values or errors.
+    """
+    values, errors = np.asarray(values, np.float64), np.asarray(errors, np.float64)
+    if not (len(graphs) and values.shape == errors.shape == (len(graphs),)):
+        raise InputError(
+            f"graphs: expected one or more, with a value and an error each, got {len(graphs)} graphs, values of shape {values.shape} and"
+            f" errors of shape {errors.shape}"
+        )
+    figure = style.figure(0.7 + 0.42 * len(graphs))
+    drawings, axes = figure.subplots(1, 2, sharey=True, width_ratios=(1, 3))
+    rows = np.arange(len(graphs))
+    for row, graph in enumerate(graphs):
+        _draw_graph(drawings, graph, row)
+    drawings.set(ylim=(len(graphs) - 0.5, -0.5), aspect="equal", adjustable="box")
+    drawings.autoscale(axis="x")
+    drawings.axis("off")
+    axes.axvline(0, color=style.GRAY, linewidth=0.8)
+    axes.errorbar(values, rows, xerr=errors, fmt="o", color=style.color(0), capsize=2)
+    axes.set_xlabel(label)
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(left=False, labelleft=False)
+    axes.grid(True, axis="x")
+    return figure
+
+
+def _draw_graph(axes: Axes, graph: Sequence[tuple[int, int]], row: int) -> None:
+    """One graph around the height `row`, its connected parts from left to right; edges between the same vertices are arcs."""
+    places: dict[int, np.ndarray] = {}
+    across = 0.0
+    for part in _parts(graph):
+        angles = np.pi * (0.5 + 2 * np.arange(len(part)) / len(part)) if len(part) > 2 else np.array([np.pi, 0.0])
+        center = across + 0.35
+        places |= {
+            v: np.array([center + 0.3 * np.cos(a), row - 0.3 * np.sin(a)]) for v, a in zip(part, angles, strict=True)
+        }
+        across += 0.95
+    ink = style.PALETTE[6]
+    for (i, j), number in Counter(tuple(edge) for edge in graph).items():
+        start, end = places[i], places[j]
+        normal = np.array([start[1] - end[1], end[0] - start[0]])
+        for bend in np.linspace(-0.3, 0.3, number) if number > 1 else (0.0,):
+            middle = (start + end) / 2 + bend * 1.6 * normal
+            curve = Curve([start, middle, end], [Curve.MOVETO, Curve.CURVE3, Curve.CURVE3])
+            axes.add_patch(PathPatch(curve, fill=False, edgecolor=ink, linewidth=1.0))
+    axes.plot(*np.array(list(places.values())).T, "o", color=ink, markersize=3.5)
+
+
+def _parts(graph: Sequence[tuple[int, int]]) -> list[list[int]]:
+    """The vertices of each connected part."""
+    parts: list[set[int]] = []
+    for edge in graph:
+        touched = [part for part in parts if part & set(edge)]
+        parts = [part for part in parts if not part & set(edge)] + [set(edge).union(*touched)]
+    return sorted((sorted(part) for part in parts), key=lambda part: part[0])

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from jaxsci.core import WeightedSet
 from jaxsci.data import jets
-from jaxsci.models.jets import particle_transformer, particlenet, pelican
+from jaxsci.models.jets import energy_flow, particle_transformer, particlenet, pelican
 
 ROOM = 12
 NETWORKS = {
+    "energy_flow": (energy_flow, energy_flow.Config(degree=3)),
     "pelican": (pelican, pelican.Config(channels=3, messages=4, blocks=2, pooled=5, hidden=(6,))),
     "particlenet": (particlenet, particlenet.Config(3, neighbors=3, blocks=((5, 4), (6,)), dense=())),
     "particle_transformer": (
@@ -34,7 +35,7 @@ def jet(name, rng, present=9):
     elements = np.where(weights[:, None] > 0, rng.normal(size=(ROOM, 3)), 0).astype(np.float32)
     if name == "pelican":
         return WeightedSet(momenta, weights)
-    if name == "particlenet":
+    if name in ("particlenet", "energy_flow"):
         return WeightedSet(elements, weights)
     return particle_transformer.Particles(elements, weights, momenta)
 

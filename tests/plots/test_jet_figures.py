@@ -90,3 +90,25 @@ def test_what_is_no_jet_image_is_refused_in_one_line(classes, message):
     with pytest.raises(InputError, match=message) as error:
         jets.average_images(classes, half_width=0.8)
     assert "\n" not in str(error.value)
+
+
+def test_coefficients_stand_beside_their_graphs(checked):
+    graphs = [((0, 1),), ((0, 1), (0, 1), (1, 2)), ((0, 1), (2, 3), (2, 3))]
+    figure = checked(jets.flow_coefficients(graphs, [3.0, -2.0, 0.5], [0.1, 0.2, 0.3], label="log odds"))
+    drawings, axes = figure.axes
+    assert len(drawings.patches) == sum(map(len, graphs))  # a curve for each edge
+    vertices = [len(line.get_xdata()) for line in drawings.lines]
+    assert vertices == [2, 3, 4]
+    for row, line in enumerate(drawings.lines):
+        assert np.all(np.abs(np.asarray(line.get_ydata()) - row) < 0.5)
+        places = set(zip(np.round(line.get_xdata(), 6), np.round(line.get_ydata(), 6), strict=True))
+        assert len(places) == vertices[row]
+    two = [
+        patch.get_path().vertices[1] for patch in drawings.patches[1:3]
+    ]  # the middles of two edges of the same vertices
+    assert np.linalg.norm(two[0] - two[1]) > 0.05
+    points = axes.containers[0].lines[0]
+    np.testing.assert_array_equal(points.get_xdata(), [3.0, -2.0, 0.5])
+    np.testing.assert_array_equal(points.get_ydata(), [0, 1, 2])
+    with pytest.raises(InputError, match="got 3 graphs, values of shape"):
+        jets.flow_coefficients(graphs, [1.0], [1.0], label="")

@@ -1,0 +1,204 @@
+"""How well a tagger does against the number of jets it was trained on, and against its own size.
+
+    jaxsci bench learning-curves [--only NAME ...] [--jets N ...] [--seeds 1 2 3] [--out benchmarks/results]
+
+Trained on the first 300 to 24,000 jets of the training part, as `jaxsci train top-tagging --tagger NAME` trains, with as many epochs more
+as 2,000 jets would have given steps. A seed is that of the jets that are taken, of the weights and of the order; the 1,500 jets of the
+validation part, which choose the epoch, and the 4,500 of the test part are the same for all. Results are added to those that the folder
+holds, a training at a time. The jets are simulated at particle level: compare the taggers with each other, not with published numbers.
+"""
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from matplotlib.figure import Figure
+
+from benchmarks import machine
+from jaxsci.core import Inputs, WeightedSet
+from jaxsci.data import jets
+from jaxsci.data.split import split
+from jaxsci.files import replacing, write_json, write_text
+from jaxsci.models.heads import inference
+from jaxsci.plots import style
+from jaxsci.runs import binary_evaluation
+from jaxsci.runs.task import silent
+from jaxsci.tasks.top_tagging import jobs, scaling
+from jaxsci.tasks.top_tagging.options import TAGGERS, Options
+from jaxsci.tasks.top_tagging.taggers import Tagger
+from jaxsci.training import fit, predict
+
+NAME = "learning_curves"
+CHOSEN = ("topodnn", "pfn", "cnn", "pelican")
+SIZES = (300, 1000, 3000, 10_000, 24_000)
+FRACTIONS = (0.8, 0.05, 0.15)  # training, validation, test
+LEAST = 2000  # jets: fewer are passed through so often that there are as many steps as of these
+METRICS = ("auc", "accuracy", "rejection_0.3")
+
+
+def measure(name: str, size: int, seed: int, epochs: int | None = None) -> dict[str, Any]:
+    """One training on so many jets: what it reaches on the test part.
+
+    Args:
+        name: of the tagger.
+        size: number of training jets.
+        seed: of the choice of the jets, of the weights and of the order.
+        epochs: of the training; None: the tagger's own, and more for few jets.
+    """
+    sample, (train, validation, test) = _jets()
+    labels = jobs.labels_of(sample)
+    tagger, inputs = _inputs(name)
+    taken = np.random.default_rng(seed).permutation(train)[:size]
+    if tagger.scaled:
+        assert sample.constituents is not None
+        assert isinstance(inputs, WeightedSet)
+        inputs = scaling.measure(tagger, sample.constituents[taken])(inputs)
+    more = math.ceil(tagger.defaults.epochs * max(1.0, LEAST / size))
+    job = jobs.Job(Options(tagger=name, epochs=epochs or more), tagger, sample, (taken, validation, test))
+    batches = [jobs.as_batch(inputs, labels, rows) for rows in job.splits]
+    recipe, settings = jobs.make_recipe(job)
+    began = time.process_time()
+    result = fit(recipe, *batches[:2], key=jax.random.key(seed), settings=settings)
+    seconds = time.process_time() - began
+    found = binary_evaluation.classification(
+        predict(inference(tagger.model).apply, result.params, batches[2].x), labels[test]
+    )
+    return {
+        "jets": size,
+        "seed": seed,
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(result.params)),
+        "epochs": settings.epochs,
+        "best_epoch": int(result.best_epoch),
+        "processor_seconds": round(seconds, 1),
+        **{metric: found[metric] for metric in METRICS},
+    }
+
+
+@lru_cache
+def _jets() -> tuple[jets.JetSample, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    sample = jets.read(jets.embedded())
+    return sample, split(jobs.labels_of(sample), seed=1, fractions=FRACTIONS)
+
+
+@lru_cache(maxsize=1)
+def _inputs(name: str) -> tuple[Tagger, Inputs]:
+    sample, _ = _jets()
+    tagger = jobs.make_tagger(Options(tagger=name), *jobs.shapes(sample))
+    return tagger, jobs.make_inputs(tagger, sample, silent)
+
+
+def means(runs: list[dict[str, Any]], metric: str) -> dict[int, tuple[float, float, float]]:
+    """For each number of jets: mean over the seeds, standard deviation between them, half the mean 68 % interval of the test part.
+
+    The deviation of a single seed is NaN; a rejection of which a run has none is NaN altogether.
+    """
+    found = {}
+    for size in sorted({run["jets"] for run in runs}):
+        estimates = [run[metric] for run in runs if run["jets"] == size]
+        values = np.array(
+            [[np.nan if e[key] is None else e[key] for key in ("value", "lower", "upper")] for e in estimates]
+        )
+        spread = np.std(values[:, 0], ddof=1) if len(values) > 1 else np.nan
+        found[size] = (float(values[:, 0].mean()), float(spread), float((values[:, 2] - values[:, 1]).mean() / 2))
+    return found
+
+
+def as_markdown(results: dict[str, Any]) -> str:
+    """A row a tagger, a column a number of jets: AUC and its errors, then the rejection."""
+    lines = ["# Learning curves", "", _WORDS, ""]
+    for metric, title, digits in (("auc", "AUC", 4), ("rejection_0.3", "1/eps_B(0.3)", 0)):
+        sizes = sorted({run["jets"] for runs in results["taggers"].values() for run in runs})
+        lines += [
+            f"| {title} | parameters | {' | '.join(f'{size:,} jets' for size in sizes)} |",
+            "|---" * (2 + len(sizes)) + "|",
+        ]
+        for name, runs in results["taggers"].items():
+            found = means(runs, metric)
+            cells = [_cell(*found[size], digits) if size in found else "" for size in sizes]
+            lines.append(f"| {name} | {runs[0]['parameters']:,} | {' | '.join(cells)} |")
+        lines.append("")
+    return "\n".join([*lines, "![AUC against the number of training jets](learning_curves.png)", ""])
+
+
+_WORDS = (
+    "Each tagger trained on so many of the 24,000 jets of the training part, simulated at particle level. A value is the mean over the"
+    " seeds (of the jets taken, the weights and the order), ± their standard deviation, in brackets half the 68 % interval that the size of"
+    " the test part, 4,500 jets, gives. The epoch is chosen on 1,500 jets beside the training jets, also where those are fewer; where they"
+    " are fewer than 2,000 there are as many steps as of 2,000. The defaults of pelican were found in trials with all jets, some of which"
+    " are test jets here. These numbers are not to be compared with published ones. Every training:"
+    " `benchmarks/results/learning_curves.json`."
+)
+
+
+def _cell(mean: float, spread: float, half: float, digits: int) -> str:
+    if math.isnan(mean):
+        return "no background passes in a run"
+    between = "" if math.isnan(spread) else f" ± {spread:.{digits}f}"
+    return f"{mean:.{digits}f}{between} ({half:.{digits}f})"
+
+
+@style.context()
+def draw(results: dict[str, Any]) -> Figure:
+    """What is missing to an AUC of 1 against the number of training jets, on logarithmic axes."""
+    figure = style.figure(3.6)
+    axes = figure.subplots()
+    for i, (name, runs) in enumerate(results["taggers"].items()):
+        found = means(runs, "auc")
+        sizes = np.array(list(found)) * 1.03 ** (i - 1.5)  # side by side
+        mean, spread, half = np.array(list(found.values())).T
+        axes.errorbar(
+            sizes,
+            1 - mean,
+            np.where(np.isnan(spread), half, np.hypot(half, spread)),
+            label=f"{name}, {runs[0]['parameters']:,} parameters",
+            color=style.color(i),
+            marker="os^D"[i % 4],
+            capsize=2,
+        )
+    axes.set(xscale="log", yscale="log", xlabel="training jets", ylabel="1 - AUC on the test part")
+    axes.set_xticks(SIZES, [f"{size:,}" for size in SIZES])
+    axes.set_xticks([], minor=True)
+    axes.set_yticks([0.01, 0.02, 0.03, 0.05, 0.1], ["0.01", "0.02", "0.03", "0.05", "0.1"])
+    axes.set_yticks([], minor=True)
+    axes.grid(True, axis="y")
+    axes.legend()
+    return figure
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train, measure, and write learning_curves.json, .md and .png after every training."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", default=list(CHOSEN), choices=list(TAGGERS))
+    parser.add_argument("--jets", nargs="+", type=int, default=list(SIZES), help="numbers of training jets")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--epochs", type=int, help="default: each tagger's own, more for few jets")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    options = parser.parse_args(arguments)
+    if not all(10 <= size <= SIZES[-1] for size in options.jets):
+        parser.error(f"--jets: expected numbers from 10 to {SIZES[-1]:,}")
+    file = options.out / f"{NAME}.json"
+    results = json.loads(file.read_text()) if file.is_file() else {"taggers": {}}
+    results["machine"] = machine.describe()
+    for seed in options.seeds:
+        for name in options.only:
+            for size in options.jets:
+                run = measure(name, size, seed, options.epochs)
+                print(name, json.dumps(run), flush=True)
+                key = (seed, size)
+                before = [other for other in results["taggers"].get(name, []) if (other["seed"], other["jets"]) != key]
+                results["taggers"][name] = sorted([*before, run], key=lambda run: (run["seed"], run["jets"]))
+                write_json(file, results)
+                write_text(options.out / f"{NAME}.md", as_markdown(results))
+                with replacing(options.out / f"{NAME}.png") as picture:
+                    draw(results).savefig(picture, dpi=150)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""The learning curves measure what they say: so many training jets, more passes through few, a cell for each number of jets."""
+
+import json
+import math
+
+import pytest
+
+from benchmarks import learning_curves
+
+
+@pytest.mark.slow  # it reads and prepares all jets
+def test_trainings_are_measured_and_added_to_the_table(tmp_path, monkeypatch):
+    monkeypatch.setattr(learning_curves.machine, "describe", dict)
+    arguments = ["--only", "mass", "--epochs", "1", "--out", str(tmp_path)]
+    learning_curves.main([*arguments, "--jets", "40", "120", "--seeds", "1"])
+    learning_curves.main([*arguments, "--jets", "40", "--seeds", "2", "1"])
+    runs = json.loads((tmp_path / "learning_curves.json").read_text())["taggers"]["mass"]
+    assert [(run["seed"], run["jets"]) for run in runs] == [(1, 40), (1, 120), (2, 40)]
+    for run in runs:
+        assert run["parameters"] == 2
+        assert run["auc"]["lower"] < run["auc"]["value"] < run["auc"]["upper"]
+    row = next(line for line in (tmp_path / "learning_curves.md").read_text().splitlines() if line.startswith("| mass"))
+    assert f"{(runs[0]['auc']['value'] + runs[2]['auc']['value']) / 2:.4f} ± " in row
+    assert (tmp_path / "learning_curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_means_are_over_seeds_and_an_unknown_rejection_is_not_a_number():
+    runs = [{"jets": 10, "x": {"value": v, "lower": v - 1, "upper": v + 1}} for v in (2.0, 4.0)]
+    runs.append({"jets": 5, "x": {"value": None, "lower": 30.0, "upper": None}})
+    found = learning_curves.means(runs, "x")
+    assert list(found) == [5, 10]
+    assert found[10] == pytest.approx((3.0, math.sqrt(2), 1.0))
+    assert math.isnan(found[5][0])
+    assert learning_curves._cell(*found[5], 0) == "no background passes in a run"
+
+
+def test_numbers_of_jets_that_there_are_not_are_refused(capsys):
+    with pytest.raises(SystemExit):
+        learning_curves.main(["--jets", "30000"])
+    assert "expected numbers from 10 to 24,000" in capsys.readouterr().err

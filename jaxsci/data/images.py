@@ -35,9 +35,12 @@ class LabeledImages(NamedTuple):
     y: np.ndarray  # int32 [n], from 0 to classes - 1
     classes: int
     part: np.ndarray | None = None  # uint8 [n], an index of PARTS where the file has parts of its own
+    unit: int = 1  # what whole numbers were divided by, 255 or 65535; 1 for real numbers
 
 
-def read(path: str | Path, labels_path: str | Path | None = None, *, classes: int | None = None) -> LabeledImages:
+def read(
+    path: str | Path, labels_path: str | Path | None = None, *, classes: int | None = None, unit: int | None = None
+) -> LabeledImages:
     """Read labeled images.
 
     Whole numbers are divided by 255, or by 65,535 where one is larger than 255 (images of 16 bits); real numbers stay as they are.
@@ -49,6 +52,7 @@ def read(path: str | Path, labels_path: str | Path | None = None, *, classes: in
         labels_path: the IDX file of labels; by default the file beside `path` with "labels-idx1" for "images-idx3" in its name.
         classes: their number, where it is known: labels are then 0 to classes - 1, of which some may be absent. None: every class from
             0 to the largest label occurs, and there are two at least.
+        unit: that of the images these go with: dark images of 16 bits are then divided by 65,535 too. None: as said above.
 
     Raises:
         InputError: a file is missing, damaged or of another format, an array is missing or of a wrong shape or type, a pixel is not
@@ -57,13 +61,17 @@ def read(path: str | Path, labels_path: str | Path | None = None, *, classes: in
     with checks.reading(path, _EXPECTED) as path:
         found = _read_arrays(path)
         pairs = found or {"": (_read_idx(path), _read_idx_labels(path, labels_path))}
-    x = _joined(path, [x for x, _ in pairs.values()])
+    raw = [x for x, _ in pairs.values()]
+    _require_alike(path, raw)
+    whole = raw[0] if len(raw) == 1 else np.concatenate(raw)
+    unit = _unit(path, whole, unit)
+    x = pixels(path, whole, unit)
     labels = {name: _labels(path, y, len(x), name) for name, (x, y) in pairs.items()}
     y = np.concatenate(list(labels.values()))
     _require_classes(path, y, classes)
     numbers = [np.full(len(labels[name]), PARTS.index(name), np.uint8) for name in pairs if name]
     part = np.concatenate(numbers) if numbers else None
-    return LabeledImages(x, y.astype(np.int32), classes or int(y.max()) + 1, part)
+    return LabeledImages(x, y.astype(np.int32), classes or int(y.max()) + 1, part, unit)
 
 
 def read_unlabeled(path: str | Path) -> np.ndarray:
@@ -74,7 +82,9 @@ def read_unlabeled(path: str | Path) -> np.ndarray:
     """
     with checks.reading(path, _EXPECTED) as path:
         found = _read_arrays(path, labeled=False)
-        return _joined(path, [x for x, _ in found.values()] if found else [_read_idx(path)])
+        raw = [x for x, _ in found.values()] if found else [_read_idx(path)]
+        _require_alike(path, raw)
+        return pixels(path, np.concatenate(raw))
 
 
 def parts(
@@ -97,13 +107,12 @@ def parts(
     return train, validation, test
 
 
-def _joined(path: Path, parts: Sequence[np.ndarray]) -> np.ndarray:
-    """The images of all parts, prepared together, so that they have one scale."""
+def _require_alike(path: Path, parts: Sequence[np.ndarray]) -> None:
+    """Raise InputError unless the images of all parts can be prepared together, so that they have one scale."""
     shapes, kinds = {x.shape[1:] for x in parts}, {x.dtype.kind in "iu" for x in parts}
     if len(shapes) > 1 or len(kinds) > 1:
         got = " and ".join(f"{list(x.shape)} of {x.dtype}" for x in parts)
         raise InputError(f"{path}: expected images of one shape and type in all parts, got {got}; write them alike")
-    return pixels(path, parts[0] if len(parts) == 1 else np.concatenate(parts))
 
 
 def _read_arrays(path: Path, *, labeled: bool = True) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -182,8 +191,8 @@ def _read_idx(path: Path) -> np.ndarray:
     return np.frombuffer(data, dtype).reshape(shape)
 
 
-def pixels(path: object, x: np.ndarray) -> np.ndarray:
-    """Images as float32 [image, height, width, channel]; whole numbers are divided by 255 or 65535, the largest of their range."""
+def pixels(path: object, x: np.ndarray, unit: int | None = None) -> np.ndarray:
+    """Images as float32 [image, height, width, channel]; whole numbers are divided by the unit, else the largest of their range."""
     if x.ndim not in (3, 4) or 0 in x.shape:
         raise InputError(
             f"{path}: expected images [n, height, width] or [n, height, width, channel], got shape {list(x.shape)}; reshape them"
@@ -198,14 +207,28 @@ def pixels(path: object, x: np.ndarray) -> np.ndarray:
         raise InputError(
             f"{path}: expected finite pixels, got NaN or infinity, first in image {row} (counted from 0); remove them"
         )
-    if x.dtype.kind in "iu":
-        low, high = int(x.min()), int(x.max())
-        if low < 0 or high > 65535:
-            raise InputError(
-                f"{path}: expected whole numbers from 0 to 255 or 65535, got {low} to {high}; scale the images to [0, 1]"
-            )
-        scaled /= 255 if high <= 255 else 65535
+    scaled /= _unit(path, x, unit)
     return scaled if x.ndim == 4 else scaled[..., None]
+
+
+def _unit(path: object, x: np.ndarray, wanted: int | None) -> int:
+    """What the images are divided by: 255 or 65535 for whole numbers, the largest of their range; 1 for real numbers."""
+    if x.dtype.kind not in "iu":
+        if wanted not in (None, 1):
+            raise InputError(
+                f"{path}: expected whole numbers from 0 to {wanted} as in the images for training, got {x.dtype}; write them alike"
+            )
+        return 1
+    low, high = (int(x.min()), int(x.max())) if x.size else (0, 0)
+    largest = 65535 if wanted is None else wanted if wanted > 1 else -1
+    if low < 0 or high > largest:
+        words = (
+            "real numbers as in the images for training"
+            if wanted == 1
+            else f"whole numbers from 0 to {wanted or '255 or 65535'}"
+        )
+        raise InputError(f"{path}: expected {words}, got {low} to {high}; scale the images to [0, 1]")
+    return wanted or (255 if high <= 255 else 65535)
 
 
 def _labels(path: Path, y: np.ndarray, images: int, part: str) -> np.ndarray:

@@ -72,17 +72,18 @@ def claim(part: str, known: int | None, number: int, noun: str) -> str:
 
     Args:
         part: "test" for the run's own test part, or the name of another file.
-        known: as from `overlap`.
+        known: as from `overlap`; None for a test part that was drawn from the same file as the others.
         number: of the examples that were evaluated.
         noun: what they are, in the plural.
     """
-    if part == "test":
+    where = "the test part" if part == "test" else part
+    if part == "test" and not known:
         return "The test part was never used in training nor for any choice."
     if known is None:
         return f"Whether the run was trained on {noun} of {part} is not known: it did not note its examples."
     if known:
         return (
-            f"Warning: {known:,} of the {number:,} {noun} of {part} are among the training or validation {noun} of the run. "
+            f"Warning: {known:,} of the {number:,} {noun} of {where} are among the training or validation {noun} of the run. "
             "The figures are too good by an unknown amount."
         )
     return f"None of the {number:,} {noun} of {part} is among the training or validation {noun} of the run."

@@ -17,6 +17,10 @@ class Options:
     """.npz or HDF5 with `x` [image, height, width(, channel)] and `y` [image], or `train_images`, `test_labels`, ...; or IDX images."""
     labels: Path | None = None
     """IDX labels; default: the file beside the images with `labels-idx1` in its name."""
+    validation: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Images that choose the epoch, as --data has them; default: those of the file's own part, or drawn at random from --data."""
+    test: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Images for the evaluation, never used for any choice; default likewise."""
     model: Annotated[str, arg(metavar="{dense,cnn,autoencoder,FILE.py:FUNCTION}")] = "cnn"
     """Which network; your own: a function (example_shape, **options) that makes one with an output a class, in a file or installed."""
     model_options: Annotated[tuple[str, ...], arg(metavar="NAME=VALUE")] = ()

@@ -13,7 +13,7 @@ from jaxsci.runs.estimate import Estimate, Rounded
 from jaxsci.runs.figures import Drawing
 from jaxsci.runs.page import Section
 from jaxsci.runs.tables import Cell, Column, Table
-from jaxsci.tasks import ensembles
+from jaxsci.tasks import ensembles, parts
 from jaxsci.tasks.ensembles import Answers
 
 MEMBERS = {  # of the table of members: metric -> title
@@ -89,6 +89,7 @@ def write(folder: Path, result: dict[str, Any], measured: Measured) -> None:
     summary = {
         "Network": result["model"],
         "Images": f"{data['images']:,} of {data['classes']} classes, {' × '.join(map(str, data['shape']))}",
+        **parts.words(data),
         "Evaluated on": f"{result['images']:,} images ({result['part']})",
         "File": Path(data["file"]).name,
         "Seed": str(data["split"]["seed"]),

@@ -1,4 +1,8 @@
-"""The images of a run, and what a network is trained on."""
+"""The images of a run: read, put into parts, and made the batches of a network."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeAlias
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,15 +12,22 @@ from jaxsci.data import images
 from jaxsci.errors import InputError
 from jaxsci.runs import folder as runs
 from jaxsci.runs.task import OnProgress
-from jaxsci.tasks.images.options import Options
+from jaxsci.tasks import own_network, parts
+from jaxsci.tasks.images.options import MODELS, Options
 
-__all__ = ["FRACTIONS", "as_batch", "read"]
-
+NAME = "images"
 FRACTIONS = (0.7, 0.1, 0.2)  # training, validation, test
 
+Given: TypeAlias = tuple[images.LabeledImages, parts.Splits]
 
-def read(options: Options, progress: OnProgress) -> images.LabeledImages:
-    """Read the images of a run."""
+
+def take(sample: images.LabeledImages, indices: np.ndarray) -> images.LabeledImages:
+    """The images of these indices."""
+    return images.LabeledImages(sample.x[indices], sample.y[indices], sample.classes)
+
+
+def read(options: Options, progress: OnProgress) -> Given:
+    """Read the images of a run, those of all its files one after the other, and which of them are its parts."""
     runs.require_positive(
         options, "latent", "epochs", "batch_size", "learning_rate", "patience", or_zero=("weight_decay",)
     )
@@ -25,9 +36,29 @@ def read(options: Options, progress: OnProgress) -> images.LabeledImages:
             "--data: expected a file of images, got none; give an .npz or HDF5 file with x and y, or gzipped IDX images"
         )
     progress("reading images", 0.0, "")
+    own = parts.files(options)
     sample = images.read(options.data, options.labels)
-    progress("reading images", 1.0, f"{len(sample.x):,} images of {sample.classes} classes")
-    return sample
+    others = {name: images.read(path, classes=sample.classes, unit=sample.unit) for name, path in own.items()}
+    for path, found in zip((options.data, *own.values()), (sample, *others.values()), strict=True):
+        of_shape(path, found.x, sample.x.shape[1:])
+        if own and found.part is not None:
+            raise InputError(
+                f"{path}: expected images without parts of their own beside --{next(iter(own))}, got some for training and test; leave "
+                "out one of both"
+            )
+
+    def draw(fractions: tuple[float, float, float]) -> parts.Splits:
+        return images.parts(sample, seed=options.seed, fractions=fractions)
+
+    validation, test = (len(others[name].y) if name in others else 0 for name in parts.NAMES[1:])
+    lengths = len(sample.y), validation, test
+    splits = parts.splits(lengths, seed=options.seed, fractions=FRACTIONS, draw=draw)
+    whole = sample
+    if own:
+        x, y = (np.concatenate([getattr(each, name) for each in (sample, *others.values())]) for name in "xy")
+        whole = sample._replace(x=x, y=y)
+    progress("reading images", 1.0, f"{len(whole.x):,} images of {sample.classes} classes")
+    return whole, splits
 
 
 def as_batch(options: Options, sample: images.LabeledImages, rows: np.ndarray) -> Batch:
@@ -35,3 +66,25 @@ def as_batch(options: Options, sample: images.LabeledImages, rows: np.ndarray) -
     x = sample.x[rows]
     target = x if options.model == "autoencoder" else sample.y[rows]
     return Batch(x, jnp.asarray(target), jnp.ones(len(rows)))
+
+
+def read_options(folder: Path) -> Options:
+    """The options a run was started with; a network of the user's own is then the copy in the run folder."""
+    options = runs.read_options(folder, NAME, Options, ("data", "labels", "validation", "test"))
+    if options.model in MODELS:
+        return options
+    kept = runs.read_config(folder).get("data", {}).get("network")
+    if kept is None:
+        raise InputError(
+            f"{folder / 'config.json'}: expected a model of {', '.join(MODELS)}, got {options.model}; copy the run again"
+        )
+    return replace(options, model=own_network.kept(folder, kept))
+
+
+def of_shape(where: object, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The images, or InputError where they have another shape than those of the run."""
+    if x.shape[1:] != shape:
+        raise InputError(
+            f"{where}: expected images of the run's shape {shape}, got {x.shape[1:]}; resize them or train anew"
+        )
+    return x

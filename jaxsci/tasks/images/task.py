@@ -1,7 +1,6 @@
 """Images of your own: classification by a dense or a convolutional network, or compression by an autoencoder."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,18 +17,16 @@ from jaxsci.runs import _schema, scores_file, seen, weights
 from jaxsci.runs import folder as runs
 from jaxsci.runs.folder import Training
 from jaxsci.runs.task import Session, Sweep, Task, Trained
-from jaxsci.tasks import ensembles, own_network
+from jaxsci.tasks import ensembles, own_network, parts
 from jaxsci.tasks.ensembles import Answers
 from jaxsci.tasks.images import metrics as measures
 from jaxsci.tasks.images import report as images_report
 from jaxsci.tasks.images import trials
 from jaxsci.tasks.images.networks import Network, make_recipe, name, network
 from jaxsci.tasks.images.options import MODELS, Options
-from jaxsci.tasks.images.rows import FRACTIONS, as_batch, read
+from jaxsci.tasks.images.rows import FRACTIONS, NAME, Given, as_batch, of_shape, read, read_options, take
 from jaxsci.training import Settings
 from jaxsci.training import predict as predict_all
-
-NAME = "images"
 
 
 def train(options: Options, session: Session) -> Path:
@@ -42,7 +39,8 @@ def train(options: Options, session: Session) -> Path:
         InputError: the images or the options cannot be used; no run folder is left behind.
     """
     ensembles.require(options.members, session.execution)
-    sample = read(options, session.progress)
+    sample, splits = read(options, session.progress)
+    shared = parts.compare(options, lambda: seen.hashes(sample.x), splits, "images", session.progress)
     built = network(options, sample.x.shape[1:], sample.classes)
     if built.encode is not None and options.members > 1:
         raise InputError(
@@ -55,7 +53,11 @@ def train(options: Options, session: Session) -> Path:
         "shape": list(sample.x.shape[1:]),
         "classes": sample.classes,
         "digest": weights.digest(sample.x, sample.y),
-        "split": {"fractions": FRACTIONS if sample.part is None else "of the file", "seed": options.seed},
+        "split": {
+            "fractions": FRACTIONS if sample.part is None else "of the file",
+            "seed": options.seed,
+            **parts.describe(options, splits, shared),
+        },
     }
     if options.model not in MODELS:
         data["network"] = own_network.describe(options.model)
@@ -64,22 +66,21 @@ def train(options: Options, session: Session) -> Path:
     chosen = {"parameters": sum(leaf.size for leaf in jax.tree.leaves(params))}
     chosen |= {"members": options.members} if options.members > 1 else {}
     runs.write_config(folder, NAME, options, data, chosen)
-    splits = images.parts(sample, seed=options.seed, fractions=FRACTIONS)
     seen.save(folder, sample.x[np.concatenate(splits[:2])])
-    return _train(folder, options, sample, session, resume=False)
+    return _train(folder, options, (sample, splits), session, resume=False)
 
 
 def resume(folder: Path, session: Session) -> Path:
     """Go on with a run that was stopped; ends with the same parameters, bit for bit, as if it had not been."""
     options = read_options(folder)
     ensembles.require(options.members, session.execution)
-    sample = read(options, session.progress)
+    sample, splits = read(options, session.progress)
     seen.require_same(folder, weights.digest(sample.x, sample.y))
-    return _train(folder, options, sample, session, resume=True)
+    return _train(folder, options, (sample, splits), session, resume=True)
 
 
-def _train(folder: Path, options: Options, sample: images.LabeledImages, session: Session, *, resume: bool) -> Path:
-    splits = images.parts(sample, seed=options.seed, fractions=FRACTIONS)
+def _train(folder: Path, options: Options, given: Given, session: Session, *, resume: bool) -> Path:
+    sample, splits = given
     built = network(options, sample.x.shape[1:], sample.classes)
     recipe = make_recipe(options, built, len(splits[0]))
     settings = Settings(options.epochs, min(options.batch_size, len(splits[0])), options.patience)
@@ -94,25 +95,9 @@ def _train(folder: Path, options: Options, sample: images.LabeledImages, session
     )
     run = _Run(folder, options, *_answering(options, built, result.params), result.history)
     train_images = sample.x[splits[0]] if options.model == "autoencoder" else None
-    _evaluate(run, _take(sample, splits[2]), session, part="test", train_images=train_images)
+    known = parts.known(runs.read_config(folder))
+    _evaluate(run, take(sample, splits[2]), session, part="test", known=known, train_images=train_images)
     return folder
-
-
-def _take(sample: images.LabeledImages, indices: np.ndarray) -> images.LabeledImages:
-    return images.LabeledImages(sample.x[indices], sample.y[indices], sample.classes)
-
-
-def read_options(folder: Path) -> Options:
-    """The options a run was started with; a network of the user's own is then the copy in the run folder."""
-    options = runs.read_options(folder, NAME, Options, ("data", "labels"))
-    if options.model in MODELS:
-        return options
-    kept = runs.read_config(folder).get("data", {}).get("network")
-    if kept is None:
-        raise InputError(
-            f"{folder / 'config.json'}: expected a model of {', '.join(MODELS)}, got {options.model}; copy the run again"
-        )
-    return replace(options, model=own_network.kept(folder, kept))
 
 
 class _Run(NamedTuple):
@@ -145,7 +130,7 @@ def load(folder: Path) -> Trained:
     answer, encode = _answering(options, built, params)
 
     def prepare(x: np.ndarray) -> np.ndarray:
-        return _of_shape("images", images.pixels("images", np.asarray(x)), shape)
+        return of_shape("images", images.pixels("images", np.asarray(x)), shape)
 
     def predict(x: np.ndarray) -> dict[str, np.ndarray]:
         return _coded(encode(prepare(x))) if encode is not None else _predictions(answer(prepare(x)))
@@ -172,29 +157,21 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
     config, options = runs.read_config(folder, NAME), read_options(folder)
     trained, shape = load(folder), tuple(config["data"]["shape"])
     if data is None:
-        sample = read(options, session.progress)
+        sample, splits = read(options, session.progress)
         seen.require_same(folder, weights.digest(sample.x, sample.y))
-        sample = _take(sample, images.parts(sample, seed=options.seed, fractions=FRACTIONS)[2])
+        sample = take(sample, splits[2])
         target, part = folder, "test"
     else:
         sample = images.read(data, classes=config["data"]["classes"])
         target, part = folder / "evaluations" / data.stem, data.name
-        _of_shape(data, sample.x, shape)
+        of_shape(data, sample.x, shape)
     built = network(options, shape, config["data"]["classes"])
     run = _Run(target, options, *_answering(options, built, trained.params), runs.read_metrics(folder))
-    known = None if part == "test" else seen.overlap(folder, sample.x)
-    if known:
+    known = parts.known(config) if data is None else seen.overlap(folder, sample.x)
+    if known and data is not None:
         session.progress("evaluating", 0.0, f"warning: {known:,} of these images were used in training")
     _evaluate(run, sample, session, part=part, known=known)
     return target / "report.html"
-
-
-def _of_shape(where: object, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    if x.shape[1:] != shape:
-        raise InputError(
-            f"{where}: expected images of the run's shape {shape}, got {x.shape[1:]}; resize them or train anew"
-        )
-    return x
 
 
 def _evaluate(
@@ -241,7 +218,7 @@ def predict(folder: Path, source: Path, out: Path, session: Session) -> None:
     """Write the probability of every class for each image of `source`, or the code of the autoencoder."""
     scores_file.check(out, source)
     trained = load(folder)
-    x = _of_shape(source, images.read_unlabeled(source), tuple(trained.config["data"]["shape"]))
+    x = of_shape(source, images.read_unlabeled(source), tuple(trained.config["data"]["shape"]))
 
     def chunks(size: int = 10_000) -> Iterator[dict[str, np.ndarray]]:
         for first in range(0, len(x), size):

@@ -1,11 +1,10 @@
 """Networks on images as they are trained with other options, for a sweep."""
 
 from jaxsci.core import Batch
-from jaxsci.data import images
 from jaxsci.runs.task import OnProgress, Trial
 from jaxsci.tasks.images.networks import Network, make_recipe, network
 from jaxsci.tasks.images.options import MODELS, Options
-from jaxsci.tasks.images.rows import FRACTIONS, as_batch, read
+from jaxsci.tasks.images.rows import as_batch, read
 from jaxsci.training import Settings
 
 __all__ = ["own", "parts", "trial"]
@@ -13,8 +12,7 @@ __all__ = ["own", "parts", "trial"]
 
 def parts(options: Options, progress: OnProgress) -> tuple[tuple[Network, int], tuple[Batch, Batch]]:
     """The network with the number of training images, and the images that train and that choose."""
-    sample = read(options, progress)
-    train, validation, _ = images.parts(sample, seed=options.seed, fractions=FRACTIONS)
+    sample, (train, validation, _) = read(options, progress)
     built = network(options, sample.x.shape[1:], sample.classes)
     return (built, len(train)), (as_batch(options, sample, train), as_batch(options, sample, validation))
 

@@ -15,6 +15,10 @@ class Options:
     """.csv, .npz or .root with a name for each column."""
     target: Annotated[str | None, arg(metavar="COLUMN")] = None
     """The column to predict."""
+    validation: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Rows that choose the epoch, with the columns of --data; default: drawn at random from --data."""
+    test: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Rows for the evaluation, never used for any choice; default: drawn at random from --data."""
     kind: Literal["auto", "classification", "regression"] = "auto"
     """auto: classes for text and for at most 10 different whole numbers, else a regression."""
     weights: Annotated[str | None, arg(metavar="COLUMN")] = None

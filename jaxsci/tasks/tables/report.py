@@ -14,7 +14,7 @@ from jaxsci.runs import folder as runs
 from jaxsci.runs.figures import Drawing
 from jaxsci.runs.page import Section
 from jaxsci.runs.tables import Cell, Column, Table
-from jaxsci.tasks import ensembles
+from jaxsci.tasks import ensembles, parts
 
 _TITLES = {
     "accuracy": Column("accuracy", best="largest"),
@@ -138,6 +138,7 @@ def write(folder: Path, result: Mapping[str, Any], measured: Measured) -> None:
     summary = {
         "Target": f"{options['target']} ({kind})",
         "Table": f"{data['rows']:,} rows, {Path(data['file']).name}",
+        **parts.words(data),
         "Evaluated on": f"{result['rows']:,} rows ({measured.part})",
         "Seed": str(data["split"]["seed"]),
     }

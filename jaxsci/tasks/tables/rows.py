@@ -1,6 +1,6 @@
 """The table of a run: read, split, and turned into inputs and targets by what its training rows say."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +11,9 @@ from jaxsci.data import columns
 from jaxsci.data.split import split, split_groups
 from jaxsci.errors import InputError
 from jaxsci.runs import folder as runs
+from jaxsci.runs import weights
 from jaxsci.runs.task import OnProgress
+from jaxsci.tasks import parts
 from jaxsci.tasks.tables import encoding
 from jaxsci.tasks.tables.encoding import Column, Rows
 from jaxsci.tasks.tables.options import Options
@@ -43,10 +45,16 @@ def class_count(meaning: Meaning) -> int | None:
     return None if meaning.classes is None else len(meaning.classes)
 
 
-def read(
-    options: Options, progress: OnProgress, meaning: Meaning | None
-) -> tuple[dict[str, np.ndarray], Meaning, Data, tuple[np.ndarray, ...]]:
-    """The table of a run, what its numbers mean (learned of the training part unless it is known), and its split."""
+class Given(NamedTuple):
+    """The rows of a run, those of all its files one after the other."""
+
+    meaning: Meaning
+    data: Data
+    splits: parts.Splits
+
+
+def read(options: Options, progress: OnProgress, meaning: Meaning | None) -> Given:
+    """The rows of a run, what their numbers mean (learned of the training part unless it is known), and the parts they are in."""
     runs.require_positive(
         options, "members", "epochs", "batch_size", "learning_rate", "patience", or_zero=("weight_decay",)
     )
@@ -67,25 +75,53 @@ def read(
     codes = (
         None if classes is None else encoding.class_codes(options.data, options.target, table[options.target], classes)
     )
-    splits = _split(options, table, codes)
+    others = {path: columns.read(path) for path in parts.files(options).values()}
+    splits = _split(options, [table, *others.values()], codes)
     known = meaning or _learn(options, inputs, (classes, codes), table, splits[0])
-    data = labeled(options.data, options, known, table)
-    for part, rows in zip(("training", "validation", "test"), splits, strict=True):
+    data = _joined([labeled(path, options, known, of) for path, of in {options.data: table, **others}.items()])
+    for part, rows in zip(parts.NAMES, splits, strict=True):
         if not data.weights[rows].sum() > 0:
-            raise InputError(
-                f"{options.data}: expected a positive sum of the weights of the {part} part, got 0; add rows"
-            )
+            file = parts.files(options).get(part, options.data)
+            raise InputError(f"{file}: expected a positive sum of the weights of the {part} part, got 0; add rows")
     progress("reading the table", 1.0, f"{len(data.target):,} rows")
-    return table, known, data, splits
+    return Given(known, data, splits)
 
 
-def _split(options: Options, table: Mapping[str, np.ndarray], codes: np.ndarray | None) -> tuple[np.ndarray, ...]:
-    assert options.target is not None
-    if options.groups is not None:
-        groups = np.unique(table[options.groups], return_inverse=True)[1]
-        return split_groups(groups, seed=options.seed, fractions=FRACTIONS)
-    labels = np.zeros(len(table[options.target]), np.int64) if codes is None else codes
-    return split(labels, seed=options.seed, fractions=FRACTIONS)
+def _joined(found: Sequence[Data]) -> Data:
+    rows = Rows(*(np.concatenate(leaves) for leaves in zip(*(data.rows for data in found), strict=True)))
+    return Data(rows, *(np.concatenate([data[i] for data in found]) for i in (1, 2)))
+
+
+def _split(options: Options, tables: Sequence[Mapping[str, np.ndarray]], codes: np.ndarray | None) -> parts.Splits:
+    """The parts of the rows: of --data, with its classes `codes`, and of the files for validation and test."""
+    own = parts.files(options)
+    numbers = dict(zip(("data", *own), (len(next(iter(table.values()))) for table in tables), strict=True))
+    groups = _groups(options, tables, own) if options.groups is not None else None
+
+    def draw(fractions: tuple[float, float, float]) -> parts.Splits:
+        if groups is not None:
+            return split_groups(groups, seed=options.seed, fractions=fractions)
+        labels = np.zeros(numbers["data"], np.int64) if codes is None else codes
+        return split(labels, seed=options.seed, fractions=fractions)
+
+    lengths = numbers["data"], numbers.get("validation", 0), numbers.get("test", 0)
+    return parts.splits(lengths, seed=options.seed, fractions=FRACTIONS, draw=draw)
+
+
+def _groups(options: Options, tables: Sequence[Mapping[str, np.ndarray]], own: Mapping[str, Path]) -> np.ndarray:
+    """The group of each row of --data; InputError where one is in two files."""
+    name = str(options.groups)
+    seen: dict[str, object] = {}
+    for path, table in zip((options.data, *own.values()), tables, strict=True):
+        if name not in table:
+            raise InputError(f"{path}: expected the column {name} of --groups, found {', '.join(table)[:200]}; add it")
+        for group in sorted({str(value) for value in np.unique(table[name])}):
+            if seen.setdefault(group, path) != path:
+                raise InputError(
+                    f"{path}: expected groups that are in no other part, got {group[:40]!r} of the column {name}, "
+                    f"which is in {seen[group]} too; put its rows into one of both"
+                )
+    return np.unique(tables[0][name], return_inverse=True)[1]
 
 
 def _learn(
@@ -157,9 +193,14 @@ def contents(rows: Rows) -> Iterator[np.ndarray]:
     return (np.concatenate([a, b.astype(np.float32)]) for a, b in zip(numbers, codes, strict=True))
 
 
+def digest(data: Data) -> str:
+    """By which runs on the same rows are known."""
+    return weights.digest(*map(np.asarray, data.rows), data.target.astype(np.float64), data.weights)
+
+
 def read_options(folder: Path) -> Options:
     """The options a run was started with."""
-    return runs.read_options(folder, NAME, Options, ("data",))
+    return runs.read_options(folder, NAME, Options, ("data", "validation", "test"))
 
 
 def meaning_of(config: Mapping[str, Any]) -> Meaning:

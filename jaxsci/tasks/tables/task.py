@@ -16,7 +16,7 @@ from jaxsci.runs import folder as runs
 from jaxsci.runs import scores_file, seen, weights
 from jaxsci.runs.folder import Training
 from jaxsci.runs.task import OnProgress, Session, Sweep, Task, Trained
-from jaxsci.tasks import ensembles
+from jaxsci.tasks import ensembles, parts
 from jaxsci.tasks.tables import encoding, networks, report, trials
 from jaxsci.tasks.tables.encoding import Rows
 from jaxsci.tasks.tables.options import Options
@@ -24,10 +24,12 @@ from jaxsci.tasks.tables.rows import (
     FRACTIONS,
     NAME,
     Data,
+    Given,
     Meaning,
     as_batch,
     class_count,
     contents,
+    digest,
     labeled,
     meaning_of,
     read,
@@ -51,7 +53,9 @@ def train(options: Options, session: Session) -> Path:
     Raises:
         InputError: the table or the options cannot be used; no run folder is left behind.
     """
-    table, meaning, data, splits = read(options, session.progress, None)
+    given = read(options, session.progress, None)
+    meaning, data, splits = given
+    shared = parts.compare(options, lambda: seen.hashes(contents(data.rows)), splits, "rows", session.progress)
     folder = runs.new_folder(session, NAME, str(options.target).replace("/", "_").strip(". ") or "run")
     described = {
         "file": str(options.data),
@@ -61,36 +65,41 @@ def train(options: Options, session: Session) -> Path:
         "scale": meaning.scale,
         "constant": meaning.constant,
         "columns": [column._asdict() for column in meaning.columns],
-        "digest": weights.digest(*map(np.asarray, data.rows), data.target.astype(np.float64), data.weights),
-        "split": {"fractions": FRACTIONS, "seed": options.seed, "groups": options.groups},
+        "digest": digest(data),
+        "split": {
+            "fractions": FRACTIONS,
+            "seed": options.seed,
+            "groups": options.groups,
+            **parts.describe(options, splits, shared),
+        },
     }
     model = networks.network(meaning.columns, class_count(meaning))
     params = jax.eval_shape(model.init, jax.random.key(0))
     chosen = {"parameters": sum(leaf.size for leaf in jax.tree.leaves(params)), "members": options.members}
     runs.write_config(folder, NAME, options, described, chosen)
     seen.save(folder, contents(take(data, np.concatenate(splits[:2])).rows))
-    del table
-    return _train(folder, options, session, (meaning, data, splits), resume=False)
+    return _train(folder, options, session, given, resume=False)
 
 
 def resume(folder: Path, session: Session) -> Path:
     """Go on with a run that was stopped; ends with the same parameters, bit for bit, as if it had not been."""
     options, meaning = read_options(folder), meaning_of(runs.read_config(folder, NAME))
-    _, *rest = read(options, session.progress, meaning)
-    return _train(folder, options, session, tuple(rest), resume=True)
+    given = read(options, session.progress, meaning)
+    seen.require_same(folder, digest(given.data))
+    return _train(folder, options, session, given, resume=True)
 
 
-def _train(folder: Path, options: Options, session: Session, given: Any, *, resume: bool) -> Path:
+def _train(folder: Path, options: Options, session: Session, given: Given, *, resume: bool) -> Path:
     meaning, data, splits = given
     train, validation, test = (take(data, rows) for rows in splits)
     settings = Settings(options.epochs, min(options.batch_size, len(splits[0])), options.patience)
-    parts = (as_batch(meaning, train), as_batch(meaning, validation))
+    pair = (as_batch(meaning, train), as_batch(meaning, validation))
     model = networks.network(meaning.columns, class_count(meaning))
     recipe = networks.recipe(options, model, class_count(meaning), len(splits[0]))
     result = runs.train(
         folder,
         Training(recipe, settings, _keys(options)),
-        parts,
+        pair,
         resume=resume,
         progress=session.progress,
         execution=session.execution,
@@ -98,14 +107,15 @@ def _train(folder: Path, options: Options, session: Session, given: Any, *, resu
     session.progress("linear model", 0.0, "")
     linear = networks.network(meaning.columns, class_count(meaning), hidden=())
     baseline = networks.recipe(options, linear, class_count(meaning), len(splits[0]))
-    fitted = fit(baseline, *parts, key=jax.random.key(options.seed), settings=settings)
+    fitted = fit(baseline, *pair, key=jax.random.key(options.seed), settings=settings)
     weights.save(folder / LINEAR, fitted.params)
     session.progress("linear model", 1.0, "")
     if meaning.classes is None:
         answers = _answers(meaning, model, result.params, validation.rows)
         off = np.abs(answers["prediction"] - validation.target)[validation.weights > 0]
         write_json(folder / CALIBRATION, {"half_width": _conformal(off), "content": CONTENT})
-    _evaluate(folder, folder, test, report.Measured("test", None, result.history), session.progress)
+    known = parts.known(runs.read_config(folder))
+    _evaluate(folder, folder, test, report.Measured("test", known, result.history), session.progress)
     return folder
 
 
@@ -181,10 +191,12 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
     Returns:
         The path of the report.
     """
-    options, meaning = read_options(folder), meaning_of(runs.read_config(folder, NAME))
+    options, config = read_options(folder), runs.read_config(folder, NAME)
+    meaning = meaning_of(config)
     if data is None:
-        _, _, everything, splits = read(options, session.progress, meaning)
-        chosen, target, part, known = take(everything, splits[2]), folder, "test", None
+        given = read(options, session.progress, meaning)
+        seen.require_same(folder, digest(given.data))
+        chosen, target, part, known = take(given.data, given.splits[2]), folder, "test", parts.known(config)
     else:
         chosen = labeled(data, options, meaning, columns.read(data))
         target, part = folder / "evaluations" / data.stem, data.name

@@ -12,7 +12,7 @@ __all__ = ["parts", "trial"]
 
 def parts(options: Options, progress: OnProgress) -> tuple[tuple[Meaning, int], tuple[Batch, Batch]]:
     """What the columns mean with the number of training rows, and the rows that train and that choose."""
-    _, meaning, data, (train, validation, _) = read(options, progress, None)
+    meaning, data, (train, validation, _) = read(options, progress, None)
     chosen = as_batch(meaning, take(data, train)), as_batch(meaning, take(data, validation))
     return (meaning, len(train)), chosen
 

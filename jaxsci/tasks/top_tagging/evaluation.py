@@ -16,7 +16,7 @@ from jaxsci.models.heads import inference
 from jaxsci.runs import binary_evaluation, scores_file, seen
 from jaxsci.runs import folder as runs
 from jaxsci.runs.task import OnProgress, Session, Trained, silent
-from jaxsci.tasks import ensembles
+from jaxsci.tasks import ensembles, parts
 from jaxsci.tasks.top_tagging import own, report, taggers
 from jaxsci.tasks.top_tagging.jobs import (
     CLASSES,
@@ -99,9 +99,9 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
         jets.require_both_classes(labels_of(sample), data)
     inputs = trained.prepare(_examples(trained, sample))
     answers = ensembles.answering(trained.model, trained.params, options.members)(inputs)
-    known = None if part == "test" else seen.overlap(folder, contents(sample))
+    known = parts.known(trained.config) if data is None else seen.overlap(folder, contents(sample))
     measured = report.Measured(sample, answers, part, known, runs.read_metrics(folder), own.sees_images(options))
-    if known:
+    if known and data is not None:
         session.progress("evaluating", 0.0, f"warning: {known:,} of these jets were used in training")
     write_evaluation(target, options, measured, session.progress)
     return target / "report.html"

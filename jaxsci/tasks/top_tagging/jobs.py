@@ -18,6 +18,7 @@ from jaxsci.losses import binary_cross_entropy, correct, objective_for
 from jaxsci.runs import folder as runs
 from jaxsci.runs import weights
 from jaxsci.runs.task import OnProgress, Trial, silent
+from jaxsci.tasks import parts
 from jaxsci.tasks.top_tagging import own, scaling, taggers
 from jaxsci.tasks.top_tagging.options import Options
 from jaxsci.tasks.top_tagging.scaling import Scaling
@@ -43,17 +44,13 @@ def prepare(options: Options, progress: OnProgress, config: dict[str, Any] | Non
     """Read and split the jets and build the tagger, with the scaling of the run of this config, or that of the jets for a new run."""
     _check(options)
     progress("reading jets", 0.0, "")
-    source = options.data or jets.embedded()
-    if options.data is not None:
-        _require_memory(options, source)
-    sample = jets.read(source, limit=options.max_jets)
+    sample, lengths = _read(options)
     labels = labels_of(sample)
-    jets.require_both_classes(labels, source)
     progress("reading jets", 1.0, f"{len(labels):,} jets")
     tagger = make_tagger(options, *shapes(sample))
     check_inputs(tagger, sample)
     jax.eval_shape(tagger.model.init, jax.random.key(0))  # raises where the network does not fit the images
-    splits = split(labels, seed=options.seed, fractions=FRACTIONS)
+    splits = split_parts(options, labels, lengths)
     if config is not None:
         scale = scaling.of_run(config)
     elif tagger.scaled and sample.constituents is not None:
@@ -68,10 +65,54 @@ def _check(options: Options) -> None:
     runs.require_positive(options, *names, or_zero=("weight_decay",))
 
 
-def _require_memory(options: Options, source: Path) -> None:
+def split_parts(options: Options, labels: np.ndarray, lengths: parts.Lengths) -> parts.Splits:
+    """Training, validation and test part of jets with these labels."""
+
+    def draw(fractions: tuple[float, float, float]) -> parts.Splits:
+        return split(labels[: lengths[0]], seed=options.seed, fractions=fractions)
+
+    return parts.splits(lengths, seed=options.seed, fractions=FRACTIONS, draw=draw)
+
+
+def _read(options: Options) -> tuple[jets.JetSample, parts.Lengths]:
+    """The jets of all files, one after the other, and how many each has."""
+    own = parts.files(options)
+    if options.data is not None:
+        _require_memory(options, [options.data, *own.values()])
+    found: list[jets.JetSample] = []
+    for source in (options.data or jets.embedded(), *own.values()):
+        sample = jets.read(source, limit=options.max_jets)
+        jets.require_both_classes(labels_of(sample), source)
+        if found and (sample.images is None) != (found[0].images is None):
+            wanted, got = ("images", "constituents")[:: 1 if sample.images is None else -1]
+            raise InputError(f"{source}: expected {wanted} of jets as in {options.data}, got {got}; give files alike")
+        if found and sample.images is not None and sample.images.shape[1:] != shapes(found[0])[0]:
+            raise InputError(
+                f"{source}: expected images of {shapes(found[0])[0]} pixels as in {options.data}, got {sample.images.shape[1:]}; rebin them"
+            )
+        found.append(sample)
+    number = {name: len(labels_of(sample)) for name, sample in zip(("data", *own), found, strict=True)}
+    return _joined(found), (number["data"], number.get("validation", 0), number.get("test", 0))
+
+
+def _joined(found: Sequence[jets.JetSample]) -> jets.JetSample:
+    """The jets of several samples, with room for the constituents of each."""
+    if len(found) == 1:
+        return found[0]
+    labels = np.concatenate([labels_of(sample) for sample in found])
+    if found[0].images is not None:
+        return jets.JetSample(None, np.concatenate([np.asarray(sample.images) for sample in found]), labels)
+    constituents = [np.asarray(sample.constituents) for sample in found]
+    room = max(each.shape[1] for each in constituents)
+    padded = [np.pad(each, ((0, 0), (0, room - each.shape[1]), (0, 0))) for each in constituents]
+    return jets.JetSample(np.concatenate(padded), None, labels)
+
+
+def _require_memory(options: Options, files: Sequence[Path]) -> None:
     """Raise InputError where the jets and their inputs do not fit into memory, before they are read."""
-    images, (number, *shape) = jets.form(source)
-    number = min(number, options.max_jets or number)
+    source = files[0]
+    images, (_, *shape) = jets.form(source)
+    number = sum(min(count, options.max_jets or count) for count in map(jets.count, files))
     tagger = make_tagger(options, tuple(shape) if images else None, None if images else shape[0])
     own = 4 * math.prod(shape)
     # Inputs of all jets, and those of the three parts beside them.
@@ -173,12 +214,12 @@ def make_inputs(tagger: Tagger, sample: jets.JetSample, progress: OnProgress, ch
         return tagger.from_images(sample.images)
     assert sample.constituents is not None
     number = len(sample.constituents)
-    parts = []
+    chunks = []
     for first in range(0, number, chunk):
         progress("preparing inputs", first / number, "")
-        parts.append(tagger.inputs(sample.constituents[first : first + chunk]))
+        chunks.append(tagger.inputs(sample.constituents[first : first + chunk]))
     progress("preparing inputs", 1.0, "")
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *chunks)
 
 
 def check_inputs(tagger: Tagger, sample: jets.JetSample) -> None:
@@ -214,8 +255,11 @@ def take(sample: jets.JetSample, indices: np.ndarray) -> jets.JetSample:
     return jets.JetSample(*(None if array is None else array[indices] for array in sample))
 
 
-def describe(job: Job) -> dict[str, Any]:
-    """What the jets of a run are: file, number, and a digest by which runs on the same jets are known."""
+def describe(job: Job, shared: Mapping[str, int] | None = None) -> dict[str, Any]:
+    """What the jets of a run are: files, number, and a digest by which runs on the same jets are known.
+
+    `shared` is what `parts.compare` found.
+    """
     options, sample = job.options, job.sample
     return {
         "file": "embedded" if options.data is None else str(options.data),
@@ -223,7 +267,11 @@ def describe(job: Job) -> dict[str, Any]:
         "pixels": None if sample.images is None else list(sample.images.shape[1:]),
         "constituents": shapes(sample)[1],
         "digest": weights.digest(*sample),
-        "split": {"fractions": FRACTIONS, "seed": options.seed},
+        "split": {
+            "fractions": FRACTIONS,
+            "seed": options.seed,
+            **parts.describe(options, job.splits, shared or {}),
+        },
         "scaling": None if job.scaling is None else job.scaling._asdict(),
         **own.describe(options),
     }
@@ -254,4 +302,4 @@ def contents(sample: jets.JetSample) -> Iterator[np.ndarray]:
 
 def read_options(folder: Path) -> Options:
     """The options a run was started with; a network of the user's own is then the copy in the run folder."""
-    return own.of_run(folder, runs.read_options(folder, NAME, Options, ("data",)))
+    return own.of_run(folder, runs.read_options(folder, NAME, Options, ("data", "validation", "test")))

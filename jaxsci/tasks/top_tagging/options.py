@@ -36,6 +36,10 @@ class Options:
     data: Path | None = None
     """Your jets: .h5 or .npz with `constituents` [jet, constituent, 4] (E, px, py, pz in GeV) or `images`, and `labels` (1 top, 0 QCD), or
     .root of JetClass; many files by a pattern in quotes, such as 'train_*.h5'."""
+    validation: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Jets that choose the epoch, as --data has them; default: drawn at random from --data."""
+    test: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Jets for the evaluation, never used for any choice; default: drawn at random from --data."""
     stream: bool = False
     """Read the jets block by block while training, where they do not fit into memory."""
     memory: Annotated[str, arg(metavar="SIZE")] = "4GB"
@@ -57,7 +61,7 @@ class Options:
     patience: Annotated[int | None, arg(metavar="N")] = None
     """Stop after so many epochs without a lower validation loss; default: train all epochs."""
     max_jets: Annotated[int | None, arg(metavar="N")] = None
-    """Use only N jets, for a quick look: the first, or of a sorted file as many of each class as its proportions ask for."""
+    """Use only N jets of each file, for a quick look: the first, or of a sorted file as many of each class as its proportions ask for."""
     augment: bool = True
     """Change training jets at random in ways that keep their label."""
     precision: Literal["float32", "bfloat16"] = "float32"

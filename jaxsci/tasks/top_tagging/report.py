@@ -21,7 +21,7 @@ from jaxsci.runs.estimate import rounded
 from jaxsci.runs.figures import Drawing
 from jaxsci.runs.page import Section
 from jaxsci.runs.tables import Cell, Column, Table
-from jaxsci.tasks import ensembles
+from jaxsci.tasks import ensembles, parts
 from jaxsci.tasks.ensembles import Answers
 
 MISTAKEN = 6  # jets of a class that are told wrongly, to be shown
@@ -40,7 +40,7 @@ class Measured(NamedTuple):
     sample: jets.JetSample  # with labels, 1 top, 0 QCD; where not all jets fit into memory, the first of them
     answers: Answers  # for each jet
     part: str  # "test", or the name of another file
-    known: int | None  # jets of another file on which the run was trained; None: not known
+    known: int | None  # of these jets those on which the run was trained; None: not known
     history: list[dict[str, Any]]  # of the training, a record per epoch
     images: bool  # whether the tagger sees the jets as images
     all_labels: np.ndarray | None = None  # [jet], where the sample has the first jets alone
@@ -273,6 +273,7 @@ def _summary(folder: Path, result: dict[str, Any]) -> dict[str, str]:
     return {
         "Tagger": result["tagger"],
         "Jets": f"{data['jets']:,}, {source}",
+        **parts.words(data),
         "Evaluated on": f"{evaluated} jets ({result['part']})",
         "Seed": str(data["split"]["seed"]),
     }

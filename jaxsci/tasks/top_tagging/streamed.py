@@ -4,7 +4,7 @@ Training, validation and test part are those of a run in memory. The validation 
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -15,8 +15,7 @@ import numpy as np
 
 from jaxsci.core import Batch, Inputs
 from jaxsci.data import jets
-from jaxsci.data.sources import Source, source
-from jaxsci.data.split import split
+from jaxsci.data.sources import Source, files, source
 from jaxsci.data.streaming import Stream, Workers
 from jaxsci.errors import InputError
 from jaxsci.memory import size_in_bytes
@@ -25,7 +24,7 @@ from jaxsci.runs import folder as runs
 from jaxsci.runs import seen, weights
 from jaxsci.runs.folder import Training
 from jaxsci.runs.task import OnProgress, Session, silent
-from jaxsci.tasks import ensembles, own_network
+from jaxsci.tasks import ensembles, own_network, parts
 from jaxsci.tasks.top_tagging import jobs, own, report, scaling, taggers
 from jaxsci.tasks.top_tagging.evaluation import load, write_evaluation
 from jaxsci.tasks.top_tagging.jobs import NAME, Job
@@ -56,12 +55,13 @@ def train(options: Options, session: Session) -> Path:
     """Train a tagger in a new run folder on jets that are streamed, evaluate it on the test part, and write the report."""
     with Workers(_workers(options)) as workers:
         run = prepare(options, workers, session.progress)
+        splits = run.job.splits[0], run.job.splits[1][: run.validation], run.job.splits[2]
+        shared = parts.compare(options, lambda: run.hashes, splits, "jets", session.progress)
         folder = runs.new_folder(session, NAME, own.name(options))
-        runs.write_config(folder, NAME, options, describe(run), jobs.hyperparameters(run.job))
+        runs.write_config(folder, NAME, options, describe(run, shared), jobs.hyperparameters(run.job))
         if options.model is not None:
             own_network.keep(folder, options.model)
-        known = np.concatenate([run.job.splits[0], run.job.splits[1][: run.validation]])
-        seen.save_hashes(folder, run.hashes[known])
+        seen.save_hashes(folder, run.hashes[np.concatenate(splits[:2])])
         return _train(folder, run, session, resume=False)
 
 
@@ -80,7 +80,7 @@ def evaluate(folder: Path, session: Session) -> Path:
     with Workers(_workers(options)) as workers:
         run = prepare(options, workers, session.progress, runs.read_config(folder))
         seen.require_same(folder, describe(run)["digest"])
-        measured = _measured(run, load(folder).params, runs.read_metrics(folder), session.progress)
+        measured = _measured(folder, run, load(folder).params, runs.read_metrics(folder), session.progress)
         write_evaluation(folder, options, measured, session.progress)
     return folder / "report.html"
 
@@ -92,13 +92,14 @@ def prepare(options: Options, workers: Workers, progress: OnProgress, config: di
         wrong = "--data" if options.data is None else "no --max-jets"
         raise InputError(f"--stream: expected {wrong}, as it is for files larger than the memory; leave --stream out")
     memory = size_in_bytes(options.memory, "--memory")
-    found = source(options.data, jets.rows)
+    own_files = [options.data, *parts.files(options).values()]
+    found = source([path for pattern in own_files for path in files(pattern)], jets.rows)
     if "labels" not in found.columns:
         raise InputError(f"{options.data}: expected labels, 1 for top and 0 for background, got jets without")
     images, (_, *shape) = jets.form(options.data)
     labels, hashes = _looked_at(found, workers, progress)
-    jets.require_both_classes(labels, options.data)
-    splits = split(labels, seed=options.seed, fractions=jobs.FRACTIONS)
+    lengths = _lengths(options, labels)
+    splits = jobs.split_parts(options, labels, lengths)
     form = images, tuple(shape)
     tagger = _tagger(options, form, None)
     if config is not None:
@@ -123,8 +124,19 @@ def prepare(options: Options, workers: Workers, progress: OnProgress, config: di
     return Run(job, found, form, labels, hashes, block, validation, workers)
 
 
-def describe(run: Run) -> dict[str, Any]:
-    """What the jets of a run are: files, number, and a digest by which runs on the same jets are known."""
+def _lengths(options: Options, labels: np.ndarray) -> parts.Lengths:
+    """How many jets --data, --validation and --test have, each of which has both classes."""
+    assert options.data is not None
+    lengths, first = dict.fromkeys(("data", "validation", "test"), 0), 0
+    for name, path in {"data": options.data, **parts.files(options)}.items():
+        lengths[name] = jets.count(path)
+        jets.require_both_classes(labels[first : first + lengths[name]], path)
+        first += lengths[name]
+    return lengths["data"], lengths["validation"], lengths["test"]
+
+
+def describe(run: Run, shared: Mapping[str, int] | None = None) -> dict[str, Any]:
+    """What the jets of a run are: files, number, and a digest by which runs on the same jets are known; `shared` as in `jobs.describe`."""
     options, (images, shape) = run.job.options, run.shape
     return {
         "file": str(options.data),
@@ -133,7 +145,11 @@ def describe(run: Run) -> dict[str, Any]:
         "pixels": list(shape) if images else None,
         "constituents": None if images else shape[0],
         "digest": weights.digest(run.hashes, run.labels),
-        "split": {"fractions": jobs.FRACTIONS, "seed": options.seed},
+        "split": {
+            "fractions": jobs.FRACTIONS,
+            "seed": options.seed,
+            **parts.describe(options, run.job.splits, shared or {}),
+        },
         "scaling": None if run.job.scaling is None else run.job.scaling._asdict(),
         "block": run.block,
         "validation": run.validation,
@@ -159,18 +175,20 @@ def _train(folder: Path, run: Run, session: Session, *, resume: bool) -> Path:
         progress=progress,
         execution=session.execution,
     )
-    write_evaluation(folder, job.options, _measured(run, result.params, result.history, progress), progress)
+    write_evaluation(folder, job.options, _measured(folder, run, result.params, result.history, progress), progress)
     return folder
 
 
-def _measured(run: Run, params: Any, history: list[dict[str, Any]], progress: OnProgress) -> report.Measured:
+def _measured(
+    folder: Path, run: Run, params: Any, history: list[dict[str, Any]], progress: OnProgress
+) -> report.Measured:
     """The tagger on the test part, the jets that are shown first."""
     job, (images, _) = run.job, run.shape
     rows = np.sort(job.splits[2])
     answering = ensembles.answering(inference(job.tagger.model), params, job.options.members)
-    parts = Stream(run.source, partial(as_answered, job.options, run.shape, job.scaling), 1, rows, workers=run.workers)
+    asked = Stream(run.source, partial(as_answered, job.options, run.shape, job.scaling), 1, rows, workers=run.workers)
     answers, masses, done = [], [], 0
-    for inputs, mass in _grouped(parts.in_order()):
+    for inputs, mass in _grouped(asked.in_order()):
         answers.append(answering(inputs))
         masses.append(mass)
         done += len(mass)
@@ -186,7 +204,7 @@ def _measured(run: Run, params: Any, history: list[dict[str, Any]], progress: On
         jets.JetSample(None if images else sample, sample if images else None, labels[: len(shown)]),
         jax.tree.map(lambda *leaves: np.concatenate(leaves)[order], *answers),
         "test",
-        None,
+        parts.known(runs.read_config(folder)),
         history,
         own.sees_images(job.options),
         labels,

@@ -9,7 +9,7 @@ from jaxsci.runs import folder as runs
 from jaxsci.runs import seen
 from jaxsci.runs.folder import Training
 from jaxsci.runs.task import Session, Sweep, Task
-from jaxsci.tasks import ensembles, own_network
+from jaxsci.tasks import ensembles, own_network, parts
 from jaxsci.tasks.top_tagging import own, report, streamed
 from jaxsci.tasks.top_tagging.evaluation import evaluate, load, predict, write_evaluation
 from jaxsci.tasks.top_tagging.jobs import (
@@ -46,8 +46,9 @@ def train(options: Options, session: Session) -> Path:
     if options.stream:
         return streamed.train(options, session)
     job = prepare(options, session.progress)
+    shared = parts.compare(options, lambda: seen.hashes(contents(job.sample)), job.splits, "jets", session.progress)
     folder = runs.new_folder(session, NAME, own.name(options))
-    runs.write_config(folder, NAME, options, describe(job), hyperparameters(job))
+    runs.write_config(folder, NAME, options, describe(job, shared), hyperparameters(job))
     if options.model is not None:
         own_network.keep(folder, options.model)
     seen.save(folder, contents(take(job.sample, np.concatenate(job.splits[:2]))))
@@ -81,8 +82,9 @@ def _train(folder: Path, job: Job, session: Session, *, resume: bool) -> Path:
         execution=session.execution,
     )
     answers = ensembles.answering(inference(job.tagger.model), result.params, members)(test.x)
+    known = parts.known(runs.read_config(folder))
     measured = report.Measured(
-        take(job.sample, job.splits[2]), answers, "test", None, result.history, own.sees_images(job.options)
+        take(job.sample, job.splits[2]), answers, "test", known, result.history, own.sees_images(job.options)
     )
     write_evaluation(folder, job.options, measured, progress)
     return folder

@@ -1,0 +1,142 @@
+"""Training, validation and test part of a run: drawn at random, or files of the user's own."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+
+from jaxsci.data import sources
+from jaxsci.errors import InputError
+from jaxsci.runs.task import OnProgress
+
+__all__ = ["NAMES", "Draw", "Lengths", "Splits", "compare", "describe", "files", "known", "splits", "words"]
+
+NAMES = ("training", "validation", "test")
+Splits: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]  # the places of the examples of each part among all
+Lengths: TypeAlias = tuple[int, int, int]  # examples of --data, --validation and --test, which follow each other
+Draw: TypeAlias = Callable[[tuple[float, float, float]], Splits]  # fractions -> three random parts of --data
+
+
+class Files(Protocol):
+    """Options that say where the data of a run are."""
+
+    @property
+    def data(self) -> Path | None:
+        """What is trained on, and split where the other parts have no file of their own."""
+
+    @property
+    def validation(self) -> Path | None:
+        """The validation part."""
+
+    @property
+    def test(self) -> Path | None:
+        """The test part."""
+
+
+def files(options: Files) -> dict[str, Path]:
+    """The user's own files for validation and test, by the name of the part.
+
+    Raises:
+        InputError: there is no --data beside them, or a file has two uses.
+    """
+    own = {name: path for name in NAMES[1:] if (path := getattr(options, name)) is not None}
+    if own and options.data is None:
+        raise InputError(f"--{next(iter(own))}: expected --data beside it, with what to train on, got none; add it")
+    taken: dict[Path, str] = {}
+    for name, pattern in {"data": options.data, **own}.items():
+        for path in () if pattern is None else sources.files(pattern):
+            other = taken.setdefault(path.resolve(), name)
+            if other != name:
+                raise InputError(
+                    f"--{name}: expected another file than --{other}, got {path} for both; a network must be tested on what it was not "
+                    "trained on: leave it out for a random split"
+                )
+    return own
+
+
+def splits(lengths: Lengths, *, seed: int, fractions: tuple[float, float, float], draw: Draw) -> Splits:
+    """The places of the three parts among all examples: those of --data, then those of --validation and --test.
+
+    Where a part has no file of its own it is drawn from --data, in the proportion that the fractions give.
+
+    Args:
+        lengths: of the three files; 0 where there is none.
+        seed: of the order of the parts that are files.
+        fractions: of training, validation and test, adding up to 1.
+        draw: three parts of the first `lengths[0]` examples.
+    """
+    _, validation, test = lengths
+    if not validation and not test:
+        return draw(fractions)
+    ends = np.cumsum(lengths)
+    # In a random order, since a file may be sorted and the first of a part are to be a fair sample.
+    own = [
+        end - length + np.random.default_rng([seed, part]).permutation(length)
+        for part, (length, end) in enumerate(zip(lengths, ends, strict=True))
+    ]
+    if validation and test:
+        return own[0], own[1], own[2]
+    kept = fractions[0] / (fractions[0] + fractions[2 if validation else 1])
+    train, *others = draw((kept, (1 - kept) / 2, (1 - kept) / 2))
+    drawn = np.concatenate(others)
+    return (train, own[1], drawn) if validation else (train, drawn, own[2])
+
+
+def compare(
+    options: Files, hashes: Callable[[], np.ndarray], found: Splits, noun: str, progress: OnProgress
+) -> dict[str, int]:
+    """How many examples of the validation part are in the training part too, and of the test part in either; says so where there are some.
+
+    Nothing is compared where all parts were drawn from one file.
+
+    Args:
+        options: of the run.
+        hashes: gives those of all examples, as of `seen.hashes`.
+        found: the parts.
+        noun: what the examples are, in the plural.
+        progress: told the warnings.
+
+    Raises:
+        InputError: a whole part is contained in those before it.
+    """
+    own = files(options)
+    if not own:
+        return {}
+    marks, shared = hashes(), {}
+    for name, rows, before in (("validation", found[1], found[0]), ("test", found[2], np.concatenate(found[:2]))):
+        count = shared[name] = int(np.isin(marks[rows], marks[before]).sum())
+        where = "training" if name == "validation" else "training or validation"
+        what = f"{own.get(name, options.data)}: expected {noun} for {name} that are not among those for {where}"
+        if count == len(rows):
+            raise InputError(f"{what}, got all {count:,} of them there too; give another file")
+        if count:
+            progress("reading", 1.0, f"warning: {what}, got {count:,} of {len(rows):,} there too")
+    return shared
+
+
+def describe(options: Files, found: Splits, shared: Mapping[str, int]) -> dict[str, Any]:
+    """What config.json says of parts that are files, beside fractions and seed: file and number of each, and what they share."""
+    own = files(options)
+    if not own:
+        return {}
+    return {
+        "parts": {
+            name: {"file": str(own.get(name, options.data)), "examples": len(rows)}
+            for name, rows in zip(NAMES, found, strict=True)
+        },
+        "shared": dict(shared),
+    }
+
+
+def known(config: Mapping[str, Any]) -> int | None:
+    """How many test examples of a run are among its training or validation examples; None where the parts were drawn from one file."""
+    return (config["data"]["split"].get("shared") or {}).get("test")
+
+
+def words(data: Mapping[str, Any]) -> dict[str, str]:
+    """A line of a page's summary with the file of each part; nothing where they were drawn from one."""
+    parts = data["split"].get("parts")
+    if not parts:
+        return {}
+    return {"Parts": "; ".join(f"{name} {of['examples']:,}, {Path(of['file']).name}" for name, of in parts.items())}

@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxsci.core import Array
 from jaxsci.ops.sphere._conventions import HEALPIX, Convention, factor, real_degrees, real_index, real_lmax
-from jaxsci.ops.sphere._legendre import check_degree, legendre, scan_degrees, start
+from jaxsci.ops.sphere._legendre.functions import check_degree, legendre, scan_degrees, start
 
 STATE = 2**15  # elements of an array of the recursion's state that stays in the cache of a core
 

@@ -22,13 +22,12 @@ import numpy as np
 
 from jaxsci.core import Array
 from jaxsci.ops.sphere import _azimuth as azimuth
-from jaxsci.ops.sphere import _legendre_sums as legendre_sums
-from jaxsci.ops.sphere import _pixel_rows as pixel_rows
-from jaxsci.ops.sphere._bands import bands, north
+from jaxsci.ops.sphere._bands import bands, join_pixels, north, split_pixels
 from jaxsci.ops.sphere._conventions import alm_degrees, alm_size
 from jaxsci.ops.sphere._grids import Grid
-from jaxsci.ops.sphere._legendre_sums import Family
-from jaxsci.ops.sphere._recursion import Recursion, three_term
+from jaxsci.ops.sphere._legendre import sums as legendre_sums
+from jaxsci.ops.sphere._legendre.recursion import Recursion, three_term
+from jaxsci.ops.sphere._legendre.sums import Family
 
 
 def synthesis(alm: Array, grid: Grid, lmax: int) -> Array:
@@ -47,14 +46,14 @@ def synthesis(alm: Array, grid: Grid, lmax: int) -> Array:
     upper, lower = (
         [jnp.concatenate([z.real[half], z.imag[half]]) for z in rows] for half in np.split(np.arange(2 * maps), 2)
     )
-    return jnp.swapaxes(pixel_rows.join(upper, lower, grid, lmax).reshape(2, maps, -1), 0, 1)
+    return jnp.swapaxes(join_pixels(upper, lower, grid, lmax).reshape(2, maps, -1), 0, 1)
 
 
 def adjoint_synthesis(pixels: Array, grid: Grid, lmax: int) -> Array:
     """The transpose, [map, 2, pixel] -> [map, 4, a_lm]."""
     family, maps = _family(grid, lmax), len(pixels)
     found: list[list[Array]] = [[], []]
-    upper, lower = pixel_rows.split(jnp.swapaxes(pixels, 0, 1).reshape(2 * maps, -1), grid, lmax)
+    upper, lower = split_pixels(jnp.swapaxes(pixels, 0, 1).reshape(2 * maps, -1), grid, lmax)
     for band, *both in zip(bands(grid, lmax), upper, lower, strict=True):
         z = jnp.concatenate([jax.lax.complex(*jnp.split(rows, 2)) for rows in both])
         for total, sums in zip(found, azimuth.from_rows(z, band), strict=True):

@@ -8,8 +8,8 @@ With a_lm = r + i s of 0 <= m <= l <= lmax as two rows of real numbers,
 and of spin 2 with E and B in place of a_lm, four rows, and Q and U in place of f (`_spin`).
 
 Both are linear, so derivatives of any order keep no residuals; an axis mapped by `vmap` is folded into that of maps. Blocks of a few maps
-share the recursion of the Legendre functions (`_legendre_sums`); many maps share a table of these functions if it is small enough
-(`_legendre_table`).
+share the recursion of the Legendre functions (`_legendre.sums`); many maps share a table of these functions if it is small enough
+(`_legendre.table`).
 """
 
 from functools import partial
@@ -25,14 +25,13 @@ from jaxsci.core import Array
 from jaxsci.ops.convolution import _meshes
 from jaxsci.ops.convolution._cpu.blockwise import map_over
 from jaxsci.ops.sphere import _azimuth as azimuth
-from jaxsci.ops.sphere import _legendre_sums as legendre_sums
-from jaxsci.ops.sphere import _legendre_table as legendre_table
-from jaxsci.ops.sphere import _pixel_rows as pixel_rows
 from jaxsci.ops.sphere import _spin as spin_2
-from jaxsci.ops.sphere._bands import bands, north
+from jaxsci.ops.sphere._bands import bands, join_pixels, north, split_pixels
 from jaxsci.ops.sphere._conventions import alm_degrees, alm_size
 from jaxsci.ops.sphere._grids import Grid, rings
-from jaxsci.ops.sphere._recursion import even_functions, legendre_recursion, odd_degrees
+from jaxsci.ops.sphere._legendre import sums as legendre_sums
+from jaxsci.ops.sphere._legendre import table as legendre_table
+from jaxsci.ops.sphere._legendre.recursion import even_functions, legendre_recursion, odd_degrees
 
 Role: TypeAlias = Literal["synthesis", "adjoint_synthesis"]
 
@@ -122,13 +121,13 @@ def _to_pixels(sums: Array, grid: Grid, lmax: int) -> Array:
     for band in bands(grid, lmax):
         e, o = (x[:, band.first : band.last, : band.mmax + 1] for x in (even, odd))
         rows.append(azimuth.to_rows(*_turned(e, o), band))
-    return pixel_rows.join([z.real for z in rows], [z.imag for z in rows], grid, lmax)
+    return join_pixels([z.real for z in rows], [z.imag for z in rows], grid, lmax)
 
 
 def _from_pixels(pixels: Array, grid: Grid, lmax: int) -> Array:
     """The adjoint of `_to_pixels`, [map, pixel] -> complex [(kind, map), ring, order]."""
     found = []
-    for band, *rows in zip(bands(grid, lmax), *pixel_rows.split(pixels, grid, lmax), strict=True):
+    for band, *rows in zip(bands(grid, lmax), *split_pixels(pixels, grid, lmax), strict=True):
         f, g = azimuth.from_rows(jax.lax.complex(*rows), band)
         e, o = _turned(g, f)
         found.append(jnp.pad(jnp.concatenate([e, o]) / 2, ((0, 0), (0, 0), (0, lmax - band.mmax))))

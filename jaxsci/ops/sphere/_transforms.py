@@ -21,7 +21,7 @@ from jaxsci.errors import InputError
 from jaxsci.healpix import UNSEEN
 from jaxsci.ops.sphere._conventions import alm_degrees, alm_lmax
 from jaxsci.ops.sphere._grids import Grid, Healpix, rings
-from jaxsci.ops.sphere._legendre import check_degree
+from jaxsci.ops.sphere._legendre.functions import check_degree
 from jaxsci.ops.sphere._transform_primitives import transform, transform_of_zeros
 
 

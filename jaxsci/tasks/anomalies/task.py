@@ -15,9 +15,10 @@ from jaxsci.data.split import split
 from jaxsci.errors import InputError
 from jaxsci.files import write_json
 from jaxsci.runs import folder as runs
-from jaxsci.runs import scores_file, seen, weights
+from jaxsci.runs import seen, weights
 from jaxsci.runs.folder import Training
 from jaxsci.runs.task import OnProgress, Session, Task, Trained
+from jaxsci.tasks import scores_file
 from jaxsci.tasks.anomalies import baselines, report
 from jaxsci.tasks.anomalies.detectors import Detector, detector
 from jaxsci.tasks.anomalies.evaluation import Direction, measure

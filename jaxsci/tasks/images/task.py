@@ -13,11 +13,11 @@ from jaxsci.data import images
 from jaxsci.errors import InputError
 from jaxsci.files import write_json
 from jaxsci.models.heads import inference
-from jaxsci.runs import _schema, scores_file, seen, weights
+from jaxsci.runs import _schema, seen, weights
 from jaxsci.runs import folder as runs
 from jaxsci.runs.folder import Training
 from jaxsci.runs.task import Session, Sweep, Task, Trained
-from jaxsci.tasks import ensembles, own_network, parts
+from jaxsci.tasks import ensembles, own_network, parts, scores_file
 from jaxsci.tasks.ensembles import Answers
 from jaxsci.tasks.images import metrics as measures
 from jaxsci.tasks.images import report as images_report

@@ -15,8 +15,8 @@ from jaxsci.data.materials.formula import ATOMIC_NUMBER, SYMBOLS, Amounts, parse
 from jaxsci.data.materials.formula_table import Fault, stream
 from jaxsci.errors import InputError
 from jaxsci.runs import folder as runs
-from jaxsci.runs import scores_file
 from jaxsci.runs.task import OnProgress, Trained
+from jaxsci.tasks import scores_file
 from jaxsci.tasks.superconductors.ensemble import files, prediction
 from jaxsci.tasks.superconductors.ensemble.prediction import Predictor
 from jaxsci.tasks.superconductors.inputs import NAME, read_run

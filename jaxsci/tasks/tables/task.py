@@ -13,10 +13,10 @@ from jaxsci.data import columns
 from jaxsci.errors import InputError
 from jaxsci.files import write_json
 from jaxsci.runs import folder as runs
-from jaxsci.runs import scores_file, seen, weights
+from jaxsci.runs import seen, weights
 from jaxsci.runs.folder import Training
 from jaxsci.runs.task import OnProgress, Session, Sweep, Task, Trained
-from jaxsci.tasks import ensembles, parts
+from jaxsci.tasks import ensembles, parts, scores_file
 from jaxsci.tasks.tables import encoding, networks, report, trials
 from jaxsci.tasks.tables.encoding import Rows
 from jaxsci.tasks.tables.options import Options

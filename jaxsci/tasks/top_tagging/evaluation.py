@@ -13,10 +13,10 @@ from jaxsci.data import jets
 from jaxsci.errors import InputError
 from jaxsci.files import write_json
 from jaxsci.models.heads import inference
-from jaxsci.runs import binary_evaluation, scores_file, seen
+from jaxsci.runs import binary_evaluation, seen
 from jaxsci.runs import folder as runs
 from jaxsci.runs.task import OnProgress, Session, Trained, silent
-from jaxsci.tasks import ensembles, parts
+from jaxsci.tasks import ensembles, parts, scores_file
 from jaxsci.tasks.top_tagging import own, report, taggers
 from jaxsci.tasks.top_tagging.jobs import (
     CLASSES,

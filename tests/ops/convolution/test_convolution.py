@@ -18,6 +18,7 @@ from jaxsci.ops.convolution._cpu import dispatch as convolution_cpu
 from jaxsci.ops.convolution._cpu import forward as convolution_cpu_output
 from jaxsci.ops.convolution._cpu import kernel_gradient as convolution_cpu_kernel
 from jaxsci.ops.convolution._sizes import conv_geometry
+from tests.ops.convolution.definition import loops
 
 # A case compiles a program of its own: 20 by default, 400 by night (tests/conftest.py).
 CASES = settings.default.max_examples * 2 // 5
@@ -28,30 +29,6 @@ def forget():
     """Drop compiled programs: thousands of them use up the memory mappings a process may have."""
     if CASES > 100:
         jax.clear_caches()
-
-
-def loops(role, first, second, shape, size):
-    """The trilinear form of `convolution_primitives`, one product of channels at a time. float64."""
-    x, k, y = {"output": (first, second, None), "input": (None, first, second), "kernel": (first, None, second)}[role]
-    result = np.zeros(size)
-    x, k, y = (result if a is None else a for a in (x, k, y))
-    for t in np.ndindex(*y.shape[2:-1]):
-        for w in np.ndindex(*k.shape[1:-2]):
-            n = tuple(s * i + d * j - p for i, j, s, d, (p, _) in zip(t, w, *shape_columns(shape), strict=True))
-            if any(i < 0 or i >= edge for i, edge in zip(n, x.shape[2:-1], strict=True)):
-                continue
-            at_x, at_k, at_y = (slice(None), slice(None), *n), (slice(None), *w), (slice(None), slice(None), *t)
-            if role == "output":
-                y[at_y] += np.einsum("gbi,gio->gbo", x[at_x], k[at_k])
-            elif role == "input":
-                x[at_x] += np.einsum("gbo,gio->gbi", y[at_y], k[at_k])
-            else:
-                k[at_k] += np.einsum("gbi,gbo->gio", x[at_x], y[at_y])
-    return result
-
-
-def shape_columns(shape):
-    return shape.strides, shape.dilation, shape.padding
 
 
 @st.composite
@@ -109,7 +86,7 @@ def test_the_three_contractions_equal_loops_and_xla(case, dtype):
             }
 
         for role, results in compute(pairs).items():
-            expected = loops(role, *(np.asarray(a, np.float64) for a in pairs[role]), shape, shapes[role])
+            expected = loops(role, *pairs[role], shape, shapes[role])
             # Sums of up to some thousand products of order 1.
             tolerance = 1e-12 if dtype == "float64" else 1e-4
             for result in results:
@@ -132,7 +109,7 @@ def test_transposes_at_which_xla_aborts_the_process_or_is_wrong(size, window, op
     assert input_fails_in_xla(shape, window, output)
     kernel, y = draws((1, *window, 17, 9), (1, 8, *output, 9), dtype=jnp.float32)
     ours = jax.jit(partial(convolution_cpu.input, geometry=shape, precision=None))(kernel, y)
-    expected = loops("input", np.asarray(kernel, np.float64), np.asarray(y, np.float64), shape, ours.shape)
+    expected = loops("input", kernel, y, shape, ours.shape)
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4)
 
 

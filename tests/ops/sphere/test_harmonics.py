@@ -22,7 +22,7 @@ from jaxsci.ops.sphere import (
     to_alm,
 )
 from jaxsci.ops.sphere._conventions import alm_index, alm_size, real_degrees, real_index
-from jaxsci.ops.sphere._legendre import legendre
+from jaxsci.ops.sphere._legendre.functions import legendre
 
 LMAX = 6
 THETA, PHI = np.random.default_rng(0).uniform((0, -3), (3.1, 3), (5, 2)).T

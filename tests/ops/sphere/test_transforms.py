@@ -24,13 +24,12 @@ from jaxsci.ops.sphere import (
     synthesis,
     to_alm,
 )
-from jaxsci.ops.sphere import _legendre_sums as legendre_sums
-from jaxsci.ops.sphere import _pixel_rows as pixel_rows
 from jaxsci.ops.sphere import _transform_primitives as transform_primitives
-from jaxsci.ops.sphere._bands import bands, largest_orders, north
+from jaxsci.ops.sphere._bands import bands, join_pixels, largest_orders, north, split_pixels
 from jaxsci.ops.sphere._conventions import alm_size
 from jaxsci.ops.sphere._grids import gauss_legendre
-from jaxsci.ops.sphere._legendre import legendre
+from jaxsci.ops.sphere._legendre import sums as legendre_sums
+from jaxsci.ops.sphere._legendre.functions import legendre
 
 healpy = pytest.importorskip("healpy")
 NSIDE, LMAX = 16, 40
@@ -144,7 +143,7 @@ class TestTheory:
     def test_pixels_as_rows_and_back(self):
         for grid in (Healpix(4), GaussLegendre(5, 6)):
             pixels = jnp.asarray(np.random.default_rng(6).normal(size=(2, int(np.prod(grid.shape)))))
-            np.testing.assert_array_equal(pixel_rows.join(*pixel_rows.split(pixels, grid, 6), grid, 6), pixels)
+            np.testing.assert_array_equal(join_pixels(*split_pixels(pixels, grid, 6), grid, 6), pixels)
 
 
 @pytest.mark.usefixtures("x64")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxsci.errors import InputError
-from jaxsci.runs import scores_file
+from jaxsci.tasks import scores_file
 
 CHUNKS = [
     {"logit": np.array([0.5, -1.25]), "class": np.array([1, 0])},
@@ -87,7 +87,7 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(suffix, tmp_path):
 import resource, signal
 import numpy as np
 from pathlib import Path
-from jaxsci.runs import scores_file
+from jaxsci.tasks import scores_file
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 try:

@@ -4,7 +4,7 @@ For every order m, with functions Q_j(y_r) of `_recursion` and columns c (real a
 
     over degrees: F[c, r] = sum_j t[j, c] Q_j(y_r),     over rings: t[j, c] = sum_r F[c, r] Q_j(y_r).
 
-The functions are never stored (`_legendre_table` stores them, for many maps): those of a block of orders and of rings that stays in the
+The functions are never stored (`_legendre.table` stores them, for many maps): those of a block of orders and of rings that stays in the
 cache are generated a few degrees at a time and summed at once. Loops over equal blocks are one program whatever the grid; blocks
 near the poles, where the functions of an order are negligible, are left out. Sums over rings are matrix products. Sums over degrees fuse
 recursion and sum: XLA:CPU fuses loops with a single output only, so pairs of reals (real and imaginary part, the last two functions of the
@@ -25,8 +25,8 @@ import numpy as np
 from jaxsci.core import Array
 from jaxsci.ops.sphere._bands import north
 from jaxsci.ops.sphere._grids import Grid
-from jaxsci.ops.sphere._legendre import SCALE
-from jaxsci.ops.sphere._recursion import Recursion
+from jaxsci.ops.sphere._legendre.functions import SCALE
+from jaxsci.ops.sphere._legendre.recursion import Recursion
 
 DEGREES = 16  # functions per step: with fewer the loop costs, with more the coefficients leave the cache
 TOGETHER = 8  # functions per matrix product

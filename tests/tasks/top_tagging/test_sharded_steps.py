@@ -13,7 +13,7 @@ from jaxsci.tasks.top_tagging.options import TAGGERS
 @pytest.mark.parametrize("taggers", [("cnn", "pfn", "pelican"), pytest.param(tuple(TAGGERS), marks=pytest.mark.slow)])
 def test_the_sharded_step_exports_and_exchanges_gradients_and_metrics_alone(taggers):
     script = str(Path(__file__).with_name("sharded_steps.py"))
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     result = subprocess.run([sys.executable, script, *taggers], env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-3000:]
     lines = [line.split() for line in result.stdout.splitlines()]

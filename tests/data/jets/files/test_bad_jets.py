@@ -1,151 +1,14 @@
+"""Files of jets that cannot be right, damaged files and foreign ones: refused in one line that names the place."""
+
 import zipfile
 
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from jaxsci.data import jets
-from jaxsci.data.jets import compact
 from jaxsci.errors import InputError
-
-
-def sample(n=30, k=6, seed=0):
-    """Jets of 1 to k massless constituents, hardest first, as (E, px, py, pz) in float32, and labels of both classes."""
-    rng = np.random.default_rng(seed)
-    pt = -np.sort(-rng.exponential(50.0, (n, k)) - 1, axis=1) * (np.arange(k) < rng.integers(1, k + 1, n)[:, None])
-    eta, phi = rng.normal(0, 1, (2, n, k))
-    constituents = np.stack([pt * np.cosh(eta), pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)], axis=-1)
-    return constituents.astype(np.float32), (np.arange(n) % 2).astype(np.uint8)
-
-
-def write_h5(path, **arrays):
-    with h5py.File(path, "w") as file:
-        for name, array in arrays.items():
-            file.create_dataset(name, data=array)
-    return path
-
-
-def write_npz(path, **arrays):
-    np.savez(path, **arrays)
-    return path
-
-
-def write_npz_compressed(path, **arrays):
-    np.savez_compressed(path, **arrays)
-    return path
-
-
-WRITERS = [
-    pytest.param(w, s, id=w.__name__)
-    for w, s in ((write_h5, ".h5"), (write_npz, ".npz"), (write_npz_compressed, ".npz"))
-]
-formats = pytest.mark.parametrize(("write", "suffix"), WRITERS)
-
-
-@formats
-@pytest.mark.parametrize("dtype", ["f4", "f8", ">f4"])
-def test_jets_come_back(tmp_path, write, suffix, dtype):
-    constituents, labels = sample()
-    path = write(tmp_path / f"jets{suffix}", constituents=constituents.astype(dtype), labels=labels)
-    read = jets.read(path)
-    np.testing.assert_array_equal(read.constituents, constituents)
-    np.testing.assert_array_equal(read.labels, labels)
-    assert read.images is None
-    assert (read.constituents.dtype, read.labels.dtype) == (np.float32, np.uint8)
-    assert jets.count(path) == 30
-
-
-@formats
-@pytest.mark.parametrize("dtype", ["i8", "f4", "?"])
-def test_labels_may_have_any_type_of_number(tmp_path, write, suffix, dtype):
-    constituents, labels = sample()
-    path = write(tmp_path / f"jets{suffix}", constituents=constituents, labels=labels.astype(dtype))
-    np.testing.assert_array_equal(jets.read(path).labels, labels)
-
-
-@formats
-def test_a_stream_gives_what_reading_gives(tmp_path, write, suffix):
-    constituents, labels = sample()
-    path = write(tmp_path / f"jets{suffix}", constituents=constituents, labels=labels)
-    parts = list(jets.stream(path, chunk=7))
-    assert [len(part.labels) for part in parts] == [7, 7, 7, 7, 2]
-    np.testing.assert_array_equal(np.concatenate([part.constituents for part in parts]), constituents)
-    np.testing.assert_array_equal(np.concatenate([part.labels for part in parts]), labels)
-
-
-@formats
-def test_files_without_labels_are_for_prediction_only(tmp_path, write, suffix):
-    path = write(tmp_path / f"jets{suffix}", constituents=sample()[0])
-    assert jets.read(path, labels="optional").labels is None
-    assert next(jets.stream(path)).labels is None
-    with pytest.raises(InputError, match=r"expected labels.*add an array labels"):
-        jets.read(path)
-
-
-@formats
-def test_ready_images_come_back_normalized(tmp_path, write, suffix):
-    images = np.random.default_rng(0).uniform(0, 600, (12, 5, 7))
-    read = jets.read(write(tmp_path / f"jets{suffix}", images=images, labels=np.arange(12) % 2))
-    assert read.constituents is None
-    assert read.images.dtype == np.float32
-    np.testing.assert_allclose(read.images, images / images.sum(axis=(1, 2), keepdims=True), rtol=1e-6)
-
-
-def test_constituents_are_sorted_by_pt_and_gaps_closed(tmp_path):
-    constituents, labels = sample()
-    shuffled = np.random.default_rng(1).permuted(np.arange(6)[None].repeat(30, 0), axis=1)
-    mixed = np.take_along_axis(constituents, shuffled[..., None], axis=1)
-    for path in (
-        write_npz(tmp_path / "a.npz", constituents=mixed, labels=labels),
-        write_h5(tmp_path / "a.h5", constituents=mixed, labels=labels),
-    ):
-        np.testing.assert_array_equal(jets.read(path).constituents, constituents)
-
-
-def test_the_compact_format_is_recognized(tmp_path):
-    constituents, labels = sample()
-    path = tmp_path / "jets.h5"
-    compact.write(path, constituents, labels, {})
-    read = jets.read(path)
-    np.testing.assert_array_equal(read.constituents, compact.read(path)[0])
-    np.testing.assert_array_equal(read.labels, labels)
-    assert jets.count(path) == 30
-    assert sum(len(part.labels) for part in jets.stream(path, chunk=8)) == 30
-
-
-def test_the_embedded_sample_is_what_it_is_said_to_be():
-    """15,000 top and 15,000 QCD jets of 550 to 650 GeV: the cuts of the generator, and the mass of the top quark."""
-    read = jets.read(jets.embedded())
-    assert np.bincount(read.labels).tolist() == [15_000, 15_000]
-    total = read.constituents.sum(axis=1, dtype=np.float64)
-    pt = np.hypot(total[:, 1], total[:, 2])
-    assert (np.abs(pt - 600) < 51).all()  # the quantization moves a jet at the edge by less than 1 GeV
-    assert np.abs(np.median(jets.mass(read.constituents[read.labels == 1])) - 173) < 5
-    assert np.median(jets.mass(read.constituents[read.labels == 0])) < 100
-
-
-@given(mass=st.floats(0.1, 300), pt=st.floats(1, 1000), eta=st.floats(-4, 4))
-def test_mass_of_a_two_body_decay(mass, pt, eta):
-    """A particle of known mass decays to two massless ones at rest; boosted, their mass is its mass."""
-    rest = np.array([[mass / 2, 0, mass / 2, 0], [mass / 2, 0, -mass / 2, 0]])
-    pz = pt * np.sinh(eta)
-    energy = np.sqrt(mass**2 + pt**2 + pz**2)
-    velocity = np.array([pt, 0, pz]) / energy
-    gamma = energy / mass
-    along = rest[:, 1:] @ velocity
-    boosted = np.concatenate(
-        [
-            gamma * (rest[:, :1] + along[:, None]),
-            rest[:, 1:] + np.outer(gamma**2 / (gamma + 1) * along + gamma * rest[:, 0], velocity),
-        ],
-        axis=1,
-    )
-    found = jets.mass(boosted[None])
-    assert found.dtype == np.float32
-    # E^2 - p^2 cancels: its error is float64's epsilon times E^2
-    np.testing.assert_allclose(found, [mass], rtol=1e-6 + 1e-15 * gamma**2)
+from tests.data.jets.files.small import formats, sample, write_npz, write_npz_compressed
 
 
 def changed(index, value):
@@ -215,12 +78,6 @@ def test_a_bad_row_in_a_later_block_is_named_by_its_place_in_the_file(tmp_path):
         list(jets.stream(path, chunk=5))
 
 
-def test_rounding_of_half_precision_is_no_error(tmp_path):
-    constituents, labels = sample()
-    path = write_npz(tmp_path / "jets.npz", constituents=constituents.astype(np.float16), labels=labels)
-    assert len(jets.read(path).labels) == 30
-
-
 def damaged(path, kind):
     whole = path.read_bytes()
     path.write_bytes({"half": whole[: len(whole) // 2], "head": whole[:20], "garbage": b"x" * 5000, "empty": b""}[kind])
@@ -287,13 +144,6 @@ def test_pickles_are_never_loaded(tmp_path):
         jets.read(path)
 
 
-def test_column_major_arrays_are_read(tmp_path):
-    constituents, labels = sample()
-    path = write_npz(tmp_path / "jets.npz", constituents=np.asfortranarray(constituents), labels=labels)
-    np.testing.assert_array_equal(jets.read(path).constituents, constituents)
-    np.testing.assert_array_equal(next(jets.stream(path, chunk=7)).constituents, constituents[:7])
-
-
 def test_an_npz_that_promises_more_than_it_has_is_refused(tmp_path):
     constituents, labels = sample()
     path = write_npz(tmp_path / "jets.npz", constituents=constituents, labels=labels)
@@ -316,19 +166,6 @@ def test_one_class_only_is_refused_where_both_are_needed(labels, message):
     jets.require_both_classes(np.array([0, 1]), "mine.h5")
 
 
-@pytest.mark.parametrize("write", [write_npz, write_h5])
-def test_of_a_sorted_file_each_class_is_drawn_at_random(tmp_path, write):
-    constituents, _ = sample(n=600)
-    path = write(tmp_path / "sorted.npz", constituents=constituents, labels=(np.arange(600) >= 400).astype(np.uint8))
-    part = jets.read(path, limit=90)
-    assert np.bincount(part.labels).tolist() == [60, 30]
-    rows = [int(np.flatnonzero((constituents == jet).all(axis=(1, 2)))[0]) for jet in part.constituents]
-    assert rows == sorted(set(rows))
-    assert [row >= 400 for row in rows] == part.labels.astype(bool).tolist()
-    assert max(rows[:60]) > 300  # not the first of each class
-    np.testing.assert_array_equal(jets.read(path, limit=90).constituents, part.constituents)
-
-
 def test_units_and_frames_that_cannot_be_are_refused(tmp_path):
     constituents, labels = sample()
     with pytest.raises(InputError, match=r"at most 50,000 GeV, got .*, first in jet \d.*divide by 1000"):
@@ -340,24 +177,9 @@ def test_units_and_frames_that_cannot_be_are_refused(tmp_path):
         jets.read(write_npz(tmp_path / "polar.npz", constituents=polar, labels=labels))
 
 
-def test_labels_may_be_a_column(tmp_path):
-    constituents, labels = sample()
-    read = jets.read(write_npz(tmp_path / "jets.npz", constituents=constituents, labels=labels[:, None]))
-    np.testing.assert_array_equal(read.labels, labels)
-
-
 def test_sizes_that_memory_cannot_hold_are_refused_before_reading(tmp_path):
     with h5py.File(tmp_path / "huge.h5", "w") as file:  # 16 TB that take no place on the disk
         file.create_dataset("constituents", (10**10, 100, 4), np.float32, chunks=(1000, 100, 4))
         file.create_dataset("labels", (10**10,), np.uint8, chunks=(1000,))
     with pytest.raises(InputError, match="GiB of free memory for its jets"):
         jets.read(tmp_path / "huge.h5")
-
-
-def test_the_first_jets_of_a_file_are_the_first_jets_of_all():
-    whole = jets.read(jets.embedded())
-    for limit in (1, 9_999, 10_001, 10**9):
-        part = jets.read(jets.embedded(), limit=limit)
-        rows = min(limit, len(whole.labels))
-        np.testing.assert_array_equal(part.constituents, whole.constituents[:rows])
-        np.testing.assert_array_equal(part.labels, whole.labels[:rows])

@@ -19,9 +19,9 @@ import numpy as np
 
 from jaxsci.core import Array
 from jaxsci.ops.sphere._conventions import alm_degrees, alm_size
-from jaxsci.ops.sphere._legendre import SCALE
-from jaxsci.ops.sphere._legendre_sums import Family, sectoral
-from jaxsci.ops.sphere._recursion import legendre_recursion
+from jaxsci.ops.sphere._legendre.functions import SCALE
+from jaxsci.ops.sphere._legendre.recursion import legendre_recursion
+from jaxsci.ops.sphere._legendre.sums import Family, sectoral
 
 PARTS = 4  # a single table would be twice as large as needed; four are a quarter too large
 

@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -23,6 +23,7 @@ from jaxsci.ops.sphere import Healpix, alm_degrees, alm_size, analysis, synthesi
 RESULTS = Path(__file__).parent / "results"
 CASES = ((64, 64), (128, 1), (256, 1), (512, 1))  # nside, maps together; lmax is 2 nside
 OURS = "jaxsci"
+BY_DUCC = 'jaxsci, backend="ducc0"'
 JAX_LARGEST = 128  # nside up to which jaxht takes part; it compiles for minutes beyond
 
 
@@ -76,13 +77,18 @@ def measure(nside: int, maps: int, options: argparse.Namespace) -> dict[str, Any
 def measure_direction(direction: str, data: np.ndarray, nside: int, options: argparse.Namespace) -> dict[str, Any]:
     """Time, error and memory of one direction."""
     lmax = 2 * nside
-    transform, compile_seconds, memory = compiled(direction, data, nside, lmax)
+    transform, compile_seconds, memory = compiled(direction, data, nside, lmax, "jax")
     calls = {OURS: lambda: np.asarray(transform(data))} | peers(direction, data, nside, lmax, options.threads)
+    if "ducc0" in calls:
+        by_ducc, *_ = compiled(direction, data, nside, lmax, "ducc0")
+        calls[BY_DUCC] = lambda: np.asarray(by_ducc(data))
     reference = calls["healpy"]()
     error = float(np.max(np.abs(calls[OURS]() - reference)) / np.std(reference))
     implementations = {name: (lambda call=call: float(np.abs(call()[0, -1]))) for name, call in calls.items()}
     timings = timing.alternate(implementations, options.repeats, lambda line: print(line, flush=True))
     ratios = {name: [1 / s for s in timing.speedups(timings, OURS, name)] for name in timings if name != OURS}
+    if BY_DUCC in timings:
+        ratios[BY_DUCC] = [1 / s for s in timing.speedups(timings, BY_DUCC, "ducc0")]
     return {
         "compile_seconds": compile_seconds,
         "peak_bytes": memory,
@@ -92,13 +98,15 @@ def measure_direction(direction: str, data: np.ndarray, nside: int, options: arg
     }
 
 
-def compiled(direction: str, data: np.ndarray, nside: int, lmax: int) -> tuple[Callable[..., Any], float, int]:
+def compiled(
+    direction: str, data: np.ndarray, nside: int, lmax: int, backend: Literal["jax", "ducc0"]
+) -> tuple[Callable[..., Any], float, int]:
     """Our transform of all maps together, the seconds it took to compile, and the bytes that XLA plans."""
     grid = Healpix(nside)
     one = (
-        (lambda a: synthesis(a, grid))
+        (lambda a: synthesis(a, grid, backend=backend))
         if direction == "synthesis"
-        else (lambda f: analysis(f, grid, lmax, iterations=0))
+        else (lambda f: analysis(f, grid, lmax, iterations=0, backend=backend))
     )
     began = time.perf_counter()
     program = jax.jit(jax.vmap(one)).lower(data).compile()
@@ -171,6 +179,7 @@ def markdown(results: dict[str, Any]) -> str:
         "healpy, ms",
         "times healpy's",
         "times ducc0's",
+        "by ducc0, times its own",
         "times jaxht's",
         "compilation, s",
         "memory, MB",
@@ -180,7 +189,7 @@ def markdown(results: dict[str, Any]) -> str:
     for case in results["cases"]:
         for direction in ("synthesis", "analysis"):
             one = case[direction]
-            ratios = [_ratio(one["slower_than"].get(peer)) for peer in ("healpy", "ducc0", "jaxht")]
+            ratios = [_ratio(one["slower_than"].get(peer)) for peer in ("healpy", "ducc0", BY_DUCC, "jaxht")]
             times = [_milliseconds(one["timings"][name]) for name in (OURS, "healpy")]
             last = [f"{one['compile_seconds']:.1f}", f"{one['peak_bytes'] / 1e6:.0f}", f"{one['error']:.0e}"]
             rows.append([case["nside"], case["maps"], direction, *times, *ratios, *last])

@@ -9,11 +9,11 @@ and of spin 2 with E and B in place of a_lm, four rows, and Q and U in place of 
 
 Both are linear, so derivatives of any order keep no residuals; an axis mapped by `vmap` is folded into that of maps. Blocks of a few maps
 share the recursion of the Legendre functions (`_legendre.sums`); many maps share a table of these functions if it is small enough
-(`_legendre.table`).
+(`_legendre.table`). Both may be computed by another library instead (`_ducc`).
 """
 
 from functools import partial
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,7 @@ from jaxsci.core import Array
 from jaxsci.ops.convolution import _meshes
 from jaxsci.ops.convolution._cpu.blockwise import map_over
 from jaxsci.ops.sphere import _azimuth as azimuth
+from jaxsci.ops.sphere import _ducc as ducc
 from jaxsci.ops.sphere import _spin as spin_2
 from jaxsci.ops.sphere._bands import bands, join_pixels, north, split_pixels
 from jaxsci.ops.sphere._conventions import alm_degrees, alm_size
@@ -34,6 +35,7 @@ from jaxsci.ops.sphere._legendre import table as legendre_table
 from jaxsci.ops.sphere._legendre.recursion import even_functions, legendre_recursion, odd_degrees
 
 Role: TypeAlias = Literal["synthesis", "adjoint_synthesis"]
+Backend: TypeAlias = Literal["jax", "ducc0"]
 
 MAPS_PER_BLOCK = 4  # so many maps that their coefficients on all rings stay in the cache
 MANY = 16  # from so many maps on, a table of the Legendre functions pays off
@@ -41,18 +43,30 @@ TABLE_BYTES = 2**27  # the largest table
 RINGS_BYTES = 2**25  # the Fourier coefficients, of both parities and on all rings, of a block of many maps
 
 
-def transform(role: Role, x: Array, grid: Grid, lmax: int, spin: int) -> Array:
+class Kind(NamedTuple):
+    """Which transform: hashable, the parameters of the primitives."""
+
+    grid: Grid
+    lmax: int
+    spin: int  # 0 or 2
+    backend: Backend = "jax"
+
+
+def transform(role: Role, x: Array, kind: Kind) -> Array:
     """Bind the primitive of this role: [map, 2, a_lm] -> [map, pixel], of spin 2 [map, 4, a_lm] -> [map, 2, pixel]; or the adjoint."""
-    return PRIMITIVES[role].bind(x, grid=grid, lmax=lmax, spin=spin)
+    return PRIMITIVES[role].bind(x, kind=kind)
 
 
-def transform_of_zeros(role: Role, like: Array, grid: Grid, lmax: int, spin: int) -> Array:
+def transform_of_zeros(role: Role, like: Array, kind: Kind) -> Array:
     """What `transform` makes of zeros in place of `like`, without computing it."""
-    return _meshes.zeros(_abstract(role, jax.typeof(like), grid=grid, lmax=lmax, spin=spin))
+    return _meshes.zeros(_abstract(role, jax.typeof(like), kind=kind))
 
 
-def synthesis(alm: Array, grid: Grid, lmax: int, spin: int = 0) -> Array:
+def synthesis(alm: Array, kind: Kind) -> Array:
     """The operations of the synthesis."""
+    grid, lmax, spin, backend = kind
+    if backend == "ducc0":
+        return ducc.synthesis(alm, grid, lmax, spin)
     if spin == 2:
         return map_over(partial(spin_2.synthesis, grid=grid, lmax=lmax), alm, length=MAPS_PER_BLOCK)
     length, family = _group(alm, grid, lmax), legendre_sums.legendre(grid, lmax)
@@ -67,8 +81,11 @@ def synthesis(alm: Array, grid: Grid, lmax: int, spin: int = 0) -> Array:
     return map_over(block, alm, length=length)
 
 
-def adjoint_synthesis(pixels: Array, grid: Grid, lmax: int, spin: int = 0) -> Array:
+def adjoint_synthesis(pixels: Array, kind: Kind) -> Array:
     """The operations of the adjoint synthesis."""
+    grid, lmax, spin, backend = kind
+    if backend == "ducc0":
+        return ducc.adjoint_synthesis(pixels, grid, lmax, spin)
     if spin == 2:
         return map_over(partial(spin_2.adjoint_synthesis, grid=grid, lmax=lmax), pixels, length=MAPS_PER_BLOCK)
     length, family = _group(pixels, grid, lmax), legendre_sums.legendre(grid, lmax)
@@ -170,9 +187,9 @@ def _pack(table: Array, lmax: int) -> Array:
 OTHER: dict[Role, Role] = {"synthesis": "adjoint_synthesis", "adjoint_synthesis": "synthesis"}
 
 
-def _abstract(role: Role, x: Any, *, grid: Grid, lmax: int, spin: int) -> Any:
-    pixels = int(rings(grid).length.sum())
-    size = ((2, pixels) if spin else (pixels,)) if role == "synthesis" else (4 if spin else 2, alm_size(lmax))
+def _abstract(role: Role, x: Any, *, kind: Kind) -> Any:
+    pixels, spin = int(rings(kind.grid).length.sum()), kind.spin
+    size = ((2, pixels) if spin else (pixels,)) if role == "synthesis" else (4 if spin else 2, alm_size(kind.lmax))
     return x.update(shape=(x.shape[0], *size), sharding=_meshes.shared_sharding((x,), [(x, 0, 0)], 1 + len(size)))
 
 
@@ -190,7 +207,7 @@ def _batch(role: Role, operands: Any, mapped: Any, **params: Any) -> tuple[Array
 
 def _primitive(role: Role, operations: Any) -> Primitive:
     primitive = Primitive(f"spherical_harmonic_{role}")
-    primitive.def_impl(jax.jit(primitive.bind, static_argnames=("grid", "lmax", "spin")))
+    primitive.def_impl(jax.jit(primitive.bind, static_argnames="kind"))
     primitive.def_abstract_eval(partial(_abstract, role))
     ad.deflinear2(primitive, partial(_transpose, role))
     batching.primitive_batchers[primitive] = partial(_batch, role)

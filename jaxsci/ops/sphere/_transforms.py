@@ -9,7 +9,7 @@ derivatives nor batching. benchmarks/results/sphere.md compares these transforms
 """
 
 import functools
-from typing import Any
+from typing import Any, get_args
 
 import chex
 import jax
@@ -19,24 +19,28 @@ import numpy as np
 from jaxsci.core import Array
 from jaxsci.errors import InputError
 from jaxsci.healpix import UNSEEN
+from jaxsci.ops.sphere import _ducc as ducc
 from jaxsci.ops.sphere._conventions import alm_degrees, alm_lmax
 from jaxsci.ops.sphere._grids import Grid, Healpix, rings
 from jaxsci.ops.sphere._legendre.functions import check_degree
-from jaxsci.ops.sphere._transform_primitives import transform, transform_of_zeros
+from jaxsci.ops.sphere._transform_primitives import Backend, Kind, transform, transform_of_zeros
 
 
-def synthesis(alm: Array, grid: Grid) -> Array:
+def synthesis(alm: Array, grid: Grid, *, backend: Backend = "jax") -> Array:
     """Evaluate a field on a grid: f(p) = sum_lm a_lm Y_lm(p) over -l <= m <= l at every pixel, with a_l,-m = (-1)^m conj(a_lm).
 
     Args:
         alm: complex [(lmax + 1)(lmax + 2) / 2] of m >= 0 in HEALPix's order; the imaginary parts of a_l0 are ignored.
         grid: the pixels, HEALPix in RING order.
+        backend: what computes it. "jax" runs on every processor. "ducc0" calls the library of this name on the CPU, which must be installed
+            (it is GPL): faster there, with the same derivatives and batching, but the program cannot be exported.
 
     Returns:
         real, of `grid.shape`.
 
     Raises:
-        InputError: the number of coefficients belongs to no lmax, or the recursion would underflow at this degree in this dtype.
+        InputError: the number of coefficients belongs to no lmax, the recursion would underflow at this degree in this dtype, or the
+            backend is unknown or not installed.
     """
     chex.assert_rank(alm, 1)
     if not jnp.iscomplexobj(alm):
@@ -45,10 +49,19 @@ def synthesis(alm: Array, grid: Grid) -> Array:
         )
     lmax = alm_lmax(alm.size)
     check_degree(lmax, alm.real.dtype)
-    return transform("synthesis", jnp.stack([alm.real, alm.imag])[None], grid, lmax, 0)[0].reshape(grid.shape)
+    kind = Kind(grid, lmax, 0, _checked(backend))
+    return transform("synthesis", jnp.stack([alm.real, alm.imag])[None], kind)[0].reshape(grid.shape)
 
 
-def analysis(pixels: Array, grid: Grid, lmax: int, *, iterations: int = 3, ring_weights: Array | None = None) -> Array:
+def analysis(
+    pixels: Array,
+    grid: Grid,
+    lmax: int,
+    *,
+    iterations: int = 3,
+    ring_weights: Array | None = None,
+    backend: Backend = "jax",
+) -> Array:
     """Find the coefficients of a map, a_lm = sum_p w_p f(p) conj(Y_lm(p)).
 
     Jacobi iterations improve them: a <- a + analysis(f - synthesis(a)). On HEALPix the quadrature is approximate and needs some. On the
@@ -60,6 +73,7 @@ def analysis(pixels: Array, grid: Grid, lmax: int, *, iterations: int = 3, ring_
         lmax: the largest degree, at most `grid.lmax`.
         iterations: number of Jacobi iterations.
         ring_weights: [ring], factors of the quadrature weights, as from `healpix_ring_weights`.
+        backend: as of `synthesis`.
 
     Returns:
         complex [(lmax + 1)(lmax + 2) / 2] in HEALPix's order.
@@ -68,11 +82,12 @@ def analysis(pixels: Array, grid: Grid, lmax: int, *, iterations: int = 3, ring_
         InputError: lmax is too large for the grid or the dtype, the map is not of this grid, or (outside `jit`) has NaN or UNSEEN pixels.
     """
     _check_map(pixels, grid, lmax)
-    alm = _coefficients(pixels.ravel()[None], grid, lmax, 0, iterations, ring_weights)[0]
+    kind = Kind(grid, lmax, 0, _checked(backend))
+    alm = _coefficients(pixels.ravel()[None], kind, iterations, ring_weights)[0]
     return jax.lax.complex(alm[0], alm[1])
 
 
-def polarization_synthesis(e: Array, b: Array, grid: Grid) -> tuple[Array, Array]:
+def polarization_synthesis(e: Array, b: Array, grid: Grid, *, backend: Backend = "jax") -> tuple[Array, Array]:
     """Evaluate linear polarization on a grid: Q +- i U = -sum_lm (E_lm +- i B_lm) (+-2)Y_lm, E and B as HEALPix defines them.
 
     The sign of U is that of HEALPix (POLCCONV = COSMO): x points to the south and y to the east. In the convention of the IAU x points to
@@ -81,6 +96,7 @@ def polarization_synthesis(e: Array, b: Array, grid: Grid) -> tuple[Array, Array
     Args:
         e, b: complex [(lmax + 1)(lmax + 2) / 2] of m >= 0 in HEALPix's order; degrees 0 and 1 and the imaginary parts of m = 0 are ignored.
         grid: the pixels, HEALPix in RING order.
+        backend: as of `synthesis`.
 
     Returns:
         Q and U, real, each of `grid.shape`.
@@ -97,12 +113,20 @@ def polarization_synthesis(e: Array, b: Array, grid: Grid) -> tuple[Array, Array
     lmax = alm_lmax(e.size)
     _check_spin(lmax)
     check_degree(lmax, e.real.dtype)
-    q, u = transform("synthesis", jnp.stack([e.real, e.imag, b.real, b.imag])[None], grid, lmax, 2)[0]
+    kind = Kind(grid, lmax, 2, _checked(backend))
+    q, u = transform("synthesis", jnp.stack([e.real, e.imag, b.real, b.imag])[None], kind)[0]
     return q.reshape(grid.shape), u.reshape(grid.shape)
 
 
 def polarization_analysis(
-    q: Array, u: Array, grid: Grid, lmax: int, *, iterations: int = 3, ring_weights: Array | None = None
+    q: Array,
+    u: Array,
+    grid: Grid,
+    lmax: int,
+    *,
+    iterations: int = 3,
+    ring_weights: Array | None = None,
+    backend: Backend = "jax",
 ) -> tuple[Array, Array]:
     """Find E and B of maps of Q and U, the inverse of `polarization_synthesis`, as `analysis` finds a_lm.
 
@@ -110,7 +134,7 @@ def polarization_analysis(
 
     Args:
         q, u: real, of `grid.shape`, with the sign of U of HEALPix; `masked` applies a mask.
-        grid, lmax, iterations, ring_weights: as of `analysis`.
+        grid, lmax, iterations, ring_weights, backend: as of `analysis`.
 
     Returns:
         E and B, each complex [(lmax + 1)(lmax + 2) / 2] in HEALPix's order; degrees 0 and 1 are 0.
@@ -121,27 +145,34 @@ def polarization_analysis(
     _check_spin(lmax)
     for pixels in (q, u):
         _check_map(pixels, grid, lmax)
-    alm = _coefficients(jnp.stack([q.ravel(), u.ravel()])[None], grid, lmax, 2, iterations, ring_weights)[0]
+    kind = Kind(grid, lmax, 2, _checked(backend))
+    alm = _coefficients(jnp.stack([q.ravel(), u.ravel()])[None], kind, iterations, ring_weights)[0]
     return jax.lax.complex(alm[0], alm[1]), jax.lax.complex(alm[2], alm[3])
 
 
-def _coefficients(
-    pixels: Array, grid: Grid, lmax: int, spin: int, iterations: int, ring_weights: Array | None
-) -> Array:
+def _checked(backend: Backend) -> Backend:
+    if backend not in get_args(Backend):
+        raise InputError(f'backend: expected "jax" or "ducc0", got {backend!r}; leave it out for "jax"')
+    if backend == "ducc0":
+        ducc.library()
+    return backend
+
+
+def _coefficients(pixels: Array, kind: Kind, iterations: int, ring_weights: Array | None) -> Array:
     """Quadrature and Jacobi iterations: [map, ..., pixel] -> real and imaginary parts [map, part, a_lm]."""
-    weight = jnp.broadcast_to(_weights(grid, pixels.dtype, ring_weights).ravel(), pixels.shape)
-    once = jnp.asarray(np.where(alm_degrees(lmax)[1] > 0, 0.5, 1.0), pixels.dtype)[None, None]
+    weight = jnp.broadcast_to(_weights(kind.grid, pixels.dtype, ring_weights).ravel(), pixels.shape)
+    once = jnp.asarray(np.where(alm_degrees(kind.lmax)[1] > 0, 0.5, 1.0), pixels.dtype)[None, None]
 
     def weighted_sums(pixels: Array) -> Array:
-        return transform("adjoint_synthesis", pixels * weight, grid, lmax, spin) * once
+        return transform("adjoint_synthesis", pixels * weight, kind) * once
 
     def improve(alm: Array, _: None) -> tuple[Array, None]:
-        return alm + weighted_sums(pixels - transform("synthesis", alm, grid, lmax, spin)), None
+        return alm + weighted_sums(pixels - transform("synthesis", alm, kind)), None
 
     if iterations == 0:
         return weighted_sums(pixels)
     # Starting from 0, so that each transform is compiled only once.
-    start = transform_of_zeros("adjoint_synthesis", pixels, grid, lmax, spin)
+    start = transform_of_zeros("adjoint_synthesis", pixels, kind)
     return jax.lax.scan(improve, start, length=iterations + 1)[0]
 
 

@@ -166,10 +166,10 @@ class TestTransformations:
         alm = jnp.asarray(rng.normal(size=(5, 2, alm_size(lmax))))
         maps = jnp.asarray(rng.normal(size=(5, int(np.prod(grid.shape)))))
         for role, x in ((transform_primitives.synthesis, alm), (transform_primitives.adjoint_synthesis, maps)):
-            few = jax.jit(partial(role, grid=grid, lmax=lmax))(x)
+            few = jax.jit(partial(role, kind=transform_primitives.Kind(grid, lmax, 0)))(x)
             with monkeypatch.context() as patch:
                 patch.setattr(transform_primitives, "MANY", 5)
-                many = jax.jit(partial(role, grid=grid, lmax=lmax))(x)
+                many = jax.jit(partial(role, kind=transform_primitives.Kind(grid, lmax, 0)))(x)
             # Rounding of sums of some hundred terms.
             np.testing.assert_allclose(many, few, rtol=0, atol=1e-12)
 
@@ -181,11 +181,11 @@ class TestTransformations:
         alm = jnp.asarray(rng.normal(size=(1, 2, alm_size(lmax))))
         maps = jnp.asarray(rng.normal(size=(1, 12 * 32**2)))
         for role, x in ((transform_primitives.synthesis, alm), (transform_primitives.adjoint_synthesis, maps)):
-            one = jax.jit(partial(role, grid=grid, lmax=lmax))(x)
+            one = jax.jit(partial(role, kind=transform_primitives.Kind(grid, lmax, 0)))(x)
             with monkeypatch.context() as patch:
                 for name, value in {"RINGS": 10, "POINTS": 90, "ORDERS": 7, "DEGREES": 8}.items():
                     patch.setattr(legendre_sums, name, value)
-                many = jax.jit(partial(role, grid=grid, lmax=lmax))(x)
+                many = jax.jit(partial(role, kind=transform_primitives.Kind(grid, lmax, 0)))(x)
             np.testing.assert_allclose(many, one, rtol=0, atol=1e-11)
 
     def test_analysis_of_many_maps_equals_a_loop(self):

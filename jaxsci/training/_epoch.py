@@ -131,4 +131,4 @@ def evaluate(loss: LossFn, params: Params, data: Batch, order: BatchIndices, axi
 
     _, metrics = jax.lax.scan(body, None, order)
     means = mean_metrics(metrics)
-    return means if axis is None else mean_of_all(means, jnp.sum(metrics["weight"]), axis)
+    return means if axis is None else mean_of_all(means, jnp.sum(metrics["weight"]), axis)[0]

@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, Sharding
 
-from jaxsci.core import Array, Batch, Key, Metrics, Params, Stream
+from jaxsci.core import Array, Batch, Key, Params, Stream
 from jaxsci.errors import InputError
 from jaxsci.ops._numerics import accumulator
 
@@ -161,37 +161,26 @@ def padded(part: str, data: Batch, batch_size: int) -> Batch:
     return jax.tree.map(lambda leaf: np.pad(np.asarray(leaf), [(0, missing)] + [(0, 0)] * (np.ndim(leaf) - 1)), data)
 
 
-# Inside of `jax.shard_map`: the only exchange of a step whose batch is split.
+# Inside of `jax.shard_map`: the only exchange of a step whose batch is split, one sum over the devices.
 
 
-def mean_of_all(means: Any, weight: Array, axis: AxisName) -> Any:
-    """sum_p (W_p / W) m_p of each of these means m_p over the part p with the sum of weights W_p; a part of weight 0 may hold NaN."""
-    fraction = _fraction(weight, axis)
+def mean_of_all(means: Any, weight: Array, axis: AxisName) -> tuple[Any, Array]:
+    """sum_p W_p m_p / W of each of these means m_p over the part p with the sum of weights W_p, and W; a part of weight 0 may hold NaN."""
 
     def share(leaf: Array) -> Array:
         leaf = leaf.astype(accumulator(leaf.dtype))
-        return jnp.where(fraction != 0, fraction.astype(leaf.dtype) * leaf, jnp.zeros_like(leaf))
+        return jnp.where(weight != 0, weight.astype(leaf.dtype) * leaf, jnp.zeros_like(leaf))
 
-    total = lax.psum(jax.tree.map(share, means), axis)
-    return jax.tree.map(lambda leaf, like: leaf.astype(like.dtype), total, means)
-
-
-def metrics_of_all(metrics: Metrics, axis: AxisName) -> Metrics:
-    """The metrics of the whole batch, with its "weight", from those of the parts."""
-    weight = metrics["weight"]
-    means = {name: value for name, value in metrics.items() if name != "weight"}
-    return {"weight": lax.psum(weight, axis), **mean_of_all(means, weight, axis)}
+    sums, total = lax.psum((jax.tree.map(share, means), weight), axis)
+    safe = jnp.where(total == 0, jnp.ones_like(total), total)
+    return jax.tree.map(lambda leaf, like: (leaf / safe.astype(leaf.dtype)).astype(like.dtype), sums, means), total
 
 
 def differentiable_mean(value: Array, weight: Array, axis: AxisName) -> Array:
     """The mean of all; its derivative by what went through `shared` is the derivative of the mean."""
-    fraction = _fraction(weight, axis)
-    return _sum(jnp.where(fraction != 0, fraction.astype(value.dtype) * value, jnp.zeros_like(value)), axis)
-
-
-def _fraction(weight: Array, axis: AxisName) -> Array:
     total = lax.psum(weight, axis)
-    return weight / jnp.where(total == 0, jnp.ones_like(total), total)
+    fraction = weight / jnp.where(total == 0, jnp.ones_like(total), total)
+    return _sum(jnp.where(fraction != 0, fraction.astype(value.dtype) * value, jnp.zeros_like(value)), axis)
 
 
 # A sum over devices is its own transpose only where every device has another cotangent. Here the value is the same on all of them, so the

@@ -16,10 +16,11 @@ from jaxsci.ops._numerics import as_real
 from jaxsci.training import _epoch as epochs
 from jaxsci.training._early_stopping import FitState, init, is_active, update_best
 from jaxsci.training._epoch import BatchIndices
-from jaxsci.training._mesh import Layout, mean_of_all
+from jaxsci.training._mesh import AxisName, Layout, mean_of_all
 from jaxsci.training._step import Recipe, evaluated_params, evaluation_loss, init_state
 
 Hyper = Mapping[str, Array]  # what a sweep varies: each [member]
+Recipes = Callable[[Hyper], Recipe]
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class Plan(NamedTuple):
     sequential: bool = False
 
     @property
+    def axis(self) -> AxisName | None:
+        """The mesh axis over which batches are split; None where they are not."""
+        return None if self.layout is None else self.layout.axis
+
+    @property
     def data(self) -> PartitionSpec:
         """How the examples are split over a mesh."""
         return PartitionSpec(self.layout.axis) if self.split_data and self.layout is not None else PartitionSpec()
@@ -65,7 +71,7 @@ class Programs(NamedTuple):
     in_parts: Callable[..., tuple[Array, Array]]
 
 
-def programs(recipe: Callable[[Hyper], Recipe], plan: Plan) -> Programs:
+def programs(recipe: Recipes, plan: Plan) -> Programs:
     """The programs of one training, or of an ensemble.
 
     The last 32 are kept: another training with the same functions, on data of the same shapes, compiles nothing.
@@ -77,88 +83,109 @@ def programs(recipe: Callable[[Hyper], Recipe], plan: Plan) -> Programs:
     return _kept(recipe, plan)
 
 
-def _compile(recipe: Callable[[Hyper], Recipe], plan: Plan) -> Programs:
-    layout = plan.layout
-    axis = None if layout is None else layout.axis
-
-    def started(key: Key, hyper: Hyper) -> FitState:
-        one = recipe(hyper)
-        if one.measure is not None and axis is not None and plan.split_data:
-            # Of its share alone a device would measure another thing, and the mean of ratios is not the ratio.
-            raise InputError(
-                "measure: expected data that every device holds whole, got data split over devices; leave split_data or measure out"
-            )
-        return init(one, key)
-
-    def order(state: FitState, index: Array, examples: int, block: int | None) -> BatchIndices:
-        key = jax.random.fold_in(state.train.key, -1 - state.epoch)
-        if block is not None:
-            return epochs.shuffled_block(jax.random.fold_in(key, index), examples, block, plan.batch_size)
-        draw = epochs.stratified if plan.split_data else epochs.shuffled
-        return draw(key, examples, plan.batch_size)
-
-    def train(
-        state: FitState, hyper: Hyper, active: Array, order: BatchIndices, data: Batch, span: tuple[Array, Array]
-    ) -> tuple[FitState, Any, Array]:
-        if axis is not None:
-            first = jax.lax.axis_index(axis) * data.weight.shape[0] if plan.split_data else 0
-            order = epochs.own_share(order, axis, first)
-        inner, still, metrics = epochs.train_steps(
-            recipe(hyper), state.train, active & state.finite, data, order, span, axis
-        )
-        finite = state.finite & (still | ~active)
-        return state._replace(train=inner, finite=finite), metrics, finite
-
-    def close(state: FitState, hyper: Hyper, active: Array, data: Batch) -> tuple[FitState, Any]:
-        one, examples = recipe(hyper), data.weight.shape[0]
-        size = plan.batch_size // one.microbatches  # what bounds the memory of a step bounds that of the evaluation
-        if axis is None or layout is None:
-            order = epochs.in_order(examples, size)
-        elif plan.split_data:
-            order = epochs.in_order(examples, size // layout.shards)
-        else:
-            order = epochs.own_share(epochs.in_order(examples, size), axis, 0)
-        params = evaluated_params(one, state.train)
-        metrics = epochs.evaluate(evaluation_loss(one), params, data, order, axis)
-        if one.measure is not None:
-            measured = one.measure(params, data)
-            if axis is not None:  # the same on every device: each holds all of the data
-                measured = mean_of_all(measured, jnp.sum(as_real(data.weight)), axis)
-            metrics = {**measured, **metrics}
-        return update_best(state, params, metrics["loss"], active), metrics
-
-    def in_parts(key: Key, hyper: Hyper, parts: Batch) -> tuple[Array, Array]:
-        one = recipe(hyper)
-        loss, params = evaluation_loss(one), evaluated_params(one, init_state(one, key))
-        whole = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), parts)
-        values = jax.lax.map(lambda part: loss(params, part)[0], parts)
-        weight = as_real(parts.weight).sum(1)
-        return loss(params, whole)[0], (as_real(values) * weight.astype(as_real(values).dtype)).sum() / weight.sum()
-
-    def compiled(function: Callable[..., Any], *kinds: str, donate: tuple[int, ...] = ()) -> Callable[..., Any]:
-        """The function over all members; arguments of other kinds than "member" are the same for all of them."""
-        axes = tuple(0 if kind == "member" else None for kind in kinds)
-        if plan.ensemble:
-            function = _sequential(function, axes) if plan.sequential else jax.vmap(function, in_axes=axes)
-        if layout is None:
-            return jax.jit(function, donate_argnums=donate)
-        specs = tuple({"member": layout.members, "data": plan.data, "same": PartitionSpec()}[kind] for kind in kinds)
-        # The program of one device, on all of them: no kernel in it needs to know of the mesh, and nothing is exchanged but sums.
-        function = jax.shard_map(function, mesh=layout.mesh, in_specs=specs, out_specs=layout.members, check_vma=False)
-        return jax.jit(function, donate_argnums=donate, out_shardings=NamedSharding(layout.mesh, layout.members))
+def _compile(recipe: Recipes, plan: Plan) -> Programs:
+    compiled = partial(_compiled, plan)
 
     @lru_cache(maxsize=8)
     def orders(examples: int, block: int | None) -> Callable[..., BatchIndices]:
-        return compiled(partial(order, examples=examples, block=block), "member", "same")
+        return compiled(partial(_order, plan, examples=examples, block=block), "member", "same")
 
     return Programs(
-        init=compiled(started, "member", "member"),
+        init=compiled(partial(_started, recipe, plan), "member", "member"),
         order=lambda state, index, examples, block: orders(examples, block)(state, np.int32(index)),
-        train=compiled(train, "member", "member", "member", "member", "data", "same", donate=(0,)),
-        close=compiled(close, "member", "member", "member", "data", donate=(0,)),
+        train=compiled(
+            partial(_train, recipe, plan), "member", "member", "member", "member", "data", "same", donate=(0,)
+        ),
+        close=compiled(partial(_close, recipe, plan), "member", "member", "member", "data", donate=(0,)),
         active=compiled(lambda state: is_active(state, plan.patience), "member"),
-        in_parts=jax.jit(in_parts),
+        in_parts=jax.jit(partial(_in_parts, recipe)),
     )
+
+
+def _started(recipe: Recipes, plan: Plan, key: Key, hyper: Hyper) -> FitState:
+    one = recipe(hyper)
+    if one.measure is not None and plan.axis is not None and plan.split_data:
+        # Of its share alone a device would measure another thing, and the mean of ratios is not the ratio.
+        raise InputError(
+            "measure: expected data that every device holds whole, got data split over devices; leave split_data or measure out"
+        )
+    return init(one, key)
+
+
+def _order(plan: Plan, state: FitState, index: Array, examples: int, block: int | None) -> BatchIndices:
+    key = jax.random.fold_in(state.train.key, -1 - state.epoch)
+    if block is not None:
+        return epochs.shuffled_block(jax.random.fold_in(key, index), examples, block, plan.batch_size)
+    draw = epochs.stratified if plan.split_data else epochs.shuffled
+    return draw(key, examples, plan.batch_size)
+
+
+def _train(
+    recipe: Recipes,
+    plan: Plan,
+    state: FitState,
+    hyper: Hyper,
+    active: Array,
+    order: BatchIndices,
+    data: Batch,
+    span: tuple[Array, Array],
+) -> tuple[FitState, Any, Array]:
+    axis = plan.axis
+    if axis is not None:
+        first = jax.lax.axis_index(axis) * data.weight.shape[0] if plan.split_data else 0
+        order = epochs.own_share(order, axis, first)
+    inner, still, metrics = epochs.train_steps(
+        recipe(hyper), state.train, active & state.finite, data, order, span, axis
+    )
+    finite = state.finite & (still | ~active)
+    return state._replace(train=inner, finite=finite), metrics, finite
+
+
+def _close(
+    recipe: Recipes, plan: Plan, state: FitState, hyper: Hyper, active: Array, data: Batch
+) -> tuple[FitState, Any]:
+    layout, axis = plan.layout, plan.axis
+    one, examples = recipe(hyper), data.weight.shape[0]
+    size = plan.batch_size // one.microbatches  # what bounds the memory of a step bounds that of the evaluation
+    if axis is None or layout is None:
+        order = epochs.in_order(examples, size)
+    elif plan.split_data:
+        order = epochs.in_order(examples, size // layout.shards)
+    else:
+        order = epochs.own_share(epochs.in_order(examples, size), axis, 0)
+    params = evaluated_params(one, state.train)
+    metrics = epochs.evaluate(evaluation_loss(one), params, data, order, axis)
+    if one.measure is not None:
+        measured = one.measure(params, data)
+        if axis is not None:  # the same on every device: each holds all of the data
+            measured, _ = mean_of_all(measured, jnp.sum(as_real(data.weight)), axis)
+        metrics = {**measured, **metrics}
+    return update_best(state, params, metrics["loss"], active), metrics
+
+
+def _in_parts(recipe: Recipes, key: Key, hyper: Hyper, parts: Batch) -> tuple[Array, Array]:
+    one = recipe(hyper)
+    loss, params = evaluation_loss(one), evaluated_params(one, init_state(one, key))
+    whole = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), parts)
+    values = jax.lax.map(lambda part: loss(params, part)[0], parts)
+    weight = as_real(parts.weight).sum(1)
+    return loss(params, whole)[0], (as_real(values) * weight.astype(as_real(values).dtype)).sum() / weight.sum()
+
+
+def _compiled(
+    plan: Plan, function: Callable[..., Any], *kinds: str, donate: tuple[int, ...] = ()
+) -> Callable[..., Any]:
+    """The function over all members; arguments of other kinds than "member" are the same for all of them."""
+    axes = tuple(0 if kind == "member" else None for kind in kinds)
+    if plan.ensemble:
+        function = _sequential(function, axes) if plan.sequential else jax.vmap(function, in_axes=axes)
+    layout = plan.layout
+    if layout is None:
+        return jax.jit(function, donate_argnums=donate)
+    specs = tuple({"member": layout.members, "data": plan.data, "same": PartitionSpec()}[kind] for kind in kinds)
+    # The program of one device, on all of them: no kernel in it needs to know of the mesh, and nothing is exchanged but sums.
+    function = jax.shard_map(function, mesh=layout.mesh, in_specs=specs, out_specs=layout.members, check_vma=False)
+    return jax.jit(function, donate_argnums=donate, out_shardings=NamedSharding(layout.mesh, layout.members))
 
 
 _kept = lru_cache(maxsize=32)(_compile)

@@ -149,10 +149,10 @@ def make_step(recipe: Recipe, *, axis_name: AxisName | None = None) -> Step:
         # Keys of examples are fold_in(key, 0), fold_in(key, 1), ...: that of the layers is none of them.
         drawn = None if layers is None else jax.random.fold_in(key, _LAST)
         ((value, metrics), gradient), after = _accumulate(loss, (params, layers), batch, drawn, recipe.microbatches)
-        weight = metrics["weight"]
+        weight = metrics.pop("weight")
+        total = weight
         if axis_name is not None:
-            value, gradient = exchange.mean_of_all((value, gradient), weight, axis_name)
-            metrics = exchange.metrics_of_all(metrics, axis_name)
+            (value, gradient, metrics), total = exchange.mean_of_all((value, gradient, metrics), weight, axis_name)
 
         def value_of(params: Params) -> Array:
             if axis_name is None:
@@ -167,7 +167,7 @@ def make_step(recipe: Recipe, *, axis_name: AxisName | None = None) -> Step:
             {"grad_fn": lambda params, _: jax.grad(value_of)(params)},
         )
         variables = _joined(optax.apply_updates(params, updates), after)
-        return TrainState(state.step + 1, state.key, variables, opt_state), {**metrics, "loss": value}
+        return TrainState(state.step + 1, state.key, variables, opt_state), {**metrics, "weight": total, "loss": value}
 
     return step
 

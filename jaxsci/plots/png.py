@@ -1,25 +1,41 @@
 """Figures as PNG images, the same bytes for the same figure."""
 
-import contextlib
 import io
 from pathlib import Path
 
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from jaxsci.files import replacing
-from jaxsci.plots.style import context, dark_ink
+from jaxsci.plots.style import context, dark_ink, laid_out
 
-__all__ = ["encode", "save"]
+__all__ = ["encode", "encode_both", "save"]
 
 PIXELS_PER_INCH = 192  # twice the 96 of a web page: sharp on dense screens and in print
 
 
-def encode(figure: Figure, *, dark: bool = False) -> bytes:
-    """The PNG of a figure, without date or version in it; `dark`: with light ink on a transparent ground, for a dark page."""
+def encode(figure: Figure) -> bytes:
+    """The PNG of a figure, without date or version in it."""
+    with context(), laid_out(figure, PIXELS_PER_INCH):
+        return _png(figure)
+
+
+def encode_both(figure: Figure) -> tuple[bytes, bytes]:
+    """The PNGs of a figure for light pages and, with light ink on a transparent ground, for dark ones."""
+    with context(), laid_out(figure, PIXELS_PER_INCH):
+        light = _png(figure)
+        with dark_ink(figure):
+            return light, _png(figure)
+
+
+def _png(figure: Figure) -> bytes:
+    # Not by `savefig`, which goes through all of the figure once more for a layout that is known.
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
     buffer = io.BytesIO()
-    with context(), dark_ink(figure) if dark else contextlib.nullcontext():
-        ground = "none" if dark else "auto"
-        figure.savefig(buffer, format="png", dpi=PIXELS_PER_INCH, metadata={"Software": None}, facecolor=ground)
+    Image.fromarray(np.asarray(canvas.buffer_rgba())).save(buffer, "PNG", dpi=(PIXELS_PER_INCH, PIXELS_PER_INCH))
     return buffer.getvalue()
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "dash",
     "figure",
     "footnote",
+    "laid_out",
     "legend_above",
     "literal",
     "marker",
@@ -80,17 +81,28 @@ def context() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def laid_out(figure: Figure, pixels_per_inch: int) -> Iterator[None]:
+    """Inside the `with` block everything in the figure has its place, which is found once and not each time it is drawn."""
+    layout, before = figure.get_layout_engine(), figure.get_dpi()
+    figure.set_dpi(pixels_per_inch)
+    if layout is not None:
+        layout.execute(figure)
+    figure.set_layout_engine("none")  # its result stays
+    try:
+        yield
+    finally:
+        figure.set_layout_engine(layout)
+        figure.set_dpi(before)
+
+
+@contextlib.contextmanager
 def dark_ink(figure: Figure) -> Iterator[None]:
     """Inside the `with` block the figure has inks for a dark ground, and no ground of its own; afterwards it is as before.
 
     Black, white and grays are exchanged; colors that would be hard to see are made lighter, which keeps their hue. Images, color maps and
     texts on colored cells stay.
     """
-    layout = figure.get_layout_engine()
     undo = [(setter, old) for artist in figure.findobj() for setter, old in _inks(artist)]
-    if layout is not None:
-        layout.execute(figure)
-    figure.set_layout_engine("none")  # its result stays
     for setter, old in undo:
         setter(_on_dark(old))
     try:
@@ -98,7 +110,6 @@ def dark_ink(figure: Figure) -> Iterator[None]:
     finally:
         for setter, old in undo:
             setter(old)
-        figure.set_layout_engine(layout)
 
 
 def _inks(artist: Artist) -> list[tuple[Callable[[Any], Any], Any]]:

@@ -32,10 +32,9 @@ def pictures(folder: Path, drawings: Sequence[Drawing]) -> list[report.Picture]:
     """Save each figure as figures/<name>.png and return it for the report."""
     result = []
     for drawing in drawings:
-        content = png.encode(drawing.figure)
+        content, dark = png.encode_both(drawing.figure)
         with replacing(folder / "figures" / f"{drawing.name}.png") as path:
             path.write_bytes(content)
-        dark = png.encode(drawing.figure, dark=True)
         result.append(report.Picture(drawing.caption, content, drawing.alt, dark))
     return result
 

@@ -54,6 +54,7 @@ def command(root, *arguments, code=0):
     return ended.stdout
 
 
+@pytest.mark.slow
 def test_a_task(checkout):
     assert "The half-life of a radioactive sample." in command(checkout, "fit", "--help")
     lifetime, edges = 5 / np.log(2), np.arange(41) * 0.5

@@ -123,6 +123,7 @@ def test_a_network_may_see_features_or_constituents(kind, inputs, x):
         own.tagger(options, Spec(), None)
 
 
+@pytest.mark.slow
 def test_images_of_your_own_are_told_the_number_of_classes(tmp_path):
     Path("linear.py").write_text(DENSE.format(inputs=36, x="x.reshape(-1)"))
     y = np.arange(60) % 3

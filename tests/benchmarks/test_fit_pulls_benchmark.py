@@ -10,6 +10,7 @@ from benchmarks.fit_pulls.study import Study, judged
 
 
 @pytest.mark.usefixtures("x64")
+@pytest.mark.slow
 def test_a_few_fits_run_end_to_end(tmp_path):
     names = ["straight", "cut_sky", "counts_newton"]
     fit_pulls.run(fit_pulls.parse(["--fits", "200", "--out", str(tmp_path), "--only", *names]))

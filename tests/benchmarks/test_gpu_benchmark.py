@@ -10,6 +10,7 @@ from jaxsci.ops.convolution import _accelerators as accelerators
 from jaxsci.ops.convolution._sizes import conv_geometry
 
 
+@pytest.mark.slow
 def test_tiny_forms_and_transforms_run_end_to_end(tmp_path):
     arguments = ["--quick", "--only", "forms", "sphere", "--layers", "volume-first", "--out", str(tmp_path)]
     main.run(main.parse(arguments))

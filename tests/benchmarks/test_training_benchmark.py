@@ -33,6 +33,7 @@ def tiny(name):
     return problem._replace(data=data, batch_size=8, portions=2)
 
 
+@pytest.mark.slow
 def test_a_tiny_configuration_runs_end_to_end(tmp_path, monkeypatch):
     monkeypatch.setattr(problems, "SMALL", deep_sets.Config(7, phi=(4,), rho=()))
     peers = ["eager"] if HAS_TORCH else ["none"]

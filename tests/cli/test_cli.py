@@ -21,10 +21,10 @@ def run_folder(tmp_path_factory):
     return root / "runs" / "top-tagging" / "topodnn-1"
 
 
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("pelican", "particlenet", "part")]
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("cnn", "efn", "pelican", "particlenet", "part")]
 
 
-@pytest.mark.parametrize("tagger", ["cnn", "pfn", "efn", *SLOW, "topodnn", "mass"])
+@pytest.mark.parametrize("tagger", ["pfn", *SLOW, "topodnn", "mass"])
 def test_every_tagger_leaves_a_complete_run(tagger, tmp_path, capsys):
     main(["train", "top-tagging", "--tagger", tagger, *QUICK])
     folder = tmp_path / "runs" / "top-tagging" / f"{tagger}-1"
@@ -126,6 +126,7 @@ def test_runs_on_the_same_jets_are_compared(run_folder, tmp_path, capsys):
     assert "auc" in table
 
 
+@pytest.mark.slow
 def test_other_jets_with_the_same_labels_are_other_jets(tmp_path, some_jets, capsys):
     constituents, labels = some_jets
     write_jets(tmp_path / "a.h5", constituents, labels)
@@ -203,6 +204,7 @@ def test_your_own_jet_images(tmp_path, some_jets, capsys):
     assert not (tmp_path / "runs" / "top-tagging" / "pfn-1").exists()
 
 
+@pytest.mark.slow
 def test_bfloat16_trains(tmp_path):
     main(["train", "top-tagging", "--tagger", "topodnn", *QUICK, "--precision", "bfloat16"])
     assert (tmp_path / "runs" / "top-tagging" / "topodnn-1" / "report.html").exists()

@@ -40,7 +40,11 @@ SHOWN_AS_FILES = ("add-task", "own-tagger", "add-benchmark")  # tests/test_exten
 WITH_CODE = [path for path in PAGES if blocks(path, "python") and path.stem not in SHOWN_AS_FILES]
 
 
-@pytest.mark.parametrize("path", WITH_CODE, ids=name)
+LONG = ("curvature", "per-example-gradients")
+MARKED = [pytest.param(path, marks=[pytest.mark.slow] * (path.stem in LONG), id=name(path)) for path in WITH_CODE]
+
+
+@pytest.mark.parametrize("path", MARKED)
 def test_the_code_of_a_page_runs_from_top_to_bottom(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "page"}

@@ -122,6 +122,7 @@ def test_profile_scans_of_a_quadratic_likelihood_are_its_hessian():
         profiles(function, fit, ["d"])
 
 
+@pytest.mark.slow
 def test_derivatives_of_second_order_through_the_minimum():
     y = bump(as_params(TRUTH), jnp.asarray(X))
     shift = jnp.asarray(np.random.default_rng(4).normal(size=X.size))
@@ -151,6 +152,7 @@ def test_what_has_no_minimum_is_refused():
         require_minimum(flat)
 
 
+@pytest.mark.slow
 def test_intervals_and_signed_roots_of_a_skewed_likelihood():
     """A rate from 9 counts over a background of 4 in 8 times the time, against the closed form of the profile and a root finder."""
 

@@ -139,6 +139,7 @@ def test_pulls_of_the_wiener_filter():
     assert (error["slopes"] < 1 / jnp.sqrt(prior["slopes"])).all()
 
 
+@pytest.mark.slow
 def test_conjugate_gradients_and_their_draws():
     x, weight, like, truth = problem()
     y = measured(4, x, weight, truth, 1)[0]
@@ -177,6 +178,7 @@ def test_pulls_of_conjugate_gradients():
     assert_unit_normal(pulls_of(fits["slopes"], truth["slopes"], errors(exact.covariance, like)["slopes"]))
 
 
+@pytest.mark.slow
 def test_derivatives_of_second_order_through_the_solution():
     x, weight, like, truth = problem()
     weight, x, y = jnp.where(weight > 0, weight, 0.5)[:12], x[:12], predictions(line, x)(truth)[:12]

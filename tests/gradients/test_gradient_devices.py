@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 CODE = """
 import jax
 jax.config.update("jax_num_cpu_devices", 2)
@@ -33,6 +35,7 @@ assert "all-gather" not in program  # of the outer products of Jacobians: each d
 """
 
 
+@pytest.mark.slow
 def test_each_device_adds_up_its_share_of_the_data():
     result = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr

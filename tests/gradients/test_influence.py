@@ -84,6 +84,7 @@ def test_influence_is_the_change_without_the_example():
 
 
 @pytest.mark.usefixtures("x64")
+@pytest.mark.slow
 def test_any_inverse_can_be_given():
     train, validation = problem()
     params = minimum(train.weight, train)

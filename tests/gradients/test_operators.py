@@ -164,6 +164,7 @@ def moments(eigenvalue):
     return jnp.stack([eigenvalue, eigenvalue**2, eigenvalue**3, eigenvalue**4])
 
 
+@pytest.mark.slow
 def test_moments_of_the_spectrum_lie_within_their_error_bands():
     operator, _ = of_spectrum(SPECTRUM)
     keys = jax.random.split(KEY, 100)

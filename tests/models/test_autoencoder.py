@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 from jaxsci.core import Batch
 from jaxsci.losses import objective
@@ -14,6 +15,7 @@ from jaxsci.models.convolutional import Block
 from jaxsci.training import Recipe, Settings, fit
 
 
+@pytest.mark.slow
 def test_linear_autoencoder_reaches_the_error_of_pca():
     rng = np.random.default_rng(0)
     spectrum = np.array([3.0, 2.0, 1.0, 0.3, 0.2, 0.1])

@@ -90,6 +90,7 @@ def test_a_basis_is_a_model_for_a_loss():
     np.testing.assert_allclose(slope["coefficients"], 0, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_mixture_is_fitted_by_maximum_likelihood():
     """Two Gaussians, 4,000 simulated numbers: every parameter within 4 standard errors."""
     rng = np.random.default_rng(6)

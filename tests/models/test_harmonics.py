@@ -14,6 +14,7 @@ pytestmark = pytest.mark.usefixtures("x64")
 LMAX = 5
 
 
+@pytest.mark.slow
 def test_a_field_is_found_from_its_values():
     rng = np.random.default_rng(0)
     truth = jnp.asarray(rng.normal(size=(LMAX + 1) ** 2))

@@ -106,7 +106,7 @@ def test_vmap_equals_a_loop_to_second_order():
     np.testing.assert_allclose(jax.vmap(product)(x), jnp.stack([product(one) for one in x]), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("window", [2, 5, 8])
+@pytest.mark.parametrize("window", [2, 5, pytest.param(8, marks=pytest.mark.slow)])
 def test_long_windows_and_their_ties(window):
     x = distinct((2, 2 * window + 1, 3))
     for stride, size in ((window, 2), (window + 2, 1), (1, window + 2)):

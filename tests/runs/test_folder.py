@@ -78,7 +78,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path, content, message):
         runs.read_config(tmp_path, "top-tagging")
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [pytest.param(kills, marks=pytest.mark.slow) for kills in (1, 20)])
 def test_a_training_killed_at_random_moments_resumes_bit_for_bit(kills, tmp_path):
     finish(command("train", "top-tagging", *SMALL, "--name", "whole", cwd=tmp_path))
     whole = tmp_path / "runs" / "top-tagging" / "whole"

@@ -36,7 +36,9 @@ def trained(model, prepare, example):
     return Trained(model, model.init(jax.random.key(3)), prepare, prepare, {"task": "top-tagging"}, example)
 
 
-@pytest.mark.parametrize("name", ["cnn", "pfn", "pelican", pytest.param("particlenet", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", ["pfn", "pelican", *(pytest.param(name, marks=pytest.mark.slow) for name in ("cnn", "particlenet"))]
+)
 def test_logits_are_those_of_the_network(name, constituents, tmp_path):
     found = tagger(name)
     run = trained(found.model, found.inputs, constituents[:1])

@@ -54,6 +54,7 @@ def test_the_programs_are_those_that_a_training_runs():
     assert before == len(traced) > 0
 
 
+@pytest.mark.slow
 def test_microbatches_fit_the_memory_and_no_more_than_needed():
     def needed(microbatches):
         train, evaluate = fit_programs(RECIPE._replace(microbatches=microbatches), *PARTS, **OPTIONS)

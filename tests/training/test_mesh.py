@@ -27,4 +27,4 @@ def test_a_training_on_eight_devices():
 
 @pytest.mark.slow
 def test_a_training_on_one_two_four_and_eight_devices_at_length():
-    on_eight_devices("-k", "two_hundred_steps or split_at_once or optimizers", JAXSCI_MESH_ALL="1")
+    on_eight_devices(JAXSCI_MESH_ALL="1")

@@ -36,7 +36,7 @@ EXPORTED = {
 }
 
 
-@pytest.mark.parametrize("layer", EXPORTED)
+@pytest.mark.parametrize("layer", [pytest.param(n, marks=[pytest.mark.slow] * (n == "Winograd")) for n in EXPORTED])
 def test_a_symbolic_batch_is_any_batch(layer):
     apply, image, kernel = EXPORTED[layer]
     (b,) = export.symbolic_shape("b")

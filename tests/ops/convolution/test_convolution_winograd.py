@@ -45,6 +45,7 @@ def test_tiles_of_any_number_and_blocks_that_overlap(monkeypatch, size, window):
         np.testing.assert_allclose(gradient, expected, rtol=1e-12, atol=1e-11)
 
 
+@pytest.mark.slow
 def test_rounding_is_as_documented_and_the_highest_precision_asks_for_direct_sums():
     x, k, y = draws((8, 13, 13, 96), (3, 3, 96, 96), (8, 13, 13, 96), dtype=np.float32)
     with jax.enable_x64(True):

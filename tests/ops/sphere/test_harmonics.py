@@ -76,6 +76,7 @@ def test_complex_harmonics_in_every_convention(convention):
     np.testing.assert_allclose(ours, expected * np.sqrt(scale) * phase, rtol=0, atol=1e-13)
 
 
+@pytest.mark.slow
 def test_complex_harmonics_to_degree_2000():
     """The whole Y_lm at random points; degrees from 1 to 2000, orders of both signs, the largest order as well."""
     rng = np.random.default_rng(4)

@@ -78,6 +78,7 @@ def test_explicit_shardings_are_those_of_the_maps(expected):
     equal(found, wanted)
 
 
+@pytest.mark.slow
 def test_a_program_for_any_number_of_maps(expected):
     maps, wanted = expected
     (number,) = export.symbolic_shape("number")

@@ -95,6 +95,7 @@ class TestTheory:
 class TestTransformations:
     GRID, LMAX = GaussLegendre.of_degree(4), 4
 
+    @pytest.mark.slow
     def test_per_example_gradients(self):
         """The gradient of a nonlinear function under vmap is the gradients one by one, and these are slopes."""
         maps = jnp.asarray(np.random.default_rng(5).normal(size=(3, 2, *self.GRID.shape)))

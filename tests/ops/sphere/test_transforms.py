@@ -157,7 +157,7 @@ class TestTransformations:
         together = jax.vmap(lambda a: synthesis(a, self.GRID))(alm)
         np.testing.assert_allclose(together, jnp.stack([synthesis(a, self.GRID) for a in alm]), rtol=0, atol=1e-13)
 
-    @pytest.mark.parametrize("grid", [GaussLegendre.of_degree(12), Healpix(8)])
+    @pytest.mark.parametrize("grid", [pytest.param(GaussLegendre.of_degree(12), marks=pytest.mark.slow), Healpix(8)])
     def test_tables_for_many_maps_equal_the_recursion_for_few(self, monkeypatch, grid):
         """5 maps are two groups of 3, which overlap."""
         lmax = grid.lmax - 1

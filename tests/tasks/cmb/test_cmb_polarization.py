@@ -79,6 +79,7 @@ def test_the_coupling_of_polarization_against_wigner_symbols(orders):
 
 
 @pytest.mark.usefixtures("x64")
+@pytest.mark.slow
 def test_bandpowers_of_simulated_skies_are_unbiased():
     """A cap and a belt are hidden; the data are one more sky, of B alone, of which nothing may be taken for E."""
     ell = np.arange(10 * NSIDE + 1)

@@ -83,6 +83,7 @@ def test_without_noise_it_returns_what_it_was_told_and_with_all_noise_the_mean()
     np.testing.assert_allclose(predicted(KNOWN, Y, ASKED, loud, jnp.float64), Y.mean(), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_derivatives_are_finite_also_at_a_known_material_and_an_element():
     table = jnp.asarray(TABLE, jnp.float32)
     params = gaussian_process.condition(jnp.asarray(KNOWN, jnp.float32), jnp.asarray(Y, jnp.float32), CONFIG, table)

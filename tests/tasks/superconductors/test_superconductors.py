@@ -177,6 +177,7 @@ def test_what_else_cannot_be_used(tc_run, capsys):
     assert not Path("runs").exists()
 
 
+@pytest.mark.slow
 def test_a_long_table_is_predicted_in_bounded_memory(tc_run):
     """Ten times as many rows need no more memory: nothing is kept but the chunk at hand."""
     import tracemalloc

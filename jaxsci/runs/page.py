@@ -67,8 +67,7 @@ def _picture(picture: Picture, label: str) -> str:
     if not isinstance(content, bytes):
         from jaxsci.plots import png  # matplotlib is loaded only where there is something to draw
 
-        dark = dark or png.encode(content, dark=True)
-        content = png.encode(content)
+        content, dark = png.encode_both(content)
     if content[:8] != b"\x89PNG\r\n\x1a\n" or len(content) < 24:
         raise InputError(
             f"{picture.caption!r}: expected a figure or the bytes of a PNG, got others; use jaxsci.plots.png.encode"

@@ -55,7 +55,7 @@ def test_dark_ink_is_light_on_no_ground_and_leaves_the_figure_as_it_was():
         assert kept.get_color() == "black"
     assert (line.get_color(), axes.xaxis.label.get_color()) == before
     assert drawn.patch.get_facecolor() == (1, 1, 1, 1)
-    pixels = np.asarray(Image.open(io.BytesIO(png.encode(drawn, dark=True))).convert("RGBA"))
+    pixels = np.asarray(Image.open(io.BytesIO(png.encode_both(drawn)[1])).convert("RGBA"))
     assert pixels[0, 0, 3] == 0  # no ground
     ink = pixels[pixels[..., 3] > 250][:, :3].astype(int)
     assert ink.max() > 200

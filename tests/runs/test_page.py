@@ -194,7 +194,7 @@ def test_figures_have_a_variant_for_dark_pages():
     (source,) = Page(a_page()).all("source")  # of the figure; bytes without one stand on white
     assert source["media"] == "screen and (prefers-color-scheme: dark)"
     content = base64.b64decode(source["srcset"].removeprefix("data:image/png;base64,"), validate=True)
-    assert content == png.encode(figure(), dark=True)
+    assert content == png.encode_both(figure())[1]
     assert [f.get("class") for f in Page(a_page()).all("figure")] == ["", "table", "opaque"]
 
 

@@ -149,8 +149,8 @@ def make_step(recipe: Recipe, *, axis_name: AxisName | None = None) -> Step:
         # Keys of examples are fold_in(key, 0), fold_in(key, 1), ...: that of the layers is none of them.
         drawn = None if layers is None else jax.random.fold_in(key, _LAST)
         ((value, metrics), gradient), after = _accumulate(loss, (params, layers), batch, drawn, recipe.microbatches)
-        weight = metrics.pop("weight")
-        total = weight
+        weight = total = metrics["weight"]
+        metrics = {name: mean for name, mean in metrics.items() if name != "weight"}
         if axis_name is not None:
             (value, gradient, metrics), total = exchange.mean_of_all((value, gradient, metrics), weight, axis_name)
 

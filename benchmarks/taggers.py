@@ -24,7 +24,7 @@ from benchmarks import machine
 from jaxsci.files import replacing, write_json, write_text
 from jaxsci.runs import binary_evaluation
 from jaxsci.runs.task import silent
-from jaxsci.tasks.top_tagging import jobs
+from jaxsci.tasks.top_tagging import jobs, samples
 from jaxsci.tasks.top_tagging.options import TAGGERS, Options
 from jaxsci.training import fit, predict
 
@@ -41,7 +41,7 @@ def measure(
     With `logits` its log odds of the validation and test jets are kept in that folder, for ensembles.
     """
     job = jobs.prepare(Options(tagger=name, epochs=epochs, max_jets=jets), silent)
-    inputs, labels = jobs.make_inputs(job.tagger, job.sample, silent), jobs.labels_of(job.sample)
+    inputs, labels = jobs.make_inputs(job.tagger, job.sample, silent), samples.labels_of(job.sample)
     train, validation, test = (jobs.as_batch(inputs, labels, part) for part in job.splits)
     recipe, settings = jobs.make_recipe(job)
     began, used = time.perf_counter(), time.process_time()

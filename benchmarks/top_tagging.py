@@ -28,7 +28,7 @@ from jaxsci.files import write_json, write_text
 from jaxsci.losses import binary_cross_entropy, correct, objective
 from jaxsci.models import deep_sets, heads
 from jaxsci.runs import binary_evaluation
-from jaxsci.tasks.top_tagging import jobs, taggers
+from jaxsci.tasks.top_tagging import jobs, samples, taggers
 from jaxsci.training import Recipe, Settings, adamw, fit, predict, steps_per_epoch, warmup_cosine
 
 
@@ -62,7 +62,7 @@ def train(variant: Variant, sample: jets.JetSample, seed: int, epochs: int) -> d
     """One training of one variant: the test part's ranking metrics, and the time."""
     elements, weights = variant.inputs(sample.constituents)
     x = WeightedSet(elements, weights)
-    parts = split(sample.labels, seed=1, fractions=jobs.FRACTIONS)
+    parts = split(sample.labels, seed=1, fractions=samples.FRACTIONS)
     batch = partial(jobs.as_batch, x, sample.labels)
     model = heads.scalar(deep_sets.model(deep_sets.Config(elements.shape[-1], initializer="he_uniform")))
     loss = objective(model.apply, binary_cross_entropy, metrics={"accuracy": correct})
@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args()
     sample = jets.read(jets.embedded())
-    test = split(sample.labels, seed=1, fractions=jobs.FRACTIONS)[2]
+    test = split(sample.labels, seed=1, fractions=samples.FRACTIONS)[2]
     mass = binary_evaluation.ranking(taggers.mass_score(sample.constituents[test]), sample.labels[test])
     results: dict[str, Any] = {"machine": machine.describe(), "epochs": options.epochs, "mass": mass, "variants": {}}
     for seed in range(1, options.seeds + 1):

@@ -22,7 +22,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from benchmarks.scaling.collectives import compiled_exchanged
 from jaxsci.core import Batch
 from jaxsci.runs.task import silent
-from jaxsci.tasks.top_tagging import jobs
+from jaxsci.tasks.top_tagging import jobs, samples
 from jaxsci.tasks.top_tagging.options import Options
 from jaxsci.training import Recipe, Settings, device_mesh, fit, fit_programs
 
@@ -41,7 +41,7 @@ class Problem(NamedTuple):
 def problem(tagger: str, steps: int) -> Problem:
     """A tagger as the command trains it, in one microbatch, with jets for so many steps."""
     job = jobs.prepare(Options(tagger=tagger, max_jets=2000, batch_size=BATCH), silent)
-    inputs, labels = jobs.make_inputs(job.tagger, job.sample, silent), jobs.labels_of(job.sample)
+    inputs, labels = jobs.make_inputs(job.tagger, job.sample, silent), samples.labels_of(job.sample)
     rows = np.resize(job.splits[0], BATCH * steps)
     recipe, _ = jobs.make_recipe(job)
     return Problem(

@@ -15,7 +15,14 @@ import tyro
 
 from jaxsci.errors import InputError
 
-_OTHER_NAMES = {"lr": "learning-rate", "bs": "batch-size", "output": "out", "input": "data", "dataset": "data"}
+_OTHER_NAMES = {
+    "weight-column": "weights",
+    "lr": "learning-rate",
+    "bs": "batch-size",
+    "output": "out",
+    "input": "data",
+    "dataset": "data",
+}
 _WORDS: dict[type, str] = {int: "a whole number", float: "a number", Path: "a path", str: "a word", bool: "yes or no"}
 
 

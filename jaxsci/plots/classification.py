@@ -68,10 +68,8 @@ def roc(
     axes.plot(chance, 1 / chance, ":", color=style.GRAY, linewidth=1, label="random")
     for efficiency in efficiencies:
         axes.axvline(efficiency, color=style.GRAY, linewidth=0.6, zorder=0)
-        text = rf"$\varepsilon_S = {efficiency:g}$"
-        axes.text(
-            efficiency, 0.99, f" {text}", transform=axes.get_xaxis_transform(), va="top", color=style.GRAY, fontsize=8
-        )
+        text, place = rf" $\varepsilon_S = {efficiency:g}$", axes.get_xaxis_transform()
+        axes.text(efficiency, 0.99, text, transform=place, va="top", color=style.GRAY, fontsize=8)
     axes.set(xlim=(0, 1), yscale="log", ylim=(1, 2 * top))
     axes.set(xlabel=r"Signal efficiency $\varepsilon_S$", ylabel=r"Background rejection $1/\varepsilon_B$")
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
@@ -217,13 +215,8 @@ def score_distributions(
     inside = together.min() >= 0 and together.max() <= 1
     edges = np.histogram_bin_edges(together, bins, (0.0, 1.0) if inside else None)
     for index, (name, values) in enumerate(scores.items()):
-        _draw_histogram(
-            axes,
-            np.histogram(values, edges)[0],
-            edges,
-            index,
-            f"{style.literal(name)}, {style.counted(len(values), noun)}",
-        )
+        words = f"{style.literal(name)}, {style.counted(len(values), noun)}"
+        _draw_histogram(axes, np.histogram(values, edges)[0], edges, index, words)
     axes.set(xlabel=label, ylabel=f"Fraction of {noun} per bin", xlim=(edges[0], edges[-1]))
     if log:
         axes.set_yscale("log")
@@ -248,7 +241,14 @@ def _draw_histogram(axes: Axes, counts: np.ndarray, edges: np.ndarray, index: in
 
 
 @style.context()
-def reliability(probabilities: ArrayLike, labels: ArrayLike, *, bins: int = 15, noun: str = "examples") -> Figure:
+def reliability(
+    probabilities: ArrayLike,
+    labels: ArrayLike,
+    weights: ArrayLike | None = None,
+    *,
+    bins: int = 15,
+    noun: str = "examples",
+) -> Figure:
     """Observed frequency against predicted probability in equal bins, with binomial errors, over the number of examples.
 
     Points on the diagonal mean that the probabilities are right. Each point stands at the mean probability of its bin
@@ -257,6 +257,7 @@ def reliability(probabilities: ArrayLike, labels: ArrayLike, *, bins: int = 15, 
     Args:
         probabilities: [example], of the label 1, in [0, 1].
         labels: [example], 0 or 1.
+        weights: [example], at least 0; errors then count effective numbers. None: all 1.
         bins: number of equal bins m.
         noun: what the examples are, in the plural.
 
@@ -277,10 +278,12 @@ def reliability(probabilities: ArrayLike, labels: ArrayLike, *, bins: int = 15, 
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     edges = np.linspace(0, 1, bins + 1)
     index = np.searchsorted(edges[1:-1], p, side="left")
-    counts, ones, total = (np.bincount(index, weights, bins) for weights in (None, y, p))
-    filled = counts > 0
-    low, high = style.wilson(ones[filled], counts[filled])
-    observed, predicted = ones[filled] / counts[filled], total[filled] / counts[filled]
+    w = np.ones(len(p)) if weights is None else np.asarray(weights, np.float64)
+    counts, mass, ones, total, squares = (np.bincount(index, v, bins) for v in (None, w, w * y, w * p, w * w))
+    filled = mass > 0
+    observed, predicted = ones[filled] / mass[filled], total[filled] / mass[filled]
+    trials = mass[filled] ** 2 / squares[filled]
+    low, high = style.wilson(observed * trials, trials)
     upper.plot([0, 1], [0, 1], ":", color=style.GRAY, linewidth=1, label="perfect calibration")
     errors = [observed - low, high - observed]
     upper.errorbar(

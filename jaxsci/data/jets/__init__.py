@@ -3,7 +3,18 @@
 from typing import TYPE_CHECKING
 
 from jaxsci._public import on_first_use
-from jaxsci.data.jets.sample import JetSample, count, embedded, form, mass, read, require_both_classes, rows, stream
+from jaxsci.data.jets.sample import (
+    JetSample,
+    count,
+    embedded,
+    form,
+    mass,
+    read,
+    require_both_classes,
+    rows,
+    stream,
+    weight_names,
+)
 
 if TYPE_CHECKING:
     from jaxsci.data.jets import (
@@ -46,6 +57,7 @@ __all__ = [
     "require_both_classes",
     "rows",
     "stream",
+    "weight_names",
 ]
 
 if not TYPE_CHECKING:  # a type checker takes a module with __getattr__ for one that has every name

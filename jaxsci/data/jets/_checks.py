@@ -1,6 +1,6 @@
 """What numbers in a file can be jets: four-momenta, images and labels, each fault named by its place in the file."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,19 +78,43 @@ def clean_images(path: Path, raw: np.ndarray, first_row: int) -> np.ndarray:
     return (pixels / total[:, None, None]).astype(np.float32)
 
 
-def clean_labels(path: Path, raw: np.ndarray, first_row: int) -> np.ndarray:
-    """Check that labels [jet] are 1 (top) or 0 (background); return them as uint8.
+def clean_labels(path: Path, raw: np.ndarray, first_row: int, classes: Sequence[str] | None = None) -> np.ndarray:
+    """Check that labels [jet] are 1 (top) or 0 (background), or places among the classes; return them as uint8.
 
     Raises:
         InputError: another value; the message has it and its row.
     """
-    wrong = (raw != 0) & (raw != 1)
+    wrong = ~np.isin(raw, np.arange(2 if classes is None else len(classes)))
     if wrong.any():
         row = int(wrong.argmax())
+        if classes is None:
+            expected, remedy = "1 (top) and 0 (background)", "recode them, or name more classes by --class-names"
+        else:
+            expected = ", ".join(f"{i} ({name})" for i, name in enumerate(classes))
+            remedy = "recode them, or name all classes by --class-names"
         raise InputError(
-            f"{path}: expected labels 1 (top) and 0 (background), got {raw[row]} in row {first_row + row} (counted from 0); recode them"
+            f"{path}: expected labels {expected}, got {raw[row]} in row {first_row + row} (counted from 0); {remedy}"
         )
     return raw.astype(np.uint8)
+
+
+def clean_weights(path: Path, raw: np.ndarray) -> np.ndarray:
+    """Check the weights [jet] of all jets of a file; return them as float64.
+
+    Raises:
+        InputError: one is negative or not finite, or their sum is not positive or beyond float64.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        weights = np.asarray(raw, np.float64)
+        total = weights.sum()
+    faults = (
+        (~np.isfinite(weights), "finite weights, got NaN or infinity"),
+        (weights < 0, "weights of at least 0, got negative ones"),
+    )
+    _refuse(path, 0, faults, "leave these jets out, or leave out --weights")
+    if not 0 < total < np.inf:
+        raise InputError(f"{path}: expected weights with a positive sum, got {total:g}; leave out --weights")
+    return weights
 
 
 def _refuse(path: Path, first_row: int, faults: Iterable[tuple[Any, str]], remedy: str) -> None:

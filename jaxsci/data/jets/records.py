@@ -1,15 +1,19 @@
 """Jets in open files, read by rows, so that a file larger than the memory can be streamed."""
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
 from jaxsci.data._arrays import Rows, load
+from jaxsci.data.jets._checks import clean_weights
 from jaxsci.errors import InputError
 
-__all__ = ["Records", "by_ranges", "from_arrays"]
+__all__ = ["Records", "by_ranges", "from_arrays", "weight_names", "weights"]
 
 _HELP = (
     "expected the arrays constituents [n, k, 4], (E, px, py, pz) in GeV padded with zeros, or images [n, height, width], "
@@ -27,6 +31,7 @@ class Records(NamedTuple):
     # (first, one after the last) -> jets and labels; None: not without the rest
     between: Callable[[int, int], tuple[np.ndarray, np.ndarray | None]] | None = None
     stored: int = 1  # jets that the file keeps together
+    numbers: Mapping[str, Callable[[], np.ndarray]] = MappingProxyType({})  # other arrays with one number a jet
 
 
 def by_ranges(
@@ -82,8 +87,41 @@ def from_arrays(path: Path, arrays: Mapping[str, Rows]) -> Records:
         return jets.between(first, last), marks
 
     every_label = None if labels is None else lambda: load(path, arrays, "labels").reshape(-1)
+    numbers = {
+        other: partial(_column, path, arrays, other)
+        for other, found in arrays.items()
+        if other not in (name, "labels")
+        and found.shape in (jets.shape[:1], (jets.shape[0], 1))
+        and found.dtype.kind in "biuf"
+    }
     by_rows = jets.between is not None and (labels is None or labels.between is not None)
-    return Records(name == "images", jets.shape, every_label, blocks, between if by_rows else None, jets.stored)
+    return Records(
+        name == "images", jets.shape, every_label, blocks, between if by_rows else None, jets.stored, numbers
+    )
+
+
+def _column(path: Path, arrays: Mapping[str, Rows], name: str) -> np.ndarray:
+    return load(path, arrays, name).reshape(-1)
+
+
+def weights(parts: Sequence[tuple[Path, Records]], name: str) -> np.ndarray:
+    """The weights of all jets of some files, float64 [jet].
+
+    Raises:
+        InputError: a file has none of that name, or they cannot be weights.
+    """
+    for path, part in parts:
+        if name not in part.numbers:
+            there = ", ".join(part.numbers) or "no array with a number a jet"
+            raise InputError(
+                f"{path}: expected the weights {name}, one number a jet, got {there[:200]}; check --weights"
+            )
+    return np.concatenate([clean_weights(path, part.numbers[name]()) for path, part in parts])
+
+
+def weight_names(jets: Records) -> list[str]:
+    """Names of arrays with a number a jet that are weights by their name."""
+    return [name for name in jets.numbers if re.fullmatch(r"(.*_)?(weights?|wgts?|w)", name.lower())]
 
 
 def _names(arrays: Mapping[str, Rows]) -> str:

@@ -14,6 +14,7 @@ which h5py reads with the filters of the package hdf5plugin.
 
 import pickletools
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,13 @@ def records(path: Path, group: Any) -> Records:
         return _take(block, places).reshape(len(block), -1, 4), None if label is None else _take(block, [label])[:, 0]
 
     every_label = None if label is None else lambda: table[label[0]].reshape(len(table), -1)[:, label[1]]
-    return by_ranges((len(table), len(places) // 4, 4), every_label, between, table.chunks[0] if table.chunks else 1)
+    found = by_ranges((len(table), len(places) // 4, 4), every_label, between, table.chunks[0] if table.chunks else 1)
+    others = {name: place for name, place in columns.items() if name != LABEL and place not in places}
+    return found._replace(numbers={name: partial(_column, table, *place) for name, place in others.items()})
+
+
+def _column(table: Any, field: str, index: int) -> np.ndarray:
+    return np.asarray(table[field]).reshape(len(table), -1)[:, index]
 
 
 def list_of_strings(pickled: bytes) -> list[str] | None:

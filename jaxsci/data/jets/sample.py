@@ -14,20 +14,18 @@ Several files, by a pattern such as `train_*.h5`, are read as one.
 
 import contextlib
 import math
-import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from jaxsci.data import _arrays as arrays
-from jaxsci.data import sources
 from jaxsci.data.jets import _checks as checks
-from jaxsci.data.jets import compact, kinematics, records, reference
+from jaxsci.data.jets import kinematics, records, reference
+from jaxsci.data.jets.files._opening import all_opened, opened
 from jaxsci.data.jets.records import Records
-from jaxsci.data.reading import reading, require_memory
+from jaxsci.data.reading import require_memory
 from jaxsci.data.sources import Column, Reader
 from jaxsci.errors import InputError
 
@@ -41,9 +39,9 @@ __all__ = [
     "require_both_classes",
     "rows",
     "stream",
+    "weight_names",
 ]
 
-_EXPECTED = "jets in an HDF5, .npz or JetClass .root file"
 _JETS_AT_ONCE = 10_000
 _NUMBERS_AT_ONCE = 8_000_000  # some 250 MB while they are read and checked
 _FAIR = 5.0  # standard deviations by which the classes of the first jets may differ from the file's
@@ -56,11 +54,17 @@ class JetSample(NamedTuple):
         np.ndarray | None
     )  # float32 [jet, constituent, 4]: E, px, py, pz in GeV, hardest first, padded with zeros
     images: np.ndarray | None  # float32 [jet, row, column]: pT fractions that add up to 1
-    labels: np.ndarray | None  # uint8 [jet]: 1 top, 0 background; None where the file has none
+    labels: np.ndarray | None  # uint8 [jet]: 1 top, 0 background, or the class; None where the file has none
+    weights: np.ndarray | None = None  # float64 [jet], at least 0; None: all count alike
 
 
 def read(
-    path: str | Path, *, labels: Literal["required", "optional"] = "required", limit: int | None = None
+    path: str | Path,
+    *,
+    labels: Literal["required", "optional"] = "required",
+    limit: int | None = None,
+    weights: str | None = None,
+    classes: Sequence[str] | None = None,
 ) -> JetSample:
     """Read the jets of a file, all or a fair selection of `limit`.
 
@@ -70,11 +74,20 @@ def read(
 
     Needs the memory of the arrays it returns and less than 1 GiB more; of the compact format, twice all its arrays.
 
+    Args:
+        path: of the file, or a pattern.
+        labels: whether jets without labels are refused.
+        limit: how many are read.
+        weights: name of the array with the weight of each jet.
+        classes: their names, in the order of the labels 0, 1, ...; of JetClass those of its classes that the files have. None: 1 is
+            top, 0 is background.
+
     Raises:
         InputError: the file is missing, damaged or of no known format; an array is missing or of a wrong shape or type; a number cannot
-            be part of a jet; a label is not 0 or 1; there are no jets, or (`labels="required"`) no labels; the memory is too small.
+            be part of a jet or a weight; a label is not of these; there are no jets, or (`labels="required"`) no labels; the memory is
+            too small.
     """
-    with _all_opened(path) as parts:
+    with all_opened(path, classes) as parts:
         source = parts[0][1]
         if labels == "required" and source.labels is None:
             raise InputError(
@@ -85,10 +98,11 @@ def read(
         shape = (min(total, limit or total), *source.shape[1:])
         require_memory(path, 4 * math.prod(shape), "its jets")
         rows = _selected([part for _, part in parts], shape[0])
+        found = None if weights is None else records.weights(parts, weights)[rows]
         jets = np.empty(shape, np.float32)
         marks = None if source.labels is None else np.empty(len(rows), np.uint8)
         first = filled = 0
-        for block, block_labels in (block for part in parts for block in _cleaned(*part, _JETS_AT_ONCE)):
+        for block, block_labels in (block for part in parts for block in _cleaned(*part, _JETS_AT_ONCE, classes)):
             last = int(np.searchsorted(rows, first + len(block)))
             taken = rows[filled:last] - first
             jets[filled:last] = block[taken]
@@ -97,18 +111,20 @@ def read(
             first, filled = first + len(block), last
             if filled == len(rows):
                 break
-    return _sample(source, jets, marks)
+    return _sample(source, jets, marks)._replace(weights=found)
 
 
-def stream(path: str | Path, *, chunk: int = _JETS_AT_ONCE) -> Iterator[JetSample]:
+def stream(
+    path: str | Path, *, chunk: int = _JETS_AT_ONCE, classes: Sequence[str] | None = None
+) -> Iterator[JetSample]:
     """Read a file up to `chunk` jets at a time, in bounded memory (the compact format excepted), with labels where there are any.
 
     Raises:
         InputError: as in `read`.
     """
-    with _all_opened(path) as parts:
+    with all_opened(path, classes) as parts:
         for file, source in parts:
-            for block, labels in _cleaned(file, source, chunk):
+            for block, labels in _cleaned(file, source, chunk, classes):
                 yield _sample(source, block, labels)
 
 
@@ -127,7 +143,7 @@ def form(path: str | Path) -> tuple[bool, tuple[int, ...]]:
     Raises:
         InputError: as in `read`, but for the numbers themselves.
     """
-    with _all_opened(path) as parts:
+    with all_opened(path) as parts:
         source = parts[0][1]
         return source.images, (sum(part.shape[0] for _, part in parts), *source.shape[1:])
 
@@ -139,7 +155,7 @@ def rows(path: Path) -> Reader:
         InputError: as in `read`, or the file can only be read as a whole.
     """
     stack = contextlib.ExitStack()
-    source = stack.enter_context(_opened(path))
+    source = stack.enter_context(opened(path))
     if source.between is None:
         raise InputError(
             f"{path}: expected jets of which rows can be read without the rest, got a compressed .npz or the compact format; read it whole "
@@ -158,6 +174,16 @@ def rows(path: Path) -> Reader:
         return found if labels is None else {**found, "labels": checks.clean_labels(path, labels, first)}
 
     return Reader(source.shape[0], source.stored, columns, cleaned)
+
+
+def weight_names(path: str | Path) -> list[str]:
+    """Names of arrays with a number a jet that are weights by their name, as `weights` and `mc_weight` are.
+
+    Raises:
+        InputError: as in `read`, but for the numbers themselves.
+    """
+    with all_opened(path) as parts:
+        return records.weight_names(parts[0][1])
 
 
 def require_both_classes(labels: np.ndarray, path: str | Path) -> None:
@@ -184,81 +210,13 @@ def mass(constituents: np.ndarray) -> np.ndarray:
     return kinematics.mass(kinematics.jet_momentum(constituents)).astype(np.float32)
 
 
-@contextlib.contextmanager
-def _all_opened(pattern: str | Path) -> Iterator[list[tuple[Path, Records]]]:
-    """The file, or those that match the pattern, all of one form."""
-    with contextlib.ExitStack() as stack:
-        parts = [(path, stack.enter_context(_opened(path))) for path in sources.files(pattern)]
-        (first, like), *others = parts
-        for path, part in others:
-            found, wanted = (_words(one) for one in (part, like))
-            if found != wanted:
-                raise InputError(
-                    f"{path}: expected {wanted} as in {first}, got {found}; write the files alike, or leave one out"
-                )
-        yield parts
-
-
-def _words(source: Records) -> str:
-    kind = "images" if source.images else "constituents"
-    return f"{kind} {list(source.shape[1:])} {'without' if source.labels is None else 'with'} labels"
-
-
-@contextlib.contextmanager
-def _opened(path: str | Path) -> Iterator[Records]:
-    import h5py
-
-    with reading(path, _EXPECTED) as path:
-        with path.open("rb") as file:
-            start = file.read(8)
-        if start.startswith(b"PK"):
-            with zipfile.ZipFile(path) as archive:
-                yield _not_empty(path, records.from_arrays(path, arrays.npz_arrays(path, archive)))
-        elif start.startswith(b"root"):
-            from jaxsci.data.jets.files import jetclass
-
-            yield _not_empty(path, jetclass.records(path))
-        elif h5py.is_hdf5(path):
-            with h5py.File(path, "r") as hdf5:
-                yield _not_empty(path, _hdf5_records(path, hdf5))
-        else:
-            raise InputError(
-                f"{path}: expected {_EXPECTED}, got a file that begins with {start!r}; convert it, see `jaxsci data --help`"
-            )
-
-
-def _hdf5_records(path: Path, file: Any) -> Records:
-    import h5py
-
-    if file.attrs.get("format") == compact.FORMAT:
-        return _compact_records(path)
-    table = file.get(reference.KEY)
-    if isinstance(table, h5py.Group):
-        return reference.records(path, table)
-    return records.from_arrays(path, arrays.hdf5_arrays(path, file))
-
-
-def _compact_records(path: Path) -> Records:
-    constituents, labels = compact.read(path)
-
-    def blocks(rows: int) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        for start in range(0, len(labels), rows):
-            yield constituents[start : start + rows], labels[start : start + rows]
-
-    return Records(False, constituents.shape, lambda: labels, blocks)
-
-
-def _not_empty(path: Path, source: Records) -> Records:
-    if source.shape[0] == 0:
-        raise InputError(f"{path}: expected jets, got a file with none (no rows); check how it was written")
-    return source
-
-
-def _cleaned(path: Path, source: Records, rows: int) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+def _cleaned(
+    path: Path, source: Records, rows: int, classes: Sequence[str] | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     clean = checks.clean_images if source.images else checks.clean_constituents
     row, numbers = 0, math.prod(source.shape[1:])
     for jets, labels in source.blocks(max(1, min(rows, _NUMBERS_AT_ONCE // numbers))):
-        yield clean(path, jets, row), None if labels is None else checks.clean_labels(path, labels, row)
+        yield clean(path, jets, row), None if labels is None else checks.clean_labels(path, labels, row, classes)
         row += len(jets)
 
 

@@ -21,7 +21,7 @@ class Options:
     """Rows for the evaluation, never used for any choice; default: drawn at random from --data."""
     kind: Literal["auto", "classification", "regression"] = "auto"
     """auto: classes for text and for at most 10 different whole numbers, else a regression."""
-    weights: Annotated[str | None, arg(metavar="COLUMN")] = None
+    weights: Annotated[str | None, arg(metavar="COLUMN", aliases=("--weight-column",))] = None
     """Column with the weight of each row, at least 0."""
     groups: Annotated[str | None, arg(metavar="COLUMN")] = None
     """Column whose equal entries stay in one part of the split."""

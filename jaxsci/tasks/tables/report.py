@@ -47,7 +47,7 @@ class Measured(NamedTuple):
 
 
 def classified(probabilities: np.ndarray, target: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
-    """Weighted accuracy and log loss with 68 % intervals, calibration error of the answers, and for two classes of equal weights the AUC.
+    """Weighted accuracy and log loss with 68 % intervals, calibration error of the answers, and for two classes with weight the AUC.
 
     Args:
         probabilities: [row, class].
@@ -64,8 +64,8 @@ def classified(probabilities: np.ndarray, target: np.ndarray, weights: np.ndarra
     stated = probabilities.max(1).astype(np.float32)
     calibration = metrics.expected_calibration_error(jnp.asarray(stated), jnp.asarray(right), jnp.asarray(weights))
     found["calibration_error"] = {"value": binary_evaluation.number(calibration)}
-    if probabilities.shape[1] == 2 and len(set(target.tolist())) == 2 and np.ptp(weights) == 0:
-        found["auc"] = binary_evaluation.ranking(probabilities[:, 1], target)["auc"]
+    if probabilities.shape[1] == 2 and len(set(target[weights > 0].tolist())) == 2:
+        found["auc"] = binary_evaluation.ranking(probabilities[:, 1], target, weights)["auc"]
     return found
 
 

@@ -1,5 +1,6 @@
 """The table of a run: read, split, and turned into inputs and targets by what its training rows say."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from jaxsci.tasks.tables.options import Options
 
 NAME = "table"
 FRACTIONS = (0.7, 0.1, 0.2)  # training, validation, test
+WEIGHT = re.compile(r"(?i)(.*_)?(weights?|wgts?|w)")  # names of columns that may be weights
 
 
 class Meaning(NamedTuple):
@@ -71,6 +73,10 @@ def read(options: Options, progress: OnProgress, meaning: Meaning | None) -> Giv
                 f"{options.data}: expected a column {name}, found {', '.join(table)[:200]}; check the name"
             )
     inputs = {name: values for name, values in table.items() if name not in special}
+    if options.weights is None and (meant := next((name for name in inputs if WEIGHT.fullmatch(name)), None)):
+        progress(
+            "reading the table", 0.5, f"note: the column {meant} is an input; --weights {meant} weights the rows by it"
+        )
     classes = encoding.classes_of(options.data, options.target, table[options.target], options.kind)
     codes = (
         None if classes is None else encoding.class_codes(options.data, options.target, table[options.target], classes)
@@ -167,8 +173,11 @@ def _weights(path: object, options: Options, table: Mapping[str, np.ndarray]) ->
     if options.weights not in table:
         raise InputError(f"{path}: expected the weights {options.weights}, found {', '.join(table)[:200]}; add them")
     found = encoding.target_numbers(path, options.weights, table[options.weights])
-    if found.min() < 0 or not found.sum() > 0:
-        what = f"{found.min():g} in row {int(found.argmin())} (counted from 0)" if found.min() < 0 else "0 in every row"
+    with np.errstate(over="ignore"):
+        total = found.sum()
+    if found.min() < 0 or not 0 < total < np.inf:
+        row = f"{found.min():g} in row {int(found.argmin())} (counted from 0)"
+        what = row if found.min() < 0 else "0 in every row" if total == 0 else "a sum beyond all numbers"
         raise InputError(
             f"{path}: expected weights of at least 0 in {options.weights}, some above, got {what}; mend them"
         )

@@ -1,6 +1,6 @@
 """A trained tagger: read back, evaluated, and asked for predictions."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,30 +17,35 @@ from jaxsci.runs import binary_evaluation, seen
 from jaxsci.runs import folder as runs
 from jaxsci.runs.task import OnProgress, Session, Trained, silent
 from jaxsci.tasks import ensembles, parts, scores_file
-from jaxsci.tasks.top_tagging import own, report, taggers
+from jaxsci.tasks.top_tagging import own, report, several, taggers
 from jaxsci.tasks.top_tagging.jobs import (
-    CLASSES,
     NAME,
     Job,
-    contents,
     describe,
-    labels_of,
     make_inputs,
     make_recipe,
     make_tagger,
     prepare,
     read_options,
-    take,
 )
 from jaxsci.tasks.top_tagging.options import Options
+from jaxsci.tasks.top_tagging.samples import (
+    chosen_names,
+    class_names,
+    contents,
+    effective,
+    labels_of,
+    require_classes,
+    take,
+)
 from jaxsci.tasks.top_tagging.scaling import of_run, scaled
 from jaxsci.training import Recipe
 
 
 def load(folder: Path) -> Trained:
     """The tagger of a run: `predict` takes constituents [jet, constituent, 4] in GeV, or images [jet, height, width] if it was
-    trained on images, and gives "logit" and "probability" of top, each [jet]; an ensemble also "spread", the standard deviation of the
-    probability over its members.
+    trained on images, and gives "logit" and "probability" of top, each [jet]; of more than two classes the "class" by its name and
+    "probability_NAME" for each. An ensemble adds "spread", the standard deviation of the probability over its members.
     """
     options, config = read_options(folder), runs.read_config(folder)
     pixels = config["data"].get("pixels")
@@ -64,6 +69,8 @@ def load(folder: Path) -> Trained:
 
     def predict(examples: np.ndarray) -> dict[str, np.ndarray]:
         answers = answering(inputs(examples))
+        if answers.outputs.ndim > 1:
+            return {**several.answers(answers.outputs, class_names(options)), **answers.spreads()}
         return {"logit": answers.outputs, "probability": 1 / (1 + np.exp(-answers.outputs)), **answers.spreads()}
 
     room = config["data"].get("constituents") or 1
@@ -95,8 +102,9 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
         seen.require_same(folder, describe(job)["digest"])
         sample, target, part = take(job.sample, job.splits[2]), folder, "test"
     else:
-        sample, target, part = jets.read(data), folder / "evaluations" / data.stem, data.name
-        jets.require_both_classes(labels_of(sample), data)
+        sample = jets.read(data, weights=options.weights, classes=chosen_names(options))
+        target, part = folder / "evaluations" / data.stem, data.name
+        require_classes(options, labels_of(sample), data)
     inputs = trained.prepare(_examples(trained, sample))
     answers = ensembles.answering(trained.model, trained.params, options.members)(inputs)
     known = parts.known(trained.config) if data is None else seen.overlap(folder, contents(sample))
@@ -109,22 +117,28 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
 
 def write_evaluation(folder: Path, options: Options, measured: report.Measured, progress: OnProgress) -> None:
     """Write evaluation.json, the figures and the report of these answers."""
+    if measured.answers.outputs.ndim > 1:
+        several.write_evaluation(folder, options, measured, progress)
+        return
     progress("evaluating", 0.0, "")
-    sample, answers, labels = measured.sample, measured.answers, measured.labels
-    counts = {name: int(np.sum(labels == value)) for value, name in enumerate(CLASSES)}
+    sample, answers, labels, names = measured.sample, measured.answers, measured.labels, class_names(options)
+    counts = {name: int(np.sum(labels == value)) for value, name in enumerate(names)}
     result: dict[str, Any] = {"task": NAME, "tagger": own.name(options), "part": measured.part, "jets": counts}
     result["known"] = measured.known
-    result["metrics"] = binary_evaluation.classification(answers.outputs, labels)
+    weights = sample.weights
+    if weights is not None:
+        result["weights"] = {"array": options.weights, "effective": effective(labels, weights, names)}
+    measure = partial(binary_evaluation.classification, labels=labels, weights=weights)
+    result["metrics"] = measure(answers.outputs)
     if answers.members is not None and answers.spread is not None:
-        measure = partial(binary_evaluation.classification, labels=labels)
         result |= ensembles.measured(measure, answers.members, answers.spread)
     baseline = None
     if sample.constituents is not None:
         baseline = taggers.mass_score(sample.constituents) if measured.all_masses is None else measured.all_masses
-        result["baseline"] = {"name": "mass", "metrics": binary_evaluation.ranking(baseline, labels)}
+        result["baseline"] = {"name": "mass", "metrics": binary_evaluation.ranking(baseline, labels, weights)}
         if result["tagger"] != "mass":
             key = jax.random.fold_in(jax.random.key(options.seed), 1)
-            result["gain"] = binary_evaluation.gain(answers.outputs, baseline, labels, key)
+            result["gain"] = binary_evaluation.gain(answers.outputs, baseline, labels, key, weights)
     write_json(folder / "evaluation.json", result)
     progress("evaluating", 0.5, "figures")
     report.write(folder, result, measured, baseline)
@@ -132,16 +146,20 @@ def write_evaluation(folder: Path, options: Options, measured: report.Measured, 
 
 
 def predict(folder: Path, source: Path, out: Path, session: Session) -> None:
-    """Write the probability of "top" of every jet in `source`, in bounded memory."""
+    """Write the probability of "top", or of each class, of every jet in `source`, in bounded memory."""
     scores_file.check(out, source)
     trained = load(folder)
-    scores_file.write(out, _scores(trained, source, partial(session.progress, "predicting")))
+    scores_file.write(
+        out, _scores(trained, source, chosen_names(read_options(folder)), partial(session.progress, "predicting"))
+    )
 
 
-def _scores(trained: Trained, source: Path, progress: Any) -> Iterator[dict[str, np.ndarray]]:
+def _scores(
+    trained: Trained, source: Path, classes: Sequence[str] | None, progress: Any
+) -> Iterator[dict[str, np.ndarray]]:
     total, done = jets.count(source), 0
-    for sample in jets.stream(source):
+    for sample in jets.stream(source, classes=classes):
         scores = trained.predict(_examples(trained, sample))
-        done += len(scores["logit"])
+        done += len(next(iter(scores.values())))
         progress(done / total, f"{done:,} jets")
         yield scores

@@ -1,7 +1,7 @@
 """A tagger with its jets: what is trained, on which of them, and how."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,22 +12,20 @@ import numpy as np
 from jaxsci.core import Batch, Inputs
 from jaxsci.data import jets
 from jaxsci.data.reading import free_memory
-from jaxsci.data.split import split
 from jaxsci.errors import InputError
-from jaxsci.losses import binary_cross_entropy, correct, objective_for
+from jaxsci.losses import binary_cross_entropy, correct, cross_entropy, objective_for
+from jaxsci.runs import binary_evaluation, weights
 from jaxsci.runs import folder as runs
-from jaxsci.runs import weights
 from jaxsci.runs.task import OnProgress, Trial, silent
 from jaxsci.tasks import parts
-from jaxsci.tasks.top_tagging import own, scaling, taggers
+from jaxsci.tasks.top_tagging import own, samples, scaling, taggers
 from jaxsci.tasks.top_tagging.options import Options
+from jaxsci.tasks.top_tagging.samples import FRACTIONS, class_names, labels_of, shapes, take, unused_weights
 from jaxsci.tasks.top_tagging.scaling import Scaling
 from jaxsci.tasks.top_tagging.taggers import Spec, Tagger
 from jaxsci.training import Recipe, Settings, adamw, steps_per_epoch, warmup_cosine
 
 NAME = "top-tagging"
-FRACTIONS = (0.6, 0.15, 0.25)  # training, validation, test
-CLASSES = ("QCD", "top")
 
 
 class Job(NamedTuple):
@@ -44,13 +42,12 @@ def prepare(options: Options, progress: OnProgress, config: dict[str, Any] | Non
     """Read and split the jets and build the tagger, with the scaling of the run of this config, or that of the jets for a new run."""
     _check(options)
     progress("reading jets", 0.0, "")
-    sample, lengths = _read(options)
-    labels = labels_of(sample)
-    progress("reading jets", 1.0, f"{len(labels):,} jets")
+    if options.data is not None:
+        _require_memory(options, [options.data, *parts.files(options).values()])
+    sample, splits = samples.read(options, progress)
     tagger = make_tagger(options, *shapes(sample))
     check_inputs(tagger, sample)
     jax.eval_shape(tagger.model.init, jax.random.key(0))  # raises where the network does not fit the images
-    splits = split_parts(options, labels, lengths)
     if config is not None:
         scale = scaling.of_run(config)
     elif tagger.scaled and sample.constituents is not None:
@@ -63,49 +60,6 @@ def prepare(options: Options, progress: OnProgress, config: dict[str, Any] | Non
 def _check(options: Options) -> None:
     names = ("epochs", "batch_size", "patience", "max_jets", "learning_rate")
     runs.require_positive(options, *names, or_zero=("weight_decay",))
-
-
-def split_parts(options: Options, labels: np.ndarray, lengths: parts.Lengths) -> parts.Splits:
-    """Training, validation and test part of jets with these labels."""
-
-    def draw(fractions: tuple[float, float, float]) -> parts.Splits:
-        return split(labels[: lengths[0]], seed=options.seed, fractions=fractions)
-
-    return parts.splits(lengths, seed=options.seed, fractions=FRACTIONS, draw=draw)
-
-
-def _read(options: Options) -> tuple[jets.JetSample, parts.Lengths]:
-    """The jets of all files, one after the other, and how many each has."""
-    own = parts.files(options)
-    if options.data is not None:
-        _require_memory(options, [options.data, *own.values()])
-    found: list[jets.JetSample] = []
-    for source in (options.data or jets.embedded(), *own.values()):
-        sample = jets.read(source, limit=options.max_jets)
-        jets.require_both_classes(labels_of(sample), source)
-        if found and (sample.images is None) != (found[0].images is None):
-            wanted, got = ("images", "constituents")[:: 1 if sample.images is None else -1]
-            raise InputError(f"{source}: expected {wanted} of jets as in {options.data}, got {got}; give files alike")
-        if found and sample.images is not None and sample.images.shape[1:] != shapes(found[0])[0]:
-            raise InputError(
-                f"{source}: expected images of {shapes(found[0])[0]} pixels as in {options.data}, got {sample.images.shape[1:]}; rebin them"
-            )
-        found.append(sample)
-    number = {name: len(labels_of(sample)) for name, sample in zip(("data", *own), found, strict=True)}
-    return _joined(found), (number["data"], number.get("validation", 0), number.get("test", 0))
-
-
-def _joined(found: Sequence[jets.JetSample]) -> jets.JetSample:
-    """The jets of several samples, with room for the constituents of each."""
-    if len(found) == 1:
-        return found[0]
-    labels = np.concatenate([labels_of(sample) for sample in found])
-    if found[0].images is not None:
-        return jets.JetSample(None, np.concatenate([np.asarray(sample.images) for sample in found]), labels)
-    constituents = [np.asarray(sample.constituents) for sample in found]
-    room = max(each.shape[1] for each in constituents)
-    padded = [np.pad(each, ((0, 0), (0, room - each.shape[1]), (0, 0))) for each in constituents]
-    return jets.JetSample(np.concatenate(padded), None, labels)
 
 
 def _require_memory(options: Options, files: Sequence[Path]) -> None:
@@ -138,17 +92,11 @@ def bytes_of(tree: Any) -> int:
     return sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(tree))
 
 
-def shapes(sample: jets.JetSample) -> tuple[tuple[int, ...] | None, int | None]:
-    """Height and width of ready images, and for how many constituents a jet has room; None for what the jets are not."""
-    images, constituents = sample.images, sample.constituents
-    return None if images is None else images.shape[1:], None if constituents is None else constituents.shape[1]
-
-
 def make_tagger(options: Options, pixels: tuple[int, ...] | None, constituents: int | None) -> Tagger:
     """The tagger of these options for jets of these `shapes`."""
     height, width = pixels or taggers.PIXELS
     precision = None if options.precision == "float32" else options.precision
-    spec = Spec(precision, (height, width))
+    spec = Spec(precision, (height, width), len(class_names(options)))
     return taggers.tagger(options.tagger, spec) if options.model is None else own.tagger(options, spec, constituents)
 
 
@@ -174,7 +122,8 @@ def make_recipe(job: Job, hyper: Mapping[str, Any] | None = None) -> tuple[Recip
         clip=1.0,
     )
     microbatches = defaults.microbatches if settings.batch_size % defaults.microbatches == 0 else 1
-    loss = objective_for(tagger.model, binary_cross_entropy, metrics={"accuracy": correct})
+    example_loss = binary_cross_entropy if len(class_names(options)) == 2 else cross_entropy
+    loss = objective_for(tagger.model, example_loss, metrics={"accuracy": correct})
     return Recipe(tagger.model, loss, optimizer, tagger.augment if options.augment else None, microbatches), settings
 
 
@@ -195,8 +144,9 @@ def sweep_parts(options: Options, progress: OnProgress) -> tuple[Job, tuple[Batc
     chosen = take(job.sample, np.concatenate(job.splits[:2]))
     inputs, labels = make_inputs(job.tagger, chosen, progress), labels_of(chosen)
     first, rest = np.split(np.arange(len(labels)), [len(job.splits[0])])
-    parts = as_batch(inputs, labels, first), as_batch(inputs, labels, rest)
-    return job._replace(sample=jets.JetSample(None, None, None)), parts
+    own_weights, classes = binary_evaluation.relative(chosen.weights, first), len(class_names(options))
+    train, validation = (as_batch(inputs, labels, rows, own_weights, classes=classes) for rows in (first, rest))
+    return job._replace(sample=jets.JetSample(None, None, None)), (train, validation)
 
 
 def sweep_trial(options: Options, job: Job) -> Trial:
@@ -238,21 +188,13 @@ def check_inputs(tagger: Tagger, sample: jets.JetSample) -> None:
         )
 
 
-def as_batch(inputs: Inputs, labels: np.ndarray, indices: np.ndarray) -> Batch:
-    """The jets of these indices as one batch of weight 1 each."""
+def as_batch(
+    inputs: Inputs, labels: np.ndarray, indices: np.ndarray, weights: np.ndarray | None = None, *, classes: int = 2
+) -> Batch:
+    """The jets of these indices as one batch, of weight 1 each where there are no weights, float32 [jet]."""
     x = jax.tree.map(lambda leaf: leaf[indices], inputs)
-    return Batch(x, jnp.asarray(labels[indices], jnp.float32), jnp.ones(len(indices)))
-
-
-def labels_of(sample: jets.JetSample) -> np.ndarray:
-    """The labels, which `jets.read` makes sure of where they are required."""
-    assert sample.labels is not None
-    return sample.labels
-
-
-def take(sample: jets.JetSample, indices: np.ndarray) -> jets.JetSample:
-    """The jets of these indices."""
-    return jets.JetSample(*(None if array is None else array[indices] for array in sample))
+    weight = jnp.ones(len(indices)) if weights is None else jnp.asarray(weights[indices])
+    return Batch(x, jnp.asarray(labels[indices], jnp.float32 if classes == 2 else jnp.int32), weight)
 
 
 def describe(job: Job, shared: Mapping[str, int] | None = None) -> dict[str, Any]:
@@ -266,7 +208,9 @@ def describe(job: Job, shared: Mapping[str, int] | None = None) -> dict[str, Any
         "jets": len(labels_of(sample)),
         "pixels": None if sample.images is None else list(sample.images.shape[1:]),
         "constituents": shapes(sample)[1],
-        "digest": weights.digest(*sample),
+        "digest": weights.digest(*(sample if sample.weights is not None else sample[:3])),
+        **({"classes": class_names(options)} if options.class_names is not None else {}),
+        **({"unused_weights": names} if (names := unused_weights(options)) else {}),
         "split": {
             "fractions": FRACTIONS,
             "seed": options.seed,
@@ -289,15 +233,6 @@ def hyperparameters(job: Job) -> dict[str, Any]:
         "batch size": settings.batch_size,
         **{name.replace("_", " "): rate for name, rate in _rates(job).items()},
     }
-
-
-def contents(sample: jets.JetSample) -> Iterator[np.ndarray]:
-    """Of each jet what tells it from others: its constituents without the padding, or its image."""
-    if sample.images is not None:
-        yield from sample.images.astype(np.float32)
-    else:
-        assert sample.constituents is not None
-        yield from (jet[jet[:, 0] > 0] for jet in sample.constituents.astype(np.float32))
 
 
 def read_options(folder: Path) -> Options:

@@ -40,6 +40,12 @@ class Options:
     """Jets that choose the epoch, as --data has them; default: drawn at random from --data."""
     test: Annotated[Path | None, arg(metavar="FILE")] = None
     """Jets for the evaluation, never used for any choice; default: drawn at random from --data."""
+    weights: Annotated[str | None, arg(metavar="ARRAY", aliases=("--weight-column",))] = None
+    """Array of the files with the weight of each jet, at least 0, for the training and for what is measured."""
+    class_names: Annotated[str | None, arg(metavar="A,B,C")] = None
+    """Names of the labels 0, 1, 2, ... in this order, two or more, or of JetClass the classes in the files; default: QCD,top."""
+    signal_class: Annotated[str | None, arg(metavar="NAME")] = None
+    """Of more than two classes the one whose rejection of the others is measured; default: the last."""
     stream: bool = False
     """Read the jets block by block while training, where they do not fit into memory."""
     memory: Annotated[str, arg(metavar="SIZE")] = "4GB"

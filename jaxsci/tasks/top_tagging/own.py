@@ -46,7 +46,8 @@ def tagger(options: Options, spec: Spec, constituents: int | None) -> Tagger:
     assert options.model is not None
     if constituents is None and options.input != "images":
         raise InputError(f"--input: expected images, which is what the jets are, got {options.input}; leave it out")
-    build = partial(own_network.build, options.model, outputs=(), options=options.model_options)
+    outputs = () if spec.classes == 2 else (spec.classes,)
+    build = partial(own_network.build, options.model, outputs=outputs, options=options.model_options)
     nothing = np.zeros((1, constituents or 1, 4), np.float32)
     if options.input == "images":
         model = build(np.zeros((*spec.pixels, 1), np.float32))

@@ -8,11 +8,10 @@ from jaxsci.core import WeightedSet
 from jaxsci.data.jets import features as jet_features
 from jaxsci.data.jets import kinematics
 from jaxsci.data.jets.kinematics import merge_soft
-from jaxsci.models import heads
 from jaxsci.models.jets import particle_transformer, particlenet
 from jaxsci.models.jets import pelican as invariant
 from jaxsci.models.jets.particle_transformer import Particles
-from jaxsci.tasks.top_tagging.taggers import Spec, Tagger, TrainingDefaults, turn
+from jaxsci.tasks.top_tagging.taggers import Spec, Tagger, TrainingDefaults, network, turn
 
 HARDEST = 30  # particles that the others are merged into: with the two beams 32, and pairs cost the square
 PARTICLES = 40  # of the transformer
@@ -33,7 +32,7 @@ def pelican_10k(spec: Spec) -> Tagger:
 
 
 def _invariant(config: invariant.Config, spec: Spec) -> Tagger:
-    model = heads.scalar(invariant.model(replace(config, compute_dtype=spec.compute_dtype)))
+    model = network(invariant, replace(config, compute_dtype=spec.compute_dtype), spec.classes)
     return Tagger(invariant_inputs, model, TrainingDefaults(12, 64, 3e-3, 1e-2, microbatches=4))
 
 
@@ -57,7 +56,7 @@ def particle_net(spec: Spec) -> Tagger:
         x = jet_features.features(merge_soft(constituents, HARDEST), max_constituents=HARDEST)
         return WeightedSet(*x)  # type: ignore[arg-type]  # numpy until training
 
-    model = heads.scalar(particlenet.model(config))
+    model = network(particlenet, config, spec.classes)
     return Tagger(inputs, model, TrainingDefaults(15, 64, 2e-3, 1e-2, microbatches=4), turn)
 
 
@@ -70,5 +69,5 @@ def part(spec: Spec) -> Tagger:
         elements, weights = jet_features.features(merged, max_constituents=PARTICLES)
         return Particles(elements, weights, merged.astype(np.float32))  # type: ignore[arg-type]  # numpy until training
 
-    model = heads.scalar(particle_transformer.model(config))
+    model = network(particle_transformer, config, spec.classes)
     return Tagger(inputs, model, TrainingDefaults(20, 64, 2e-3, 1e-2, microbatches=4), turn)

@@ -1,6 +1,7 @@
 """The report of a top tagger: figures and page from what was measured."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from jaxsci.runs.page import Section
 from jaxsci.runs.tables import Cell, Column, Table
 from jaxsci.tasks import ensembles, parts
 from jaxsci.tasks.ensembles import Answers
+from jaxsci.tasks.top_tagging.samples import weight_words
 
 MISTAKEN = 6  # jets of a class that are told wrongly, to be shown
 AVERAGED = 10_000  # jets of a class in the average image
@@ -64,11 +66,14 @@ def write(folder: Path, result: dict[str, Any], measured: Measured, baseline: np
     sample, logits, history = measured.sample, measured.answers.outputs, measured.history
     labels = measured.labels
     tagger, values = result["tagger"], result["metrics"]
-    curves = {tagger: _curve(logits, labels, values)}
+    weights = sample.weights
+    curves = {tagger: curve(logits, labels, values, weights)}
     if baseline is not None and tagger != "mass":
-        curves["mass"] = _curve(baseline, labels, result["baseline"]["metrics"])
-    by_class = {name: np.asarray(labels == label) for label, name in enumerate(("QCD", "top"))}
+        curves["mass"] = curve(baseline, labels, result["baseline"]["metrics"], weights)
+    names = list(result["jets"])
+    by_class = {name: np.asarray(labels == label) for label, name in enumerate(names)}
     probabilities = 1 / (1 + np.exp(-np.asarray(logits, np.float64)))
+    uncounted = "" if weights is None else " It counts jets, without their weights."
     performance = [
         Drawing(
             "roc",
@@ -78,27 +83,27 @@ def write(folder: Path, result: dict[str, Any], measured: Measured, baseline: np
         ),
         Drawing(
             "confusion_matrix",
-            "Confusion matrix at probability 1/2: rows are the true class, columns the tagger's answer.",
-            classification.confusion_matrix(values["confusion_matrix"], ["QCD", "top"], noun="jets"),
-            gallery.confusion_words(values["confusion_matrix"], ["QCD", "top"], "jets"),
+            "Confusion matrix at probability 1/2: rows are the true class, columns the tagger's answer." + uncounted,
+            classification.confusion_matrix(values["confusion_matrix"], names, noun="jets"),
+            gallery.confusion_words(values["confusion_matrix"], names, "jets"),
         ),
         Drawing(
             "scores",
-            "Distribution of the probability of top in both classes.",
+            f"Distribution of the probability of {names[1]} in both classes.{uncounted}",
             classification.score_distributions(
                 {name: probabilities[rows] for name, rows in by_class.items()},
-                label="probability of top",
+                label=f"probability of {names[1]}",
                 noun="jets",
                 log=True,
             ),
-            "Histograms of the probability of top: median "
+            f"Histograms of the probability of {names[1]}: median "
             + " and ".join(f"{np.median(probabilities[rows]):.3f} for {name}" for name, rows in by_class.items())
             + " jets.",
         ),
         Drawing(
             "calibration",
-            "Observed fraction of top jets against the predicted probability.",
-            classification.reliability(probabilities, labels, noun="jets"),
+            f"Observed fraction of {names[1]} jets against the predicted probability.",
+            classification.reliability(probabilities, labels, weights, noun="jets"),
             f"Points near or off the diagonal: the expected calibration error is {values['calibration_error']['value']:.3f}.",
         ),
     ]
@@ -108,19 +113,19 @@ def write(folder: Path, result: dict[str, Any], measured: Measured, baseline: np
     sections = [
         Section("The taggers", _words(result), table=table(folder, result)),
         Section("How well it separates", figures=figures.pictures(folder, performance)),
-        Section(title, words, figures=figures.pictures(folder, [_average_images(sample)])),
+        Section(title, words, figures=figures.pictures(folder, [average_images(sample, names)])),
     ]
     if "of_members" in result:
         titles = {**COLUMNS, "log_loss": "log loss", "calibration_error": "calibration error"}
         beside = [ensembles.drawing(measured.answers, labels, "jets")]
         sections.insert(2, ensembles.section(folder, result, titles, beside))
-    wrong = _mistaken(sample, probabilities[: len(np.asarray(sample.labels))])
+    wrong = _mistaken(sample, probabilities[: len(np.asarray(sample.labels))], names)
     if wrong is not None:
         sections.insert(2, Section("Where it is wrong", figures=figures.pictures(folder, [wrong])))
     if history:
         curves_drawing = figures.learning(history, "Loss and accuracy per epoch.")
         sections.append(Section("How it learned", figures=figures.pictures(folder, [curves_drawing])))
-    figures.write_page(folder, f"Top tagging with {tagger}", _summary(folder, result), sections)
+    figures.write_page(folder, f"Top tagging with {tagger}", summary(folder, result), sections)
 
 
 _IMAGES = (
@@ -139,12 +144,19 @@ def _roc_words(tagger: str, values: dict[str, Any]) -> str:
     )
 
 
-def _curve(scores: np.ndarray, labels: np.ndarray, values: dict[str, Any]) -> classification.RocCurve:
-    efficiencies, backgrounds, band = _roc(jnp.asarray(scores), jnp.asarray(labels))
+def curve(
+    scores: np.ndarray, labels: np.ndarray, values: dict[str, Any], weights: np.ndarray | None
+) -> classification.RocCurve:
+    """The ROC of scores [jet] with its band and the AUC among `values`."""
+    own = binary_evaluation.relative(weights)
+    given = jnp.asarray(scores), jnp.asarray(labels), None if own is None else jnp.asarray(own)
+    efficiencies, backgrounds, band = _roc(*given)
+    background = labels == 0
+    number = binary_evaluation.effective(None if own is None else own[background], int(background.sum()))
     return classification.RocCurve(
         np.asarray(efficiencies),
         np.asarray(backgrounds),
-        background_count=int(np.sum(labels == 0)),
+        background_count=number,
         auc=values["auc"]["value"],
         rejection_lower=np.asarray(band.lower),
         rejection_upper=np.asarray(band.upper),
@@ -152,18 +164,19 @@ def _curve(scores: np.ndarray, labels: np.ndarray, values: dict[str, Any]) -> cl
 
 
 @jax.jit
-def _roc(scores: Array, labels: Array) -> tuple[Array, Array, metrics.Interval]:
+def _roc(scores: Array, labels: Array, weight: Array | None) -> tuple[Array, Array, metrics.Interval]:
     """The ROC at 199 signal efficiencies, with the interval of the rejection: errors of the background and of the cut."""
     asked = jnp.linspace(0.005, 0.995, 199)
     scores, labels = scores.astype(jnp.float32), labels.astype(jnp.int32)
-    point = metrics.working_point(scores, labels, signal_efficiency=asked)
-    band = metrics.rejection_interval(scores, labels, signal_efficiency=asked, level=binary_evaluation.LEVEL)
+    point = metrics.working_point(scores, labels, weight, signal_efficiency=asked)
+    band = metrics.rejection_interval(scores, labels, weight, signal_efficiency=asked, level=binary_evaluation.LEVEL)
     return point.signal_efficiency, point.background_efficiency, band
 
 
-def _average_images(sample: jets.JetSample) -> Drawing:
+def average_images(sample: jets.JetSample, names: Sequence[str]) -> Drawing:
+    """The average image of the jets of each class."""
     labels = np.asarray(sample.labels)
-    by_class = {name: labels == label for label, name in enumerate(("QCD", "top"))}
+    by_class = {name: labels == label for label, name in enumerate(names)}
     if sample.images is not None:
         images = {name: sample.images[rows][:AVERAGED] for name, rows in by_class.items()}
         half_width = None
@@ -175,14 +188,14 @@ def _average_images(sample: jets.JetSample) -> Drawing:
         "average_images",
         "Average jet images.",
         jet_plots.average_images(images, half_width=half_width),
-        "Two square maps of mean pT fractions, brightest in the middle: the average QCD jet and the average top jet.",
+        f"Square maps of mean pT fractions, brightest in the middle: the average jet of {' and of '.join(names)}.",
     )
 
 
-def _mistaken(sample: jets.JetSample, probabilities: np.ndarray) -> Drawing | None:
+def _mistaken(sample: jets.JetSample, probabilities: np.ndarray, names: Sequence[str]) -> Drawing | None:
     """The jets of each class that the tagger mistakes most surely for the other; None where it is always right."""
     labels, rows, words = np.asarray(sample.labels), {}, []
-    for name, label, other in (("QCD", 0, "top"), ("top", 1, "QCD")):
+    for name, label, other in ((names[0], 0, names[1]), (names[1], 1, names[0])):
         doubt = np.where(labels == label, np.abs(probabilities - label), 0)
         chosen = np.argsort(-doubt, kind="stable")[:MISTAKEN]
         chosen = chosen[doubt[chosen] > 0.5]
@@ -193,8 +206,10 @@ def _mistaken(sample: jets.JetSample, probabilities: np.ndarray) -> Drawing | No
                 f"{p:.4f}" if 5e-5 <= p < 0.99995 else "> 0.9999" if p > 0.5 else "< 0.0001"
                 for p in probabilities[chosen]
             ]
-            rows[f"{name} jets taken for {other}, with the probability of top"] = gallery.Examples(shown, texts)
-            words.append(f"{len(chosen)} {name} jets with probabilities of top from {min(texts)} to {max(texts)}")
+            rows[f"{name} jets taken for {other}, with the probability of {names[1]}"] = gallery.Examples(shown, texts)
+            words.append(
+                f"{len(chosen)} {name} jets with probabilities of {names[1]} from {min(texts)} to {max(texts)}"
+            )
     if not rows:
         return None
     return Drawing(
@@ -262,7 +277,8 @@ def _words(result: dict[str, Any]) -> str:
     return words
 
 
-def _summary(folder: Path, result: dict[str, Any]) -> dict[str, str]:
+def summary(folder: Path, result: dict[str, Any]) -> dict[str, str]:
+    """What the head of a page says of the run."""
     data = runs.read_config(runs.run_of(folder))["data"]
     source = (
         "simulated (Pythia 8, particle level), from the package"
@@ -274,6 +290,7 @@ def _summary(folder: Path, result: dict[str, Any]) -> dict[str, str]:
         "Tagger": result["tagger"],
         "Jets": f"{data['jets']:,}, {source}",
         **parts.words(data),
+        **weight_words(data, result),
         "Evaluated on": f"{evaluated} jets ({result['part']})",
         "Seed": str(data["split"]["seed"]),
     }

@@ -25,7 +25,7 @@ from jaxsci.runs import seen, weights
 from jaxsci.runs.folder import Training
 from jaxsci.runs.task import OnProgress, Session, silent
 from jaxsci.tasks import ensembles, own_network, parts
-from jaxsci.tasks.top_tagging import jobs, own, report, scaling, taggers
+from jaxsci.tasks.top_tagging import jobs, own, report, samples, scaling, taggers
 from jaxsci.tasks.top_tagging.evaluation import load, write_evaluation
 from jaxsci.tasks.top_tagging.jobs import NAME, Job
 from jaxsci.tasks.top_tagging.options import Options
@@ -91,6 +91,9 @@ def prepare(options: Options, workers: Workers, progress: OnProgress, config: di
     if options.data is None or options.max_jets is not None:
         wrong = "--data" if options.data is None else "no --max-jets"
         raise InputError(f"--stream: expected {wrong}, as it is for files larger than the memory; leave --stream out")
+    for option, given in (("--weights", options.weights), ("--class-names", options.class_names)):
+        if given is not None:
+            raise InputError(f"{option}: expected jets that are read whole, got --stream; leave out one of both")
     memory = size_in_bytes(options.memory, "--memory")
     own_files = [options.data, *parts.files(options).values()]
     found = source([path for pattern in own_files for path in files(pattern)], jets.rows)
@@ -99,7 +102,7 @@ def prepare(options: Options, workers: Workers, progress: OnProgress, config: di
     images, (_, *shape) = jets.form(options.data)
     labels, hashes = _looked_at(found, workers, progress)
     lengths = _lengths(options, labels)
-    splits = jobs.split_parts(options, labels, lengths)
+    splits = samples.split_parts(options, labels, lengths)
     form = images, tuple(shape)
     tagger = _tagger(options, form, None)
     if config is not None:
@@ -146,7 +149,7 @@ def describe(run: Run, shared: Mapping[str, int] | None = None) -> dict[str, Any
         "constituents": None if images else shape[0],
         "digest": weights.digest(run.hashes, run.labels),
         "split": {
-            "fractions": jobs.FRACTIONS,
+            "fractions": samples.FRACTIONS,
             "seed": options.seed,
             **parts.describe(options, run.job.splits, shared or {}),
         },
@@ -254,7 +257,7 @@ _constituents = partial(_array, "constituents")
 
 def _noted(rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     sample = jets.JetSample(rows.get("constituents"), rows.get("images"), None)
-    return {"labels": rows["labels"], "hashes": seen.hashes(jobs.contents(sample))}
+    return {"labels": rows["labels"], "hashes": seen.hashes(samples.contents(sample))}
 
 
 def _looked_at(found: Source, workers: Workers, progress: OnProgress) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,8 @@ from jaxsci.losses import binary_cross_entropy, objective
 from jaxsci.runs.task import Session
 from jaxsci.tasks.top_tagging import own, study_page
 from jaxsci.tasks.top_tagging.evaluation import load
-from jaxsci.tasks.top_tagging.jobs import NAME, Job, as_batch, labels_of, make_inputs, prepare, read_options, take
+from jaxsci.tasks.top_tagging.jobs import NAME, Job, as_batch, make_inputs, prepare, read_options
+from jaxsci.tasks.top_tagging.samples import class_names, labels_of, take
 
 EIGENVALUES = 10
 POINTS = 400  # of the spectral density
@@ -53,6 +54,8 @@ def study(folder: Path, max_examples: int, session: Session) -> Path:
         raise InputError(
             f"{folder}: expected a run of one network, got an ensemble of {options.members}, whose loss has as many curvatures; study one"
         )
+    if len(class_names(options)) > 2:
+        raise InputError(f"{folder}: expected a tagger of two classes, got more; study one of two")
     trained, job = load(folder), prepare(options, session.progress)
     if isinstance(job.tagger.model, StatefulModel):
         raise InputError(

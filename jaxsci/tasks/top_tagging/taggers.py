@@ -4,8 +4,9 @@ import difflib
 import importlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +30,7 @@ class Spec(NamedTuple):
 
     compute_dtype: Literal["bfloat16"] | None = None  # of the matrix work; None: float32
     pixels: tuple[int, int] = PIXELS  # height and width of the images, for taggers that see them
+    classes: int = 2  # of jets
 
 
 class TrainingDefaults(NamedTuple):
@@ -43,10 +45,10 @@ class TrainingDefaults(NamedTuple):
 
 @dataclass(frozen=True)
 class Tagger:
-    """From a jet to the logit of "top"."""
+    """From a jet to the logit of "top", or of more than two classes to a logit for each."""
 
     inputs: Callable[[np.ndarray], Inputs]  # constituents [jet, constituent, 4] -> inputs, each [jet, ...]
-    model: Model | StatefulModel  # one jet's inputs -> logit; with state those of a batch
+    model: Model | StatefulModel  # one jet's inputs -> logit, or [class]; with state those of a batch
     defaults: TrainingDefaults
     augment: Callable[[Key, Inputs], Inputs] | None = None
     from_images: Callable[[np.ndarray], Inputs] | None = (
@@ -73,6 +75,14 @@ def tagger(name: str, spec: Spec | None = None) -> Tagger:
     return found
 
 
+def network(module: ModuleType, config: Any, classes: int) -> Model:
+    """A network of `jaxsci.models` with one logit for two classes, and with one for each of more."""
+    if classes == 2:
+        return heads.scalar(module.model(config))
+    model: Model = module.model(replace(config, outputs=classes))
+    return model
+
+
 def image_inputs(constituents: np.ndarray) -> np.ndarray:
     """Jet images [jet, 40, 40, 1], square roots of the pT fractions times 40: soft pixels matter, and numbers are of order 1."""
     return images_as_inputs(jet_images.images(constituents, pixels=PIXELS[0]))
@@ -91,7 +101,7 @@ def cnn(spec: Spec) -> Tagger:
         dense=(64,),
         compute_dtype=spec.compute_dtype,
     )
-    model = heads.scalar(convolutional.model(config))
+    model = network(convolutional, config, spec.classes)
     return Tagger(image_inputs, model, TrainingDefaults(8, 128, 2e-3, 1e-2), shift_image, images_as_inputs, spec.pixels)
 
 
@@ -110,7 +120,7 @@ def cnn_landscape(spec: Spec) -> Tagger:
     )
     return Tagger(
         image_inputs,
-        heads.scalar(convolutional.model(config)),
+        network(convolutional, config, spec.classes),
         TrainingDefaults(10, 128, 1e-3),
         shift_image,
         images_as_inputs,
@@ -135,7 +145,7 @@ def pfn(spec: Spec) -> Tagger:
 
     return Tagger(
         inputs,
-        heads.scalar(deep_sets.model(config)),
+        network(deep_sets, config, spec.classes),
         TrainingDefaults(20, 200, 1e-3, 1e-2, microbatches=10),
         turn,
         scaled=True,
@@ -160,17 +170,22 @@ def efn(spec: Spec) -> Tagger:
         return WeightedSet(*jet_features.efn_inputs(constituents))  # type: ignore[arg-type]  # numpy until training
 
     defaults = TrainingDefaults(20, 200, 1e-3, microbatches=10)
-    return Tagger(inputs, heads.scalar(deep_sets.model(config)), defaults, turn, scaled=True)
+    return Tagger(inputs, network(deep_sets, config, spec.classes), defaults, turn, scaled=True)
 
 
 def topodnn(spec: Spec) -> Tagger:
     """The dense network 300-102-12-6-1 on the 30 hardest constituents (pT, eta, phi) of arXiv:1704.02124."""
     config = dense.Config(90, hidden=(300, 102, 12, 6), compute_dtype=spec.compute_dtype)
-    return Tagger(jet_features.topodnn_inputs, heads.scalar(dense.model(config)), TrainingDefaults(20, 128, 1e-3, 1e-2))
+    model = network(dense, config, spec.classes)
+    return Tagger(jet_features.topodnn_inputs, model, TrainingDefaults(20, 128, 1e-3, 1e-2))
 
 
 def mass(spec: Spec) -> Tagger:
     """The one-number baseline: a logistic regression on |m - m_top|, whose ranking of jets no fit can change."""
+    if spec.classes != 2:
+        raise InputError(
+            f"--tagger: expected one for {spec.classes} classes, got mass, which tells tops from all else; choose another, such as pfn"
+        )
     config = dense.Config(1, hidden=(), compute_dtype=spec.compute_dtype)
 
     def inputs(constituents: np.ndarray) -> np.ndarray:

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from jaxsci.models.heads import inference
+from jaxsci.runs import binary_evaluation, seen
 from jaxsci.runs import folder as runs
-from jaxsci.runs import seen
 from jaxsci.runs.folder import Training
 from jaxsci.runs.task import Session, Sweep, Task
 from jaxsci.tasks import ensembles, own_network, parts
@@ -16,19 +16,17 @@ from jaxsci.tasks.top_tagging.jobs import (
     NAME,
     Job,
     as_batch,
-    contents,
     describe,
     hyperparameters,
-    labels_of,
     make_inputs,
     make_recipe,
     prepare,
     read_options,
     sweep_parts,
     sweep_trial,
-    take,
 )
 from jaxsci.tasks.top_tagging.options import Options
+from jaxsci.tasks.top_tagging.samples import class_names, contents, labels_of, take
 from jaxsci.tasks.top_tagging.study import study
 
 
@@ -68,8 +66,11 @@ def resume(folder: Path, session: Session) -> Path:
 def _train(folder: Path, job: Job, session: Session, *, resume: bool) -> Path:
     progress = session.progress
     inputs = make_inputs(job.tagger, job.sample, progress)
-    labels = labels_of(job.sample)
-    train, validation, test = (as_batch(inputs, labels, indices) for indices in job.splits)
+    classes = len(class_names(job.options))
+    labels, own_weights = labels_of(job.sample), binary_evaluation.relative(job.sample.weights, job.splits[0])
+    train, validation, test = (
+        as_batch(inputs, labels, indices, own_weights, classes=classes) for indices in job.splits
+    )
     del inputs  # as large as the three splits together
     recipe, settings = make_recipe(job)
     members = job.options.members
@@ -106,5 +107,5 @@ TASK = Task(
     study=study,
     sweep=Sweep(sweep_parts, sweep_trial, lambda options: options.model),
     lower_is_better=("log_loss", "calibration_error"),
-    headline=("members", "metrics/auc", "metrics/rejection_0.3", "metrics/accuracy"),
+    headline=("members", "metrics/auc", "metrics/auc_macro", "metrics/rejection_0.3", "metrics/accuracy"),
 )

@@ -9,13 +9,13 @@ jax.config.update("jax_num_cpu_devices", 4)
 
 from benchmarks.scaling.collectives import exchanged  # noqa: E402
 from jaxsci.runs.task import silent  # noqa: E402
-from jaxsci.tasks.top_tagging import jobs  # noqa: E402
+from jaxsci.tasks.top_tagging import jobs, samples  # noqa: E402
 from jaxsci.tasks.top_tagging.options import Options  # noqa: E402
 from jaxsci.training import device_mesh, fit_programs  # noqa: E402
 
 for name in sys.argv[1:]:
     job = jobs.prepare(Options(tagger=name, max_jets=60, batch_size=24), silent)
-    inputs, labels = jobs.make_inputs(job.tagger, job.sample, silent), jobs.labels_of(job.sample)
+    inputs, labels = jobs.make_inputs(job.tagger, job.sample, silent), samples.labels_of(job.sample)
     train, validation, _ = (jobs.as_batch(inputs, labels, part) for part in job.splits)
     recipe, settings = jobs.make_recipe(job)
     recipe = recipe._replace(microbatches=1)  # of which every one would be traced and lowered alike

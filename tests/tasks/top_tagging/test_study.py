@@ -11,7 +11,7 @@ from jaxsci.cli.main import main
 from jaxsci.data import jets
 from jaxsci.data.split import split
 from jaxsci.tasks.table import load
-from jaxsci.tasks.top_tagging.jobs import FRACTIONS
+from jaxsci.tasks.top_tagging.samples import FRACTIONS
 from tests.command import refused
 
 NUMBER, MOST = 400, 150

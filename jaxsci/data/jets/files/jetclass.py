@@ -8,6 +8,7 @@ The files of top quarks that decay to quarks, `TTBar_*.root`, and of QCD jets, `
 tops and background: `jets.read("{TTBar,ZJetsToNuNu}_*.root")`. All ten classes: `sources.source("*.root", jetclass.all_classes)`.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,29 +47,35 @@ def all_classes(path: Path) -> Reader:
     return Reader(tree.num_entries, _stored(tree), columns, rows)
 
 
-def records(path: Path) -> Records:
-    """The jets of an open file, hadronic tops with the label 1 and QCD jets with 0.
+def records(path: Path, names: Sequence[str] | None = None) -> Records:
+    """The jets of an open file, hadronic tops with the label 1 and QCD jets with 0, or the place of their class among `names`.
 
     Raises:
-        InputError: a branch is missing; a jet of another class, where it is read.
+        InputError: a branch is missing, or a name is none of `CLASSES`; a jet of another class, where it is read.
     """
+    chosen = (CLASSES[_BACKGROUND], CLASSES[_TOP]) if names is None else tuple(names)
+    unknown = [name for name in chosen if name not in CLASSES]
+    if unknown:
+        raise InputError(f"{path}: expected classes of JetClass, {', '.join(CLASSES)}, got {unknown[0]}; name those")
     tree = _tree(path)
+    place = np.array([chosen.index(name) if name in chosen else -1 for name in CLASSES])
 
-    def binary(first: int, last: int) -> np.ndarray:
+    def of_chosen(first: int, last: int) -> np.ndarray:
         classes = _labels(path, tree, first, last)
-        other = (classes != _TOP) & (classes != _BACKGROUND)
+        other = place[classes] < 0
         if other.any():
             row = int(other.argmax())
+            files = "{TTBar,ZJetsToNuNu}_*.root" if names is None else "of these classes alone, or name all classes"
             raise InputError(
-                f"{path}: expected jets of the classes {CLASSES[_TOP]} (1) and {CLASSES[_BACKGROUND]} (0), got {CLASSES[classes[row]]} "
-                f"in row {first + row} (counted from 0); take the files {{TTBar,ZJetsToNuNu}}_*.root"
+                f"{path}: expected jets of the classes {', '.join(f'{name} ({i})' for i, name in enumerate(chosen))}, got "
+                f"{CLASSES[classes[row]]} in row {first + row} (counted from 0); take the files {files}"
             )
-        return (classes == _TOP).astype(np.uint8)
+        return place[classes].astype(np.uint8)
 
     def between(first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
-        return _constituents(tree, first, last), binary(first, last)
+        return _constituents(tree, first, last), of_chosen(first, last)
 
-    return by_ranges((tree.num_entries, PARTICLES, 4), lambda: binary(0, tree.num_entries), between, _stored(tree))
+    return by_ranges((tree.num_entries, PARTICLES, 4), lambda: of_chosen(0, tree.num_entries), between, _stored(tree))
 
 
 def _tree(path: Path) -> Any:

@@ -90,7 +90,7 @@ def test_jetclass_as_tops_and_background(published):
     np.testing.assert_array_equal(rows["constituents"], sample.constituents[10:23])
     np.testing.assert_array_equal(rows["labels"], sample.labels[10:23])
     with pytest.raises(
-        InputError, match=r"HToBB_000\.root: expected jets of the classes Tbqq \(1\) and QCD \(0\), got Hbb in row 0"
+        InputError, match=r"HToBB_000\.root: expected jets of the classes QCD \(0\), Tbqq \(1\), got Hbb in row 0"
     ):
         jets.read(folder / "*.root")
 
@@ -102,6 +102,13 @@ def test_jetclass_with_all_classes(published):
     names = [jetclass.CLASSES[label] for label in rows["labels"]]
     assert names == ["Hbb"] * 7 + ["Tbqq"] * 12 + ["QCD"] * 14
     np.testing.assert_array_equal(rows["constituents"][:7, :10], samples["HToBB_000"][1])
+    # As labels, in the order in which they are named.
+    sample = jets.read(folder / "*.root", classes=("Tbqq", "Hbb", "QCD"))
+    np.testing.assert_array_equal(sample.labels, [1] * 7 + [0] * 12 + [2] * 14)
+    with pytest.raises(InputError, match=r"expected jets of the classes Tbqq \(0\), Hbb \(1\), got QCD in row 0"):
+        jets.read(folder / "*.root", classes=("Tbqq", "Hbb"))
+    with pytest.raises(InputError, match=r"expected classes of JetClass, QCD, .* got top"):
+        jets.read(folder / "*.root", classes=("QCD", "top"))
 
 
 def test_a_root_file_that_is_not_of_jetclass(tmp_path):

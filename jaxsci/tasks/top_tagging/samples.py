@@ -1,0 +1,178 @@
+"""The jets of a run: read from all its files, put into parts, and told apart."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxsci.data import jets
+from jaxsci.data.split import split
+from jaxsci.errors import InputError
+from jaxsci.runs import binary_evaluation
+from jaxsci.runs.task import OnProgress
+from jaxsci.tasks import parts
+from jaxsci.tasks.top_tagging.options import Options
+
+FRACTIONS = (0.6, 0.15, 0.25)  # training, validation, test
+CLASSES: tuple[str, ...] = ("QCD", "top")
+MOST = 100  # classes
+
+
+def class_names(options: Options) -> tuple[str, ...]:
+    """The names of the labels 0, 1, ....
+
+    Raises:
+        InputError: fewer than two, one twice, or a signal that is none of them.
+    """
+    if options.class_names is None:
+        names = CLASSES
+    else:
+        names = tuple(name.strip() for name in options.class_names.split(","))
+        if not 2 <= len(set(names)) == len(names) <= MOST or "" in names:
+            raise InputError(
+                f"--class-names: expected 2 to {MOST} different names separated by commas, got {options.class_names!r}; as in a,b,c"
+            )
+    if options.signal_class is not None and (options.signal_class not in names or len(names) == 2):
+        wanted = (
+            f"one of {', '.join(names)}"
+            if len(names) > 2
+            else f"none for two classes, of which {names[1]} is the signal"
+        )
+        raise InputError(f"--signal-class: expected {wanted}, got {options.signal_class}; see --class-names")
+    return names
+
+
+def chosen_names(options: Options) -> tuple[str, ...] | None:
+    """The names that were given, as `jets.read` takes them."""
+    return None if options.class_names is None else class_names(options)
+
+
+def read(options: Options, progress: OnProgress) -> tuple[jets.JetSample, parts.Splits]:
+    """The jets of all files of a run, one after the other, and the parts they are in.
+
+    Raises:
+        InputError: as in `jets.read`, files that are not alike, or a class without jets or without weight.
+    """
+    sample, lengths = _read_files(options)
+    if names := unused_weights(options):
+        progress(
+            "reading jets", 0.5, f"note: {options.data} has {names[0]}, which is not used; --weights {names[0]} does"
+        )
+    splits = split_parts(options, labels_of(sample), lengths)
+    _require_weights(options, sample, splits)
+    progress("reading jets", 1.0, f"{len(labels_of(sample)):,} jets")
+    return sample, splits
+
+
+def require_classes(options: Options, labels: np.ndarray, source: object) -> None:
+    """Raise InputError where jets that were read from `source` lack a class."""
+    names = class_names(options)
+    if options.class_names is None:
+        jets.require_both_classes(labels, str(source))
+    absent = [name for name, number in zip(names, np.bincount(labels, minlength=len(names)), strict=True) if not number]
+    if absent:
+        raise InputError(f"{source}: expected jets of all {len(names)} classes, got none of {absent[0]}; add some")
+
+
+def unused_weights(options: Options) -> list[str]:
+    """Names of arrays beside the jets that seem to be weights, where none are asked for."""
+    return [] if options.data is None or options.weights is not None else jets.weight_names(options.data)
+
+
+def _require_weights(options: Options, sample: jets.JetSample, splits: parts.Splits) -> None:
+    """Raise InputError where a class has no weight in a part."""
+    for name, rows in zip(parts.NAMES, splits, strict=True) if sample.weights is not None else ():
+        names = class_names(options)
+        sums = np.bincount(labels_of(sample)[rows], np.asarray(sample.weights)[rows], len(names))
+        if not sums.all():
+            file = parts.files(options).get(name, options.data)
+            raise InputError(
+                f"{file}: expected weights above 0 for jets of each class in the {name} part, got none for {names[int(sums.argmin())]}; "
+                "add jets with weight"
+            )
+
+
+def split_parts(options: Options, labels: np.ndarray, lengths: parts.Lengths) -> parts.Splits:
+    """Training, validation and test part of jets with these labels."""
+
+    def draw(fractions: tuple[float, float, float]) -> parts.Splits:
+        return split(labels[: lengths[0]], seed=options.seed, fractions=fractions)
+
+    return parts.splits(lengths, seed=options.seed, fractions=FRACTIONS, draw=draw)
+
+
+def _read_files(options: Options) -> tuple[jets.JetSample, parts.Lengths]:
+    """The jets of all files, one after the other, and how many each has."""
+    own = parts.files(options)
+    found: list[jets.JetSample] = []
+    for source in (options.data or jets.embedded(), *own.values()):
+        sample = jets.read(source, limit=options.max_jets, weights=options.weights, classes=chosen_names(options))
+        require_classes(options, labels_of(sample), source)
+        if found and (sample.images is None) != (found[0].images is None):
+            wanted, got = ("images", "constituents")[:: 1 if sample.images is None else -1]
+            raise InputError(f"{source}: expected {wanted} of jets as in {options.data}, got {got}; give files alike")
+        if found and sample.images is not None and sample.images.shape[1:] != shapes(found[0])[0]:
+            raise InputError(
+                f"{source}: expected images of {shapes(found[0])[0]} pixels as in {options.data}, got {sample.images.shape[1:]}; rebin them"
+            )
+        found.append(sample)
+    number = {name: len(labels_of(sample)) for name, sample in zip(("data", *own), found, strict=True)}
+    return _joined(found), (number["data"], number.get("validation", 0), number.get("test", 0))
+
+
+def _joined(found: Sequence[jets.JetSample]) -> jets.JetSample:
+    """The jets of several samples, with room for the constituents of each."""
+    if len(found) == 1:
+        return found[0]
+    own = [sample.weights for sample in found if sample.weights is not None]
+    joined = np.concatenate(own) if own else None
+    labels = np.concatenate([labels_of(sample) for sample in found])
+    if found[0].images is not None:
+        return jets.JetSample(None, np.concatenate([np.asarray(sample.images) for sample in found]), labels, joined)
+    constituents = [np.asarray(sample.constituents) for sample in found]
+    room = max(each.shape[1] for each in constituents)
+    padded = [np.pad(each, ((0, 0), (0, room - each.shape[1]), (0, 0))) for each in constituents]
+    return jets.JetSample(np.concatenate(padded), None, labels, joined)
+
+
+def labels_of(sample: jets.JetSample) -> np.ndarray:
+    """The labels, which `jets.read` makes sure of where they are required."""
+    assert sample.labels is not None
+    return sample.labels
+
+
+def take(sample: jets.JetSample, indices: np.ndarray) -> jets.JetSample:
+    """The jets of these indices."""
+    return jets.JetSample(*(None if array is None else array[indices] for array in sample))
+
+
+def shapes(sample: jets.JetSample) -> tuple[tuple[int, ...] | None, int | None]:
+    """Height and width of ready images, and for how many constituents a jet has room; None for what the jets are not."""
+    images, constituents = sample.images, sample.constituents
+    return None if images is None else images.shape[1:], None if constituents is None else constituents.shape[1]
+
+
+def contents(sample: jets.JetSample) -> Iterator[np.ndarray]:
+    """Of each jet what tells it from others: its constituents without the padding, or its image."""
+    if sample.images is not None:
+        yield from sample.images.astype(np.float32)
+    else:
+        assert sample.constituents is not None
+        yield from (jet[jet[:, 0] > 0] for jet in sample.constituents.astype(np.float32))
+
+
+def effective(labels: np.ndarray, weights: np.ndarray, names: Sequence[str]) -> dict[str, float]:
+    """The effective number of weighted jets of each class."""
+    return {
+        name: binary_evaluation.effective(weights[labels == k], int(np.sum(labels == k)))
+        for k, name in enumerate(names)
+    }
+
+
+def weight_words(data: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, str]:
+    """A line of a page's summary on the weights of jets: those that were used, or that were not."""
+    if "weights" in result:
+        numbers = " and ".join(f"{number:,.0f} {name}" for name, number in result["weights"]["effective"].items())
+        return {"Weights": f"{result['weights']['array']}; effective numbers of jets: {numbers}"}
+    unused = data.get("unused_weights")
+    return {"Weights": f"{', '.join(unused)} of the file: not used"} if unused else {}

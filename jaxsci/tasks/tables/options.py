@@ -29,6 +29,8 @@ class Options:
     """Columns that are left out."""
     categorical: Annotated[tuple[str, ...], arg(metavar="COLUMN")] = ()
     """Columns of numbers that are names of categories."""
+    folds: Annotated[int | None, arg(metavar="K")] = None
+    """Cross-validation: K trainings, each tested on another K-th of the rows; no network is kept for predictions."""
     members: int = 5
     """Networks in the ensemble; the spread of their answers comes with the prediction."""
     epochs: int = 50

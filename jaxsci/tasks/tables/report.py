@@ -16,7 +16,7 @@ from jaxsci.runs.page import Section
 from jaxsci.runs.tables import Cell, Column, Table
 from jaxsci.tasks import ensembles, parts
 
-_TITLES = {
+TITLES = {
     "accuracy": Column("accuracy", best="largest"),
     "log_loss": Column("log loss", best="smallest"),
     "auc": Column("AUC", best="largest"),
@@ -129,7 +129,7 @@ def write(folder: Path, result: Mapping[str, Any], measured: Measured) -> None:
         Section("The columns", _columns(data), figures=figures.pictures(folder, drawings)),
     ]
     if result["members"] > 1:
-        titles = {name: column.title for name, column in _TITLES.items()}
+        titles = {name: column.title for name, column in TITLES.items()}
         words = _MEAN if data["classes"] is None else ensembles.WORDS
         sections.insert(1, ensembles.section(folder, result, titles, words=words))
     if measured.history:
@@ -148,7 +148,7 @@ def write(folder: Path, result: Mapping[str, Any], measured: Measured) -> None:
 def table(result: Mapping[str, Any]) -> Table:
     """The ensemble beside the baselines."""
     rows = {"network": result["metrics"], **result["baselines"]}
-    names = [name for name in _TITLES if name in result["metrics"]]
+    names = [name for name in TITLES if name in result["metrics"]]
     cells: list[list[Cell]] = [
         [_WORDS[row], *(figures.estimate(values.get(name)) for name in names)] for row, values in rows.items()
     ]
@@ -157,7 +157,7 @@ def table(result: Mapping[str, Any]) -> Table:
         "epoch, so that it is a little narrow; its coverage here is measured."
     )
     return Table(
-        [Column("model"), *(_TITLES[name] for name in names)],
+        [Column("model"), *(TITLES[name] for name in names)],
         cells,
         "The same rows by all models.",
         [

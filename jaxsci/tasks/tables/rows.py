@@ -14,7 +14,7 @@ from jaxsci.errors import InputError
 from jaxsci.runs import folder as runs
 from jaxsci.runs import weights
 from jaxsci.runs.task import OnProgress
-from jaxsci.tasks import parts
+from jaxsci.tasks import folds, parts
 from jaxsci.tasks.tables import encoding
 from jaxsci.tasks.tables.encoding import Column, Rows
 from jaxsci.tasks.tables.options import Options
@@ -55,8 +55,17 @@ class Given(NamedTuple):
     splits: parts.Splits
 
 
-def read(options: Options, progress: OnProgress, meaning: Meaning | None) -> Given:
-    """The rows of a run, what their numbers mean (learned of the training part unless it is known), and the parts they are in."""
+class _Opened(NamedTuple):
+    """The table of --data before anything is learned of it."""
+
+    path: Path
+    table: dict[str, np.ndarray]
+    inputs: dict[str, np.ndarray]  # the columns that are not the target nor anything else
+    classes: tuple[str, ...] | None  # None: a regression
+    codes: np.ndarray | None  # [row] the place of its class
+
+
+def _opened(options: Options, progress: OnProgress) -> _Opened:
     runs.require_positive(
         options, "members", "epochs", "batch_size", "learning_rate", "patience", or_zero=("weight_decay",)
     )
@@ -81,16 +90,48 @@ def read(options: Options, progress: OnProgress, meaning: Meaning | None) -> Giv
     codes = (
         None if classes is None else encoding.class_codes(options.data, options.target, table[options.target], classes)
     )
+    return _Opened(options.data, table, inputs, classes, codes)
+
+
+def read(options: Options, progress: OnProgress, meaning: Meaning | None) -> Given:
+    """The rows of a run, what their numbers mean (learned of the training part unless it is known), and the parts they are in."""
+    source, table, inputs, classes, codes = _opened(options, progress)
     others = {path: columns.read(path) for path in parts.files(options).values()}
     splits = _split(options, [table, *others.values()], codes)
     known = meaning or _learn(options, inputs, (classes, codes), table, splits[0])
-    data = _joined([labeled(path, options, known, of) for path, of in {options.data: table, **others}.items()])
+    data = _joined([labeled(path, options, known, of) for path, of in {source: table, **others}.items()])
+    _require_weights(options, data, splits)
+    progress("reading the table", 1.0, f"{len(data.target):,} rows")
+    return Given(known, data, splits)
+
+
+def read_folds(options: Options, progress: OnProgress) -> list[Given]:
+    """For every fold the rows, what their numbers mean by its training part, and its parts.
+
+    Raises:
+        InputError: as in `read`, or a number of folds that cannot be.
+    """
+    folds.require(options)
+    assert options.folds is not None
+    source, table, inputs, classes, codes = _opened(options, progress)
+    labels = np.zeros(len(next(iter(table.values()))), np.int64) if codes is None else codes
+    groups = None if options.groups is None else np.unique(table[options.groups], return_inverse=True)[1]
+    share = FRACTIONS[1] / (FRACTIONS[0] + FRACTIONS[1])
+    found = []
+    for splits in folds.splits(labels, options.folds, seed=options.seed, share=share, groups=groups):
+        meaning = _learn(options, inputs, (classes, codes), table, splits[0])
+        data = labeled(source, options, meaning, table)
+        _require_weights(options, data, splits)
+        found.append(Given(meaning, data, splits))
+    progress("reading the table", 1.0, f"{len(labels):,} rows")
+    return found
+
+
+def _require_weights(options: Options, data: Data, splits: parts.Splits) -> None:
     for part, rows in zip(parts.NAMES, splits, strict=True):
         if not data.weights[rows].sum() > 0:
             file = parts.files(options).get(part, options.data)
             raise InputError(f"{file}: expected a positive sum of the weights of the {part} part, got 0; add rows")
-    progress("reading the table", 1.0, f"{len(data.target):,} rows")
-    return Given(known, data, splits)
 
 
 def _joined(found: Sequence[Data]) -> Data:

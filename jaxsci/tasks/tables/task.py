@@ -16,8 +16,8 @@ from jaxsci.runs import folder as runs
 from jaxsci.runs import seen, weights
 from jaxsci.runs.folder import Training
 from jaxsci.runs.task import OnProgress, Session, Sweep, Task, Trained
-from jaxsci.tasks import ensembles, parts, scores_file
-from jaxsci.tasks.tables import encoding, networks, report, trials
+from jaxsci.tasks import ensembles, folds, parts, scores_file
+from jaxsci.tasks.tables import cross_validation, encoding, networks, report, trials
 from jaxsci.tasks.tables.encoding import Rows
 from jaxsci.tasks.tables.options import Options
 from jaxsci.tasks.tables.rows import (
@@ -53,10 +53,13 @@ def train(options: Options, session: Session) -> Path:
     Raises:
         InputError: the table or the options cannot be used; no run folder is left behind.
     """
+    stem = str(options.target).replace("/", "_").strip(". ") or "run"
+    if options.folds is not None:
+        return cross_validation.train(options, session, stem, _answers)
     given = read(options, session.progress, None)
     meaning, data, splits = given
     shared = parts.compare(options, lambda: seen.hashes(contents(data.rows)), splits, "rows", session.progress)
-    folder = runs.new_folder(session, NAME, str(options.target).replace("/", "_").strip(". ") or "run")
+    folder = runs.new_folder(session, NAME, stem)
     described = {
         "file": str(options.data),
         "rows": len(data.target),
@@ -83,7 +86,10 @@ def train(options: Options, session: Session) -> Path:
 
 def resume(folder: Path, session: Session) -> Path:
     """Go on with a run that was stopped; ends with the same parameters, bit for bit, as if it had not been."""
-    options, meaning = read_options(folder), meaning_of(runs.read_config(folder, NAME))
+    options = read_options(folder)
+    if options.folds is not None:
+        return cross_validation.resume(folder, session, _answers)
+    meaning = meaning_of(runs.read_config(folder, NAME))
     given = read(options, session.progress, meaning)
     seen.require_same(folder, digest(given.data))
     return _train(folder, options, session, given, resume=True)
@@ -152,6 +158,7 @@ def load(folder: Path) -> Trained:
     its "spread" over the members, and "probability_CLASS" for every class or the "lower" and "upper" end of the 90 % interval.
     """
     options, config = read_options(folder), runs.read_config(folder, NAME)
+    folds.refuse(folder, options)
     meaning = meaning_of(config)
     model = networks.network(meaning.columns, class_count(meaning))
     params, _ = runs.trained(
@@ -192,6 +199,7 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
         The path of the report.
     """
     options, config = read_options(folder), runs.read_config(folder, NAME)
+    folds.refuse(folder, options)
     meaning = meaning_of(config)
     if data is None:
         given = read(options, session.progress, meaning)

@@ -2,6 +2,7 @@
 
 from jaxsci.core import Batch
 from jaxsci.runs.task import OnProgress, Trial
+from jaxsci.tasks import folds
 from jaxsci.tasks.tables import networks
 from jaxsci.tasks.tables.options import Options
 from jaxsci.tasks.tables.rows import Meaning, as_batch, class_count, read, take
@@ -12,6 +13,7 @@ __all__ = ["parts", "trial"]
 
 def parts(options: Options, progress: OnProgress) -> tuple[tuple[Meaning, int], tuple[Batch, Batch]]:
     """What the columns mean with the number of training rows, and the rows that train and that choose."""
+    folds.refuse_in_sweep(options)
     meaning, data, (train, validation, _) = read(options, progress, None)
     chosen = as_batch(meaning, take(data, train)), as_batch(meaning, take(data, validation))
     return (meaning, len(train)), chosen

@@ -16,7 +16,7 @@ from jaxsci.models.heads import inference
 from jaxsci.runs import binary_evaluation, seen
 from jaxsci.runs import folder as runs
 from jaxsci.runs.task import OnProgress, Session, Trained, silent
-from jaxsci.tasks import ensembles, parts, scores_file
+from jaxsci.tasks import ensembles, folds, parts, scores_file
 from jaxsci.tasks.top_tagging import own, report, several, taggers
 from jaxsci.tasks.top_tagging.jobs import (
     NAME,
@@ -48,6 +48,7 @@ def load(folder: Path) -> Trained:
     "probability_NAME" for each. An ensemble adds "spread", the standard deviation of the probability over its members.
     """
     options, config = read_options(folder), runs.read_config(folder)
+    folds.refuse(folder, options)
     pixels = config["data"].get("pixels")
     tagger = scaled(make_tagger(options, pixels, config["data"].get("constituents")), of_run(config))
     model = inference(tagger.model)

@@ -17,7 +17,7 @@ from jaxsci.losses import binary_cross_entropy, correct, cross_entropy, objectiv
 from jaxsci.runs import binary_evaluation, weights
 from jaxsci.runs import folder as runs
 from jaxsci.runs.task import OnProgress, Trial, silent
-from jaxsci.tasks import parts
+from jaxsci.tasks import folds, parts
 from jaxsci.tasks.top_tagging import own, samples, scaling, taggers
 from jaxsci.tasks.top_tagging.options import Options
 from jaxsci.tasks.top_tagging.samples import FRACTIONS, class_names, labels_of, shapes, take, unused_weights
@@ -136,6 +136,7 @@ def _rates(job: Job) -> dict[str, float]:
 
 def sweep_parts(options: Options, progress: OnProgress) -> tuple[Job, tuple[Batch, Batch]]:
     """The tagger without its jets, and the jets that train and that choose."""
+    folds.refuse_in_sweep(options)
     if options.stream:
         raise InputError(
             "--stream: expected jets that fit into memory for a sweep, got --stream; sweep on --max-jets N of them"

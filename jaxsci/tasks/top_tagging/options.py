@@ -72,6 +72,8 @@ class Options:
     """Change training jets at random in ways that keep their label."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Number format of the matrix products."""
+    folds: Annotated[int | None, arg(metavar="K")] = None
+    """Cross-validation: K trainings, each tested on another K-th of the jets; no network is kept for predictions."""
     members: Annotated[int, arg(metavar="N")] = 1
     """Networks that are trained as one ensemble; the mean of their probabilities answers, and their spread comes with it."""
     seed: int = 1

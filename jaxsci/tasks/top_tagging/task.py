@@ -10,7 +10,7 @@ from jaxsci.runs import folder as runs
 from jaxsci.runs.folder import Training
 from jaxsci.runs.task import Session, Sweep, Task
 from jaxsci.tasks import ensembles, own_network, parts
-from jaxsci.tasks.top_tagging import own, report, streamed
+from jaxsci.tasks.top_tagging import cross_validation, own, report, streamed
 from jaxsci.tasks.top_tagging.evaluation import evaluate, load, predict, write_evaluation
 from jaxsci.tasks.top_tagging.jobs import (
     NAME,
@@ -41,6 +41,8 @@ def train(options: Options, session: Session) -> Path:
         TrainingDivergedError: the loss became NaN or infinite.
     """
     ensembles.require(options.members, session.execution)
+    if options.folds is not None:
+        return cross_validation.train(options, session)
     if options.stream:
         return streamed.train(options, session)
     job = prepare(options, session.progress)
@@ -56,6 +58,8 @@ def train(options: Options, session: Session) -> Path:
 def resume(folder: Path, session: Session) -> Path:
     """Go on with a run that was stopped; ends with the same parameters, bit for bit, as if it had not been."""
     ensembles.require(read_options(folder).members, session.execution)
+    if read_options(folder).folds is not None:
+        return cross_validation.resume(folder, session)
     if read_options(folder).stream:
         return streamed.resume(folder, session)
     job = prepare(read_options(folder), session.progress, runs.read_config(folder))

@@ -1,0 +1,153 @@
+"""Cross-validation of a tagger: a training for every fold of the jets, and the page."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxsci.core import Inputs, Params
+from jaxsci.errors import InputError
+from jaxsci.files import write_json
+from jaxsci.models.heads import inference
+from jaxsci.plots import classification, gallery
+from jaxsci.runs import binary_evaluation, class_evaluation, figures, seen
+from jaxsci.runs import folder as runs
+from jaxsci.runs.figures import Drawing
+from jaxsci.runs.task import Session
+from jaxsci.tasks import folds, own_network
+from jaxsci.tasks.folds import Fold
+from jaxsci.tasks.parts import Splits
+from jaxsci.tasks.top_tagging import own, report, scaling
+from jaxsci.tasks.top_tagging.jobs import (
+    NAME,
+    Job,
+    as_batch,
+    describe,
+    hyperparameters,
+    make_inputs,
+    make_recipe,
+    make_tagger,
+    prepare,
+    read_options,
+)
+from jaxsci.tasks.top_tagging.options import Options
+from jaxsci.tasks.top_tagging.samples import FRACTIONS, class_names, labels_of, shapes
+from jaxsci.training import predict
+
+TITLES = {**report.COLUMNS, "auc_macro": "AUC, mean of classes", "log_loss": "log loss"}
+
+
+class _Given(NamedTuple):
+    """Jets, the tagger without a scaling, and the parts of each fold."""
+
+    job: Job  # with the parts of the first fold
+    splits: list[Splits]
+
+
+def train(options: Options, session: Session) -> Path:
+    """Train a tagger for every fold, in a new run folder, and write the report.
+
+    Raises:
+        InputError: as in the training of one, or a number of folds that cannot be.
+    """
+    given = _prepare(options, session)
+    folder = runs.new_folder(session, NAME, own.name(options))
+    described = {**describe(given.job), "split": {"folds": options.folds, "seed": options.seed}}
+    runs.write_config(folder, NAME, options, described, hyperparameters(given.job))
+    if options.model is not None:
+        own_network.keep(folder, options.model)
+    return _train(folder, given, session, resume=False)
+
+
+def resume(folder: Path, session: Session) -> Path:
+    """Go on with a cross-validation that was stopped; the folds that are finished are kept."""
+    given = _prepare(read_options(folder), session)
+    seen.require_same(folder, describe(given.job)["digest"])
+    return _train(folder, given, session, resume=True)
+
+
+def _prepare(options: Options, session: Session) -> _Given:
+    folds.require(options)
+    for option, given in (("--stream", options.stream), ("--members", options.members > 1)):
+        if given:
+            raise InputError(f"{option}: expected one network on jets in memory with --folds, got both; leave one out")
+    assert options.folds is not None
+    job = prepare(options, session.progress)
+    labels = labels_of(job.sample)
+    share = FRACTIONS[1] / (FRACTIONS[0] + FRACTIONS[1])
+    found = folds.splits(labels, options.folds, seed=options.seed, share=share)
+    if (weights := job.sample.weights) is not None:
+        for k, rows in enumerate((rows for split in found for rows in split), 3):
+            if not np.bincount(labels[rows], weights[rows], len(class_names(options))).all():
+                raise InputError(
+                    f"--folds: expected jets with weight of every class in fold {k // 3}, got none; take fewer"
+                )
+    # Each training measures the scaling of its inputs on its own jets.
+    bare = job._replace(tagger=make_tagger(options, *shapes(job.sample)), splits=_longest(found), scaling=None)
+    return _Given(bare, found)
+
+
+def _longest(found: list[Splits]) -> Splits:
+    return max(found, key=lambda split: len(split[0]))
+
+
+def _train(folder: Path, given: _Given, session: Session, *, resume: bool) -> Path:
+    options, labels = given.job.options, labels_of(given.job.sample)
+    recipe, settings = make_recipe(given.job)
+    program = recipe, settings, jax.random.key(options.seed)
+    assert options.folds is not None
+    result = folds.run(folder, program, _folds(given, session), session, number=options.folds, resume=resume)
+    names, sizes = class_names(options), [len(split[2]) for split in given.splits]
+    result = {"task": NAME, "tagger": own.name(options), "part": "folds", **result}
+    result["jets"] = {name: int(np.sum(labels == k)) for k, name in enumerate(names)}
+    result["confusion_matrix"] = np.sum([of["confusion_matrix"] for of in result["each"]], axis=0).tolist()
+    write_json(folder / "evaluation.json", result)
+    _write(folder, result, sizes)
+    session.progress("evaluating", 1.0, f"accuracy {result['metrics']['accuracy']['value']:.4f}")
+    return folder
+
+
+def _folds(given: _Given, session: Session) -> Iterator[Fold]:
+    """The inputs of each training, all of one shape, and what is measured of it."""
+    job, splits = given
+    labels, weights, tagger = labels_of(job.sample), job.sample.weights, job.tagger
+    classes, answering = len(class_names(job.options)), inference(job.tagger.model).apply
+    plain = make_inputs(tagger, job.sample, session.progress)
+    room = [max(len(split[part]) for split in splits) for part in range(2)]
+    for split in splits:
+        inputs = plain
+        if tagger.scaled and job.sample.constituents is not None:
+            inputs = scaling.measure(tagger, job.sample.constituents[split[0]])(plain)
+        own_weights = binary_evaluation.relative(weights, split[0])
+        train, validation, test = (as_batch(inputs, labels, rows, own_weights, classes=classes) for rows in split)
+        rows = split[2]
+
+        def measure(params: Params, x: Inputs = test.x, rows: np.ndarray = rows) -> Mapping[str, Any]:
+            measured = binary_evaluation if classes == 2 else class_evaluation
+            return measured.classification(
+                predict(answering, params, x), labels[rows], None if weights is None else weights[rows]
+            )
+
+        yield Fold(folds.alike(train, room[0]), folds.alike(validation, room[1]), measure)
+
+
+def _write(folder: Path, result: Mapping[str, Any], sizes: list[int]) -> None:
+    names = list(result["jets"])
+    matrix = Drawing(
+        "confusion_matrix",
+        "Confusion matrix of all folds together, each jet by the training that left it out: rows are the true class, columns the answer.",
+        classification.confusion_matrix(result["confusion_matrix"], names, noun="jets"),
+        gallery.confusion_words(result["confusion_matrix"], names, "jets"),
+    )
+    section = folds.section(result, TITLES, sizes, "jets")
+    data = runs.read_config(folder)["data"]
+    summary = {
+        "Tagger": str(result["tagger"]),
+        "Jets": f"{data['jets']:,}, {'simulated (Pythia 8), from the package' if data['file'] == 'embedded' else Path(data['file']).name}",
+        "Folds": str(result["folds"]),
+        "Seed": str(data["split"]["seed"]),
+    }
+    sections = [section._replace(figures=figures.pictures(folder, [matrix]))]
+    figures.write_page(folder, f"Cross-validation of {result['tagger']}", summary, sections)

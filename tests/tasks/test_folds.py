@@ -1,0 +1,118 @@
+"""Cross-validation: every example is tested once, by a training that did not see it; resumed it goes on; what cannot be is refused."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxsci.cli.main import main
+from jaxsci.core import Batch
+from jaxsci.data import jets
+from jaxsci.errors import InputError
+from jaxsci.tasks import folds
+from tests.command import refused, write_jets
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Run in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+def test_each_example_is_in_one_test_part_and_classes_are_dealt_evenly():
+    labels = np.repeat([0, 1, 2], [50, 23, 30])
+    found = folds.splits(labels, 4, seed=1, share=0.2)
+    np.testing.assert_array_equal(np.sort(np.concatenate([test for _, _, test in found])), np.arange(103))
+    for split in found:
+        np.testing.assert_array_equal(np.sort(np.concatenate(split)), np.arange(103))
+        counts = np.bincount(labels[split[2]], minlength=3)
+        assert np.all(np.abs(counts - np.array([50, 23, 30]) / 4) < 1)
+        assert len(split[1]) / (len(split[0]) + len(split[1])) == pytest.approx(0.2, abs=0.03)
+    groups = np.repeat(np.arange(20), 5)
+    of_groups = folds.splits(np.zeros(100, int), 3, seed=1, share=0.2, groups=groups)
+    for train, validation, test in of_groups:
+        assert not set(groups[test]) & set(groups[np.concatenate([train, validation])])
+    assert sorted(len(test) for _, _, test in of_groups) == [30, 35, 35]
+    with pytest.raises(InputError, match="at most 23 folds for 23 examples of each class, got 24"):
+        folds.splits(labels, 24, seed=1, share=0.2)
+    with pytest.raises(InputError, match="at most 20 folds for 20 groups, got 21"):
+        folds.splits(np.zeros(100, int), 21, seed=1, share=0.2, groups=groups)
+
+
+def test_a_batch_is_filled_up_with_examples_of_no_weight():
+    batch = Batch({"a": np.arange(6.0).reshape(3, 2)}, np.arange(3), np.ones(3, np.float32))
+    longer = folds.alike(batch, 5)
+    assert [len(leaf) for leaf in (longer.x["a"], longer.y, longer.weight)] == [5, 5, 5]
+    np.testing.assert_array_equal(longer.weight, [1, 1, 1, 0, 0])
+    np.testing.assert_array_equal(longer.x["a"][:3], batch.x["a"])
+
+
+def evaluation(folder):
+    return json.loads((Path(folder) / "evaluation.json").read_text())
+
+
+@pytest.mark.slow
+def test_a_table_in_folds(capsys):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 150))
+    table = {"x": x, "y": y, "kind": np.where(x + y > 0, "up", "down")}
+    with Path("t.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([table, *zip(*table.values(), strict=True)])
+    train = ["train", "table", "--data", "t.csv", "--target", "kind", "--members", "1", "--epochs", "5"]
+    main([*train, "--folds", "3", "--learning-rate", "2e-2"])
+    folder = Path("runs/table/kind-1")
+    found = evaluation(folder)
+    assert np.sum(found["confusion_matrix"]) == 150
+    accuracy = [of["accuracy"]["value"] for of in found["each"]]
+    assert found["metrics"]["accuracy"]["value"] == pytest.approx(np.mean(accuracy))
+    assert found["metrics"]["accuracy"]["deviation"] == pytest.approx(np.std(accuracy, ddof=1))
+    assert min(accuracy) > 0.8
+    page = (folder / "report.html").read_text()
+    assert "not independent" in page
+    assert "fold 3" in page
+    # Interrupted in its second fold it goes on, and ends the same.
+    whole = [(folder / f"fold-{k}" / "weights.npz").read_bytes() for k in (1, 2, 3)]
+    (folder / "evaluation.json").unlink()
+    (folder / "fold-2" / "fold.json").unlink()
+    (folder / "fold-2" / "weights.npz").unlink()
+    shutil.rmtree(folder / "fold-3")
+    main(["train", "table", "--resume", str(folder)])
+    assert evaluation(folder) == found
+    assert [(folder / f"fold-{k}" / "weights.npz").read_bytes() for k in (1, 2, 3)] == whole
+
+    for command in (
+        ["evaluate", folder],
+        ["predict", folder, "t.csv", "--out", "a.csv"],
+        ["export", folder, "--out", "a"],
+    ):
+        assert "got a cross-validation of 3" in refused(capsys, *command)
+    Path("u.csv").write_text(Path("t.csv").read_text())
+    for words, line in (
+        (["--folds", "1"], "--folds: expected at least 2, got 1"),
+        (["--folds", "0"], "--folds: expected at least 2, got 0"),
+        (["--folds", "500"], "folds for"),
+        (["--folds", "3", "--test", "u.csv"], "--test: expected none with --folds"),
+    ):
+        assert line in refused(capsys, *train, *words)
+    assert sorted(path.name for path in Path("runs/table").iterdir()) == ["kind-1"]
+
+
+@pytest.mark.slow
+def test_jets_in_folds(capsys):
+    sample = jets.read(jets.embedded(), limit=301)
+    write_jets("mine.h5", sample.constituents, sample.labels)
+    train = ["train", "top-tagging", "--tagger", "mass", "--data", "mine.h5", "--epochs", "1"]
+    main([*train, "--folds", "2"])
+    folder = Path("runs/top-tagging/mass-1")
+    found = evaluation(folder)
+    assert np.sum(found["confusion_matrix"]) == 301
+    assert [sum(np.ravel(of["confusion_matrix"])) for of in found["each"]] == [151, 150]
+    assert found["metrics"]["auc"]["value"] > 0.8  # the mass tells tops
+    assert "got a cross-validation of 2" in refused(capsys, "study", folder)
+    for words in (["--stream"], ["--members", "2"]):
+        assert "expected one network on jets in memory with --folds" in refused(capsys, *train, "--folds", "2", *words)
+    line = refused(capsys, "sweep", "top-tagging", "--folds", "2", "--trials", "2", "--learning-rate", "1e-3:1e-2")
+    assert "--folds: expected one training for each trial of a sweep" in line

@@ -62,7 +62,8 @@ def generate_jets(
     """Generate `n` jets, half of them tops, shuffled, and write them to `out`.
 
     The file (HDF5) holds `constituents`, float32 [n, 200, 4], (E, px, py, pz) in GeV, hardest first, padded with zeros; `labels`, uint8
-    [n], 1 for top and 0 for QCD; and as attributes the command, the seed, the versions and the cuts. See `jaxsci.data.pythia` for the
+    [n], 1 for top and 0 for QCD; `top`, float32 [n, 4], the momentum of the top quark in the jet at its decay, as Pythia has it (zeros for
+    QCD; not in the small format); and as attributes the command, the seed, the versions and the cuts. See `jaxsci.data.pythia` for the
     physics.
 
     Args:
@@ -187,7 +188,8 @@ def _make_part(chunk: _Chunk) -> int:
     """Make one chunk and write its file; the number of jets."""
     import h5py
 
-    jets = np.concatenate([_one_class(chunk, label) for label in (pythia.TOP, pythia.QCD)])
+    classes = [_one_class(chunk, label) for label in (pythia.TOP, pythia.QCD)]
+    jets, top = (np.concatenate(parts) for parts in zip(*classes, strict=True))
     labels = np.repeat(np.array([pythia.TOP, pythia.QCD], np.uint8), chunk.rows // 2)
     order = np.random.default_rng([chunk.seed, chunk.number]).permutation(chunk.rows)
     buffer = io.BytesIO()  # on a full disk h5py's own writing ends in a noise of errors
@@ -197,12 +199,13 @@ def _make_part(chunk: _Chunk) -> int:
             "constituents", data=jets[order], chunks=True, compression="gzip", compression_opts=1, shuffle=True
         )
         file.create_dataset("labels", data=labels[order])
+        file.create_dataset("top", data=top[order])
     with replacing(chunk.path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
     return chunk.rows
 
 
-def _one_class(chunk: _Chunk, label: int) -> np.ndarray:
+def _one_class(chunk: _Chunk, label: int) -> pythia.Jets:
     detector = None
     if chunk.detector:
         rng = np.random.default_rng([chunk.seed, chunk.number, label])
@@ -221,7 +224,7 @@ def _join(out: Path, chunks: list[_Chunk], attributes: dict[str, Any], compact: 
 
     if compact:
         parts = [_read_part(chunk) for chunk in chunks]
-        constituents, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        constituents, labels, _ = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         compact_format.write(out, constituents, labels, attributes)
         return
     needed = sum(chunk.path.stat().st_size for chunk in chunks)  # more than the joined file, which is better compressed
@@ -234,18 +237,20 @@ def _join(out: Path, chunks: list[_Chunk], attributes: dict[str, Any], compact: 
             "constituents", (n, pythia.MAX_CONSTITUENTS, 4), "f4", chunks=True, compression="gzip", shuffle=True
         )
         labels = file.create_dataset("labels", (n,), "u1")
+        top = file.create_dataset("top", (n, 4), "f4")
         start = 0
         for chunk in chunks:
             rows = slice(start, start + chunk.rows)
-            constituents[rows], labels[rows] = _read_part(chunk)
+            constituents[rows], labels[rows], top[rows] = _read_part(chunk)
             start += chunk.rows
 
 
-def _read_part(chunk: _Chunk) -> tuple[np.ndarray, np.ndarray]:
+def _read_part(chunk: _Chunk) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Constituents, labels, and the top quark in each jet."""
     import h5py
 
     with h5py.File(chunk.path, "r") as file:
-        return file["constituents"][()], file["labels"][()]
+        return file["constituents"][()], file["labels"][()], file["top"][()]
 
 
 def _physics(detector: bool) -> dict[str, Any]:
@@ -263,6 +268,7 @@ def _physics(detector: bool) -> dict[str, Any]:
         "pt_hat_min_GeV": pythia.PT_HAT_MIN,
         "parton_jet_pt_min_GeV": pythia.PARTON_JET_PT_MIN,
         "chunk": _CHUNK,
+        "top": "momentum (E, px, py, pz) in GeV of the top quark in the jet, at its decay",
         "jaxsci_version": jaxsci.__version__,
     }
     settings |= {f"{name}_version": importlib.metadata.version(name) for name in ("pythia8mc", "fastjet")}

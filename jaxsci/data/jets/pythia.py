@@ -20,7 +20,7 @@ import numpy as np
 from jaxsci.data.jets import kinematics
 from jaxsci.errors import InputError
 
-__all__ = ["Events", "Particles", "generate_events", "require_packages", "sample_jets"]
+__all__ = ["Events", "Jets", "Particles", "generate_events", "require_packages", "sample_jets"]
 
 BEAM_ENERGY = 14_000.0  # GeV, both beams together
 RADIUS = 0.8  # of the jet, and of the matching
@@ -61,11 +61,17 @@ class Events(NamedTuple):
     particles: Particles
     pt_hat: np.ndarray  # [event] float64: transverse momentum of the hard process in GeV
     tops: np.ndarray | None  # [event, 2, 4, 2] float64: (eta, phi) of a top quark and of its three decay partons
+    quarks: np.ndarray | None  # [event, 2, 4] float64: E, px, py, pz in GeV of these top quarks at their decay
 
 
-def sample_jets(
-    label: int, n: int, seed: int, *, detector: Callable[[Particles], Particles] | None = None
-) -> np.ndarray:
+class Jets(NamedTuple):
+    """Jets of one class, each with the top quark in it."""
+
+    constituents: np.ndarray  # float32 [jet, 200, 4]: (E, px, py, pz) in GeV, hardest (pT) first, padded with zeros
+    top: np.ndarray  # float32 [jet, 4]: (E, px, py, pz) in GeV of the top quark at its decay, 0 for QCD
+
+
+def sample_jets(label: int, n: int, seed: int, *, detector: Callable[[Particles], Particles] | None = None) -> Jets:
     """Generate `n` jets of one class: the same jets for the same arguments.
 
     Args:
@@ -74,22 +80,19 @@ def sample_jets(
         seed: Pythia's seed, 1 to 900,000,000.
         detector: what the detector makes of the stable particles of a batch of events; None: a perfect one.
 
-    Returns:
-        float32 [n, 200, 4]: (E, px, py, pz) in GeV of the constituents, hardest (pT) first, padded with zeros.
-
     Raises:
         InputError: pythia8mc, fastjet or awkward is not installed.
     """
     require_packages()
-    jets: list[np.ndarray] = []
+    jets: list[Jets] = []
     found = 0
     for events in generate_events(label, seed):
         seen = events.particles if detector is None else detector(events.particles)
-        jets.append(_accepted_jets(seen, events.tops))
-        found += len(jets[-1])
+        jets.append(_accepted_jets(seen, events.tops, events.quarks))
+        found += len(jets[-1].top)
         if found >= n:
             break
-    return np.concatenate(jets)[:n]
+    return Jets(*(np.concatenate(parts)[:n] for parts in zip(*jets, strict=True)))
 
 
 def require_packages() -> None:
@@ -128,8 +131,8 @@ def generate_events(label: int, seed: int) -> Iterator[Events]:
             batch = pythia.nextBatch(_EVENTS_PER_BATCH)
         record = _flat_record(batch)
         pt_hat = np.sqrt(np.asarray(batch.info.pT2Hat))
-        tops = _top_directions(record) if label == TOP else None
-        yield Events(_visible(record, pythia.particleData), pt_hat, tops)
+        tops, quarks = _tops(record) if label == TOP else (None, None)
+        yield Events(_visible(record, pythia.particleData), pt_hat, tops, quarks)
 
 
 def _soft_event_veto() -> Any:
@@ -194,8 +197,8 @@ def _visible(record: _Record, particle_data: Any) -> Particles:
     return Particles(record.momenta[keep], charges[index], species, counts)
 
 
-def _top_directions(record: _Record) -> np.ndarray:
-    """(eta, phi) of both tops, each at its decay, and of the quark of each and the two of its W: [event, 2, 4, 2]."""
+def _tops(record: _Record) -> tuple[np.ndarray, np.ndarray]:
+    """(eta, phi) of both tops at their decay, of the quark of each and the two of its W [event, 2, 4, 2]; momenta of both tops."""
     parent = record.species[record.mother]
     (quarks,) = np.nonzero((np.abs(record.species) <= 5) & np.isin(np.abs(parent), (6, 24)))
     # Quark of the top first, then those of the W; t and W+ before tbar and W-.
@@ -206,11 +209,11 @@ def _top_directions(record: _Record) -> np.ndarray:
         raise RuntimeError("Pythia's record of an event does not hold two hadronically decaying top quarks")
     partons = quarks.reshape(record.n_events, 2, 3)
     momenta = record.momenta[np.concatenate([record.mother[partons[..., :1]], partons], axis=-1)]
-    return np.stack([kinematics.eta(momenta), kinematics.phi(momenta)], axis=-1)
+    return np.stack([kinematics.eta(momenta), kinematics.phi(momenta)], axis=-1), momenta[:, :, 0]
 
 
-def _accepted_jets(particles: Particles, tops: np.ndarray | None) -> np.ndarray:
-    """The leading jets that pass the cuts, and for the signal the matching: float32 [jet, 200, 4]."""
+def _accepted_jets(particles: Particles, tops: np.ndarray | None, quarks: np.ndarray | None) -> Jets:
+    """The leading jets that pass the cuts, and for the signal the matching."""
     axis, members = _leading_jets(particles)
     accepted = np.flatnonzero(_passes_cuts(axis, tops))
     jets = np.zeros((len(accepted), MAX_CONSTITUENTS, 4), np.float32)
@@ -218,17 +221,24 @@ def _accepted_jets(particles: Particles, tops: np.ndarray | None) -> np.ndarray:
         momenta = particles.momenta[members[event]]
         hardest = np.argsort(-kinematics.pt(momenta), kind="stable")[:MAX_CONSTITUENTS]
         jet[: len(hardest)] = momenta[hardest]
-    return jets
+    top = np.zeros((len(accepted), 4), np.float32)
+    if tops is not None and quarks is not None:
+        top[:] = quarks[accepted, _contained(axis, tops).argmax(axis=1)[accepted]]
+    return Jets(jets, top)
 
 
 def _passes_cuts(axis: np.ndarray, tops: np.ndarray | None) -> np.ndarray:
     """Whether a jet of momentum `axis` [event, 4] passes the cuts and, unless `tops` is None, contains one of the top quarks."""
-    pt, eta, phi = (quantity(axis) for quantity in (kinematics.pt, kinematics.eta, kinematics.phi))
-    passes = (pt > PT_RANGE[0]) & (pt < PT_RANGE[1]) & (np.abs(eta) < ETA_MAX)
-    if tops is not None:
-        distance = np.hypot(tops[..., 0] - eta[:, None, None], kinematics.wrap(tops[..., 1] - phi[:, None, None]))
-        passes &= (distance < RADIUS).all(axis=2).any(axis=1)
-    return passes
+    pt = kinematics.pt(axis)
+    passes = (pt > PT_RANGE[0]) & (pt < PT_RANGE[1]) & (np.abs(kinematics.eta(axis)) < ETA_MAX)
+    return passes if tops is None else passes & _contained(axis, tops).any(axis=1)
+
+
+def _contained(axis: np.ndarray, tops: np.ndarray) -> np.ndarray:
+    """Which of both tops a jet of momentum `axis` [event, 4] contains, with all its decay partons: bool [event, 2]."""
+    eta, phi = (quantity(axis)[:, None, None] for quantity in (kinematics.eta, kinematics.phi))
+    distance = np.hypot(tops[..., 0] - eta, kinematics.wrap(tops[..., 1] - phi))
+    return np.asarray((distance < RADIUS).all(axis=2))
 
 
 def _leading_jets(particles: Particles) -> tuple[np.ndarray, list[np.ndarray]]:

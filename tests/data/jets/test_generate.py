@@ -57,6 +57,11 @@ def read(path):
         return file["constituents"][()], file["labels"][()], dict(file.attrs)
 
 
+def read_tops(path):
+    with h5py.File(path) as file:
+        return file["top"][()]
+
+
 def place_parts(source, out, names):
     folder = Path(f"{out}.parts")
     folder.mkdir()
@@ -83,6 +88,13 @@ def test_file(whole):
     # A label on the wrong jets would show: tops lie near 174 GeV, two thirds of the QCD jets below 140.
     assert np.median(mass[labels == pythia.TOP]) > 160
     assert np.median(mass[labels == pythia.QCD]) < 130
+    top = read_tops(whole[0])  # of each jet its own quark, in the shuffled order
+    assert not top[labels == pythia.QCD].any()
+    apart = (
+        kinematics.eta(momenta) - kinematics.eta(top),
+        kinematics.wrap(kinematics.phi(momenta) - kinematics.phi(top)),
+    )
+    assert (np.hypot(*apart)[labels == pythia.TOP] < pythia.RADIUS).all()
     assert attributes["command"] == f"jaxsci data generate jets --n {N} --seed {SEED}"
     assert attributes["format"] == generate.FORMAT
     assert bool(attributes["simulated"])
@@ -114,6 +126,7 @@ def test_a_resumed_generation_equals_an_uninterrupted_one(whole, tmp_path, monke
     assert after == before  # finished chunks were used, not made again
     for expected, found in zip(read(whole[0])[:2], read(out)[:2], strict=True):
         np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(read_tops(out), read_tops(whole[0]))
     assert [path.name for path in tmp_path.iterdir()] == ["jets.h5"]
     printed, bar = capfd.readouterr()
     assert printed == ""

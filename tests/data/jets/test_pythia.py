@@ -13,6 +13,10 @@ pytest.importorskip("pythia8mc")
 SEED, BATCHES = 11, 4
 
 
+def accepted_jets(particles, tops):
+    return pythia._accepted_jets(particles, tops, None).constituents
+
+
 @pytest.fixture(scope="module")
 def batches():
     """A few hundred events of each class."""
@@ -25,7 +29,7 @@ def batches():
 @pytest.fixture(scope="module", params=[pythia.QCD, pythia.TOP], ids=["qcd", "top"])
 def sample(request, batches):
     """The class, and the jets of its events that pass."""
-    jets = [pythia._accepted_jets(events.particles, events.tops) for events in batches[request.param]]
+    jets = [accepted_jets(events.particles, events.tops) for events in batches[request.param]]
     return request.param, np.concatenate(jets)
 
 
@@ -77,7 +81,20 @@ def test_mass(sample):
 
 def test_the_sample_is_the_accepted_jets_of_the_events_of_that_seed(sample):
     label, jets = sample
-    np.testing.assert_array_equal(pythia.sample_jets(label, 12, seed=SEED), jets[:12])
+    found = pythia.sample_jets(label, 12, seed=SEED)
+    np.testing.assert_array_equal(found.constituents, jets[:12])
+    momenta = kinematics.jet_momentum(found.constituents)
+    if label == pythia.QCD:
+        assert not found.top.any()
+        return
+    # The quark in the jet, not the other one, which flies back to back: within the radius, with its mass and most of its momentum.
+    distance = (
+        kinematics.eta(momenta) - kinematics.eta(found.top),
+        kinematics.wrap(kinematics.phi(momenta) - kinematics.phi(found.top)),
+    )
+    assert (np.hypot(*distance) < pythia.RADIUS).all()
+    assert (np.abs(kinematics.mass(found.top) - 172) < 15).all()  # ten widths about Pythia's mass
+    assert abs(np.median(kinematics.pt(momenta) / kinematics.pt(found.top)) - 1) < 0.15
 
 
 def test_another_seed_gives_other_jets(batches):
@@ -111,16 +128,16 @@ def test_few_accepted_jets_come_from_the_edge_of_the_phase_space(batches):
     ],
 )
 def test_edges_of_the_cuts(pt, eta, accepted):
-    assert len(pythia._accepted_jets(one_event((pt, eta, 0.3)), None)) == accepted
+    assert len(accepted_jets(one_event((pt, eta, 0.3)), None)) == accepted
 
 
 def test_only_the_leading_jet_counts():
-    assert len(pythia._accepted_jets(one_event((600, 0.0, 0.0), (640, 1.0, 3.0)), None)) == 1
-    assert len(pythia._accepted_jets(one_event((600, 0.0, 0.0), (700, 1.0, 3.0)), None)) == 0
+    assert len(accepted_jets(one_event((600, 0.0, 0.0), (640, 1.0, 3.0)), None)) == 1
+    assert len(accepted_jets(one_event((600, 0.0, 0.0), (700, 1.0, 3.0)), None)) == 0
 
 
 def test_a_jet_collects_what_lies_within_its_radius():
-    jets = pythia._accepted_jets(one_event((20, 0.0, -3.1), (560, 0.0, 3.1), (30, 0.79, 3.1), (40, 0.0, 2.2)), None)
+    jets = accepted_jets(one_event((20, 0.0, -3.1), (560, 0.0, 3.1), (30, 0.79, 3.1), (40, 0.0, 2.2)), None)
     # Across phi = pi; the last lies 0.9 away. Hardest first.
     np.testing.assert_allclose(kinematics.pt(jets[0, :4]), [560, 30, 20, 0], rtol=1e-6)
 
@@ -140,20 +157,20 @@ def test_matching_needs_all_partons_of_one_top(parton, accepted):
     near = [(0.1, 3.1), (0.0, 3.0), (-0.1, -3.1)]
     for place in range(4):
         tops = top_at(*near[:place], parton, *near[place:])
-        assert len(pythia._accepted_jets(jet, tops)) == accepted
-        assert len(pythia._accepted_jets(jet, tops[:, ::-1])) == accepted  # or the other top
+        assert len(accepted_jets(jet, tops)) == accepted
+        assert len(accepted_jets(jet, tops[:, ::-1])) == accepted  # or the other top
     # Two halves of different tops are no match.
     split = np.array([[[*near[:2], (4.0, 0.0), (4.0, 0.0)], [(4.0, 0.0), (4.0, 0.0), *near[:2]]]])
-    assert len(pythia._accepted_jets(jet, split)) == 0
+    assert len(accepted_jets(jet, split)) == 0
 
 
 def test_events_without_a_jet_are_passed_over():
     none, good = one_event((20, 0.0, 0.0)), one_event((600, 0.0, 0.0))
     empty = pythia.Particles(np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int32), np.array([0]))
     together = pythia.Particles(*(np.concatenate(columns) for columns in zip(none, empty, good, empty, strict=True)))
-    jets = pythia._accepted_jets(together, None)
+    jets = accepted_jets(together, None)
     np.testing.assert_allclose(kinematics.pt(jets[:, 0]), [600], rtol=1e-6)
-    assert pythia._accepted_jets(none, None).shape == (0, pythia.MAX_CONSTITUENTS, 4)
+    assert accepted_jets(none, None).shape == (0, pythia.MAX_CONSTITUENTS, 4)
 
 
 def test_clustering_agrees_with_one_event_at_a_time(batches):

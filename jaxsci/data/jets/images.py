@@ -18,6 +18,7 @@ __all__ = [
     "flip",
     "images",
     "normalize",
+    "outside",
     "pixelize",
     "rotate",
 ]
@@ -47,6 +48,12 @@ def images(constituents: np.ndarray, *, pixels: int = 40, half_width: float = HA
         pt, x, y = align(constituents[rows])
         out[rows] = normalize(pixelize(pt, x, y, pixels=pixels, half_width=half_width))
     return out
+
+
+def outside(constituents: np.ndarray, *, half_width: float = HALF_WIDTH) -> float:
+    """The part of the pT of these jets that lies outside their images and is left out of them; arguments as of `images`."""
+    pt, x, y = align(constituents)
+    return float(pt[np.maximum(np.abs(x), np.abs(y)) >= half_width].sum() / max(pt.sum(), np.finfo(float).tiny))
 
 
 def align(constituents: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

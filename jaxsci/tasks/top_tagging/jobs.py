@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxsci.core import Batch, Inputs
 from jaxsci.data import jets
+from jaxsci.data.jets import images as jet_images
 from jaxsci.data.reading import free_memory
 from jaxsci.errors import InputError
 from jaxsci.losses import binary_cross_entropy, correct, cross_entropy, objective_for
@@ -26,6 +27,7 @@ from jaxsci.tasks.top_tagging.taggers import Spec, Tagger
 from jaxsci.training import Recipe, Settings, adamw, steps_per_epoch, warmup_cosine
 
 NAME = "top-tagging"
+_SAID = 0.01  # the part of the pT outside the images from which the terminal says so
 
 
 class Job(NamedTuple):
@@ -47,6 +49,12 @@ def prepare(options: Options, progress: OnProgress, config: dict[str, Any] | Non
     sample, splits = samples.read(options, progress)
     tagger = make_tagger(options, *shapes(sample))
     check_inputs(tagger, sample)
+    if tagger.from_images is not None and sample.constituents is not None:
+        share = jet_images.outside(sample.constituents[: taggers.LOOKED_AT])
+        if share > _SAID:
+            progress(
+                "reading jets", 1.0, f"note: {share:.1%} of the pT lies outside the images and is left out of them"
+            )
     jax.eval_shape(tagger.model.init, jax.random.key(0))  # raises where the network does not fit the images
     if config is not None:
         scale = scaling.of_run(config)

@@ -23,6 +23,8 @@ from jaxsci.tasks.top_tagging.options import TAGGERS
 
 TOP_MASS = 172.57  # GeV, Particle Data Group 2024, direct measurements
 PIXELS = (40, 40)  # of the images that are made of constituents
+LOOKED_AT = 1_000  # jets, for what lies outside the images
+MOST_OUTSIDE = 1 / 3  # of the pT
 
 
 class Spec(NamedTuple):
@@ -84,7 +86,17 @@ def network(module: ModuleType, config: Any, classes: int) -> Model:
 
 
 def image_inputs(constituents: np.ndarray) -> np.ndarray:
-    """Jet images [jet, 40, 40, 1], square roots of the pT fractions times 40: soft pixels matter, and numbers are of order 1."""
+    """Jet images [jet, 40, 40, 1], square roots of the pT fractions times 40: soft pixels matter, and numbers are of order 1.
+
+    Raises:
+        InputError: more than a third of the pT of the jets lies outside the images.
+    """
+    share = jet_images.outside(constituents[:LOOKED_AT])
+    if share > MOST_OUTSIDE:
+        raise InputError(
+            f"jets: expected constituents within {jet_images.HALF_WIDTH:g} of the axis, for which images are made, got {share:.0%} of the"
+            " pT outside; take a tagger that sees constituents, such as pfn"
+        )
     return images_as_inputs(jet_images.images(constituents, pixels=PIXELS[0]))
 
 

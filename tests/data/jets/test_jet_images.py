@@ -158,3 +158,12 @@ def test_degenerate_jets_give_finite_images(jet):
 def test_no_jets_give_no_images():
     assert jet_images.images(np.zeros((0, 200, 4), np.float32)).shape == (0, 40, 40)
     assert (jet_images.images(np.zeros((2, 200, 4), np.float32)) == 0).all()
+
+
+def test_what_lies_outside_the_image_is_counted():
+    jet = constituents([100.0, 100.0, 50.0], [-0.5, 0.5, 0.0], [0.0, 0.0, 0.0])
+    assert jet_images.outside(jet) == 0
+    assert jet_images.outside(jet, half_width=0.4) == pytest.approx(0.8)
+    assert jet_images.outside(constituents([100.0, 100.0, 50.0], [-1.0, 1.0, 0.0], [0.0, 0.0, 0.0])) == pytest.approx(
+        0.8
+    )

@@ -8,7 +8,9 @@ import pytest
 
 from jaxsci.core import WeightedSet
 from jaxsci.data import jets
-from jaxsci.tasks.top_tagging import pairwise, scaling, taggers
+from jaxsci.errors import InputError
+from jaxsci.tasks.top_tagging import jobs, pairwise, scaling, taggers
+from jaxsci.tasks.top_tagging.options import Options
 
 some = jets.read(jets.embedded(), limit=200).constituents
 
@@ -85,3 +87,18 @@ def test_inputs_of_merged_particles_are_finite_and_padded_with_zeros(name):
         assert leaf.dtype == np.float32
         assert np.all(np.isfinite(leaf))
         np.testing.assert_array_equal(leaf[:, 5:], 0)
+
+
+def test_jets_wider_than_the_images_are_refused_and_some_pt_outside_is_said():
+    wide = np.zeros_like(some[:50])  # two prongs, each 1.2 from their middle
+    for place, phi in enumerate((-1.2, 1.2)):
+        wide[:, place] = 300 * np.float32([1, np.cos(phi), np.sin(phi), 0])
+    with pytest.raises(InputError, match=r"within 0.8 of the axis, .*, got 100% of the pT outside; take a tagger"):
+        taggers.image_inputs(wide)
+    few = np.where(np.arange(50)[:, None, None] == 0, wide, some[:50])
+    said = []
+    sample = jets.JetSample(few, None, np.arange(50) % 2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jets, "read", lambda path, limit: sample)
+        jobs.prepare(Options(), lambda stage, fraction, words: said.append(words))
+    assert [line for line in said if line.endswith("lies outside the images and is left out of them")]

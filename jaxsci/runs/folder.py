@@ -10,10 +10,12 @@ runs/<task>/<name>/
     report.html       one self-contained page
 """
 
+import contextlib
 import json
 import math
 import platform
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
@@ -44,6 +46,7 @@ __all__ = [
     "train",
     "trained",
     "versions",
+    "whole_folder",
     "write_config",
     "write_metrics",
 ]
@@ -68,6 +71,17 @@ def new_folder(session: Session, task: str, stem: str) -> Path:
             continue
         return folder
     raise InputError(f"{parent / str(name)}: expected a new run, but it exists; choose another --name or use --resume")
+
+
+@contextlib.contextmanager
+def whole_folder(session: Session, task: str, stem: str) -> Iterator[Path]:
+    """`new_folder`, which is removed again where its content cannot be written: for fits, which write all of it at their end."""
+    folder = new_folder(session, task, stem)
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def require_positive(options: Any, *names: str, or_zero: Sequence[str] = ()) -> None:
@@ -131,7 +145,11 @@ def write_config(
         "versions": versions(),
         "device": {"kind": jax.devices()[0].device_kind, "count": jax.device_count(), "backend": jax.default_backend()},
     }
-    write_json(folder / "config.json", config)
+    try:
+        write_json(folder / "config.json", config)
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)  # nothing goes on without it
+        raise
 
 
 def _commit() -> str | None:

@@ -1,6 +1,8 @@
 """The command `jaxsci fit` on small data of the user's own."""
 
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
@@ -51,6 +53,8 @@ def test_a_sky_of_your_own(tmp_path, capsys):
     assert [peak["place"] for peak in result["peaks"]] == pytest.approx([220, 540], abs=8)
     assert set(result["comparison"]) == {"harmonics", "dense"}
 
+    assert "got the first again" in refused(capsys, *("fit", *arguments), "--cross", "mine.npz")
+    assert "leave the column out" in refused(capsys, *("fit", *arguments), "--column", "Q")
     assert "at most 2 nside = 8" in refused(capsys, "fit", "cmb", "--data", "mine.npz", "--lmax", "9")
     np.savez("other.npz", map=values)
     assert "no unit; give it with --unit" in refused(capsys, "fit", "cmb", "--data", "other.npz")
@@ -63,11 +67,23 @@ def test_a_sky_of_your_own(tmp_path, capsys):
     assert not (tmp_path / "runs" / "cmb" / "harmonics-1").exists()
 
 
-def test_a_relief_of_your_own(tmp_path):
+def test_a_relief_of_your_own(tmp_path, capsys, monkeypatch):
     rng = np.random.default_rng(2)
     cosine, sine = (np.tril(rng.normal(size=(9, 9))) for _ in range(2))
     sine[:, 0] = 0
     np.savez("mine.npz", C=cosine, S=sine)
+    for whole in (0, 1, 3):  # files that are written before the disk is full: none, config.json, and figures too
+        written = iter([None] * whole)
+
+        def fsync(descriptor, written=written):
+            if next(written, errno.ENOSPC):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", fsync)
+            line = refused(capsys, "fit", "earth", "--data", "mine.npz", "--lmax", "8")
+        assert "No space left on device; free some disk space" in line
+        assert list((tmp_path / "runs" / "earth").iterdir()) == []
     result = run(
         tmp_path / "runs" / "earth" / "relief-1", "earth", "--data", "mine.npz", "--lmax", "8", "--unit", "mGal"
     )

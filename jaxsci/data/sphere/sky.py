@@ -49,6 +49,10 @@ def read_map(path: str | Path, *, column: int | str = 0) -> SkyMap:
     """
     with reading(path, "a HEALPix map in .fits or .npz") as path:
         if path.suffix == ".npz":
+            if column != 0:
+                raise InputError(
+                    f"{path}: expected a FITS table to choose a column of, got an .npz; leave the column out"
+                )
             found = _npz(path)
         elif path.name.lower().endswith((".fits", ".fits.gz", ".fit")):
             found = _fits(path, column)

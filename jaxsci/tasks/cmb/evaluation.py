@@ -42,6 +42,7 @@ def measured(
             {"l": int(degree[i]), "m": int(order[i]), "value": float(values[i]), "error": float(error[i])}
             for i in shown
         ],
+        "cross": None if options.cross is None else options.cross.name,
         "spectrum": spectrum_rows(powers),
         "simulations": options.simulations,
         "peaks": [peak._asdict() for peak in found],

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from tyro.conf import arg
 
 
 @dataclass(frozen=True)
@@ -11,6 +13,10 @@ class Options:
 
     data: Path | None = None
     """Your HEALPix map: .fits, or .npz with `map` [pixel]."""
+    column: Annotated[str | None, arg(metavar="NAME")] = None
+    """Column of the FITS table, by its name or its number from 0, whose temperatures alone are fitted; default: the first, with Q and U."""
+    cross: Path | None = None
+    """Second map of the same sky with noise of its own: the spectrum is the cross spectrum of both, which has no bias of the noise."""
     mask: Path | None = None
     """Mask of the same nside, 1 where the map is used; default: that of WMAP for its map, none for yours."""
     unit: Literal["uK", "mK", "K"] | None = None

@@ -14,7 +14,7 @@ from jaxsci.runs.estimate import Estimate
 from jaxsci.runs.figures import Drawing
 from jaxsci.runs.page import Section
 from jaxsci.runs.tables import Column, Table
-from jaxsci.tasks.cmb import sky_fit
+from jaxsci.tasks.cmb import sky_fit, words
 from jaxsci.tasks.cmb.misfit import misfit_words
 
 UNIT = "temperature (μK)"
@@ -60,26 +60,31 @@ def write(folder: Path, result: dict[str, Any], pictures: Pictures) -> None:
             f"{misfit_words(result, own=_is_own(folder))}\n\n{fit_words}",
             figures=figures.pictures(folder, [_maps(pictures, result)]),
         ),
-        Section("Its coefficients", _COEFFICIENTS, table=_coefficients(result)),
+        Section("Its coefficients", words.COEFFICIENTS, table=_coefficients(result)),
         Section(
-            "Its power spectrum", _spectrum_words(result), figures=figures.pictures(folder, [_powers(pictures, result)])
+            "Its power spectrum",
+            words.of_spectrum(result),
+            figures=figures.pictures(folder, [_powers(pictures, result)]),
         ),
         Section(
             "The acoustic peaks",
-            _PEAKS,
+            words.PEAKS,
             figures=figures.pictures(folder, [_peaks(pictures, result)]),
             table=_peak_table(result),
         ),
     ]
     if pictures.crossed:
         sections.insert(
-            3, Section("Its polarization", _polarization_words(pictures, result), figures=_crossed(folder, pictures))
+            3,
+            Section(
+                "Its polarization", words.of_polarization(pictures.crossed, result), figures=_crossed(folder, pictures)
+            ),
         )
     if pictures.rivals:
         sections.append(
             Section(
                 "A network instead",
-                _NETWORK,
+                words.NETWORK,
                 figures=figures.pictures(folder, [_rivals(pictures)]),
                 table=_comparison(result),
             )
@@ -94,51 +99,8 @@ def write(folder: Path, result: dict[str, Any], pictures: Pictures) -> None:
     figures.write_page(folder, "The cosmic microwave background in spherical harmonics", summary, sections)
 
 
-_COEFFICIENTS = (
-    "Each coefficient is the amplitude of one pattern on the sky. Real orthonormal harmonics without the Condon-Shortley phase, cosines for"
-    " m > 0 and sines for m < 0, in Galactic coordinates."
-)
-_PEAKS = (
-    "Around each peak of the best fit a cubic with its maximum at ℓ is fitted to the measured spectrum, multipole by multipole, with"
-    " the mean of the errors below and above. The bias is that of the same fit on the best-fit curve."
-)
-_NETWORK = (
-    "The same pixels fitted twice, and both tested on the same other pixels, which were used for no choice. The harmonics know the"
-    " spectrum of the sky and nothing else; their coefficients are amplitudes of patterns, with errors, and give the power spectrum."
-    " The weights of the network are neither."
-)
-
-
 def _is_own(folder: Path) -> bool:
     return runs.read_config(folder)["options"].get("data") is not None
-
-
-def _spectrum_words(result: dict[str, Any]) -> str:
-    ratio = [row["simulated_mean"] / row["theory"] - 1 for row in result["spectrum"]]
-    return (
-        "Pseudo-C_l of the masked map without monopole and dipole; the coupling of degrees by mask, pixels and that removal is computed"
-        " exactly and inverted in bins (MASTER, Hivon et al. 2002, doi:10.1086/338126). Errors are the scatter of simulated skies of the"
-        f" best fit, cosmic variance included. Over these {result['simulations']} skies the mean of the estimate differs from the truth by"
-        f" at most {100 * max(map(abs, ratio)):.1f} %. The fold-back of signal finer than the pixels resolve is subtracted in the mean."
-    )
-
-
-def _polarization_words(pictures: Pictures, result: dict[str, Any]) -> str:
-    about = result["polarization"]
-    off = []
-    for powers in pictures.crossed.values():
-        standard = powers.error * np.sqrt(
-            2 / len(powers.simulated)
-        )  # of the mean, and of the noise that was subtracted
-        off.append(np.abs(powers.simulated.mean(0) - powers.expected) / standard)
-    return (
-        "Pseudo-spectra of the masked maps of T, Q and U; E and B, which a mask mixes, and degrees are separated in bins. U has"
-        f" HEALPix's sign (COSMO). The noise of Q and U is taken as {about['noise']:.1f} μK a pixel and white, their smoothing by pixels"
-        f" as that of the temperature. Errors are the scatter of {result['simulations']} simulated skies of the best fit with that noise;"
-        " over them the mean of the estimate differs from the truth by"
-        f" {np.mean(np.concatenate(off)):.1f} of its standard errors on average (0.8 is expected of chance). What the simulations do not"
-        " know stays in the spectra: polarized foregrounds outside the mask, and noise that is not white, which is largest at low ℓ."
-    )
 
 
 def _crossed(folder: Path, pictures: Pictures) -> list[Any]:

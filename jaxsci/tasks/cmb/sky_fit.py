@@ -37,6 +37,9 @@ class Sky(NamedTuple):
     keep: np.ndarray  # bool [pixel of the whole sky]
     values: np.ndarray  # [pixel used], microkelvin
     noise: float  # of a pixel, microkelvin
+    second: np.ndarray | None = (
+        None  # [pixel used], another map of the same sky, whose noise is as large and independent
+    )
 
     @property
     def directions(self) -> np.ndarray:
@@ -138,7 +141,8 @@ def bandpowers(
 ) -> Spectrum:
     """The power spectrum for 2 <= l <= nside: pseudo-C_l of the masked map without monopole and dipole, decoupled.
 
-    Signal finer than 2 nside, which pixels fold back, and noise are removed by their mean over the simulated skies.
+    Signal finer than 2 nside, which pixels fold back, and noise are removed by their mean over the simulated skies. Of two maps it is the
+    cross spectrum, sum_m a_lm b_lm / (2l + 1): their noise is independent and has the mean 0 there, whether it is known or not.
     """
     resolved = 2 * sky.nside
     matrix = design(sky, resolved)
@@ -149,8 +153,11 @@ def bandpowers(
         return skies - low @ (low.T @ skies)
 
     @jax.jit
-    def pseudo(skies: Array) -> Array:
-        return power_spectrum(to_alm(sky.area * (cleaned(skies).T @ matrix)))
+    def pseudo(maps: Array) -> Array:
+        """Of skies of which there is one map or two, [map, pixel, sky]."""
+        found = [to_alm(sky.area * (cleaned(skies).T @ matrix)) for skies in maps]
+        powers = [power_spectrum(alm) for alm in found]
+        return powers[0] if len(found) == 1 else (power_spectrum(found[0] + found[1]) - powers[0] - powers[1]) / 2
 
     mixing = spectrum.coupling_of(jax.jit(lambda m: sky.area * (m.T @ cleaned(m)))(matrix), degree)
     progress(0.3)
@@ -160,7 +167,8 @@ def bandpowers(
     bands = spectrum.bins(2, sky.nside, width)
     window = jnp.asarray(theory.window[: resolved + 1] ** 2)
     decouple = jax.jit(lambda p: spectrum.decoupled(p, mixing, window, folded, bands))
-    value, response = decouple(pseudo(jnp.asarray(sky.values)[:, None])[0])
+    own = [sky.values] if sky.second is None else [sky.values, sky.second]
+    value, response = decouple(pseudo(jnp.asarray(np.stack(own))[..., None])[0])
     skies = np.asarray(jax.vmap(lambda p: decouple(p)[0])(pseudo(whole)))
     expected = np.asarray(response) @ (theory.power * _scale(theory.power.size))[: resolved + 1]
     progress(1.0)
@@ -168,16 +176,16 @@ def bandpowers(
 
 
 def simulated(sky: Sky, theory: Theory, resolved: int, number: int, key: Key) -> tuple[Array, Array]:
-    """Gaussian skies of the theory with noise at the pixels used, and the part of degrees above `resolved` with noise: [pixel, sky]."""
+    """Gaussian skies of the theory with noise at the pixels used, and their degrees above `resolved` with noise: [map, pixel, sky]."""
     lmax = 2 * resolved  # what is finer hardly passes the pixels
     degree = real_degrees(lmax)[0]
     sky_key, noise_key = jax.random.split(key)
     deviation = jnp.asarray((np.sqrt(theory.power) * theory.window)[degree])
     drawn = jax.random.normal(sky_key, (degree.size, number)) * deviation[:, None]
     fine = jnp.where(jnp.asarray(degree > resolved)[:, None], drawn, 0.0)
-    noise = sky.noise * jax.random.normal(noise_key, (len(sky.values), number))
+    noise = sky.noise * jax.random.normal(noise_key, (1 if sky.second is None else 2, len(sky.values), number))
     seen = jnp.flatnonzero(jnp.asarray(sky.keep))
-    whole, folded = (maps(c.T, sky.nside)[:, seen].T + noise for c in (drawn, fine))
+    whole, folded = (maps(c.T, sky.nside)[:, seen].T[None] + noise for c in (drawn, fine))
     return whole, folded
 
 

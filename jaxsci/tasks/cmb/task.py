@@ -76,7 +76,7 @@ def _fit(options: Options, files: Files, session: Session) -> Path:
     progress("reading the sky", 0.0, "")
     seen = read(options, files)
     theory = prior(files.theory, seen.nside)
-    polarized = read_polarized(files, seen)
+    polarized = None if options.column is not None else read_polarized(files, seen)
     progress("reading the sky", 1.0, f"nside {seen.nside}, {seen.keep.mean():.0%} of the sky")
     progress("coefficients", 0.0, "")
     fitted = sky_fit.coefficients(seen, theory, options.lmax, options.free)
@@ -107,31 +107,46 @@ def _fit(options: Options, files: Files, session: Session) -> Path:
     )
     progress("acoustic peaks", 1.0, f"the first at {found[0].place:.1f} ± {found[0].place_error:.1f}")
     rivals = compare(options, seen, theory, progress) if options.model == "dense" else {}
-    folder = runs.new_folder(session, NAME, options.model)
-    chosen = {"parameters": int(fitted.inflation.size), "seconds": round(time.monotonic() - started, 1)}
-    runs.write_config(folder, NAME, options, describe(files, seen), chosen)
-    result = evaluation.measured(options, seen, fitted, powers, found, rivals)
-    result |= evaluation.of_polarization(polarized, crossed)
-    write_json(folder / "evaluation.json", result)
-    progress("writing the report", 0.0, "")
-    pictures = cmb_report.Pictures(
-        seen, whole(seen, seen.values), synthesis(options, seen, theory, fitted), powers, crossed, planck, best, rivals
-    )
-    cmb_report.write(folder, result, pictures)
-    progress("writing the report", 1.0, "")
+    with runs.whole_folder(session, NAME, options.model) as folder:
+        chosen = {"parameters": int(fitted.inflation.size), "seconds": round(time.monotonic() - started, 1)}
+        runs.write_config(folder, NAME, options, describe(files, seen), chosen)
+        result = evaluation.measured(options, seen, fitted, powers, found, rivals)
+        result |= evaluation.of_polarization(polarized, crossed)
+        write_json(folder / "evaluation.json", result)
+        progress("writing the report", 0.0, "")
+        pictures = cmb_report.Pictures(
+            seen,
+            whole(seen, seen.values),
+            synthesis(options, seen, theory, fitted),
+            powers,
+            crossed,
+            planck,
+            best,
+            rivals,
+        )
+        cmb_report.write(folder, result, pictures)
+        progress("writing the report", 1.0, "")
     return folder
 
 
 def read(options: Options, files: Files) -> sky_fit.Sky:
     """Read map and mask, in microkelvin, degraded to an nside this task can hold."""
     runs.require_positive(options, "lmax", "simulations", "noise", "epochs")
-    read_map = sky.read_map(files.sky)
-    values = sky.in_microkelvin(read_map, files.sky, files.unit)
-    if files.mask is not None:
-        values = np.where(sky.read_mask(files.mask, read_map.nside), values, np.nan)
-    nside = max(n for n in range(1, LARGEST_NSIDE + 1) if read_map.nside % n == 0)
-    values = sky.degrade(values, nside)
-    keep = np.isfinite(values)
+    paths = [files.sky, *([] if options.cross is None else [options.cross])]
+    name = options.column or "0"
+    column = int(name) if name.isdigit() else name
+    found = [sky.read_map(path, column=column) for path in paths]
+    nside = max(n for n in range(1, LARGEST_NSIDE + 1) if found[0].nside % n == 0)
+    if found[-1].nside % nside:
+        raise InputError(
+            f"{paths[-1]}: expected an nside that {nside} divides, got {found[-1].nside}; make the maps alike"
+        )
+    every = [_degraded(*read_map, files, nside) for read_map in zip(found, paths, strict=True)]
+    values, keep = every[0], np.isfinite(every).all(axis=0)
+    if len(every) > 1 and np.array_equal(every[0][keep], every[1][keep]):
+        raise InputError(
+            f"{options.cross}: expected a second map with noise of its own, got the first again; leave it out"
+        )
     if not keep.any():
         raise InputError(f"{files.sky}: expected pixels with values, got none but UNSEEN and NaN; check the mask")
     if options.lmax > 2 * nside:
@@ -142,7 +157,15 @@ def read(options: Options, files: Files) -> sky_fit.Sky:
         raise InputError(
             f"--free and --simulations: expected 1 to --lmax, and 2 or more, got {options.free} and {options.simulations}"
         )
-    return sky_fit.Sky(nside, keep, values[keep], options.noise)
+    return sky_fit.Sky(nside, keep, values[keep], options.noise, every[1][keep] if len(every) > 1 else None)
+
+
+def _degraded(read_map: sky.SkyMap, path: Path, files: Files, nside: int) -> np.ndarray:
+    """A map in microkelvin on pixels of this nside, NaN where masked."""
+    values = sky.in_microkelvin(read_map, path, files.unit)
+    if files.mask is not None:
+        values = np.where(sky.read_mask(files.mask, read_map.nside), values, np.nan)
+    return sky.degrade(values, nside)
 
 
 def read_polarized(files: Files, seen: sky_fit.Sky) -> polarization.Polarized | None:
@@ -263,7 +286,8 @@ def train_dense(
 
 def describe(files: Files, seen: sky_fit.Sky) -> dict[str, Any]:
     """What the sky of a run is: its file, the number of its pixels, and a digest of their places and values."""
-    return {"file": str(files.sky), "pixels": len(seen.values), "digest": weights.digest(seen.keep, seen.values)}
+    arrays = [seen.keep, seen.values, *([] if seen.second is None else [seen.second])]
+    return {"file": str(files.sky), "pixels": len(seen.values), "digest": weights.digest(*arrays)}
 
 
 TASK = Task(NAME, fit, headline=("chi2", "dof", "sky_fraction"))

@@ -77,14 +77,14 @@ def _fit(options: Options, path: Path, session: Session) -> Path:
     fitted = results[options.radiation]
     scans, ends = scan(config(options, options.radiation), fitted, mass, progress)
     pulls = simulate(options, fitted, len(mass), progress)
-    folder = runs.new_folder(session, NAME, "z")
-    chosen = {"parameters": len(dimuon_report.LABELS), "seconds": round(time.monotonic() - started, 1)}
-    runs.write_config(folder, NAME, options, describe(path, sample, mass), chosen)
-    result = evaluation(options, sample, mass, results, ends, pulls)
-    write_json(folder / "evaluation.json", result)
-    progress("writing the report", 0.0, "")
-    dimuon_report.write(folder, result, mass, curves(options, results), scans, pulls)
-    progress("writing the report", 1.0, "")
+    with runs.whole_folder(session, NAME, "z") as folder:
+        chosen = {"parameters": len(dimuon_report.LABELS), "seconds": round(time.monotonic() - started, 1)}
+        runs.write_config(folder, NAME, options, describe(path, sample, mass), chosen)
+        result = evaluation(options, sample, mass, results, ends, pulls)
+        write_json(folder / "evaluation.json", result)
+        progress("writing the report", 0.0, "")
+        dimuon_report.write(folder, result, mass, curves(options, results), scans, pulls)
+        progress("writing the report", 1.0, "")
     return folder
 
 

@@ -87,7 +87,12 @@ def _fit(options: Options, files: Files, session: Session) -> Path:
     given = relief.Coefficients(*(c[: options.lmax + 1, : options.lmax + 1] for c in every))
     grid = None if files.grid is None else GRID_UNIT * relief.read_grid(files.grid, *GRID)
     missing = ", ".join(map(str, relief.missing_degrees(given)))
-    progress("reading", 1.0, f"degree {options.lmax}" + (f"; zero for l = {missing}" if missing else ""))
+    progress(
+        "reading",
+        1.0,
+        f"degree {options.lmax} of {len(every.cosine) - 1} in the file"
+        + (f"; zero for l = {missing}" if missing else ""),
+    )
     progress("there and back", 0.0, "")
     difference = round_trip(given)
     progress("there and back", 1.0, f"largest difference {difference:.1e}")
@@ -97,16 +102,16 @@ def _fit(options: Options, files: Files, session: Session) -> Path:
         maps[degree] = heights(relief.Coefficients(*(c[: degree + 1, : degree + 1] for c in given)), 360, 720)
     progress("maps", 1.0, "")
     fitted = None if grid is None else fit_grid(grid, options.grid_lmax, progress)
-    folder = runs.new_folder(session, NAME, "relief")
-    digest = weights.digest(*given)
-    data = {"file": str(files.coefficients), "lmax": options.lmax, "digest": digest}
-    chosen = {"parameters": (options.lmax + 1) ** 2, "seconds": round(time.monotonic() - started, 1)}
-    runs.write_config(folder, NAME, options, data, chosen)
-    result = evaluation(options, given, difference, fitted)
-    write_json(folder / "evaluation.json", result)
-    progress("writing the report", 0.0, "")
-    earth_report.write(folder, result, subject(options), given, maps, fitted)
-    progress("writing the report", 1.0, "")
+    with runs.whole_folder(session, NAME, "relief") as folder:
+        digest = weights.digest(*given)
+        data = {"file": str(files.coefficients), "lmax": options.lmax, "digest": digest}
+        chosen = {"parameters": (options.lmax + 1) ** 2, "seconds": round(time.monotonic() - started, 1)}
+        runs.write_config(folder, NAME, options, data, chosen)
+        result = evaluation(options, given, difference, fitted)
+        write_json(folder / "evaluation.json", result)
+        progress("writing the report", 0.0, "")
+        earth_report.write(folder, result, subject(options), given, maps, fitted)
+        progress("writing the report", 1.0, "")
     return folder
 
 

@@ -8,6 +8,7 @@ import pytest
 from jaxsci import healpix
 from jaxsci.ops.sphere import power_spectrum, real_degrees, real_harmonics, to_alm
 from jaxsci.tasks.cmb import pseudo_spectrum as spectrum
+from jaxsci.tasks.cmb import sky_fit
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -70,3 +71,28 @@ def test_bins_are_whole():
     np.testing.assert_array_equal(bands.first, [2, 6])
     np.testing.assert_array_equal(bands.last, [5, 9])
     np.testing.assert_array_equal(bands.centers, [3.5, 7.5])
+
+
+def test_the_noise_of_two_maps_is_not_in_their_cross_spectrum():
+    nside, noise = 4, 150.0
+    ell = np.arange(10 * nside + 1)
+    theory = sky_fit.Theory(
+        np.where(ell > 1, 6e3 / np.maximum(ell * (ell + 1), 1), 0), healpix.pixel_window(nside, ell[-1])
+    )
+    keep = abs(np.cos(healpix.angles(nside)[0])) > 0.3
+    rng = np.random.default_rng(2)
+    signal, other = rng.normal(size=(2, keep.sum())) * 30
+
+    def found(first, second=None, noise=0.0):
+        sky = sky_fit.Sky(nside, keep, first, noise, second)
+        return sky_fit.bandpowers(sky, theory, 200, jax.random.key(3), width=3, progress=lambda part: None)
+
+    # sum_m (s + n) (s - n) = sum_m s^2 - n^2, and what is subtracted of each spectrum is that of a sky of nothing.
+    auto = {name: found(values).value for name, values in (("s", signal), ("n", other), ("0", 0 * signal))}
+    cross = found(signal + other, signal - other)
+    np.testing.assert_allclose(cross.value, auto["s"] - auto["n"] + auto["0"], rtol=1e-9, atol=1e-6)
+    # With noise that is larger than the signal the mean over simulated skies is still the theory, though no noise is subtracted.
+    loud = found(signal, other, noise)
+    error = loud.error * np.sqrt(2 / 200)  # of the mean of the estimate, and of what is subtracted
+    assert (abs(loud.simulated.mean(0) - loud.expected) < 4 * error).all()
+    assert (loud.error > 1.3 * cross.error).all()

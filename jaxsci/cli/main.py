@@ -53,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if not benchmark:  # which times compilation
                 configure_jax()
             command()
+        sys.stdout.flush()  # a pipe that was closed shows here, not when Python ends
+    except BrokenPipeError:
+        batch.pipe_closed()
     except StopTraining:
         print(batch.STOPPED, file=sys.stderr)
         raise SystemExit(batch.REQUEUE) from None

@@ -1,5 +1,9 @@
 """Mistakes in the words after `jaxsci`: one line, with what was perhaps meant."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from jaxsci.cli.commands import parse
@@ -49,3 +53,19 @@ def test_a_resumed_training_takes_no_other_options(capsys):
 @pytest.mark.parametrize("options", [["--seed", "-1"], ["--seed", str(2**32)], ["--learning-rate", "inf"]])
 def test_numbers_that_mean_nothing_are_refused(options, capsys):
     assert options[0] in refused(capsys, "train", "images", "--data", "none.npz", *options)
+
+
+def test_a_reader_that_ends_early_ends_the_command_in_silence():
+    reader, writer = os.pipe()
+    os.close(reader)
+    for buffering in (
+        {},
+        {"PYTHONUNBUFFERED": "1"},
+    ):  # the pipe is seen to be closed at the end, or with the first line
+        command = [sys.executable, "-m", "jaxsci", "data", "list"]
+        done = subprocess.run(
+            command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False, env=os.environ | buffering
+        )
+        assert done.stderr == ""
+        assert done.returncode != 0
+    os.close(writer)

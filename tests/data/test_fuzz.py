@@ -2,6 +2,12 @@
 
 import gzip
 import io
+import resource
+import signal
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -13,6 +19,9 @@ from jaxsci.data.sphere import relief, sky
 from jaxsci.errors import InputError
 
 MUTATIONS = 40  # of each file
+BY_NIGHT = 1_000
+SECONDS = 5  # for one file, however damaged
+GROWTH = 2**20  # KiB of memory that reading small files may take
 TOKENS = (
     *(b"nan", b"inf", b"1e999", b"-1", b"9" * 30, b"1,5", b'"', b"\r", b"\0", b"\xff", b"\xc3\xa9", b"", b"1_0"),
     *(b"0x1", b"\t", b";", b"\n\n"),
@@ -32,6 +41,30 @@ def _hdf5(**arrays):
         for name, array in arrays.items():
             written[name] = array
     return file.getvalue()
+
+
+@cache
+def _fits(index=False):
+    fits = pytest.importorskip("astropy.io.fits")
+    columns = [fits.Column(name="T", format="E", unit="mK", array=np.arange(12.0) - 4)]
+    if index:
+        columns = [fits.Column(name="PIXEL", format="J", array=np.arange(12)), *columns]
+    table = fits.BinTableHDU.from_columns(columns)
+    table.header.update(NSIDE=1, ORDERING="RING", BAD_DATA=-1.6375e30)
+    file = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), table]).writeto(file)
+    return file.getvalue()
+
+
+@cache
+def _root():
+    uproot = pytest.importorskip("uproot")
+    rows = np.array([line.split(b",") for line in PAIRS.splitlines()[1:]], float)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "pairs.root"
+        with uproot.recreate(path) as written:
+            written["Events"] = dict(zip(PAIRS.splitlines()[0].decode().split(","), rows.T, strict=True))
+        return path.read_bytes()
 
 
 def _momenta():
@@ -61,6 +94,11 @@ FILES = {
     ),
     "relief.txt": (b"0 0 1.5 0\n1 0 2.0 0\n1 1 0.5 -0.25\n", relief.read_coefficients),
     "sky.npz": (_npz(map=np.arange(12.0), unit="K"), sky.read_map),
+    "sky.fits": (_fits, sky.read_map),
+    "sky.fits.gz": (lambda: gzip.compress(_fits(), mtime=0), sky.read_map),
+    "partial.fits": (lambda: _fits(index=True), sky.read_map),
+    "pairs.root": (_root, dimuons.read),
+    "table.root": (_root, columns.read),
     "spectrum.txt": (b"# l D_l\n2 1000.5 3\n3 1e3 2\n", sky.read_spectrum),
 }
 
@@ -85,18 +123,42 @@ def _mutated(content, rng):
     return bytes(data)
 
 
+class _Slow(BaseException):
+    """Raised after some seconds; no `Exception`, all of which readers turn into one line."""
+
+
+@pytest.fixture
+def in_time():
+    """A clock for each file."""
+
+    def ring(number, frame):
+        raise _Slow
+
+    before = signal.signal(signal.SIGALRM, ring)
+    yield signal.alarm
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("mutations", [MUTATIONS, pytest.param(BY_NIGHT, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", FILES)
-def test_a_damaged_file_is_read_or_refused_in_one_line(name, tmp_path):
+def test_a_damaged_file_is_read_or_refused_in_one_line(name, mutations, tmp_path, in_time):
     content, read = FILES[name]
+    content = content() if callable(content) else content
     path = tmp_path / name
     path.write_bytes(content)
     read(path)
-    rng = np.random.default_rng([len(content), len(name)])
-    for _ in range(MUTATIONS):
+    rng = np.random.default_rng([len(content), len(name), mutations])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(mutations):
         path.write_bytes(damaged := _mutated(content, rng))
+        in_time(SECONDS)
         line = _answer(read, path, damaged)
+        in_time(0)
         assert line is None or (str(path) in line and line.isprintable())
+    if sys.platform == "linux":
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < GROWTH
 
 
 def _answer(read, path, damaged):
@@ -105,6 +167,6 @@ def _answer(read, path, damaged):
         read(path)
     except InputError as error:
         return str(error)
-    except Exception as error:  # what is looked for
+    except (Exception, _Slow) as error:  # what is looked for
         pytest.fail(f"{type(error).__name__}: {error} for {damaged[:300]!r}")
     return None

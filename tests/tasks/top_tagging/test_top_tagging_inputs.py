@@ -99,6 +99,10 @@ def test_jets_wider_than_the_images_are_refused_and_some_pt_outside_is_said():
     said = []
     sample = jets.JetSample(few, None, np.arange(50) % 2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jets, "read", lambda path, limit: sample)
+        patch.setattr(
+            jobs.samples,
+            "read",
+            lambda options, progress: (sample, (np.arange(30), np.arange(30, 40), np.arange(40, 50))),
+        )
         jobs.prepare(Options(), lambda stage, fraction, words: said.append(words))
     assert [line for line in said if line.endswith("lies outside the images and is left out of them")]

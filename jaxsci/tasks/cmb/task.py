@@ -142,7 +142,8 @@ def read(options: Options, files: Files) -> sky_fit.Sky:
             f"{paths[-1]}: expected an nside that {nside} divides, got {found[-1].nside}; make the maps alike"
         )
     every = [_degraded(*read_map, files, nside) for read_map in zip(found, paths, strict=True)]
-    values, keep = every[0], np.isfinite(every).all(axis=0)
+    values = every[0]
+    keep: np.ndarray = np.isfinite(every).all(axis=0)
     if len(every) > 1 and np.array_equal(every[0][keep], every[1][keep]):
         raise InputError(
             f"{options.cross}: expected a second map with noise of its own, got the first again; leave it out"

@@ -143,7 +143,7 @@ def read(options: Options, files: Files) -> sky_fit.Sky:
         )
     every = [_degraded(*read_map, files, nside) for read_map in zip(found, paths, strict=True)]
     values = every[0]
-    keep: np.ndarray = np.isfinite(every).all(axis=0)
+    keep: np.ndarray = np.isfinite(np.stack(every)).all(axis=0)
     if len(every) > 1 and np.array_equal(every[0][keep], every[1][keep]):
         raise InputError(
             f"{options.cross}: expected a second map with noise of its own, got the first again; leave it out"

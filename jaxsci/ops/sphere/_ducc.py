@@ -3,11 +3,13 @@
 ducc0 is GPL and not installed with this library; it is imported when a transform asks for it.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental.buffer_callback import buffer_callback
 
 from jaxsci.core import Array
 from jaxsci.errors import InputError
@@ -43,20 +45,22 @@ def library() -> Any:
     return ducc0
 
 
-def _call(function: Any, shape: tuple[int, ...], x: Array) -> Array:
-    return jax.pure_callback(function, jax.ShapeDtypeStruct(shape, x.dtype), x)
+def _call(function: Callable[[np.ndarray], np.ndarray], shape: tuple[int, ...], x: Array) -> Array:
+    # `jax.pure_callback` copies large arguments by the threads that wait for it: on one core for ever.
+    def into(context: Any, result: Any, argument: Any) -> None:
+        np.asarray(result)[...] = function(np.asarray(argument))
+
+    return buffer_callback(into, jax.ShapeDtypeStruct(shape, x.dtype))(x)
 
 
-def _synthesis(grid: Grid, lmax: int, spin: int, alm: Any) -> np.ndarray:
-    parts = np.asarray(alm)
+def _synthesis(grid: Grid, lmax: int, spin: int, parts: np.ndarray) -> np.ndarray:
     coefficients = parts[:, ::2] + 1j * parts[:, 1::2]  # [map, 1 or (E, B), a_lm]
     run = partial(library().sht.synthesis, **_geometry(grid, lmax, spin))
     maps = np.stack([run(alm=a.astype(_complex(parts.dtype))) for a in coefficients])
     return maps if spin else maps[:, 0]
 
 
-def _adjoint(grid: Grid, lmax: int, spin: int, pixels: Any) -> np.ndarray:
-    maps = np.asarray(pixels)
+def _adjoint(grid: Grid, lmax: int, spin: int, maps: np.ndarray) -> np.ndarray:
     run = partial(library().sht.adjoint_synthesis, **_geometry(grid, lmax, spin))
     m = alm_degrees(lmax)[1]
     found = np.stack([run(map=np.atleast_2d(f)) for f in maps]) * np.where(m > 0, 2.0, 1.0)

@@ -34,7 +34,7 @@ from jaxsci.training import predict
 
 NAME = "polynomials"
 PARTICLES = 60  # the hardest; all pairs of them are looked at
-STRENGTHS = tuple(10.0**k for k in np.arange(-2, 3.5, 0.5))  # of the prior, to choose from
+STRENGTHS = tuple(10.0**k for k in range(-7, 2))  # of the prior, to choose from
 SHOWN = 12  # coefficients
 JOINED = ("pelican-10k", "cnn")  # networks that the polynomials are weighted with
 

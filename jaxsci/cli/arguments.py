@@ -114,8 +114,9 @@ class Export:
     """Run folder."""
     out: Path
     """File to write."""
-    format: Literal["jax", "npz"] = "jax"
-    """jax: a program that needs JAX alone (jax.export); npz: operations and arrays, with a reader beside them that needs NumPy alone."""
+    format: Literal["jax", "npz", "onnx"] = "jax"
+    """jax: a program that needs JAX alone (jax.export); npz: operations and arrays, with a reader beside them that needs NumPy alone; onnx:
+    a file of ONNX, which needs the extra [onnx] to be written."""
     batch_size: Annotated[int | None, arg(metavar="N")] = None
     """The only batch size it then takes; default: any."""
     trust: bool = False

@@ -1,4 +1,4 @@
-"""A trained network as one file: a compiled program by `jax.export`, or operations and arrays for NumPy."""
+"""A trained network as one file: a compiled program by `jax.export`, operations and arrays for NumPy, or ONNX."""
 
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -11,11 +11,11 @@ from jaxsci.core import Array
 from jaxsci.errors import InputError
 from jaxsci.files import replacing
 from jaxsci.runs.task import Trained
-from jaxsci.tasks import portable
+from jaxsci.tasks import onnx_file, portable
 
 __all__ = ["write"]
 
-Format: TypeAlias = Literal["jax", "npz"]
+Format: TypeAlias = Literal["jax", "npz", "onnx"]
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
@@ -31,14 +31,15 @@ def write(trained: Trained, path: Path, *, batch_size: int | None = None, form: 
         trained: from `load`.
         path: file to write, whole or not at all.
         batch_size: of the only batch it then takes; None: any.
-        form: "jax" for a program of `jax.export`; "npz" for arrays and operations, with a reader beside them that needs NumPy alone.
+        form: "jax" for a program of `jax.export`; "npz" for arrays and operations, with a reader beside them that needs NumPy alone;
+            "onnx" for a file of ONNX, by the package jax2onnx.
 
     Returns:
         The inputs and the output in words, such as "float32[batch, 40, 40, 1]".
 
     Raises:
         InputError: a run whose inputs have no fixed form, a batch size below 1, a network that JAX can only export for one batch size,
-            or one with operations that the reader in NumPy does not know.
+            or one with operations that the reader in NumPy, or jax2onnx, does not know.
     """
     if trained.example is None:
         raise InputError(
@@ -59,8 +60,8 @@ def write(trained: Trained, path: Path, *, batch_size: int | None = None, form: 
     def program(*x: Array) -> Any:
         return jax.vmap(lambda *row: members(trained.params, *row))(*x)
 
-    if form == "npz":
-        return _write_npz(path, program, leaves, batch_size)
+    if form != "jax":
+        return _write_arrays(path, program, leaves, batch_size, form)
     batch: Any = batch_size if batch_size is not None else jax.export.symbolic_shape("batch")[0]
     inputs = [jax.ShapeDtypeStruct((batch, *leaf.shape[1:]), leaf.dtype) for leaf in leaves]
     try:
@@ -77,12 +78,14 @@ def write(trained: Trained, path: Path, *, batch_size: int | None = None, form: 
     return [_words(array) for array in (*exported.in_avals, *exported.out_avals)]
 
 
-def _write_npz(path: Path, program: Any, leaves: list[Any], batch_size: int | None) -> list[str]:
-    if path.suffix != ".npz" or batch_size is not None:
+def _write_arrays(path: Path, program: Any, leaves: list[Any], batch_size: int | None, form: Format) -> list[str]:
+    if path.suffix != f".{form}" or batch_size is not None:
         raise InputError(
-            f"--format npz: expected a name that ends in .npz and no --batch-size, got {path.name}; its reader takes any number of examples"
+            f"--format {form}: expected a name that ends in .{form} and no --batch-size, got {path.name}; its reader takes any number of"
+            " examples"
         )
-    portable.save(path, program, [np.asarray(leaf) for leaf in leaves])
+    save = portable.save if form == "npz" else onnx_file.save
+    save(path, program, [np.asarray(leaf) for leaf in leaves])
     output = jax.eval_shape(program, *leaves)
     return [f"{leaf.dtype}[{', '.join(map(str, ('batch', *leaf.shape[1:])))}]" for leaf in (*leaves, output)]
 

@@ -77,6 +77,14 @@ def x64():
         yield
 
 
+# Each waits for a process of several devices: begun first, so that no worker waits for it at the end.
+LONGEST = ("test_mesh.py", "test_convolution_meshes.py")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item, nextitem):
     # The programs of a file serve the next one rarely, and would fill the memory, which the C library does not give back by itself.

@@ -231,7 +231,7 @@ def test_seeds_of_chunks_are_distinct_and_in_range():
 SCRIPT = f"""
 import sys
 from pathlib import Path
-from jaxsci.data import generate
+from jaxsci.data.jets import generate
 if __name__ == "__main__":
     generate._CHUNK = {CHUNK}
     generate.generate_jets(Path(sys.argv[1]), n=100_000, seed={SEED}, processes=2, progress=False)

@@ -84,11 +84,21 @@ def contains(compositions: Compositions, *symbols: str) -> np.ndarray:
 
 def same_composition(compositions: Compositions) -> np.ndarray:
     """A number a composition, int64 [composition]: equal where all atomic fractions agree when rounded to 1/1000."""
+    return _numbered(np.concatenate(_rounded(compositions), axis=1))
+
+
+def identities(compositions: Compositions) -> list[np.ndarray]:
+    """What those of `same_composition` share and others do not: elements and their fractions in 1/1000, int32 [2, element] of each."""
+    kept, rounded = _rounded(compositions)
+    return [np.stack([row[row > 0], part[row > 0]]).astype(np.int32) for row, part in zip(kept, rounded, strict=True)]
+
+
+def _rounded(compositions: Compositions) -> tuple[np.ndarray, np.ndarray]:
+    """Elements and fractions in 1/1000, each [composition, slot], traces below that resolution left out."""
     rounded = np.rint(fractions(compositions) * _RESOLUTION).astype(np.int32)
-    kept = np.where(rounded > 0, compositions.elements, 0)  # traces below the resolution are left out
+    kept = np.where(rounded > 0, compositions.elements, 0)
     order = np.argsort(kept == 0, axis=1, kind="stable")
-    key = [np.take_along_axis(array, order, axis=1) for array in (kept, rounded)]
-    return _numbered(np.concatenate(key, axis=1))
+    return np.take_along_axis(kept, order, axis=1), np.take_along_axis(rounded, order, axis=1)
 
 
 def same_system(compositions: Compositions) -> np.ndarray:

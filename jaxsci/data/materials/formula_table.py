@@ -66,7 +66,7 @@ def stream(
     with_tc: bool = False,
     skip_bad: bool = False,
     chunk: int = 10_000,
-    columns: tuple[str | None, str | None] = (None, None),
+    columns: tuple[str | None, str | None] | None = (None, None),
     header_row: int = 1,
 ) -> Iterator[Chunk]:
     """Read a table of formulas: fields separated by commas, semicolons or tabs, or one formula per line; UTF-8; blank lines are skipped.
@@ -79,7 +79,8 @@ def stream(
         with_tc: whether a column of critical temperatures in K is required; otherwise one is not looked for.
         skip_bad: leave out rows that cannot be used, and count them, instead of raising.
         chunk: good rows that are yielded together.
-        columns: names of the formula column and of the Tc column; None: the first of FORMULA_NAMES and TC_NAMES that is there.
+        columns: names of the formula column and of the Tc column; None: the first of FORMULA_NAMES and TC_NAMES that is there. None for
+            both together: no option can name them, and no message says so.
         header_row: line of the header.
 
     Yields:
@@ -136,9 +137,10 @@ def _chunks(layout: _Layout, rows: Iterable[tuple[list[str], int]], skip_bad: bo
 
 
 def _find_columns(
-    path: Path, header: Sequence[str], separator: str, with_tc: bool, columns: tuple[str | None, str | None]
+    path: Path, header: Sequence[str], separator: str, with_tc: bool, named: tuple[str | None, str | None] | None
 ) -> tuple[_Layout, bool]:
     """The layout of the rows, and whether the first row is a header."""
+    columns = named or (None, None)
     names = [_key(field) for field in header]
     found = ", ".join(field.strip() for field in header)[:200]
     formula = _position(path, header, names, (_key(columns[0]),) if columns[0] else FORMULA_NAMES)
@@ -147,7 +149,9 @@ def _find_columns(
             wanted = columns[0] or ", ".join(FORMULA_NAMES)
             raise InputError(
                 f"{path}: expected a header with a column of formulas, {wanted}, got the columns {found!r}; "
-                "rename the column of the formulas" + ", or name it with --formula-column" * with_tc
+                "rename the column of the formulas"
+                + ", or name it with --formula-column"
+                * (with_tc and named is not None)
             )
         return _Layout(path, 1, 0, None, separator, set()), False
     if not with_tc:
@@ -160,7 +164,7 @@ def _find_columns(
         wanted = columns[1] or ", ".join(TC_NAMES)
         raise InputError(
             f"{path}: expected a column of critical temperatures in K, {wanted}, got the columns {found!r}; "
-            "convert other units and rename the column, or name it with --tc-column"
+            "convert other units and rename the column" + ", or name it with --tc-column" * (named is not None)
         )
     return _Layout(path, len(header), formula, tc, separator, set()), True
 

@@ -71,7 +71,7 @@ def read_measured(
     path: str | Path,
     *,
     merge: bool = False,
-    columns: tuple[str | None, str | None] = (None, None),
+    columns: tuple[str | None, str | None] | None = (None, None),
 ) -> Materials:
     """Measured superconductors, cleaned by the rules of `clean`.
 
@@ -81,7 +81,8 @@ def read_measured(
             was not measured ("O7-Z") and are left out.
         path: the file.
         merge: whether rows of one composition become one material.
-        columns: names of the columns of formulas and of Tc, where the table is one's own; None: found by their usual names.
+        columns: names of the columns of formulas and of Tc, where the table is one's own; None: found by their usual names. None for
+            both together: as in `stream`.
 
     Raises:
         InputError: the file cannot be read, or more than a third of its rows cannot be used.
@@ -106,7 +107,7 @@ def read_tested(path: str | Path) -> Materials:
 
     Repeated formulas are kept once.
     """
-    return _first_of_each(_read(path, with_tc=True))
+    return _first_of_each(_read(path, with_tc=True, columns=None))
 
 
 def read_presumed(path: str | Path) -> Materials:

@@ -5,6 +5,7 @@ Intervals are 68 %: percentiles of the Poisson bootstrap over materials (`jaxsci
 
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import jax
@@ -16,6 +17,7 @@ from jaxsci.core import Array, Key
 from jaxsci.runs.binary_evaluation import LEVEL, estimate, number
 
 RESAMPLES = 1000
+NOVELTIES = (0.0, 0.05, 0.2, 0.4, 1.01)  # between the rows of a table: near to the known materials and far from them
 
 Sums: TypeAlias = dict[str, Any]  # weighted sums over the materials, scalars of NumPy or JAX
 FromSums: TypeAlias = Callable[[Sums], Sums]
@@ -43,8 +45,23 @@ def of_tc(predictions: dict[str, np.ndarray], members: np.ndarray, tc: np.ndarra
         result[f"{name}_of_a_member"] = {"value": mean, "lower": mean - deviation, "upper": mean + deviation}
     inside = (tc >= predictions["tc_lower"]) & (tc <= predictions["tc_upper"])
     result["coverage"] = _fraction(inside.sum(), len(inside))
-    result["interval_width"] = {"value": float(np.mean(predictions["tc_upper"] - predictions["tc_lower"]))}
+    width = predictions["tc_upper"] - predictions["tc_lower"]
+    result["interval_width"] = {"value": float(np.mean(width))}
+    if "novelty" in predictions:
+        result["by_novelty"] = _by_novelty(predictions["novelty"], inside, width, np.abs(predictions["tc"] - tc))
     return result
+
+
+def _by_novelty(novelty: np.ndarray, inside: np.ndarray, width: np.ndarray, error: np.ndarray) -> list[dict[str, Any]]:
+    """Coverage, mean width of the interval and mean absolute error of materials near to and far from the known ones."""
+    bins = []
+    for first, last in pairwise(NOVELTIES):
+        rows = (novelty >= first) & (novelty < last)
+        if rows.any():
+            means = {"width": float(width[rows].mean()), "mae": float(error[rows].mean())}
+            holds = _fraction(inside[rows].sum(), rows.sum())
+            bins.append({"first": first, "last": last, "materials": int(rows.sum()), "coverage": holds, **means})
+    return bins
 
 
 def _tc_metrics(sums: Sums) -> Sums:

@@ -73,8 +73,11 @@ def conditioned(
     return GP(config, params, len(indices))
 
 
-def mean(gp: GP, amounts: Array, table: Array) -> Array:
-    """The posterior mean for any number of materials [material], also a number that `jax.export` leaves open.
+def posterior(gp: GP, amounts: Array, table: Array) -> tuple[Array, Array]:
+    """Posterior mean and novelty for any number of materials, each [material], also a number that `jax.export` leaves open.
+
+    The novelty of a material is 1 - max_j k(x, x_j) / k(x, x): 0 for one of the measured materials, toward 1 for what is like none of
+    them, under the covariance of the process.
 
     Args:
         gp: the conditioned process.
@@ -84,8 +87,19 @@ def mean(gp: GP, amounts: Array, table: Array) -> Array:
     number = amounts.shape[0]
     batches = -(-number // _BATCH)
     padded = jnp.pad(amounts, ((0, batches * _BATCH - number), (0, 0)))
-    each = jax.vmap(lambda x: apply(gp.params, x, gp.config, table))
-    return jax.lax.map(each, padded.reshape(batches, _BATCH, -1)).reshape(-1)[:number]
+
+    def one(x: Array) -> tuple[Array, Array]:
+        similar = covariances(gp.params, x, gp.config, table)
+        nearest = jnp.max(similar) / sum(gp.config.amplitudes)
+        return _mean(gp.params, similar), jnp.maximum(1 - nearest, 0)
+
+    found = jax.lax.map(jax.vmap(one), padded.reshape(batches, _BATCH, -1))
+    return found[0].reshape(-1)[:number], found[1].reshape(-1)[:number]
+
+
+def mean(gp: GP, amounts: Array, table: Array) -> Array:
+    """The posterior mean for any number of materials [material]; arguments as of `posterior`."""
+    return posterior(gp, amounts, table)[0]
 
 
 def best_weight(gp_mean: np.ndarray, ensemble: np.ndarray, target: np.ndarray) -> float:
@@ -141,7 +155,11 @@ def apply(params: Params, amounts: Array, config: Config, table: Array) -> Array
         config: the one of `condition`.
         table: the one of `condition`.
     """
-    return params["mean"] + covariances(params, amounts, config, table) @ params["weights"]
+    return _mean(params, covariances(params, amounts, config, table))
+
+
+def _mean(params: Params, similar: Array) -> Array:
+    return params["mean"] + similar @ params["weights"]
 
 
 def covariances(params: Params, amounts: Array, config: Config, table: Array) -> Array:

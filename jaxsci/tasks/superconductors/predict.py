@@ -34,7 +34,7 @@ _REASONS: dict[Fault, str] = {
 }
 _ORDER = (  # of the columns: those of a class run, those of a Tc run
     *("probability", "probability_spread", "votes", "superconducts", "logit"),
-    *("tc", "tc_lower", "tc_upper", "tc_mean", "aleatoric", "epistemic", "out_of_distribution"),
+    *("tc", "tc_lower", "tc_upper", "tc_mean", "aleatoric", "epistemic", "novelty", "out_of_distribution"),
 )
 _SHOWN = {  # columns of a table on the terminal: prediction -> (title, digits)
     "probability": ("probability", 3),
@@ -234,7 +234,8 @@ def show(predictions: Predictions, refused: Sequence[str]) -> None:
     for formula, out_of_distribution in zip(predictions.formulas, unknown, strict=True):
         if out_of_distribution:
             console.print(
-                f"warning: {formula}: an element of it, or two of them together, occur in no training material; do not trust the numbers",
+                f"warning: {formula}: far from all materials of the training, or an element of it or two of them together occur in none;"
+                " do not trust the numbers",
                 markup=False,
             )
     for reason in refused:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxsci.data.materials.formula import SYMBOLS
 from jaxsci.data.materials.superconductors import FAMILIES, family
 from jaxsci.plots import classification, gallery, materials, reconstruction
-from jaxsci.runs import figures
+from jaxsci.runs import figures, seen
 from jaxsci.runs import folder as runs
 from jaxsci.runs.figures import Drawing
 from jaxsci.runs.page import Section
@@ -19,8 +19,11 @@ from jaxsci.tasks.superconductors.tables import (
     class_table,
     cleaning_table,
     list_table,
+    none_of,
+    novelty_table,
     tc_list_table,
     tc_table,
+    where,
     wrong_table,
 )
 
@@ -34,13 +37,16 @@ class Shown(NamedTuple):
     influence: Influence | None
 
 
-def write(folder: Path, result: dict[str, Any], sample: Sample, shown: Shown, history: list[dict[str, Any]]) -> None:
+def write(folder: Path, result: dict[str, Any], sample: Sample, shown: Shown) -> None:
     """Draw all figures into `folder/figures` and write `folder/report.html`."""
-    of_tc = result["target"] == "tc"
-    performance = _tc_figures(sample, shown) if of_tc else _class_figures(result, sample, shown)
-    data = runs.read_config(folder)["data"]
-    words = "The test split was never used in training nor for any choice; Hosono's list is for testing only."
-    words += _overlap(data)
+    of_tc, own = result["target"] == "tc", result["part"] != "test"
+    performance = _tc_figures(result, sample, shown) if of_tc else _class_figures(result, sample, shown)
+    data = runs.read_config(runs.run_of(folder))["data"]
+    if own:
+        words = seen.claim(result["part"], result["known"], result["materials"], "compositions")
+    else:
+        words = "The test split was never used in training nor for any choice; Hosono's list is for testing only."
+        words += _overlap(data)
     sections = [
         Section("What was measured", words, table=tc_table(result) if of_tc else class_table(result)),
     ]
@@ -48,17 +54,22 @@ def write(folder: Path, result: dict[str, Any], sample: Sample, shown: Shown, hi
         table = tc_list_table(result) if of_tc else list_table(result)
         sections.append(Section("Hosono's list", _LIST, table=table))
     sections += [
-        Section("How well it predicts", figures=figures.pictures(folder, performance)),
-        Section("Where it is wrong", table=wrong_table(sample, shown.predictions, of_tc=of_tc)),
-        Section("The latent space", figures=figures.pictures(folder, [_latent(sample, shown)])),
+        Section(
+            "How well it predicts",
+            figures=figures.pictures(folder, performance),
+            table=novelty_table(result) if of_tc else None,
+        ),
+        Section("Where it is wrong", table=wrong_table(result, sample, shown.predictions)),
+        Section("The latent space", figures=figures.pictures(folder, [_latent(result, sample, shown)])),
     ]
     if shown.influence is not None:
         drawing = _influence(shown.influence, of_tc)
         sections.append(Section("Which elements carry it", _INFLUENCE, figures=figures.pictures(folder, [drawing])))
+    history = [] if own else runs.read_metrics(folder)
     if history:
         curves = figures.learning(history, "Loss per epoch, median and 68 % of the members.")
         sections.append(Section("How it learned", figures=figures.pictures(folder, [curves])))
-    sections.append(Section("Cleaning", _CLEANING, table=cleaning_table(data)))
+    sections.append(Section("Cleaning", _CLEANING, table=cleaning_table(sample.cleaning if own else data["cleaning"])))
     figures.write_page(folder, _title(result), _summary(result, data), sections)
 
 
@@ -77,7 +88,7 @@ _CLEANING = (
 )
 
 
-def _tc_figures(sample: Sample, shown: Shown) -> list[Drawing]:
+def _tc_figures(result: dict[str, Any], sample: Sample, shown: Shown) -> list[Drawing]:
     test = sample.splits[2]
     predictions, tc = shown.predictions, sample.tc[test]
     kinds = family(sample.compositions)[test]
@@ -85,7 +96,7 @@ def _tc_figures(sample: Sample, shown: Shown) -> list[Drawing]:
     drawings = [
         Drawing(
             "predicted_measured",
-            "Predicted against measured T_c on the test split, by family.",
+            f"Predicted against measured T_c on {where(result)}, by family.",
             materials.predicted_against_measured(tc, predictions["tc"], kinds, FAMILIES),
             f"{len(tc):,} points about the diagonal from 0 to {tc.max():.0f} K, a color for each family; correlation "
             f"{np.corrcoef(tc, predictions['tc'])[0, 1]:.3f}.",
@@ -123,11 +134,11 @@ def _tc_figures(sample: Sample, shown: Shown) -> list[Drawing]:
 def _class_figures(result: dict[str, Any], sample: Sample, shown: Shown) -> list[Drawing]:
     truth = sample.superconducting[sample.splits[2]]
     probability = shown.predictions["probability"]
-    curves = {"test split": (probability, truth)}
+    curves = {"test split" if result["part"] == "test" else result["part"]: (probability, truth)}
     tested = sample.tested
     if tested is not None and shown.on_list is not None:
         curves["Hosono's list"] = (shown.on_list["probability"], tested.tc > 0)
-    values, kinds = result["metrics"], ["presumed none", "superconductor"]
+    values, kinds = result["metrics"], [none_of(result), "superconductor"]
     threshold = values["threshold"]["value"]
     rocs = {name: _roc(p, y) for name, (p, y) in curves.items()}
     return [
@@ -135,23 +146,23 @@ def _class_figures(result: dict[str, Any], sample: Sample, shown: Shown) -> list
             "precision_recall",
             "Precision against recall, and both with F1 over all thresholds; dots and the dashed line: the chosen threshold.",
             materials.precision_recall(curves, threshold),
-            f"Precision falls as recall rises; on the test split the average precision is {values['average_precision']['value']:.3f}.",
+            f"Precision falls as recall rises; on {where(result)} the average precision is {values['average_precision']['value']:.3f}.",
         ),
         Drawing(
             "roc",
             "Rejection of non-superconductors against the efficiency for superconductors.",
             classification.roc(rocs, noun="materials"),
-            f"Rejection falls as the efficiency rises; AUC {values['auc']['value']:.4f} on the test split.",
+            f"Rejection falls as the efficiency rises; AUC {values['auc']['value']:.4f} on {where(result)}.",
         ),
         Drawing(
             "calibration",
-            "Observed fraction of superconductors against the predicted probability on the test split.",
+            f"Observed fraction of superconductors against the predicted probability on {where(result)}.",
             classification.reliability(probability, truth.astype(int), noun="materials"),
             f"Points near or off the diagonal: the calibration error is {values['calibration_error']['value']:.3f}.",
         ),
         Drawing(
             "confusion_matrix",
-            "Confusion matrix at the chosen threshold on the test split.",
+            f"Confusion matrix at the chosen threshold on {where(result)}.",
             classification.confusion_matrix(values["confusion_matrix"], kinds, noun="materials"),
             gallery.confusion_words(values["confusion_matrix"], kinds, "materials"),
         ),
@@ -180,13 +191,13 @@ def _influence(influence: Influence, of_tc: bool) -> Drawing:
     )
 
 
-def _latent(sample: Sample, shown: Shown) -> Drawing:
+def _latent(result: dict[str, Any], sample: Sample, shown: Shown) -> Drawing:
     test = sample.splits[2]
     kinds = family(sample.compositions)[test]
     names = list(FAMILIES)
     if not sample.superconducting.all():
         kinds = np.where(sample.superconducting[test], kinds, len(FAMILIES))
-        names.append("presumed none")
+        names.append(none_of(result))
     latent = shown.latent / np.maximum(shown.latent.std(axis=0), 1e-6)
     return Drawing(
         "latent_space",
@@ -229,7 +240,7 @@ def _counted(data: dict[str, Any]) -> str:
 def _summary(result: dict[str, Any], data: dict[str, Any]) -> dict[str, str]:
     covered = {}
     if "coverage" in result["metrics"]:
-        shares = {"test": result["metrics"]["coverage"]["value"]}
+        shares = {result["part"]: result["metrics"]["coverage"]["value"]}
         if "list" in result:
             shares["Hosono's list"] = result["list"]["coverage"]["value"]
         covered["90 % interval holds"] = ", ".join(f"{share:.0%} ({name})" for name, share in shares.items())
@@ -237,7 +248,7 @@ def _summary(result: dict[str, Any], data: dict[str, Any]) -> dict[str, str]:
         **covered,
         "Model": f"{result['model']}, {result['members']} members",
         "Materials": _counted(data),
-        "Evaluated on": f"{result['materials']:,} materials (test)",
+        "Evaluated on": f"{result['materials']:,} materials ({result['part']})",
         "Split": f"{data['split']['name']}, seed {data['split']['seed']}",
         "Table": Path(data["files"]["measured"]).name,
     }

@@ -9,6 +9,7 @@ from jaxsci.data.materials import superconductors as sc
 from jaxsci.data.materials.compositions import Compositions, concatenated, contains, dense, same_composition
 from jaxsci.data.materials.elements import ELEMENTS
 from jaxsci.data.materials.superconductors import Materials, SplitName
+from jaxsci.errors import InputError
 from jaxsci.runs import weights
 
 TableName: TypeAlias = Literal["stanev", "nims", "own"]
@@ -129,6 +130,25 @@ def read_class(
     splits = sc.parts(compositions, np.isfinite(tc).astype(np.int64), split, seed=seed)
     studied = np.concatenate([np.full(len(table.tc), name != "COD") for name, table in tables.items()])
     return Sample(formulas, compositions, tc, splits, tested, _cleaning(tables, tested), None, studied)
+
+
+def read_asked(path: Path, *, of_class: bool) -> Sample:
+    """All materials of another table with Tc as test part, for a run that is to be evaluated on them.
+
+    Of classes, Tc = 0 says that a material was tested and does not superconduct; of temperatures such rows are left out, as in training.
+
+    Raises:
+        InputError: the table cannot be read, or has materials of one class or one Tc alone, of which there is nothing to tell.
+    """
+    table = sc.read_tested(path) if of_class else sc.read_measured("own", path, columns=None)
+    tc = np.where(table.tc > 0, table.tc, np.nan).astype(np.float32)
+    if len(np.unique(np.isfinite(tc) if of_class else tc)) < 2:
+        wanted = "superconductors and others (Tc = 0)" if of_class else "materials of different Tc > 0"
+        raise InputError(f"{path}: expected {wanted}, got {len(tc):,} of one kind; give a table with more materials")
+    none = np.empty(0, np.int64)
+    splits = (none, none, np.arange(len(tc)))
+    cleaning = _cleaning({path.name: table}, None)
+    return Sample(table.formulas, table.compositions, tc, splits, None, cleaning, None, np.ones(len(tc), bool))
 
 
 def describe(sample: Sample, sources: Sources, split: SplitName, seed: int) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Superconductors: the critical temperature of a composition, or whether it superconducts, with calibrated uncertainty."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxsci.core import Batch, Params
 from jaxsci.data.materials import elements
-from jaxsci.data.materials.compositions import dense
+from jaxsci.data.materials.compositions import dense, identities, taken
 from jaxsci.data.materials.elements import ELEMENTS
 from jaxsci.errors import InputError
 from jaxsci.files import write_json
@@ -28,7 +28,7 @@ from jaxsci.tasks.superconductors.inputs import NAME, Job, batch, find_files, ov
 from jaxsci.tasks.superconductors.networks import TABLES, make_recipe, to_kelvin
 from jaxsci.tasks.superconductors.options import Options, Questions
 from jaxsci.tasks.superconductors.predict import load
-from jaxsci.tasks.superconductors.samples import describe
+from jaxsci.tasks.superconductors.samples import describe, left_out, read_asked
 from jaxsci.training import EpochProgress
 
 INFLUENCE_FILE = "influence.json"
@@ -52,6 +52,8 @@ def train(options: Options, session: Session) -> Path:
     params = jax.eval_shape(job.network.model.init, jax.random.key(0))
     chosen = {"parameters": sum(leaf.size for leaf in jax.tree.leaves(params)), "members": options.members}
     runs.write_config(folder, NAME, options, data, chosen)
+    known = np.concatenate(job.sample.splits[:2])
+    seen.save(folder, identities(taken(job.sample.compositions, known)))
     return _train(folder, job, session, resume=False)
 
 
@@ -87,7 +89,7 @@ def _train(folder: Path, job: Job, session: Session, *, resume: bool) -> Path:
     progress("calibrating", 1.0, "")
     if job.options.influence:
         write_json(folder / INFLUENCE_FILE, influences.as_record(_influence(job, splits, progress)))
-    _evaluate(folder, job, params, result.history, progress)
+    _evaluate(_Part(folder, folder), job, params, progress)
     return folder
 
 
@@ -141,25 +143,42 @@ def ask(questions: Questions, session: Session) -> str:
 
 
 def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
-    """Evaluate a trained run again on its test split and on Hosono's list.
+    """Evaluate a trained run again on its test split and on Hosono's list, or on all materials of another table with Tc.
 
     Returns:
         The path of the report.
-
-    Raises:
-        InputError: another file is given; a table of formulas is predicted with `jaxsci predict superconductors`.
     """
-    if data is not None:
-        raise InputError(
-            f"{data}: expected no other file for a run of {NAME}, got one; use jaxsci predict superconductors {data} --run {folder}"
-        )
-    job, params = _same(folder, prepare(*read_run(folder), silent)), load(folder).params
-    _evaluate(folder, job, params, runs.read_metrics(folder), session.progress)
-    return folder / "report.html"
+    if data is None:
+        job = _same(folder, prepare(*read_run(folder), silent))
+        _evaluate(_Part(folder, folder), job, load(folder).params, session.progress)
+        return folder / "report.html"
+    options, paths = read_run(folder)
+    sample = read_asked(data, of_class=options.target == "class")
+    for line in left_out(sample.cleaning):
+        session.progress("reading materials", 1.0, f"note: {line}")
+    known = seen.overlap(folder, identities(sample.compositions))
+    if known:
+        session.progress("reading materials", 1.0, f"warning: {known:,} of these compositions were used in training")
+    ensemble = ensemble_files.read(folder / ensemble_files.ARRAYS)
+    keys = jax.random.split(jax.random.key(options.seed), options.members)
+    part = _Part(folder, folder / "evaluations" / data.stem, data.name, known)
+    job = Job(options, paths, sample, ensemble.table, ensemble.network, keys)
+    _evaluate(part, job, ensemble.params, session.progress)
+    return part.target / "report.html"
 
 
-def _evaluate(folder: Path, job: Job, params: Params, history: list[dict[str, Any]], progress: OnProgress) -> None:
+class _Part(NamedTuple):
+    """What a run is evaluated on."""
+
+    run: Path
+    target: Path  # where results go
+    name: str = "test"  # or that of another table
+    known: int | None = None  # materials of it whose composition the run was trained or chosen on; None: not known
+
+
+def _evaluate(part: _Part, job: Job, params: Params, progress: OnProgress) -> None:
     """Write evaluation.json, the figures and the report."""
+    folder = part.run
     progress("evaluating", 0.0, "")
     predictor = superconductor_prediction.predictor_of(folder)
     calibration = runs.read_json(folder / CALIBRATION_FILE, "train the run again")
@@ -172,7 +191,8 @@ def _evaluate(folder: Path, job: Job, params: Params, history: list[dict[str, An
         "target": job.options.target,
         "model": job.options.model,
         "members": job.options.members,
-        "part": "test",
+        "part": part.name,
+        "known": part.known,
         "materials": len(test),
     }
     tested = job.sample.tested
@@ -192,14 +212,14 @@ def _evaluate(folder: Path, job: Job, params: Params, history: list[dict[str, An
         result["metrics"] = superconductor_evaluation.of_class(predictions, truth, threshold, seed)
         if tested is not None and on_list is not None:
             result["list"] = superconductor_evaluation.of_class(on_list, tested.tc > 0, threshold, seed)
-    write_json(folder / "evaluation.json", result)
+    write_json(part.target / "evaluation.json", result)
     progress("evaluating", 0.5, "figures")
     latent = _latent(job, params, amounts)
     influence = None
-    if job.options.influence:
+    if job.options.influence and part.name == "test":
         influence = influences.from_record(runs.read_json(folder / INFLUENCE_FILE, "train the run again"))
     shown = superconductor_report.Shown(predictions, on_list, latent, influence)
-    superconductor_report.write(folder, result, job.sample, shown, history)
+    superconductor_report.write(part.target, result, job.sample, shown)
     progress("evaluating", 1.0, "")
 
 

@@ -30,7 +30,12 @@ Y = 1 + np.random.default_rng(2).normal(size=NUMBER)
 
 def oracle(known, y, asked, config):
     """Distances and matrices written out."""
+    covariance = covariance_function(known, config)
+    inner = covariance(known, known) + config.noise * np.eye(len(y))
+    return y.mean() + covariance(asked, known) @ np.linalg.solve(inner, y - y.mean())
 
+
+def covariance_function(known, config):
     def features(amounts):
         f = amounts / amounts.sum(1, keepdims=True)
         mean = f @ TABLE
@@ -46,8 +51,7 @@ def oracle(known, y, asked, config):
             total += config.amplitudes[i] * np.exp(-distance / config.lengths[i])
         return total
 
-    inner = covariance(known, known) + config.noise * np.eye(len(y))
-    return y.mean() + covariance(asked, known) @ np.linalg.solve(inner, y - y.mean())
+    return covariance
 
 
 def predicted(known, y, asked, config, dtype):
@@ -72,6 +76,19 @@ def test_single_precision_is_near_and_the_scale_of_a_formula_is_nothing():
     np.testing.assert_allclose(found, exact, atol=2e-3)
     scales = np.random.default_rng(3).uniform(0.1, 10, (len(ASKED), 1))
     np.testing.assert_allclose(predicted(KNOWN, Y, scales * ASKED, CONFIG, jnp.float32), found, atol=2e-3)
+
+
+@pytest.mark.usefixtures("x64")
+def test_the_novelty_is_one_minus_the_largest_covariance():
+    config = Config(amplitudes=(0.6, 0.8, 0.6), slots=5)  # of variance 2
+    gp = gaussian_process.GP(
+        config, gaussian_process.condition(jnp.asarray(KNOWN), jnp.asarray(Y), config, TABLE), NUMBER
+    )
+    mean, novelty = gaussian_process.posterior(gp, jnp.asarray(np.concatenate([ASKED, 3 * KNOWN[:2]])), TABLE)
+    np.testing.assert_allclose(mean[: len(ASKED)], oracle(KNOWN, Y, ASKED, config), rtol=1e-9)
+    largest = covariance_function(KNOWN, config)(ASKED, KNOWN).max(axis=1)
+    np.testing.assert_allclose(novelty[: len(ASKED)], 1 - largest / 2, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(novelty[len(ASKED) :], 0, atol=1e-7)  # a known material, in other units
 
 
 @pytest.mark.usefixtures("x64")

@@ -43,6 +43,25 @@ def test_intervals_cover_what_they_promise_whatever_the_network(seed):
     assert abs(inside - 0.9) < 0.04
 
 
+def test_the_interval_holds_near_and_far_where_errors_grow_with_the_distance():
+    rng = np.random.default_rng(4)
+    near, far = rng.beta(1, 6, 3000), rng.beta(3, 3, 3000)  # of the validation split, and of materials of another kind
+
+    def misses(novelty):
+        return (0.5 + 1.2 * np.sqrt(novelty)) * np.abs(rng.standard_t(5, len(novelty)))
+
+    known, asked = misses(near), misses(far)
+    growth = calibrations.best_widening(known, near)
+    assert growth == pytest.approx(1.2 / 0.5, abs=0.6)
+    factor = calibrations.conformal_quantile(known / (1 + growth * np.sqrt(near)))
+    for novelty, values in ((near, known), (far, asked)):
+        held = values <= factor * (1 + growth * np.sqrt(novelty))
+        for some in (novelty < np.median(novelty), novelty >= np.median(novelty)):
+            assert held[some].mean() == pytest.approx(0.9, abs=0.03)  # four standard errors of the two samples
+    assert np.mean(asked <= calibrations.conformal_quantile(known)) < 0.85  # one factor for all does not
+    assert calibrations.best_widening(np.abs(rng.standard_t(5, 3000)), near) < 0.3
+
+
 def test_the_weight_of_the_process_has_the_smallest_error_there_is():
     rng = np.random.default_rng(6)
     y = rng.normal(size=500)

@@ -10,10 +10,10 @@ or in Python
     from predict_superconductors import load
     load("ensemble.npz")(["MgB2", "YBa2Cu3O7"])["tc"]
 
-Temperatures are in K: "tc" with its 90 % interval from "tc_lower" to "tc_upper", "tc_mean", and the sources of the interval,
-"aleatoric" and "epistemic". An ensemble for the class gives "probability", "probability_spread", "votes", "logit" and
-"superconducts". Do not trust materials that are "out_of_distribution": an element of theirs, or a pair of elements, occurs in no
-training material.
+Temperatures are in K: "tc" with its 90 % interval from "tc_lower" to "tc_upper", "tc_mean", the sources of the interval,
+"aleatoric" and "epistemic", and the distance from all known materials, "novelty" (0 to 1). An ensemble for the class gives
+"probability", "probability_spread", "votes", "logit" and "superconducts". Do not trust materials that are "out_of_distribution": an
+element of theirs, or a pair of elements, occurs in no training material, or they are far from all of these.
 
 The numbers are those of the library that wrote the file, to the rounding of its single precision. Format 1 of the file: the header is JSON;
 arrays of the members begin with `network/` and have the member as first axis, those of the Gaussian process begin with `gp/`.
@@ -55,11 +55,14 @@ def load(path: str | Path = "ensemble.npz") -> Callable[[Sequence[str] | Array],
         )
         network = _elements if header["network"]["kind"] == "elements" else _sets
         outputs = np.stack([network(params, amounts, arrays["table"], header["network"]) for params in members])
-        gp = None if header["gp"] is None else _gp(arrays, amounts, header["gp"])
-        of_target = _tc if header["target"] == "tc" else _class
+        gp, novelty = (None, None) if header["gp"] is None else _gp(arrays, amounts, header["gp"])
         mask = (amounts > 0).astype(np.float64)
         unknown = np.sum((mask @ ~arrays["known"]) * mask, axis=1) > 0
-        return {**of_target(outputs, gp, header), "out_of_distribution": unknown}
+        if header["target"] == "class":
+            return {**_class(outputs, gp, header), "out_of_distribution": unknown}
+        values = _tc(outputs, gp, novelty, header)
+        unknown |= values.get("novelty", np.zeros(len(amounts))) > header["calibration"]["far"]
+        return {**values, "out_of_distribution": unknown}
 
     return predict
 
@@ -178,8 +181,8 @@ def _fractions(amounts: Array) -> Array:
     return amounts / amounts.sum(axis=1, keepdims=True)
 
 
-def _gp(arrays: dict[str, Array], amounts: Array, config: dict[str, Any]) -> Array:
-    """The posterior mean of the Gaussian process, [material]."""
+def _gp(arrays: dict[str, Array], amounts: Array, config: dict[str, Any]) -> tuple[Array, Array]:
+    """The posterior mean of the Gaussian process, and the distance from the nearest known material, each [material]."""
     get = {name[len("gp/") :]: array for name, array in arrays.items() if name.startswith("gp/")}.__getitem__
     table, result = arrays["table"], []
     for fractions in _fractions(amounts):
@@ -201,12 +204,18 @@ def _gp(arrays: dict[str, Array], amounts: Array, config: dict[str, Any]) -> Arr
                 config["amplitudes"], (of_fractions, of_roots, np.sqrt(square)), config["lengths"], strict=True
             )
         )
-        result.append(get("mean") + covariance @ get("weights"))
-    return np.array(result)
+        nearest = np.max(covariance) / sum(config["amplitudes"])
+        result.append((get("mean") + covariance @ get("weights"), max(1 - nearest, 0)))
+    mean, novelty = np.array(result).T
+    return mean, novelty
 
 
-def _tc(outputs: Array, gp: Array | None, header: dict[str, Any]) -> dict[str, Array]:
-    unit, (factor, weight) = header["unit"], (header["calibration"][k] for k in ("conformal_factor", "gp_weight"))
+def _tc(outputs: Array, gp: Array | None, novelty: Array | None, header: dict[str, Any]) -> dict[str, Array]:
+    unit, c = header["unit"], header["calibration"]
+    factor, weight = (
+        c["conformal_factor"] * (1 + c["widening"] * np.sqrt(0 if novelty is None else novelty)),
+        c["gp_weight"],
+    )
 
     def kelvin(values: Array) -> Array:
         return np.asarray(unit * np.maximum(values, 0))
@@ -228,6 +237,7 @@ def _tc(outputs: Array, gp: Array | None, header: dict[str, Any]) -> dict[str, A
         "tc_mean": expected,
         "aleatoric": (kelvin(center + noise_above) - kelvin(center - noise_below)) / 2,
         "epistemic": kelvin(epistemic),
+        **({} if novelty is None else {"novelty": novelty}),
     }
 
 

@@ -30,10 +30,17 @@ Predictor: TypeAlias = Callable[[Array], Predictions]  # of stoichiometric coeff
 
 
 class TcCalibration(NamedTuple):
-    """What the validation split chose for the prediction of Tc."""
+    """What the validation split chose for the prediction of Tc.
 
-    conformal_factor: float  # on both sides of the interval
+    Both sides of the interval are multiplied by conformal_factor * (1 + widening * sqrt(novelty)).
+    """
+
+    conformal_factor: float
     gp_weight: float = 0.0  # w, of the Gaussian process in the blend
+    widening: float = 0.0  # with the distance to the known materials; 0 without a Gaussian process
+    far: float = (
+        1.0  # the novelty that 19 of 20 validation materials do not reach, beyond which a prediction is a guess
+    )
 
 
 class ClassCalibration(NamedTuple):
@@ -115,26 +122,33 @@ def predictor(ensemble: Ensemble) -> Predictor:
 
     Of Tc, in K: "tc" (median) with its 90 % interval "tc_lower" to "tc_upper", "tc_mean" (mean of the predicted distribution), and the
     sources of the interval: "aleatoric" (half the width of the predicted quantiles from 5 % to 95 %) and "epistemic" (standard deviation
-    over the members). Of the class: "probability", its standard deviation over the members "probability_spread", the fraction "votes" of
-    members that exceed the threshold, "logit" and "superconducts". Of both: "out_of_distribution", whether an element, or two
-    together, occur in no training material.
+    over the members); with a Gaussian process also "novelty", 0 to 1, the distance from all known materials
+    (`gaussian_process.posterior`). Of the class: "probability", its standard deviation over the members "probability_spread", the
+    fraction "votes" of members that exceed the threshold, "logit" and "superconducts". Of both: "out_of_distribution", whether an
+    element, or two together, occur in no training material, or the novelty is beyond `TcCalibration.far`.
     """
 
     def predict(amounts: Array) -> Predictions:
         outputs = member_outputs(ensemble.network, ensemble.params, amounts)
         gp, calibration = ensemble.gp, ensemble.calibration
-        gp_mean = None if gp is None else gaussian_process.mean(gp, amounts, jnp.asarray(ensemble.table))
-        if isinstance(calibration, TcCalibration):
-            values = _predict_tc(outputs, gp_mean, calibration)
-        else:
-            values = _predict_class(outputs, gp_mean, calibration)
-        return values | {"out_of_distribution": _out_of_distribution(amounts, ensemble.known)}
+        mean, novelty = None, None
+        if gp is not None:
+            mean, novelty = gaussian_process.posterior(gp, amounts, jnp.asarray(ensemble.table))
+        unknown = _out_of_distribution(amounts, ensemble.known)
+        if isinstance(calibration, ClassCalibration):
+            return _predict_class(outputs, mean, calibration) | {"out_of_distribution": unknown}
+        values = _predict_tc(outputs, mean, novelty, calibration)
+        if "novelty" in values:
+            unknown = unknown | (values["novelty"] > calibration.far)
+        return values | {"out_of_distribution": unknown}
 
     return predict
 
 
-def _predict_tc(outputs: Array, gp_mean: Array | None, calibration: TcCalibration) -> Predictions:
-    factor, weight = calibration
+def _predict_tc(
+    outputs: Array, gp_mean: Array | None, novelty: Array | None, calibration: TcCalibration
+) -> Predictions:
+    weight, factor = calibration.gp_weight, calibration.conformal_factor * widening(calibration, novelty)
     mean = jnp.mean(to_kelvin(outputs), axis=0)
     mean = jnp.mean(mean, axis=-1) if mean.ndim == 2 else mean
     if gp_mean is not None:
@@ -148,7 +162,17 @@ def _predict_tc(outputs: Array, gp_mean: Array | None, calibration: TcCalibratio
         "tc_mean": mean,
         "aleatoric": (to_kelvin(upper) - to_kelvin(lower)) / 2,
         "epistemic": to_kelvin(found.epistemic),
+        **({} if novelty is None else {"novelty": novelty}),
     }
+
+
+def widening(calibration: TcCalibration, novelty: Array | None) -> Array:
+    """How much wider than among known materials an interval is, 1 + widening * sqrt(novelty), [material] or a scalar."""
+    if novelty is None:
+        return jnp.ones(())
+    return 1 + calibration.widening * jnp.sqrt(
+        jnp.maximum(novelty, 1e-12)
+    )  # whose derivative is finite at a known material
 
 
 def _predict_class(outputs: Array, gp_mean: Array | None, calibration: ClassCalibration) -> Predictions:

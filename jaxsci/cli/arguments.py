@@ -101,9 +101,11 @@ class Study:
     """What the gradients of a trained run say: curvature, noise, and the training examples that help and harm it most."""
 
     run: tyro.conf.Positional[Path]
-    """Run folder. Its study.html and study.json are written anew."""
+    """Run folder. Its study.html and study.json are written anew; a study that was stopped goes on where it was."""
     max_examples: Annotated[int, arg(metavar="N")] = 1000
     """Training examples, and validation examples, to compute everything on; the time grows with them."""
+    json: bool = False
+    """Print what study.json holds instead of the path of the page."""
 
 
 @dataclass(frozen=True)

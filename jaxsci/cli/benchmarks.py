@@ -28,7 +28,9 @@ TABLE = [
     Benchmark("training", "benchmarks.training.main", "Epochs of five networks against PyTorch; an ensemble."),
     Benchmark("sphere", "benchmarks.sphere", "Spherical harmonic transforms, against healpy and ducc0."),
     Benchmark("gpu", "benchmarks.gpu.main", "Convolutions, training and the sphere on a GPU or TPU."),
-    Benchmark("gradients", "benchmarks.gradients", "Norms and sums of per-example gradients, against storing them."),
+    Benchmark(
+        "gradients", "benchmarks.gradients.main", "Norms and sums of per-example gradients, against storing them."
+    ),
     Benchmark("scaling", "benchmarks.scaling.main", "What it costs to split a training over devices and processes."),
     Benchmark("fit-pulls", "benchmarks.fit_pulls.main", "Whether the error bars of every fitter are right."),
     Benchmark("taggers", "benchmarks.taggers", "Accuracy, size, work and rate of every tagger on the same jets."),

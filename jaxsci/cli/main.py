@@ -99,7 +99,11 @@ def run(command: Any) -> None:
             print(command.out)
         case Study():
             with shown_progress() as progress:
-                print(_trained(command.run, "study")(command.run, command.max_examples, _session(progress)))
+                page = _trained(command.run, "study")(command.run, command.max_examples, _session(progress))
+            print(
+                page.with_suffix(".json").read_text(encoding="utf-8") if command.json else page,
+                end="" if command.json else "\n",
+            )
         case Export():
             from jaxsci.tasks import export, table
 
@@ -208,7 +212,8 @@ def _trained(folder: Path, function: Literal["evaluate", "predict", "study"]) ->
     found: Callable[..., Any] | None = getattr(task, function)
     if found is None and function == "study":
         raise InputError(
-            f"{folder}: expected a run of a task that can be studied, got one of {task.name}; give one of top-tagging"
+            f"{folder}: expected a run of a task that can be studied, got one of {task.name}; give one of "
+            "top-tagging, images, superconductors or table"
         )
     if found is None:
         raise InputError(

@@ -121,7 +121,7 @@ def _require_finite(found: Array) -> None:
 
 
 def datamodeling_score(
-    scores: Array,
+    scores: Any,
     recipe: Recipe,
     train: Batch,
     validation: Batch,
@@ -132,7 +132,7 @@ def datamodeling_score(
     subsets: int = 64,
     fraction: float = 0.5,
     seeds: int = 1,
-) -> Estimate:
+) -> Any:
     """The linear datamodeling score: how well sums of influences foretell what trainings on random subsets give.
 
     For each measured number, Spearman's rank correlation over the subsets S of sum_(i in S) -scores_i with the number measured after a
@@ -140,7 +140,8 @@ def datamodeling_score(
     `vmap` (`fit_ensemble`).
 
     Args:
-        scores: [*measured, example], as from `influence`: what leaving an example out adds to the number.
+        scores: [*measured, example], as from `influence`: what leaving an example out adds to the number. Or a tree of such, as of
+            several methods by name: all are judged by the same trainings.
         recipe: model, loss and optimizer of a training; its loss is a mean by `batch.weight`.
         train: [example, ...].
         validation: decides on early stopping, if the settings have it; the last parameters of every training are measured.
@@ -152,7 +153,8 @@ def datamodeling_score(
         seeds: trainings of each subset, over which its numbers are averaged.
 
     Returns:
-        Mean of the correlations over the measured numbers, and its standard error by the jackknife over the subsets.
+        An `Estimate`, or a tree of them: mean of the correlations over the measured numbers, and its standard error by the jackknife
+        over the subsets.
 
     Raises:
         InputError: scores of another shape, fewer than 3 subsets, or a training that diverged.
@@ -166,19 +168,24 @@ def datamodeling_score(
         )
     if isinstance(recipe.model, StatefulModel):
         raise InputError("recipe: expected a Model, got a StatefulModel; influence is of networks without a state")
+    shape = (*jax.eval_shape(lambda key: measure(recipe.model.init(key)), key).shape, size)
+    for each in jax.tree.leaves(scores):
+        if each.shape != shape:
+            raise InputError(
+                f"scores: expected the shape {list(shape)}, measured numbers by examples, got {list(each.shape)}"
+            )
     subset_key, fit_key = jax.random.split(key)
     order = jax.vmap(lambda key: jax.random.permutation(key, size))(jax.random.split(subset_key, subsets))
     kept = (order < round(fraction * size)).astype(jnp.float32)
     measured = _measure_subsets(recipe, train, validation, measure, kept, fit_key, settings, seeds)
-    shape = (*measured.shape[1:], size)
-    if scores.shape != shape:
-        raise InputError(
-            f"scores: expected the shape {list(shape)}, measured numbers by examples, got {list(scores.shape)}"
-        )
     measured = measured.reshape(subsets, -1)
     if not np.isfinite(np.asarray(measured)).all():
         raise InputError("datamodeling score: expected finite measured numbers, got others; train less or slower")
-    return _mean_correlation(-kept.astype(scores.dtype) @ scores.reshape(-1, size).T, measured)
+
+    def score(scores: Array) -> Estimate:
+        return _mean_correlation(-kept.astype(scores.dtype) @ scores.reshape(-1, size).T, measured)
+
+    return jax.tree.map(score, scores)
 
 
 def _measure_subsets(

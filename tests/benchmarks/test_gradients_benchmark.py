@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from benchmarks import gradients
+from benchmarks.gradients import main as gradients
 
 
 @pytest.mark.slow

@@ -139,11 +139,12 @@ def test_the_score_tells_good_influences_from_none():
         settings=Settings(epochs=30, batch_size=N),
         subsets=32,
     )
-    good = call(scores)
+    judged = call({"good": scores, "wrong": jnp.roll(scores, 5, axis=1), "opposite": -scores})
+    good, wrong = judged["good"], judged["wrong"]
     assert good.value > 0.8
     assert good.value - 3 * good.error < 1
-    wrong = call(jnp.roll(scores, 5, axis=1))
     assert abs(wrong.value) < 4 * wrong.error
-    np.testing.assert_allclose(call(-scores).value, -good.value, rtol=1e-5)
+    np.testing.assert_allclose(judged["opposite"].value, -good.value, rtol=1e-5)
+    np.testing.assert_allclose(call(scores), good, rtol=1e-6)
     with pytest.raises(InputError, match=r"scores: expected the shape \[6, 40\]"):
         call(scores[:2])

@@ -14,6 +14,7 @@ from jaxsci.models import autoencoder, convolutional, convolutional_autoencoder,
 from jaxsci.models.convolutional import Block
 from jaxsci.tasks import own_network
 from jaxsci.tasks.images.options import MODELS, Options
+from jaxsci.tasks.study import noise
 from jaxsci.training import Recipe, adamw, steps_per_epoch, warmup_cosine
 
 
@@ -85,5 +86,8 @@ def make_recipe(options: Options, network: Network, examples: int, hyper: Mappin
     rates = {"learning_rate": options.learning_rate, "weight_decay": options.weight_decay, **(hyper or {})}
     optimizer = adamw(**rates, schedule=warmup_cosine(steps), clip=1.0)
     if options.model == "autoencoder":
-        return Recipe(model, objective_for(model, squared_error), optimizer)
-    return Recipe(model, objective_for(model, cross_entropy, metrics={"accuracy": correct}), optimizer)
+        loss = objective_for(model, squared_error)
+    else:
+        loss = objective_for(model, cross_entropy, metrics={"accuracy": correct})
+    recipe = Recipe(model, loss, optimizer)
+    return noise.recorded(recipe) if options.gradient_noise else recipe

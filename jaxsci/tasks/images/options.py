@@ -39,6 +39,8 @@ class Options:
     """Classifiers that are trained as one ensemble; the mean of their probabilities answers, and their spread comes with it."""
     patience: Annotated[int | None, arg(metavar="N")] = None
     """Stop after so many epochs without a lower validation loss; default: train all epochs."""
+    gradient_noise: bool = False
+    """Record after every epoch how the gradients of 256 validation images scatter; the learning curves show it."""
     seed: int = 1
     """Of the split, the initial weights and the order."""
     swept: ClassVar[tuple[str, ...]] = ("learning_rate", "weight_decay", "batch_size", "model")

@@ -25,6 +25,7 @@ from jaxsci.tasks.images import trials
 from jaxsci.tasks.images.networks import Network, make_recipe, name, network
 from jaxsci.tasks.images.options import MODELS, Options
 from jaxsci.tasks.images.rows import FRACTIONS, NAME, Given, as_batch, of_shape, read, read_options, take
+from jaxsci.tasks.images.study import study
 from jaxsci.training import Settings
 from jaxsci.training import predict as predict_all
 
@@ -236,6 +237,7 @@ TASK = Task(
     evaluate=evaluate,
     load=load,
     predict=predict,
+    study=study,
     sweep=Sweep(trials.parts, trials.trial, trials.own),
     lower_is_better=("reconstruction_error", "log_loss", "calibration_error"),
     headline=("members", "metrics/accuracy", "metrics/f1_macro", "metrics/reconstruction_error"),

@@ -44,7 +44,7 @@ def of_tc(predictions: dict[str, np.ndarray], members: np.ndarray, tc: np.ndarra
         mean, deviation = float(each.mean()), float(each.std())
         result[f"{name}_of_a_member"] = {"value": mean, "lower": mean - deviation, "upper": mean + deviation}
     inside = (tc >= predictions["tc_lower"]) & (tc <= predictions["tc_upper"])
-    result["coverage"] = _fraction(inside.sum(), len(inside))
+    result["coverage"] = fraction(inside.sum(), len(inside))
     width = predictions["tc_upper"] - predictions["tc_lower"]
     result["interval_width"] = {"value": float(np.mean(width))}
     if "novelty" in predictions:
@@ -59,7 +59,7 @@ def _by_novelty(novelty: np.ndarray, inside: np.ndarray, width: np.ndarray, erro
         rows = (novelty >= first) & (novelty < last)
         if rows.any():
             means = {"width": float(width[rows].mean()), "mae": float(error[rows].mean())}
-            holds = _fraction(inside[rows].sum(), rows.sum())
+            holds = fraction(inside[rows].sum(), rows.sum())
             bins.append({"first": first, "last": last, "materials": int(rows.sum()), "coverage": holds, **means})
     return bins
 
@@ -151,6 +151,7 @@ def _interval(from_sums: FromSums, key: Key, columns: dict[str, Array]) -> metri
     return metrics.bootstrap(metric, key, table, resamples=RESAMPLES, level=LEVEL)
 
 
-def _fraction(successes: int, trials: int) -> dict[str, float | None]:
+def fraction(successes: int, trials: int) -> dict[str, float | None]:
+    """A fraction with its binomial interval."""
     count, total = jnp.asarray(successes, jnp.float32), jnp.asarray(trials, jnp.float32)
     return estimate(count / total, metrics.binomial_interval(count, total, level=LEVEL))

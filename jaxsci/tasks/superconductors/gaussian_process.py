@@ -141,9 +141,30 @@ def condition(amounts: Array, y: Array, config: Config, table: Array) -> Params:
         "scale": scale,
         "mean": jnp.mean(y),
     }
-    covariance = jax.lax.map(lambda row: covariances(params, row, config, table), amounts, batch_size=_ROWS)
-    covariance = covariance + config.noise * jnp.eye(len(y), dtype=covariance.dtype)
-    return params | {"weights": _solve(covariance, y - params["mean"])}
+    return params | {"weights": _solve(_matrix(params, amounts, config, table), y - params["mean"])}
+
+
+def predictive(amounts: Array, y: Array, asked: Array, config: Config, table: Array) -> tuple[Array, Array]:
+    """Mean and standard deviation of a new measurement, of a process conditioned on the measured materials, each [asked].
+
+        s^2 = (y - m)^T (K + noise)^-1 (y - m) / n,     variance = s^2 (k(x, x) + noise - k^T (K + noise)^-1 k),
+
+    with the scale s of largest likelihood, since the covariance is in units of the variance of y.
+
+    Args:
+        amounts: [material, element], as for `condition`.
+        y: [material].
+        asked: [asked, element].
+        config: the covariance.
+        table: [element, feature].
+    """
+    params = condition(amounts, y, config, table)
+    factor = jnp.linalg.cholesky(_matrix(params, amounts, config, table))
+    square = (y - params["mean"]) @ params["weights"] / len(y)
+    shared = jax.lax.map(lambda row: covariances(params, row, config, table), asked, batch_size=_ROWS)
+    known = jax.scipy.linalg.solve_triangular(factor, shared.T, lower=True)
+    left = jnp.maximum(sum(config.amplitudes) - jnp.sum(jnp.square(known), axis=0), 0)
+    return params["mean"] + shared @ params["weights"], jnp.sqrt(square * (left + config.noise))
 
 
 def apply(params: Params, amounts: Array, config: Config, table: Array) -> Array:
@@ -198,6 +219,12 @@ def _safe_root(square: Array) -> Array:
     """The root, and 0 with derivative 0 where the square is 0."""
     positive = square > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, jnp.ones_like(square))), jnp.zeros_like(square))
+
+
+def _matrix(params: Params, amounts: Array, config: Config, table: Array) -> Array:
+    """K + noise of the measured materials."""
+    covariance = jax.lax.map(lambda row: covariances(params, row, config, table), amounts, batch_size=_ROWS)
+    return covariance + config.noise * jnp.eye(len(amounts), dtype=covariance.dtype)
 
 
 def _solve(matrix: Array, right: Array) -> Array:

@@ -29,6 +29,7 @@ from jaxsci.tasks.superconductors.networks import TABLES, make_recipe, to_kelvin
 from jaxsci.tasks.superconductors.options import Options, Questions
 from jaxsci.tasks.superconductors.predict import load
 from jaxsci.tasks.superconductors.samples import describe, left_out, read_asked
+from jaxsci.tasks.superconductors.study.run import study
 from jaxsci.training import EpochProgress
 
 INFLUENCE_FILE = "influence.json"
@@ -254,6 +255,7 @@ TASK = Task(
     evaluate=evaluate,
     load=load,
     predict=predict,
+    study=study,
     ask=ask,
     headline=("members", "metrics/rmse", "metrics/r2", "metrics/accuracy", "metrics/f1", "metrics/auc"),
     lower_is_better=("rmse", "mae", "interval_width", "log_loss", "calibration_error"),

@@ -36,6 +36,7 @@ from jaxsci.tasks.tables.rows import (
     read_options,
     take,
 )
+from jaxsci.tasks.tables.study import study
 from jaxsci.training import Settings, fit
 from jaxsci.training import predict as predict_all
 
@@ -269,6 +270,7 @@ TASK = Task(
     evaluate=evaluate,
     load=load,
     predict=predict,
+    study=study,
     sweep=Sweep(trials.parts, trials.trial, lambda options: None),
     lower_is_better=("log_loss", "calibration_error", "rmse", "mae"),
     headline=("members", "metrics/accuracy", "metrics/log_loss", "metrics/rmse", "metrics/r2"),

@@ -132,7 +132,8 @@ def make_recipe(job: Job, hyper: Mapping[str, Any] | None = None) -> tuple[Recip
     microbatches = defaults.microbatches if settings.batch_size % defaults.microbatches == 0 else 1
     example_loss = binary_cross_entropy if len(class_names(options)) == 2 else cross_entropy
     loss = objective_for(tagger.model, example_loss, metrics={"accuracy": correct})
-    return Recipe(tagger.model, loss, optimizer, tagger.augment if options.augment else None, microbatches), settings
+    recipe = Recipe(tagger.model, loss, optimizer, tagger.augment if options.augment else None, microbatches)
+    return noise.recorded(recipe) if options.gradient_noise else recipe, settings
 
 
 def _rates(job: Job) -> dict[str, float]:

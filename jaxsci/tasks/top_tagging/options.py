@@ -76,6 +76,8 @@ class Options:
     """Cross-validation: K trainings, each tested on another K-th of the jets; no network is kept for predictions."""
     members: Annotated[int, arg(metavar="N")] = 1
     """Networks that are trained as one ensemble; the mean of their probabilities answers, and their spread comes with it."""
+    gradient_noise: bool = False
+    """Record after every epoch how the gradients of 256 validation jets scatter; the learning curves show it."""
     seed: int = 1
     """Of the split, the initial weights, the order and the augmentation."""
     swept: ClassVar[tuple[str, ...]] = ("learning_rate", "weight_decay", "batch_size", "tagger", "precision")

@@ -32,7 +32,9 @@ def oracle(known, y, asked, config):
     """Distances and matrices written out."""
     covariance = covariance_function(known, config)
     inner = covariance(known, known) + config.noise * np.eye(len(y))
-    return y.mean() + covariance(asked, known) @ np.linalg.solve(inner, y - y.mean())
+    across, weights = covariance(asked, known), np.linalg.solve(inner, y - y.mean())
+    left = sum(config.amplitudes) + config.noise - np.sum(across.T * np.linalg.solve(inner, across.T), axis=0)
+    return y.mean() + across @ weights, np.sqrt((y - y.mean()) @ weights / len(y) * left)
 
 
 def covariance_function(known, config):
@@ -66,11 +68,11 @@ def predicted(known, y, asked, config, dtype):
 @pytest.mark.usefixtures("x64")
 def test_it_is_the_formula_of_the_textbook():
     found = predicted(KNOWN, Y, ASKED, CONFIG, jnp.float64)
-    np.testing.assert_allclose(found, oracle(KNOWN, Y, ASKED, CONFIG), rtol=1e-9)
+    np.testing.assert_allclose(found, oracle(KNOWN, Y, ASKED, CONFIG)[0], rtol=1e-9)
 
 
 def test_single_precision_is_near_and_the_scale_of_a_formula_is_nothing():
-    exact = oracle(KNOWN, Y, ASKED, CONFIG)
+    exact = oracle(KNOWN, Y, ASKED, CONFIG)[0]
     found = predicted(KNOWN, Y, ASKED, CONFIG, jnp.float32)
     # A square of about 1 that cancels to d^2 has an error of 1e-6, so d one of 1e-6 / d; weights are about 1 / noise.
     np.testing.assert_allclose(found, exact, atol=2e-3)
@@ -85,7 +87,7 @@ def test_the_novelty_is_one_minus_the_largest_covariance():
         config, gaussian_process.condition(jnp.asarray(KNOWN), jnp.asarray(Y), config, TABLE), NUMBER
     )
     mean, novelty = gaussian_process.posterior(gp, jnp.asarray(np.concatenate([ASKED, 3 * KNOWN[:2]])), TABLE)
-    np.testing.assert_allclose(mean[: len(ASKED)], oracle(KNOWN, Y, ASKED, config), rtol=1e-9)
+    np.testing.assert_allclose(mean[: len(ASKED)], oracle(KNOWN, Y, ASKED, config)[0], rtol=1e-9)
     largest = covariance_function(KNOWN, config)(ASKED, KNOWN).max(axis=1)
     np.testing.assert_allclose(novelty[: len(ASKED)], 1 - largest / 2, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(novelty[len(ASKED) :], 0, atol=1e-7)  # a known material, in other units
@@ -107,3 +109,10 @@ def test_derivatives_are_finite_also_at_a_known_material_and_an_element():
     gradient = jax.jit(jax.vmap(jax.grad(lambda x: gaussian_process.apply(params, x, CONFIG, table))))
     at = np.concatenate([KNOWN[:3], ASKED[:3], np.eye(ELEMENTS)[:2]])
     assert np.isfinite(gradient(jnp.asarray(at, jnp.float32))).all()
+
+
+def test_the_spread_of_a_new_measurement_is_that_of_the_textbook(x64):
+    arrays = (jnp.asarray(a) for a in (KNOWN, Y, ASKED))
+    found = jax.jit(partial(gaussian_process.predictive, config=CONFIG))(*arrays, table=jnp.asarray(TABLE))
+    for got, expected in zip(found, oracle(KNOWN, Y, ASKED, CONFIG), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-9)

@@ -10,8 +10,10 @@ import pytest
 from jaxsci.cli.main import main
 from jaxsci.data import jets
 from jaxsci.data.split import split
+from jaxsci.tasks.study import parts
+from jaxsci.tasks.study.subject import some
 from jaxsci.tasks.table import load
-from jaxsci.tasks.top_tagging.samples import FRACTIONS
+from jaxsci.tasks.top_tagging.samples import CLASSES, FRACTIONS
 from tests.command import refused
 
 NUMBER, MOST = 400, 150
@@ -25,15 +27,28 @@ def run(tmp_path_factory):
     return root / "top-tagging" / "mass-1"
 
 
-def test_a_study_says_what_logistic_regression_does(run, capsys):
-    main(["study", str(run), "--max-examples", str(MOST)])
-    assert capsys.readouterr().out.strip().replace("\n", "").endswith("study.html")
+def test_a_study_that_is_stopped_and_goes_on_says_what_logistic_regression_does(run, capsys, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(parts, "influences", stopped)
+        with pytest.raises(SystemExit, match="130"):
+            main(["study", str(run), "--max-examples", str(MOST)])
+    assert not (run / "study.json").exists()
+    with monkeypatch.context() as patch:  # what was finished is not computed again
+        patch.setattr(parts, "spectrum", stopped)
+        patch.setattr(parts, "pulls", stopped)
+        capsys.readouterr()
+        main(["study", str(run), "--max-examples", str(MOST), "--json"])
     found = json.loads((run / "study.json").read_text())
+    assert json.loads(capsys.readouterr().out) == found
+    assert not (run / "study").exists()
 
     trained = load(run)
     sample = jets.read(jets.embedded(), limit=NUMBER)
-    train, validation = (part[:MOST] for part in split(sample.labels, seed=1, fractions=FRACTIONS)[:2])
-    assert (found["training jets"], found["validation jets"]) == (MOST, len(validation))
+    train, validation = (some(part, MOST, 1) for part in split(sample.labels, seed=1, fractions=FRACTIONS)[:2])
+    assert (found["training examples"], found["validation examples"]) == (MOST, len(validation))
 
     def design(rows):
         x = np.asarray(trained.prepare(sample.constituents[rows]), np.float64)
@@ -47,6 +62,15 @@ def test_a_study_says_what_logistic_regression_does(run, capsys):
     np.testing.assert_allclose([e["value"] for e in found["hessian"]["largest"]], eigenvalues, rtol=1e-4)
     np.testing.assert_allclose(found["hessian"]["smallest"]["value"], eigenvalues[-1], rtol=1e-3)
     np.testing.assert_allclose(found["hessian"]["trace"]["value"], eigenvalues.sum(), rtol=1e-4)
+
+    best = found["sharpness"][-1]
+    np.testing.assert_allclose(best["value"], eigenvalues[0], rtol=1e-4)
+    np.testing.assert_allclose(best["loss"], -np.log(np.where(sample.labels[train] == 1, p, 1 - p)).mean(), rtol=1e-4)
+    assert [entry["moment"] for entry in found["sharpness"]] == [
+        "before the training",
+        "after the last epoch",
+        "at the best epoch",
+    ]
 
     slopes = (p - sample.labels[train])[:, None] * f
     norms = np.linalg.norm(slopes, axis=1)
@@ -68,12 +92,12 @@ def test_a_study_says_what_logistic_regression_does(run, capsys):
         entries = found["influence"][name]
         assert [entry["jet"] for entry in entries] == train[rows].tolist()
         np.testing.assert_allclose([entry["influence"] for entry in entries], influence[rows], rtol=1e-3)
-        np.testing.assert_allclose([entry["probability"] for entry in entries], p[rows], rtol=1e-4)
-        assert [entry["label"] for entry in entries] == sample.labels[train[rows]].tolist()
+        np.testing.assert_allclose([entry["probability of top"] for entry in entries], p[rows], rtol=1e-4)
+        assert [entry["label"] for entry in entries] == [CLASSES[int(label)] for label in sample.labels[train[rows]]]
 
     page = (run / "study.html").read_text()
     assert len(re.findall("<img", page)) == 3
-    assert f"jet {found['influence']['harmful'][0]['jet']:,}" in page
+    assert f">{found['influence']['harmful'][0]['jet']:,}<" in page
     assert {"study_jets.png", "study_spectrum.png"} <= {path.name for path in (run / "figures").iterdir()}
     report = (run / "report.html").read_text()
     assert "Study of" not in report

@@ -32,7 +32,7 @@ from jaxsci.memory import keep_memory
 from jaxsci.models import convolutional, deep_sets, dense, heads
 from jaxsci.ops import conv
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 PLAIN, STORED = "loss and gradient", "squared norms, by vmap(grad)"
 
 

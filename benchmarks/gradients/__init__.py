@@ -1,0 +1,1 @@
+"""What per-example gradients cost, and what they find."""

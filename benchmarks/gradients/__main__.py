@@ -1,0 +1,5 @@
+"""`python -m benchmarks.gradients`."""
+
+from benchmarks.gradients.main import main
+
+main()

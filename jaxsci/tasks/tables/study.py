@@ -9,6 +9,7 @@ from jaxsci.losses import cross_entropy, squared_error
 from jaxsci.runs import folder as runs
 from jaxsci.runs import seen
 from jaxsci.runs.task import Session
+from jaxsci.tasks import folds
 from jaxsci.tasks.study import subject, write
 from jaxsci.tasks.study.subject import Entry, Subject
 from jaxsci.tasks.tables import networks
@@ -26,7 +27,9 @@ def study(folder: Path, max_examples: int, session: Session) -> Path:
     Returns:
         The path of the page.
     """
-    options, meaning = read_options(folder), meaning_of(runs.read_config(folder, NAME))
+    options = read_options(folder)
+    folds.refuse(folder, options)
+    meaning = meaning_of(runs.read_config(folder, NAME))
     _, data, splits = read(options, session.progress, meaning)
     seen.require_same(folder, digest(data))
     numbers, others = (subject.some(part, max_examples, options.seed) for part in splits[:2])

@@ -19,6 +19,7 @@ from jaxsci.runs import binary_evaluation, weights
 from jaxsci.runs import folder as runs
 from jaxsci.runs.task import OnProgress, Trial, silent
 from jaxsci.tasks import folds, parts
+from jaxsci.tasks.study import noise
 from jaxsci.tasks.top_tagging import own, samples, scaling, taggers
 from jaxsci.tasks.top_tagging.options import Options
 from jaxsci.tasks.top_tagging.samples import FRACTIONS, class_names, labels_of, shapes, take, unused_weights

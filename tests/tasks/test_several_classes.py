@@ -48,8 +48,13 @@ def test_measures_of_several_classes_by_hand():
     cut = np.sort(share[labels == 1])[::-1][19]  # keeps 20 of 40
     passing = (share[labels == 0] >= cut).mean()
     assert pair["a"]["rejection_0.5"]["value"] == pytest.approx(1 / passing, rel=1e-5)
-    # Weights that leave a class of jets out are as if it was not there; equal ones are none.
-    assert class_evaluation.classification(logits, labels, np.full(120, 2.0)) == found
+    assert class_evaluation.classification(logits, labels, np.full(120, 2.0)) == found  # equal weights are none
+
+
+@pytest.mark.slow
+def test_examples_of_next_to_no_weight_do_not_count():
+    labels = np.arange(120) % 3
+    logits = np.random.default_rng(0).normal(size=(120, 3)) + 0.7 * np.eye(3)[labels]
     double = class_evaluation.classification(np.tile(logits, (2, 1)), np.tile(labels, 2))
     weighted = class_evaluation.classification(
         np.tile(logits, (2, 1)), np.tile(labels, 2), np.repeat([2.0, 1e-12], 120)

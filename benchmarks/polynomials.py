@@ -34,7 +34,7 @@ from jaxsci.training import predict
 
 NAME = "polynomials"
 PARTICLES = 60  # the hardest; all pairs of them are looked at
-STRENGTHS = tuple(10.0**k for k in range(-7, 2))  # of the prior, to choose from
+STRENGTHS = tuple(10.0 ** (k / 2) for k in range(-8, 5))  # of the prior, to choose from
 SHOWN = 12  # coefficients
 JOINED = ("pelican-10k", "cnn")  # networks that the polynomials are weighted with
 
@@ -112,11 +112,12 @@ def join(columns: dict[str, dict[str, np.ndarray]], labels: dict[str, np.ndarray
 def as_markdown(results: dict[str, Any]) -> str:
     """The largest coefficients with their errors."""
     auc = results["metrics"]["auc"]
+    edge = ", the weakest that was tried" if results["strength"] == min(STRENGTHS) else ""
     lines = [
         "# Energy-flow polynomials",
         "",
         f"{_WORDS} Distances enter as their power {results['beta']:g}; the strength of the prior, chosen on the validation part, is"
-        f" {results['strength']:.2g}. AUC {auc['value']:.4f}, 68 % interval {auc['lower']:.4f} to {auc['upper']:.4f} (test part).",
+        f" {results['strength']:.2g}{edge}. AUC {auc['value']:.4f}, 68 % interval {auc['lower']:.4f} to {auc['upper']:.4f} (test part).",
         "",
         "| graph (edges) | coefficient | AUC of the polynomial alone |",
         "|---|---|---|",

@@ -104,9 +104,6 @@ def test_an_ensemble_of_taggers_answers_with_the_mean_and_its_spread(ensemble, t
         assert set(scores.files) == {"logit", "probability", "spread"}
         np.testing.assert_allclose(scores["probability"], p.mean(0), rtol=1e-4)
         np.testing.assert_allclose(scores["spread"], p.std(0), atol=1e-6)
-    main(["evaluate", str(ensemble), "--data", own])
-    assert evaluation(ensemble / "evaluations" / "own")["members"] == 3
-
     capsys.readouterr()
     main(["compare", str(ensemble)])
     main(["runs", "--runs", str(ensemble.parents[1])])

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jaxsci.cli import sweep
+from jaxsci.cli.arguments import SweepPlace
 from jaxsci.cli.main import main
 from jaxsci.errors import StopTraining
 from jaxsci.tasks import own_network
@@ -33,13 +35,28 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+RATES = ["--learning-rate", "1e-3:1", "--weight-decay", "0,1e-2", "--trials", "8"]
+
+
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory):
-    """A sweep of eight logistic regressions that only tests read."""
+    """A sweep of eight logistic regressions that was stopped within its second rung and went on; tests only read it."""
+
+    def stops(stage, fraction, words):
+        if stage == "rung 2 of 3" and 0 < fraction < 1:
+            raise StopTraining("asked")
+
     root = tmp_path_factory.mktemp("swept") / "runs"
-    rates = ["--learning-rate", "1e-3:1", "--weight-decay", "0,1e-2"]
-    main(["sweep", "top-tagging", *QUICK, *rates, "--trials", "8", "--runs", str(root)])
-    return root / "sweeps" / "top-tagging-1"
+    folder = root / "sweeps" / "top-tagging-1"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jaxsci.cli.main.shown_progress", lambda: contextlib.nullcontext(stops))
+        with pytest.raises(SystemExit) as stop:
+            main(["sweep", "top-tagging", *QUICK, *RATES, "--runs", str(root)])
+    assert stop.value.code == 75
+    assert len(record(folder)["rungs"]) == 1
+    assert not (folder / "best.toml").exists()
+    main(["sweep", "top-tagging", "--resume", str(folder)])
+    return folder
 
 
 def record(folder):
@@ -87,7 +104,7 @@ def test_rungs():
     assert sweeps.fractions(16, 8, halving=False) == [1]
 
 
-def test_the_better_half_goes_on_and_the_best_is_an_ordinary_run(swept, tmp_path):
+def test_the_better_half_goes_on(swept):
     trials = record(swept)["trials"]
     epochs = {t["trial"]: t["epochs"] for t in trials}
     assert sorted(epochs.values()) == [1] * 4 + [2] * 2 + [4] * 2
@@ -96,6 +113,11 @@ def test_the_better_half_goes_on_and_the_best_is_an_ordinary_run(swept, tmp_path
     assert record(swept)["programs"] == 1
     best = sweeps.best(record(swept))
     assert best["validation_loss"] == min(t["validation_loss"] for t in trials if t["state"] == "finished")
+
+
+@pytest.mark.slow
+def test_the_best_trial_is_an_ordinary_run(swept, tmp_path):
+    best = sweeps.best(record(swept))
     config = str(swept / "best.toml")
     main(["train", "top-tagging", "--config", config, "--runs", str(tmp_path / "runs")])
     folder = tmp_path / "runs" / "top-tagging" / "mass-1"
@@ -106,23 +128,12 @@ def test_the_better_half_goes_on_and_the_best_is_an_ordinary_run(swept, tmp_path
 
 
 @pytest.mark.slow
-def test_without_halving_all_go_on_and_those_it_kept_are_the_same(swept):
+def test_stopped_or_not_halved_or_not_the_trials_are_the_same(swept):
     trials = record(swept)["trials"]
-    main(
-        [
-            "sweep",
-            "top-tagging",
-            *QUICK,
-            "--learning-rate",
-            "1e-3:1",
-            "--weight-decay",
-            "0,1e-2",
-            "--trials",
-            "8",
-            "--no-halving",
-        ]
-    )
-    whole = record(Path("runs/sweeps/top-tagging-1"))["trials"]
+    main(["sweep", "top-tagging", *QUICK, *RATES])
+    assert record(Path("runs/sweeps/top-tagging-1"))["trials"] == trials  # bit for bit
+    main(["sweep", "top-tagging", *QUICK, *RATES, "--no-halving"])
+    whole = record(Path("runs/sweeps/top-tagging-2"))["trials"]
     assert [t["values"] for t in whole] == [t["values"] for t in trials]
     assert {t["state"] for t in whole} == {"finished"}
     for t, other in zip(trials, whole, strict=True):
@@ -137,40 +148,20 @@ def test_the_table_the_page_and_what_is_printed(swept, capsys):
     assert str(swept.parents[2]) not in page
     assert (swept / "figures" / "sweep.png").exists()
     capsys.readouterr()
-    main(["sweep", "top-tagging", "--resume", str(swept), "--json"])
+    sweep.show(swept, SweepPlace(json=True))
     found = json.loads(capsys.readouterr().out)
     assert found["best"] == found["trials"][0]["trial"]
-    main(["sweep", "top-tagging", "--resume", str(swept), "--csv"])
+    sweep.show(swept, SweepPlace(csv=True))
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [int(row["trial"]) for row in rows] == [t["trial"] for t in found["trials"]]
-    main(["sweep", "top-tagging", "--resume", str(swept)])
+    sweep.show(swept, SweepPlace())
     assert "as an ordinary run: jaxsci train top-tagging --config" in capsys.readouterr().out
-
-
-def test_a_sweep_that_was_stopped_goes_on_bit_for_bit(swept, tmp_path, monkeypatch):
-    def stops(stage, fraction, words):
-        if stage == "rung 2 of 3" and 0 < fraction < 1:
-            raise StopTraining("asked")
-
-    rates = ["--learning-rate", "1e-3:1", "--weight-decay", "0,1e-2", "--trials", "8"]
-    with monkeypatch.context() as patch:
-        patch.setattr("jaxsci.cli.main.shown_progress", lambda: contextlib.nullcontext(stops))
-        with pytest.raises(SystemExit) as stop:
-            main(["sweep", "top-tagging", *QUICK, *rates])
-    assert stop.value.code == 75
-    folder = tmp_path / "runs" / "sweeps" / "top-tagging-1"
-    assert len(record(folder)["rungs"]) == 1
-    assert not (folder / "best.toml").exists()
-    main(["sweep", "top-tagging", "--resume", str(folder)])
-    assert record(folder)["trials"] == record(swept)["trials"]
-    assert (folder / "best.toml").read_text() == (swept / "best.toml").read_text()
 
 
 @pytest.mark.slow
 def test_a_sweep_that_was_killed_goes_on_bit_for_bit(swept, tmp_path):
     code = "from jaxsci.cli.main import main; import sys; main(sys.argv[1:])"
-    rates = ["--learning-rate", "1e-3:1", "--weight-decay", "0,1e-2", "--trials", "8"]
-    words = [sys.executable, "-c", code, "sweep", "top-tagging", *QUICK, *rates]
+    words = [sys.executable, "-c", code, "sweep", "top-tagging", *QUICK, *RATES]
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     folder = tmp_path / "runs" / "sweeps" / "top-tagging-1"
     end = time.monotonic() + 120

@@ -172,7 +172,7 @@ def _placed(job: Job, mesh: Mesh | None) -> Job:
         train = meshes.put(train, job.sharding)
     validation = meshes.put(validation, job.sharding)
     key, hyper = job.key, job.hyper
-    if mesh is not None and layout is not None:
+    if layout is not None:  # also where the keys lie on a mesh already: their hyperparameters may not
         key, hyper = meshes.put((key, hyper), NamedSharding(layout.mesh, plan.members))
     return job._replace(train=train, validation=validation, key=key, hyper=hyper)
 

@@ -159,6 +159,15 @@ def test_members_and_batches_split_at_once(tmp_path, sequential):
     chex.assert_trees_all_close(resumed.last_params, alone.last_params, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("sequential", [False] * ALL + [True])
+def test_hyperparameters_go_where_the_keys_of_the_members_lie(sequential):
+    mesh = jax.make_mesh((4,), ("member",), axis_types=(AxisType.Explicit,))
+    keys = jax.random.split(KEY, 4)
+    split = jax.device_put(keys, NamedSharding(mesh, PartitionSpec("member")))
+    found, alone = (ensemble(k, epochs=1, sequential=sequential).last_params for k in (split, keys))
+    chex.assert_trees_all_close(found, alone, rtol=1e-4, atol=1e-5)
+
+
 @at_length
 def test_eight_members_on_four_devices_take_a_quarter_of_the_memory():
     def temporaries(mesh):

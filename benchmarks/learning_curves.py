@@ -30,9 +30,9 @@ from jaxsci.models.heads import inference
 from jaxsci.plots import style
 from jaxsci.runs import binary_evaluation
 from jaxsci.runs.task import silent
-from jaxsci.tasks.top_tagging import jobs, scaling
+from jaxsci.tasks.top_tagging import jobs
 from jaxsci.tasks.top_tagging.options import TAGGERS, Options
-from jaxsci.tasks.top_tagging.taggers import Tagger
+from jaxsci.tasks.top_tagging.taggers import Tagger, scaling
 from jaxsci.training import fit, predict
 
 NAME = "learning_curves"

@@ -12,7 +12,7 @@ import pytest
 import jaxsci
 from jaxsci.cli.main import main
 from jaxsci.data import jets
-from jaxsci.runs import class_evaluation
+from jaxsci.tasks.top_tagging import class_evaluation
 from jaxsci.tasks.top_tagging.options import TAGGERS
 from jaxsci.tasks.top_tagging.taggers import Spec, tagger
 from tests.command import refused, write_jets

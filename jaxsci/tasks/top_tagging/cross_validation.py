@@ -12,14 +12,14 @@ from jaxsci.errors import InputError
 from jaxsci.files import write_json
 from jaxsci.models.heads import inference
 from jaxsci.plots import classification, gallery
-from jaxsci.runs import binary_evaluation, class_evaluation, figures, seen
+from jaxsci.runs import binary_evaluation, figures, seen
 from jaxsci.runs import folder as runs
 from jaxsci.runs.figures import Drawing
 from jaxsci.runs.task import Session
 from jaxsci.tasks import folds, own_network
 from jaxsci.tasks.folds import Fold
 from jaxsci.tasks.parts import Splits
-from jaxsci.tasks.top_tagging import own, report, scaling
+from jaxsci.tasks.top_tagging import class_evaluation, own, report
 from jaxsci.tasks.top_tagging.jobs import (
     NAME,
     Job,
@@ -34,6 +34,7 @@ from jaxsci.tasks.top_tagging.jobs import (
 )
 from jaxsci.tasks.top_tagging.options import Options
 from jaxsci.tasks.top_tagging.samples import FRACTIONS, class_names, labels_of, shapes
+from jaxsci.tasks.top_tagging.taggers import scaling
 from jaxsci.training import predict
 
 TITLES = {**report.COLUMNS, "auc_macro": "AUC, mean of classes", "log_loss": "log loss"}

@@ -38,7 +38,7 @@ from jaxsci.tasks.top_tagging.samples import (
     require_classes,
     take,
 )
-from jaxsci.tasks.top_tagging.scaling import of_run, scaled
+from jaxsci.tasks.top_tagging.taggers.scaling import of_run, scaled
 from jaxsci.training import Recipe
 
 

@@ -20,11 +20,11 @@ from jaxsci.runs import folder as runs
 from jaxsci.runs.task import OnProgress, Trial, silent
 from jaxsci.tasks import folds, parts
 from jaxsci.tasks.study import noise
-from jaxsci.tasks.top_tagging import own, samples, scaling, taggers
+from jaxsci.tasks.top_tagging import own, samples, taggers
 from jaxsci.tasks.top_tagging.options import Options
 from jaxsci.tasks.top_tagging.samples import FRACTIONS, class_names, labels_of, shapes, take, unused_weights
-from jaxsci.tasks.top_tagging.scaling import Scaling
-from jaxsci.tasks.top_tagging.taggers import Spec, Tagger
+from jaxsci.tasks.top_tagging.taggers import Spec, Tagger, scaling
+from jaxsci.tasks.top_tagging.taggers.scaling import Scaling
 from jaxsci.training import Recipe, Settings, adamw, steps_per_epoch, warmup_cosine
 
 NAME = "top-tagging"

@@ -8,13 +8,13 @@ import numpy as np
 
 from jaxsci.files import write_json
 from jaxsci.plots import classification, gallery
-from jaxsci.runs import binary_evaluation, class_evaluation, figures, seen
+from jaxsci.runs import binary_evaluation, figures, seen
 from jaxsci.runs.figures import Drawing
 from jaxsci.runs.page import Section
 from jaxsci.runs.tables import Cell, Column, Rounded, Table
 from jaxsci.runs.task import OnProgress
 from jaxsci.tasks import ensembles
-from jaxsci.tasks.top_tagging import own, report
+from jaxsci.tasks.top_tagging import class_evaluation, own, report
 from jaxsci.tasks.top_tagging.options import Options
 from jaxsci.tasks.top_tagging.samples import class_names, effective
 

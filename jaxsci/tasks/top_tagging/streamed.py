@@ -25,12 +25,12 @@ from jaxsci.runs import seen, weights
 from jaxsci.runs.folder import Training
 from jaxsci.runs.task import OnProgress, Session, silent
 from jaxsci.tasks import ensembles, own_network, parts
-from jaxsci.tasks.top_tagging import jobs, own, report, samples, scaling, taggers
+from jaxsci.tasks.top_tagging import jobs, own, report, samples, taggers
 from jaxsci.tasks.top_tagging.evaluation import load, write_evaluation
 from jaxsci.tasks.top_tagging.jobs import NAME, Job
 from jaxsci.tasks.top_tagging.options import Options
-from jaxsci.tasks.top_tagging.scaling import Scaling
-from jaxsci.tasks.top_tagging.taggers import Tagger
+from jaxsci.tasks.top_tagging.taggers import Tagger, scaling
+from jaxsci.tasks.top_tagging.taggers.scaling import Scaling
 
 _PROGRAM = 10**9  # bytes for the libraries, the compiled programs and the state of the training
 _BLOCK, _VALIDATION = 1 / 6, 1 / 8  # of the rest: one of three blocks in memory, and the validation part

@@ -54,3 +54,15 @@ def write_tables(folder):
     (place / FILES["hosono"]).write_text("matter, Tc \n" + "".join(f"{text}, {tc} \n" for text, tc in tested))
     (folder / "elements").mkdir()
     write_elements(folder / "elements" / "mendeleev_v0.6.0_elements.db")
+
+
+QUICK = ["--members", "2", "--epochs", "2", "--batch-size", "64"]
+BAD_TABLES = {  # content of a table, and words of the line that must follow
+    "not readable": ("formula\nNb3Sn\nNbx\n", ("row 3", "character 3")),
+    "beyond the table": ("formula\nFmO2\n", ("row 2", "up to Cm")),
+    "negative": ("formula\nNb-3Sn\n", ("row 2", "character 3")),
+    "zero": ("formula\nNb0Sn\n", ("row 2", "above 0")),
+    "empty": ("", ("the file is empty",)),
+    "no rows": ("formula\n", ("at least one formula",)),
+    "mixed encodings": (b"formula\nNb3Sn\nNb\xb3\n", ("row 3", "UTF-8")),
+}

@@ -23,44 +23,13 @@ from jaxsci.tasks.superconductors.ensemble import files, portable, prediction
 from jaxsci.tasks.superconductors.networks import network
 from jaxsci.tasks.superconductors.predict import predict
 from tests.command import refused, requests_of
-from tests.tasks.superconductors.superconductor_files import write_tables
-
-QUICK = ["--members", "2", "--epochs", "2", "--batch-size", "64"]
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    """Data and two trained runs, shared by the tests that only read them."""
-    jax.devices()  # the command would otherwise choose their number for all later tests
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update(
-        "jax_disable_most_optimizations", True
-    )  # the time of small runs is the compilation of their programs
-    folder = tmp_path_factory.mktemp("superconductors")
-    write_tables(folder / "data")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JAXSCI_DATA", str(folder / "data"))
-        for target, split, influence in (("tc", "random", "2"), ("class", "composition", "0")):
-            options = ["--target", target, "--split", split, "--influence", influence]
-            main(["train", "superconductors", *options, *QUICK, "--runs", str(folder)])
-    yield folder
-    jax.config.update("jax_disable_most_optimizations", before)
+from tests.tasks.superconductors.superconductor_files import BAD_TABLES, QUICK
 
 
 @pytest.fixture(autouse=True)
 def elsewhere(root, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JAXSCI_DATA", str(root / "data"))
-
-
-@pytest.fixture
-def tc_run(root):
-    return root / "superconductors" / "tc-random-1"
-
-
-@pytest.fixture
-def class_run(root):
-    return root / "superconductors" / "class-composition-1"
 
 
 def test_both_runs_are_complete(tc_run, class_run):
@@ -171,20 +140,9 @@ def test_a_table_is_predicted_as_its_formulas_are(tc_run):
         np.testing.assert_allclose(file["tc"], found.values["tc"], rtol=1e-5)
 
 
-BAD = {  # content of a table, and words of the line that must follow
-    "not readable": ("formula\nNb3Sn\nNbx\n", ("row 3", "character 3")),
-    "beyond the table": ("formula\nFmO2\n", ("row 2", "up to Cm")),
-    "negative": ("formula\nNb-3Sn\n", ("row 2", "character 3")),
-    "zero": ("formula\nNb0Sn\n", ("row 2", "above 0")),
-    "empty": ("", ("the file is empty",)),
-    "no rows": ("formula\n", ("at least one formula",)),
-    "mixed encodings": (b"formula\nNb3Sn\nNb\xb3\n", ("row 3", "UTF-8")),
-}
-
-
-@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("name", BAD_TABLES)
 def test_bad_tables_are_refused_with_row_and_reason_and_leave_nothing(name, tc_run, capsys):
-    content, words = BAD[name]
+    content, words = BAD_TABLES[name]
     Path("bad.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
     line = refused(capsys, "predict", "superconductors", "bad.csv", "--run", tc_run, "--out", "out.csv")
     assert all(word in line for word in ("bad.csv", *words)), line

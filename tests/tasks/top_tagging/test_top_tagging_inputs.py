@@ -9,8 +9,9 @@ import pytest
 from jaxsci.core import WeightedSet
 from jaxsci.data import jets
 from jaxsci.errors import InputError
-from jaxsci.tasks.top_tagging import jobs, pairwise, scaling, taggers
+from jaxsci.tasks.top_tagging import jobs, taggers
 from jaxsci.tasks.top_tagging.options import Options
+from jaxsci.tasks.top_tagging.taggers import pairwise, scaling
 
 some = jets.read(jets.embedded(), limit=200).constituents
 

@@ -1,0 +1,36 @@
+"""Two trained runs of superconductors, shared by the tests that only read them."""
+
+import jax
+import pytest
+
+from jaxsci.cli.main import main
+from tests.tasks.superconductors.superconductor_files import QUICK, write_tables
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Data and two trained runs, shared by the tests that only read them."""
+    jax.devices()  # the command would otherwise choose their number for all later tests
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update(
+        "jax_disable_most_optimizations", True
+    )  # the time of small runs is the compilation of their programs
+    folder = tmp_path_factory.mktemp("superconductors")
+    write_tables(folder / "data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAXSCI_DATA", str(folder / "data"))
+        for target, split, influence in (("tc", "random", "2"), ("class", "composition", "0")):
+            options = ["--target", target, "--split", split, "--influence", influence]
+            main(["train", "superconductors", *options, *QUICK, "--runs", str(folder)])
+    yield folder
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
+@pytest.fixture
+def tc_run(root):
+    return root / "superconductors" / "tc-random-1"
+
+
+@pytest.fixture
+def class_run(root):
+    return root / "superconductors" / "class-composition-1"

@@ -94,7 +94,8 @@ print(f"jax {jax.__version__}, seed {SEED}" + (", SMALL: numbers mean nothing" i
 # value.
 
 # %%
-constituents, _, labels = jets.read(jets.embedded(), limit=JETS)
+sample = jets.read(jets.embedded(), limit=JETS)
+constituents, labels = sample.constituents, sample.labels
 mass = jets.mass(constituents)
 by_class = {"QCD": labels == 0, "top": labels == 1}
 

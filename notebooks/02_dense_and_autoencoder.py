@@ -264,7 +264,8 @@ show(figure)
 # nothing stops early and the penalty alone works against overfitting.
 
 # %%
-constituents, _, labels = jets.read(jets.embedded(), limit=JETS)
+sample = jets.read(jets.embedded(), limit=JETS)
+constituents, labels = sample.constituents, sample.labels
 labels = labels.astype(np.int32)
 train_rows, validation_rows, test_rows = split(labels, seed=SEED, fractions=(0.4, 0.1, 0.5))
 hardest = taggers.tagger("topodnn").inputs(constituents)

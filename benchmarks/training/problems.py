@@ -61,10 +61,10 @@ def sample(examples: int) -> Jets:
 
 @functools.cache
 def _embedded() -> Jets:
-    constituents, _, labels = jets.read(jets.embedded())
-    assert constituents is not None
-    assert labels is not None
-    return Jets(constituents, labels)
+    found = jets.read(jets.embedded())
+    assert found.constituents is not None
+    assert found.labels is not None
+    return Jets(found.constituents, found.labels)
 
 
 def _tagger(name: str, chosen: Jets) -> Problem:

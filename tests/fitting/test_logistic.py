@@ -47,6 +47,30 @@ def test_errors_are_those_of_the_scatter():
     np.testing.assert_allclose(pulls.std(axis=0), 1, atol=4 / np.sqrt(600))
 
 
+def test_errors_of_weighted_examples_are_those_of_the_scatter():
+    """Also where weights go with the answers, which moves the constant alone."""
+    many = [examples(seed) for seed in range(300)]
+    x, labels = (jnp.asarray(np.stack(part)) for part in zip(*many, strict=True))
+    weights = np.random.default_rng(2).choice([0.5, 5.0], labels.shape) * (1 + 2 * labels)
+    found = jax.jit(jax.vmap(fit, in_axes=(0, 0, 0, None)))(x, labels, weights, 0.0)
+    error = jax.vmap(lambda f: errors(f.covariance, f.params))(found)["coefficients"]
+    pulls = (np.asarray(found.params["coefficients"]) - TRUTH) / np.asarray(error)
+    np.testing.assert_allclose(pulls.std(axis=0), 1, atol=4 / np.sqrt(600))  # 2.6 by the inverse Hessian
+
+
+def test_weights_and_a_prior_have_the_scatter_of_both():
+    """Coefficients drawn from the prior, whose strength is 8, and examples of unequal weight."""
+    rng = np.random.default_rng(3)
+    truth = rng.normal(size=(300, 2)) / np.sqrt(8)
+    x = rng.normal(size=(300, 400, 2))
+    labels = (rng.random((300, 400)) < 1 / (1 + np.exp(-np.einsum("sik,sk->si", x, truth)))).astype(float)
+    weights = rng.choice([0.05, 0.5], labels.shape)
+    found = jax.jit(jax.vmap(fit, in_axes=(0, 0, 0, None)))(x, labels, weights, 8.0)
+    error = jax.vmap(lambda f: errors(f.covariance, f.params))(found)["coefficients"]
+    pulls = (np.asarray(found.params["coefficients"]) - truth) / np.asarray(error)
+    np.testing.assert_allclose(pulls.std(axis=0), 1, atol=4 / np.sqrt(600))
+
+
 def test_examples_that_a_line_parts_need_a_prior():
     x = jnp.asarray([[-2.0, 0.0], [-1.0, 0.0], [1.0, 0.0], [2.0, 0.0]])
     labels = jnp.asarray([0.0, 0.0, 1.0, 1.0])

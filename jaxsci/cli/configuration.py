@@ -60,6 +60,12 @@ def with_file(words: Sequence[str], name: str, options: Mapping[str, Any]) -> li
     return [*found, *words]
 
 
+def without_file(words: Sequence[str]) -> list[str]:
+    """The words that `with_file` gave without its `--config FILE`, whose options are among them."""
+    pairs = zip(words, ("", *words), strict=False)
+    return [word for word, before in pairs if word.partition("=")[0] != "--config" and before != "--config"]
+
+
 def _values(words: Sequence[str], option: str) -> list[str]:
     after = [word for before, word in itertools.pairwise(words) if before == option]
     return after + [word.partition("=")[2] for word in words if word.startswith(f"{option}=")]

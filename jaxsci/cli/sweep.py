@@ -50,7 +50,7 @@ def _resume(command: Chosen, place: SweepPlace, session: Session) -> Path:
         raise InputError(
             f"--resume {folder}: expected no options of the sweep; it goes on with those it was started with"
         )
-    began: Any = parse(["sweep", record["task"], *record["words"]])
+    began: Any = parse(["sweep", record["task"], *configuration.without_file(record["words"])])
     request = _request(began, began.place)
     return _finished(sweeps.resume(request, folder, session.progress), request)
 
@@ -59,7 +59,7 @@ def _request(command: Chosen, place: SweepPlace) -> Request:
     task, options = command.entry.task, command.options
     assert task.sweep is not None, command.entry
     found = space.dimensions(command.swept, command.entry.options)
-    words = [word for word in command.words if word not in _SHOWN]
+    words = [word for word in configuration.without_file(command.words) if word not in _SHOWN]
     return Request(task.name, task.sweep, options, found, place.trials, place.halving, words)
 
 

@@ -74,8 +74,10 @@ def read(
     return LabeledImages(x, y.astype(np.int32), classes or int(y.max()) + 1, part, unit)
 
 
-def read_unlabeled(path: str | Path) -> np.ndarray:
+def read_unlabeled(path: str | Path, *, unit: int | None = None) -> np.ndarray:
     """Read images alone, float32 [n, height, width, channel], from a file that `read` would take; labels in it are not looked at.
+
+    `unit` is that of the images these go with, as in `read`.
 
     Raises:
         InputError: as in `read`, but for the labels.
@@ -84,7 +86,7 @@ def read_unlabeled(path: str | Path) -> np.ndarray:
         found = _read_arrays(path, labeled=False)
         raw = [x for x, _ in found.values()] if found else [_read_idx(path)]
         _require_alike(path, raw)
-        return pixels(path, np.concatenate(raw))
+        return pixels(path, np.concatenate(raw), unit)
 
 
 def parts(

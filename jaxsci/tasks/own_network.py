@@ -14,7 +14,7 @@ import inspect
 import json
 import math
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +28,7 @@ from jaxsci.files import replacing, write_text
 from jaxsci.models import heads
 from jaxsci.models.linen import stateful_from_linen
 
-__all__ = ["GROUP", "agree", "build", "describe", "keep", "kept", "name", "require_agreed"]
+__all__ = ["GROUP", "agree", "build", "describe", "keep", "kept", "name", "require_agreed", "require_same"]
 
 GROUP = "jaxsci.models"  # of the entry points by which an installed package offers networks
 _FUNCTION = "build"
@@ -277,6 +277,16 @@ def require_agreed(reference: str) -> None:
         raise InputError(
             f"{place.file or reference}: expected the network that the training began with, got one that was never trained with here; "
             "put it back, or begin anew"
+        )
+
+
+def require_same(network: Mapping[str, str]) -> None:
+    """Raise InputError where a network is no longer what `describe` said of it; where it lies, not in a run's copy."""
+    reference = network["reference"]
+    if (digest := _digest(reference)) != network["digest"]:
+        raise InputError(
+            f"{_parse(reference).file or reference}: expected the network that the training began with (SHA-256 {network['digest'][:12]}), "
+            f"got another ({digest[:12]}); put it back, or begin anew"
         )
 
 

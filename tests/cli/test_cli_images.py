@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+import jaxsci
 from jaxsci.cli.main import main
 from tests.command import refused
 
@@ -52,6 +53,7 @@ def test_images_of_your_own(tmp_path, capsys):
 def test_two_classes_of_images_by_an_ensemble_and_the_parts_of_the_file(tmp_path, capsys):
     y = np.arange(120)[:, None] % 2
     x = np.random.default_rng(0).random((120, 12, 12), np.float32) * 0.3 + 0.5 * y[:, None]
+    x = np.rint(65535 * x).astype(np.uint16)
     parts = {"train": slice(80), "val": slice(80, 96), "test": slice(96, None)}
     np.savez(
         "parts.npz",
@@ -78,3 +80,18 @@ def test_two_classes_of_images_by_an_ensemble_and_the_parts_of_the_file(tmp_path
     assert evaluation["metrics"]["auc"]["value"] == pytest.approx(ranked, abs=1e-6)
     assert {"scores", "calibration", "members_calibration"} <= {path.stem for path in (folder / "figures").iterdir()}
     assert "AUC" in (folder / "report.html").read_text()
+
+    # Dark images are on the scale of the run, alone or beside bright ones; real numbers, whose scale is not known, are refused.
+    dark = x[:4] // 257
+    np.savez("dark.npz", x=dark, y=y[:4])
+    main(["predict", str(folder), "dark.npz", "--out", "dark_scores.npz"])
+    trained = jaxsci.load(folder)
+    with np.load("dark_scores.npz") as scores:
+        for given in (np.concatenate([dark, x]), dark):
+            answers = trained.predict(given)["probability_1"][:4]
+            np.testing.assert_allclose(scores["probability_1"], answers, rtol=1e-5)
+    np.savez("real.npz", x=x[:4] / 65535, y=y[:4])
+    for command in (["predict", folder, "real.npz", "--out", "s.npz"], ["evaluate", folder, "--data", "real.npz"]):
+        line = refused(capsys, *command)
+        assert "real.npz: expected whole numbers from 0 to 65535 as in the images for training, got float64" in line
+    main(["export", str(folder), "--out", "mine.npz", "--format", "npz"])

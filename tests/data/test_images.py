@@ -77,6 +77,10 @@ def test_images_of_16_bits_are_scaled_by_their_range(tmp_path):
     x = np.array([[[0, 65535]], [[256, 1]]], np.uint16)
     read = images.read(write(tmp_path / "mine.npz", x=x, y=[0, 1]))
     np.testing.assert_allclose(read.x[..., 0], x / 65535, rtol=1e-6)
+    dark = write(tmp_path / "dark.npz", x=x[1:] // 256)
+    np.testing.assert_allclose(images.read_unlabeled(dark, unit=read.unit)[..., 0], x[1:] // 256 / 65535, rtol=1e-6)
+    with pytest.raises(InputError, match="expected whole numbers from 0 to 65535 as in the images for training"):
+        images.read_unlabeled(write(tmp_path / "real.npz", x=x / 65535), unit=read.unit)
 
 
 def test_images_without_labels_are_read_for_prediction(tmp_path):

@@ -1,6 +1,6 @@
 """Images of your own: classification by a dense or a convolutional network, or compression by an autoencoder."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,6 +53,7 @@ def train(options: Options, session: Session) -> Path:
         "images": len(sample.x),
         "shape": list(sample.x.shape[1:]),
         "classes": sample.classes,
+        "unit": sample.unit,
         "digest": weights.digest(sample.x, sample.y),
         "split": {
             "fractions": FRACTIONS if sample.part is None else "of the file",
@@ -118,9 +119,9 @@ def _answering(options: Options, built: Network, params: Params) -> tuple[Callab
 
 
 def load(folder: Path) -> Trained:
-    """The network of a run: `predict` takes images [image, height, width(, channel)] as the run's file had them and gives "class" and
-    "probability_0", ... each [image], or of an autoencoder "code_0", .... An ensemble adds "spread", the standard deviation of the
-    probability of the class over its members.
+    """The network of a run: `predict` takes images [image, height, width(, channel)] as the run's file had them, whole numbers of the same
+    range or real numbers, and gives "class" and "probability_0", ... each [image], or of an autoencoder "code_0", .... An ensemble adds
+    "spread", the standard deviation of the probability of the class over its members.
     """
     config, options = runs.read_config(folder, NAME), read_options(folder)
     _schema.require_whole(folder / "config.json", config.get("data"), "shape", "classes")
@@ -128,15 +129,28 @@ def load(folder: Path) -> Trained:
     built = network(options, shape, config["data"]["classes"])
     key = ensembles.keys(options.seed, options.members)
     params, _ = runs.trained(folder, built.model, lambda: make_recipe(options, built, examples=1), key)
-    answer, encode = _answering(options, built, params)
+    say = _saying(options, built, params)
 
     def prepare(x: np.ndarray) -> np.ndarray:
-        return of_shape("images", images.pixels("images", np.asarray(x)), shape)
+        return of_shape("images", images.pixels("images", np.asarray(x), _unit(config)), shape)
 
     def predict(x: np.ndarray) -> dict[str, np.ndarray]:
-        return _coded(encode(prepare(x))) if encode is not None else _predictions(answer(prepare(x)))
+        return say(prepare(x))
 
-    return Trained(inference(built.model), params, prepare, predict, config, np.zeros((1, *shape), np.float32))
+    kind = {255: np.uint8, 65535: np.uint16}.get(_unit(config) or 1, np.float32)
+    return Trained(inference(built.model), params, prepare, predict, config, np.zeros((1, *shape), kind))
+
+
+def _unit(config: Mapping[str, Any]) -> int | None:
+    """What the whole numbers of a run's images were divided by; None for a run that was written before this was noted."""
+    unit: int | None = config["data"].get("unit")
+    return unit
+
+
+def _saying(options: Options, built: Network, params: Params) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """The columns of predictions for prepared images."""
+    answer, encode = _answering(options, built, params)
+    return lambda x: _predictions(answer(x)) if encode is None else _coded(encode(x))
 
 
 def _coded(codes: np.ndarray) -> dict[str, np.ndarray]:
@@ -163,7 +177,7 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
         sample = take(sample, splits[2])
         target, part = folder, "test"
     else:
-        sample = images.read(data, classes=config["data"]["classes"])
+        sample = images.read(data, classes=config["data"]["classes"], unit=_unit(config))
         target, part = folder / "evaluations" / data.stem, data.name
         of_shape(data, sample.x, shape)
     built = network(options, shape, config["data"]["classes"])
@@ -218,12 +232,15 @@ def _evaluate(
 def predict(folder: Path, source: Path, out: Path, session: Session) -> None:
     """Write the probability of every class for each image of `source`, or the code of the autoencoder."""
     scores_file.check(out, source)
-    trained = load(folder)
-    x = of_shape(source, images.read_unlabeled(source), tuple(trained.config["data"]["shape"]))
+    trained, options = load(folder), read_options(folder)
+    data = trained.config["data"]
+    shape = tuple(data["shape"])
+    x = of_shape(source, images.read_unlabeled(source, unit=_unit(trained.config)), shape)
+    say = _saying(options, network(options, shape, data["classes"]), trained.params)  # x is prepared already
 
     def chunks(size: int = 10_000) -> Iterator[dict[str, np.ndarray]]:
         for first in range(0, len(x), size):
-            yield trained.predict(x[first : first + size])
+            yield say(x[first : first + size])
             done = min(first + size, len(x))
             session.progress("predicting", done / len(x), f"{done:,} images")
 

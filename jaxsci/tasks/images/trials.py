@@ -1,10 +1,13 @@
 """Networks on images as they are trained with other options, for a sweep."""
 
 from jaxsci.core import Batch
-from jaxsci.runs.task import OnProgress, Trial
+from jaxsci.runs import seen
+from jaxsci.runs.task import Execution, OnProgress, Trial
+from jaxsci.tasks import ensembles
 from jaxsci.tasks.images.networks import Network, make_recipe, network
 from jaxsci.tasks.images.options import MODELS, Options
 from jaxsci.tasks.images.rows import as_batch, read
+from jaxsci.tasks.parts import compare
 from jaxsci.training import Settings
 
 __all__ = ["own", "parts", "trial"]
@@ -12,7 +15,10 @@ __all__ = ["own", "parts", "trial"]
 
 def parts(options: Options, progress: OnProgress) -> tuple[tuple[Network, int], tuple[Batch, Batch]]:
     """The network with the number of training images, and the images that train and that choose."""
-    sample, (train, validation, _) = read(options, progress)
+    ensembles.require(options.members, Execution())
+    sample, splits = read(options, progress)
+    compare(options, lambda: seen.hashes(sample.x), splits, "images", progress)
+    train, validation, _ = splits
     built = network(options, sample.x.shape[1:], sample.classes)
     return (built, len(train)), (as_batch(options, sample, train), as_batch(options, sample, validation))
 

@@ -70,8 +70,9 @@ def start(request: Request, session: Session) -> Path:
     drawn = draw(request.space, request.trials, request.options.seed)
     data = _Data(request, session.progress)
     groups = _grouped(request, drawn, data)
+    digest, networks = data.digest(groups[0].options), _own(request, drawn)
     folder = runs.new_folder(session, FOLDER, request.name)
-    for reference in _own(request, drawn):
+    for reference in networks:
         own_network.keep(folder, reference)
     trials = [
         {"trial": i, "values": values, "state": "running", "epochs": 0, "best_epoch": None, "validation_loss": None}
@@ -83,7 +84,8 @@ def start(request: Request, session: Session) -> Path:
         "words": list(request.words),
         "loss": groups[0].trial.loss,
         "programs": len(groups),
-        "digest": data.digest(request.options),
+        "digest": digest,
+        "networks": [own_network.describe(reference) for reference in networks],
         "versions": runs.versions(),
         "rungs": [],
         "trials": trials,
@@ -99,11 +101,13 @@ def resume(request: Request, folder: Path, progress: OnProgress) -> Path:
     drawn = [trial["values"] for trial in record["trials"]]
     for reference in _own(request, drawn):
         own_network.require_agreed(reference)
-    if data.digest(request.options) != record["digest"]:
+    for network in record.get("networks", ()):
+        own_network.require_same(network)
+    groups = _grouped(request, drawn, data)
+    if data.digest(groups[0].options) != record["digest"]:
         raise InputError(
             f"{folder}: expected the data that the sweep began with, got others; put them back, or sweep anew"
         )
-    groups = _grouped(request, drawn, data)
     _run(folder, record, request, groups, data)
     return folder
 

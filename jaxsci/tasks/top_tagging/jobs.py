@@ -15,14 +15,14 @@ from jaxsci.data.jets import images as jet_images
 from jaxsci.data.reading import free_memory
 from jaxsci.errors import InputError
 from jaxsci.losses import binary_cross_entropy, correct, cross_entropy, objective_for
-from jaxsci.runs import binary_evaluation, weights
+from jaxsci.runs import binary_evaluation, seen, weights
 from jaxsci.runs import folder as runs
-from jaxsci.runs.task import OnProgress, Trial, silent
-from jaxsci.tasks import folds, parts
+from jaxsci.runs.task import Execution, OnProgress, Trial, silent
+from jaxsci.tasks import ensembles, folds, parts
 from jaxsci.tasks.study import noise
 from jaxsci.tasks.top_tagging import own, samples, taggers
 from jaxsci.tasks.top_tagging.options import Options
-from jaxsci.tasks.top_tagging.samples import FRACTIONS, class_names, labels_of, shapes, take, unused_weights
+from jaxsci.tasks.top_tagging.samples import FRACTIONS, class_names, contents, labels_of, shapes, take, unused_weights
 from jaxsci.tasks.top_tagging.taggers import Spec, Tagger, scaling
 from jaxsci.tasks.top_tagging.taggers.scaling import Scaling
 from jaxsci.training import Recipe, Settings, adamw, steps_per_epoch, warmup_cosine
@@ -44,6 +44,8 @@ class Job(NamedTuple):
 def prepare(options: Options, progress: OnProgress, config: dict[str, Any] | None = None) -> Job:
     """Read and split the jets and build the tagger, with the scaling of the run of this config, or that of the jets for a new run."""
     _check(options)
+    if config is None:  # runs of earlier versions may have what is ignored
+        own.require_heeded(options)
     progress("reading jets", 0.0, "")
     if options.data is not None:
         _require_memory(options, [options.data, *parts.files(options).values()])
@@ -151,7 +153,9 @@ def sweep_parts(options: Options, progress: OnProgress) -> tuple[Job, tuple[Batc
         raise InputError(
             "--stream: expected jets that fit into memory for a sweep, got --stream; sweep on --max-jets N of them"
         )
+    ensembles.require(options.members, Execution())
     job = prepare(options, progress)
+    parts.compare(options, lambda: seen.hashes(contents(job.sample)), job.splits, "jets", progress)
     chosen = take(job.sample, np.concatenate(job.splits[:2]))
     inputs, labels = make_inputs(job.tagger, chosen, progress), labels_of(chosen)
     first, rest = np.split(np.arange(len(labels)), [len(job.splits[0])])
@@ -163,6 +167,7 @@ def sweep_parts(options: Options, progress: OnProgress) -> tuple[Job, tuple[Batc
 def sweep_trial(options: Options, job: Job) -> Trial:
     """A tagger as it is trained with other options."""
     _check(options)
+    own.require_heeded(options)
     job = job._replace(options=options)
     return Trial(lambda hyper: make_recipe(job, hyper)[0], make_recipe(job)[1], "cross entropy")
 

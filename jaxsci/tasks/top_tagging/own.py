@@ -25,6 +25,25 @@ def name(options: Options) -> str:
     return options.tagger if options.model is None else own_network.name(options.model)
 
 
+def require_heeded(options: Options) -> None:
+    """Raise InputError for options that would be ignored: a tagger's beside a network of the user's own, or such a network's alone."""
+    default = Options()
+    if options.model is None:
+        given = options.input if options.input != default.input else ""
+        for option, got in (("--model-options", " ".join(options.model_options)), ("--input", given)):
+            if got:
+                raise InputError(
+                    f"{option}: expected none for {options.tagger}, got {got}; it is for networks of your own, by --model"
+                )
+        return
+    if options.tagger != default.tagger:
+        raise InputError(f"--tagger: expected none beside --model, got {options.tagger}; leave out one of both")
+    if options.precision != default.precision:
+        raise InputError(
+            f"--precision: expected none beside --model, whose network chooses its number formats, got {options.precision}; leave it out"
+        )
+
+
 def sees_images(options: Options) -> bool:
     """Whether the tagger sees the jets as images."""
     if options.model is not None:

@@ -88,6 +88,8 @@ def evaluate(folder: Path, session: Session) -> Path:
 def prepare(options: Options, workers: Workers, progress: OnProgress, config: dict[str, Any] | None = None) -> Run:
     """Look at all jets once, split them and build the tagger, as the run of this config where there is one."""
     runs.require_positive(options, "epochs", "batch_size", "patience", "learning_rate", or_zero=("weight_decay",))
+    if config is None:
+        own.require_heeded(options)
     if options.data is None or options.max_jets is not None:
         wrong = "--data" if options.data is None else "no --max-jets"
         raise InputError(f"--stream: expected {wrong}, as it is for files larger than the memory; leave --stream out")

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from jaxsci.data.materials.elements import ELEMENTS
+from jaxsci.data.materials.formula import SYMBOLS
 from jaxsci.tasks.superconductors import gaussian_process
 from jaxsci.tasks.superconductors.ensemble import calibration as calibrations
+from jaxsci.tasks.superconductors.ensemble import portable
 from jaxsci.tasks.superconductors.ensemble.prediction import distribution
 from jaxsci.tasks.superconductors.gaussian_process import best_weight
 from jaxsci.tasks.superconductors.networks import LEVELS, network
@@ -156,3 +158,9 @@ def test_the_threshold_has_the_largest_f1_of_two_normal_classes():
 def test_log_odds_that_tell_nothing_say_yes_to_all():
     truth = np.arange(40) % 2 == 0
     assert calibrations.best_threshold(-1.0 * truth, truth, np.ones(40)) == 0.0
+
+
+@pytest.mark.parametrize("text", ["", "2Nb", "(Nb3Sn", "Nb3)", "nb", "Nb-3", "Xx", "Fm2"])
+def test_the_reader_refuses_what_is_no_formula(text):
+    with pytest.raises(ValueError, match=r"expected|character|bracket"):
+        portable.coefficients([text], SYMBOLS[:ELEMENTS])

@@ -85,7 +85,7 @@ def read(path: Path) -> Ensemble:
         raise InputError(f"{path}: expected the arrays of an ensemble, got {error}; train the run again") from error
     net = network(header["model"], header["target"], arrays["table"])
     if (
-        header["format"] != portable.FORMAT
+        header["format"] not in (1, portable.FORMAT)
         or not json.loads(json.dumps(asdict(net.config))).items() <= header["network"].items()
     ):
         raise InputError(f"{path}: expected a network of this version, got another; use {READER} beside it")

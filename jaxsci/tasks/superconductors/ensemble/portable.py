@@ -13,10 +13,11 @@ or in Python
 Temperatures are in K: "tc" with its 90 % interval from "tc_lower" to "tc_upper", "tc_mean", the sources of the interval,
 "aleatoric" and "epistemic", and the distance from all known materials, "novelty" (0 to 1). An ensemble for the class gives
 "probability", "probability_spread", "votes", "logit" and "superconducts". Do not trust materials that are "out_of_distribution": an
-element of theirs, or a pair of elements, occurs in no training material, or they are far from all of these.
+element of theirs, or a pair of elements, occurs in no training material, or, with a Gaussian process, they are far from all of these.
 
-The numbers are those of the library that wrote the file, to the rounding of its single precision. Format 1 of the file: the header is JSON;
-arrays of the members begin with `network/` and have the member as first axis, those of the Gaussian process begin with `gp/`.
+The numbers are those of the library that wrote the file, to the rounding of its single precision. Format 2 of the file: the header is JSON;
+arrays of the members begin with `network/` and have the member as first axis, those of the Gaussian process begin with `gp/`. In format 1
+intervals did not grow with the distance from the known materials, and none was far; this reader knows both.
 """
 
 import json
@@ -28,7 +29,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-FORMAT = 1
+FORMAT = 2
 Array: TypeAlias = np.ndarray
 _EPS = float(np.finfo(np.float32).eps)
 _TOKEN = re.compile(r"([A-Z][a-z]?)|([(\[{])|([)\]}])|(\d+\.?\d*|\.\d+)")
@@ -43,8 +44,11 @@ def load(path: str | Path = "ensemble.npz") -> Callable[[Sequence[str] | Array],
     with np.load(Path(path), allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     header = json.loads(str(arrays.pop("header")))
-    if header["format"] != FORMAT:
-        raise ValueError(f"{path}: expected format {FORMAT}, got {header['format']}; use the reader written beside it")
+    if header["format"] not in (1, FORMAT):
+        raise ValueError(
+            f"{path}: expected format 1 or {FORMAT}, got {header['format']}; use the reader written beside it"
+        )
+    header["calibration"] = {"widening": 0.0, "far": 1.0, **header["calibration"]}
     arrays = {name: array if array.dtype == bool else array.astype(np.float64) for name, array in arrays.items()}
     members = [_nested(arrays, "network/", member) for member in range(header["members"])]
 
@@ -58,10 +62,10 @@ def load(path: str | Path = "ensemble.npz") -> Callable[[Sequence[str] | Array],
         gp, novelty = (None, None) if header["gp"] is None else _gp(arrays, amounts, header["gp"])
         mask = (amounts > 0).astype(np.float64)
         unknown = np.sum((mask @ ~arrays["known"]) * mask, axis=1) > 0
-        if header["target"] == "class":
-            return {**_class(outputs, gp, header), "out_of_distribution": unknown}
-        values = _tc(outputs, gp, novelty, header)
-        unknown |= values.get("novelty", np.zeros(len(amounts))) > header["calibration"]["far"]
+        if novelty is not None:
+            unknown |= novelty > header["calibration"]["far"]
+        of_class = header["target"] == "class"
+        values = _class(outputs, gp, header) if of_class else _tc(outputs, gp, novelty, header)
         return {**values, "out_of_distribution": unknown}
 
     return predict

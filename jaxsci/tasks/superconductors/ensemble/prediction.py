@@ -38,9 +38,7 @@ class TcCalibration(NamedTuple):
     conformal_factor: float
     gp_weight: float = 0.0  # w, of the Gaussian process in the blend
     widening: float = 0.0  # with the distance to the known materials; 0 without a Gaussian process
-    far: float = (
-        1.0  # the novelty that 19 of 20 validation materials do not reach, beyond which a prediction is a guess
-    )
+    far: float = 1.0  # the novelty that 19 of 20 validation materials do not exceed; beyond it a prediction is a guess
 
 
 class ClassCalibration(NamedTuple):
@@ -53,6 +51,7 @@ class ClassCalibration(NamedTuple):
     gp_slope: float  # 0 without a Gaussian process
     offset: float
     threshold: float
+    far: float = 1.0  # as in `TcCalibration`
 
 
 class Ensemble(NamedTuple):
@@ -125,7 +124,7 @@ def predictor(ensemble: Ensemble) -> Predictor:
     over the members); with a Gaussian process also "novelty", 0 to 1, the distance from all known materials
     (`gaussian_process.posterior`). Of the class: "probability", its standard deviation over the members "probability_spread", the
     fraction "votes" of members that exceed the threshold, "logit" and "superconducts". Of both: "out_of_distribution", whether an
-    element, or two together, occur in no training material, or the novelty is beyond `TcCalibration.far`.
+    element, or two together, occur in no training material, or the novelty (with a Gaussian process) is beyond the calibration's `far`.
     """
 
     def predict(amounts: Array) -> Predictions:
@@ -135,12 +134,11 @@ def predictor(ensemble: Ensemble) -> Predictor:
         if gp is not None:
             mean, novelty = gaussian_process.posterior(gp, amounts, jnp.asarray(ensemble.table))
         unknown = _out_of_distribution(amounts, ensemble.known)
+        if novelty is not None:
+            unknown = unknown | (novelty > calibration.far)
         if isinstance(calibration, ClassCalibration):
             return _predict_class(outputs, mean, calibration) | {"out_of_distribution": unknown}
-        values = _predict_tc(outputs, mean, novelty, calibration)
-        if "novelty" in values:
-            unknown = unknown | (values["novelty"] > calibration.far)
-        return values | {"out_of_distribution": unknown}
+        return _predict_tc(outputs, mean, novelty, calibration) | {"out_of_distribution": unknown}
 
     return predict
 

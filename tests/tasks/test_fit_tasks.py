@@ -54,6 +54,9 @@ def test_a_sky_of_your_own(tmp_path, capsys):
     assert set(result["comparison"]) == {"harmonics", "dense"}
 
     assert "got the first again" in refused(capsys, *("fit", *arguments), "--cross", "mine.npz")
+    np.savez("nothing.npz", map=np.full_like(values, np.nan), unit="uK")
+    line = refused(capsys, *("fit", *arguments), "--cross", "nothing.npz")
+    assert "nothing.npz: expected pixels with values" in line
     assert "leave the column out" in refused(capsys, *("fit", *arguments), "--column", "Q")
     assert "at most 2 nside = 8" in refused(capsys, "fit", "cmb", "--data", "mine.npz", "--lmax", "9")
     np.savez("other.npz", map=values)

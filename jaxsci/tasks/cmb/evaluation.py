@@ -7,7 +7,7 @@ import numpy as np
 from jaxsci.fitting import LinearFit
 from jaxsci.ops.sphere import real_degrees
 from jaxsci.tasks.cmb import peaks, polarization, sky_fit
-from jaxsci.tasks.cmb.misfit import error_scale
+from jaxsci.tasks.cmb.misfit import cross_notes, error_scale
 from jaxsci.tasks.cmb.options import Options
 from jaxsci.tasks.cmb.report import Rival
 
@@ -43,6 +43,7 @@ def measured(
             for i in shown
         ],
         "cross": None if options.cross is None else options.cross.name,
+        "cross_notes": cross_notes(seen),
         "spectrum": spectrum_rows(powers),
         "simulations": options.simulations,
         "peaks": [peak._asdict() for peak in found],

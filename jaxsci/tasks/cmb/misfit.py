@@ -1,9 +1,12 @@
-"""Whether a fit describes its data, from chi^2 and its degrees of freedom."""
+"""Whether a fit describes its data, from chi^2 and its degrees of freedom, and whether two maps have noise of their own."""
 
 from typing import Any
 
 import numpy as np
 
+from jaxsci.tasks.cmb.sky_fit import Sky
+
+SHARED = 0.5  # of the scatter of the difference of two maps with independent noise, below which a page warns
 MISFIT = 4.0  # standard deviations of chi^2 from its degrees of freedom, from which a page warns
 
 
@@ -18,6 +21,20 @@ def error_scale(chi2: float, dof: float) -> float:
 def deviations(chi2: float, dof: float) -> float:
     """How many of its standard deviations, sqrt(2 dof), chi^2 lies above its degrees of freedom."""
     return float((chi2 - dof) / np.sqrt(2 * dof))
+
+
+def cross_notes(seen: Sky) -> list[str]:
+    """What to know of two maps: which spectra are made of them, and whether their noise seems to be shared; empty for one map."""
+    if seen.second is None:
+        return []
+    notes = ["two maps: no spectra of the polarization are made with --cross, only that of the temperature"]
+    scatter, expected = float(np.std(seen.values - seen.second)), float(np.sqrt(2)) * seen.noise
+    if scatter < SHARED * expected:
+        notes.append(
+            f"warning: the two maps differ by {scatter:.3g} μK a pixel, where independent noise of {seen.noise:g} μK in each makes"
+            f" {expected:.3g} μK; if they share their noise, it is in the cross spectrum; if not, --noise is too large"
+        )
+    return notes
 
 
 def misfit_words(result: dict[str, Any], *, own: bool) -> str:

@@ -16,7 +16,7 @@ class Options:
     column: Annotated[str | None, arg(metavar="NAME")] = None
     """Column of the FITS table, by its name or its number from 0, whose temperatures alone are fitted; default: the first, with Q and U."""
     cross: Path | None = None
-    """Second map of the same sky with noise of its own: the spectrum is the cross spectrum of both, which has no bias of the noise."""
+    """Second map of the same sky with noise of its own: the spectrum is the cross spectrum of both, of the temperature alone."""
     mask: Path | None = None
     """Mask of the same nside, 1 where the map is used; default: that of WMAP for its map, none for yours."""
     unit: Literal["uK", "mK", "K"] | None = None

@@ -142,7 +142,8 @@ def bandpowers(
     """The power spectrum for 2 <= l <= nside: pseudo-C_l of the masked map without monopole and dipole, decoupled.
 
     Signal finer than 2 nside, which pixels fold back, and noise are removed by their mean over the simulated skies. Of two maps it is the
-    cross spectrum, sum_m a_lm b_lm / (2l + 1): their noise is independent and has the mean 0 there, whether it is known or not.
+    cross spectrum, sum_m a_lm b_lm / (2l + 1): their noise is independent and has the mean 0 there, whether it is known or not, so that
+    the signal alone is removed.
     """
     resolved = 2 * sky.nside
     matrix = design(sky, resolved)
@@ -176,7 +177,10 @@ def bandpowers(
 
 
 def simulated(sky: Sky, theory: Theory, resolved: int, number: int, key: Key) -> tuple[Array, Array]:
-    """Gaussian skies of the theory with noise at the pixels used, and their degrees above `resolved` with noise: [map, pixel, sky]."""
+    """Gaussian skies of the theory with noise at the pixels used, and what is to be removed: [map, pixel, sky].
+
+    That is their degrees above `resolved`, for one map with the noise.
+    """
     lmax = 2 * resolved  # what is finer hardly passes the pixels
     degree = real_degrees(lmax)[0]
     sky_key, noise_key = jax.random.split(key)
@@ -185,8 +189,8 @@ def simulated(sky: Sky, theory: Theory, resolved: int, number: int, key: Key) ->
     fine = jnp.where(jnp.asarray(degree > resolved)[:, None], drawn, 0.0)
     noise = sky.noise * jax.random.normal(noise_key, (1 if sky.second is None else 2, len(sky.values), number))
     seen = jnp.flatnonzero(jnp.asarray(sky.keep))
-    whole, folded = (maps(c.T, sky.nside)[:, seen].T[None] + noise for c in (drawn, fine))
-    return whole, folded
+    whole, folded = (maps(c.T, sky.nside)[:, seen].T[None] for c in (drawn, fine))
+    return whole + noise, folded + (noise if sky.second is None else jnp.zeros_like(noise))
 
 
 def _scale(size: int) -> np.ndarray:

@@ -24,7 +24,7 @@ from jaxsci.runs import weights
 from jaxsci.runs.task import Find, OnProgress, Session, Task
 from jaxsci.tasks.cmb import evaluation, peaks, polarization, sky_fit
 from jaxsci.tasks.cmb import report as cmb_report
-from jaxsci.tasks.cmb.misfit import error_scale
+from jaxsci.tasks.cmb.misfit import cross_notes, error_scale
 from jaxsci.tasks.cmb.options import Options
 from jaxsci.training import Recipe, Settings, adamw, predict, steps_per_epoch, warmup_cosine
 from jaxsci.training import fit as train
@@ -76,8 +76,11 @@ def _fit(options: Options, files: Files, session: Session) -> Path:
     progress("reading the sky", 0.0, "")
     seen = read(options, files)
     theory = prior(files.theory, seen.nside)
-    polarized = None if options.column is not None else read_polarized(files, seen)
+    alone = options.column is not None or options.cross is not None  # the temperature
+    polarized = None if alone else read_polarized(files, seen)
     progress("reading the sky", 1.0, f"nside {seen.nside}, {seen.keep.mean():.0%} of the sky")
+    for note in cross_notes(seen):
+        progress("reading the sky", 1.0, note)
     progress("coefficients", 0.0, "")
     fitted = sky_fit.coefficients(seen, theory, options.lmax, options.free)
     pairs = zip(*real_degrees(options.lmax), strict=True)
@@ -144,12 +147,14 @@ def read(options: Options, files: Files) -> sky_fit.Sky:
     every = [_degraded(*read_map, files, nside) for read_map in zip(found, paths, strict=True)]
     values = every[0]
     keep: np.ndarray = np.isfinite(np.stack(every)).all(axis=0)
+    if not keep.any():
+        raise InputError(
+            f"{paths[-1]}: expected pixels with values{' in both maps' * (len(every) > 1)}, got none but UNSEEN and NaN; check the mask"
+        )
     if len(every) > 1 and np.array_equal(every[0][keep], every[1][keep]):
         raise InputError(
             f"{options.cross}: expected a second map with noise of its own, got the first again; leave it out"
         )
-    if not keep.any():
-        raise InputError(f"{files.sky}: expected pixels with values, got none but UNSEEN and NaN; check the mask")
     if options.lmax > 2 * nside:
         raise InputError(
             f"--lmax: expected at most 2 nside = {2 * nside} for nside {nside}, got {options.lmax}; lower it"

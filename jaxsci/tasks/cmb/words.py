@@ -39,7 +39,8 @@ def _of_cross(result: dict[str, Any]) -> str:
         return ""
     return (
         f" It is the cross spectrum with {result['cross']}: the noise of the two maps is taken as independent, so that it has no part in"
-        f" the mean; in the errors it is {result['noise']:g} μK a pixel for both. The coefficients above are those of the first map alone."
+        f" the mean; in the errors it is {result['noise']:g} μK a pixel for both. The coefficients above are those of the first map alone. "
+        + " ".join(f"{note[0].upper()}{note[1:]}." for note in result["cross_notes"])
     )
 
 

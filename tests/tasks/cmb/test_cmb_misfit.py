@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from jaxsci.tasks.cmb.misfit import deviations, error_scale
+from jaxsci.tasks.cmb.misfit import cross_notes, deviations, error_scale
+from jaxsci.tasks.cmb.sky_fit import Sky
 
 
 @pytest.mark.parametrize("factor", [1.0, 3.0])
@@ -27,3 +28,15 @@ def test_deviations_are_those_of_chi_squared():
     assert away.mean() == pytest.approx(0, abs=0.1)
     assert away.std() == pytest.approx(1, abs=0.08)
     assert error_scale(4000, 5000) == 1  # too small a chi^2 narrows nothing
+
+
+def test_two_maps_of_one_noise_are_warned_of():
+    rng = np.random.default_rng(2)
+    signal, keep = 50 * rng.normal(size=192), np.ones(192, bool)
+    first, second = signal + 6 * rng.normal(size=(2, 192))
+    assert cross_notes(Sky(4, keep, first, 6.0)) == []
+    (note,) = cross_notes(Sky(4, keep, first, 6.0, second + 3))  # another monopole is no noise
+    assert "polarization" in note
+    for other in (first + 2 * rng.normal(size=192), first + 3):
+        *_, warning = cross_notes(Sky(4, keep, first, 6.0, other))
+        assert warning.startswith("warning: the two maps differ by")

@@ -93,6 +93,8 @@ def test_the_noise_of_two_maps_is_not_in_their_cross_spectrum():
     np.testing.assert_allclose(cross.value, auto["s"] - auto["n"] + auto["0"], rtol=1e-9, atol=1e-6)
     # With noise that is larger than the signal the mean over simulated skies is still the theory, though no noise is subtracted.
     loud = found(signal, other, noise)
+    # What is subtracted is the signal that the pixels fold back: the same, whatever the noise of the simulated skies.
+    np.testing.assert_allclose(loud.value, found(signal, other).value, rtol=1e-9, atol=1e-6)
     error = loud.error * np.sqrt(2 / 200)  # of the mean of the estimate, and of what is subtracted
     assert (abs(loud.simulated.mean(0) - loud.expected) < 4 * error).all()
     assert (loud.error > 1.3 * cross.error).all()

@@ -53,7 +53,7 @@ def _found(words: list[str], commands: Mapping[str, Any], page: str) -> str:
             got = "nothing" if word is None else word
             return f"{name}: expected one of {', '.join(kind)}, got {got}; {perhaps(got, kind, '')}see {name} --help"
         name, kind = f"{name} {word}", kind[word]
-    options = options_of(kind)
+    options = {**options_of(kind), **_aliases(kind)}
     name = name.replace("predict-", "predict ")
     remedy = f"see {name} --help"
     for i, word in enumerate(words):
@@ -99,6 +99,16 @@ def options_of(kind: Any) -> dict[str, Any]:
         if name not in {field.name for field in dataclasses.fields(kind)}:
             continue
         found |= options_of(hint) if dataclasses.is_dataclass(hint) else {name.replace("_", "-"): hint}
+    return found
+
+
+def _aliases(kind: Any) -> dict[str, Any]:
+    """The type of each option of a dataclass, those of its own dataclasses included, by its other names as they are written."""
+    found: dict[str, Any] = {}
+    for hint in typing.get_type_hints(kind, include_extras=True).values():
+        plain, *notes = typing.get_args(hint) if typing.get_origin(hint) is typing.Annotated else (hint,)
+        found |= _aliases(plain) if dataclasses.is_dataclass(plain) else {}
+        found |= {alias.lstrip("-"): plain for note in notes for alias in getattr(note, "aliases", None) or ()}
     return found
 
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -101,7 +100,7 @@ def splits(
     """Training, validation and test part of each fold.
 
     The examples of each class are dealt to the folds in a random order, so that each example is in one test part and these differ by
-    one example a class at most. Groups are dealt as a whole, each to the smallest fold.
+    one example a class at most. Groups are dealt as a whole, each to the smallest fold, and are in one part of it alone.
 
     Args:
         labels: [n] whole numbers.
@@ -111,7 +110,7 @@ def splits(
         groups: [n] whole numbers; equal ones stay together.
 
     Raises:
-        InputError: there are fewer examples of a class, or groups, than folds.
+        InputError: there are fewer examples of a class, or groups, than folds, or so large a group that a fold leaves one alone.
     """
     rng = np.random.default_rng([seed, folds])
     fold = np.empty(len(labels), np.int64)
@@ -136,22 +135,45 @@ def splits(
     found = []
     for k in range(folds):
         rest = np.flatnonzero(fold != k)
-        # A group may be in the training and the validation part: they are no test.
-        train, *others = split(labels[rest], seed=seed, fractions=(1 - share, share / 2, share / 2))
-        found.append((rest[train], rest[np.concatenate(others)], rng.permutation(np.flatnonzero(fold == k))))
+        if groups is None:
+            train, *others = split(labels[rest], seed=seed, fractions=(1 - share, share / 2, share / 2))
+            validation = np.concatenate(others)
+        else:
+            train, validation = _of_groups(groups[rest], share, np.random.default_rng([seed, k]))
+        found.append((rest[train], rest[validation], rng.permutation(np.flatnonzero(fold == k))))
+    parts = [len(train) for train, _, _ in found]
+    if groups is not None and min(parts) < max(parts) / 2:
+        raise InputError(
+            f"--folds: expected training parts of similar size, got {min(parts):,} and {max(parts):,} examples; take more folds or smaller "
+            f"groups, of which the largest has {np.bincount(groups).max():,}"
+        )
     return found
+
+
+def _of_groups(groups: np.ndarray, share: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Two parts of whole groups: the second has those that fit into its share, in a random order, or the smallest alone."""
+    _, index, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    if len(sizes) < 2:
+        raise InputError(
+            f"--folds: expected groups of which two remain where a fold is left out, for training and validation, got one of "
+            f"{len(groups):,} examples; take more folds or smaller groups"
+        )
+    chosen, room = np.zeros(len(sizes), bool), share * len(groups)
+    for group in rng.permutation(len(sizes)):
+        if sizes[group] <= room:
+            chosen[group], room = True, room - sizes[group]
+    if not chosen.any():
+        chosen[sizes.argmin()] = True
+    apart = chosen[index]
+    return rng.permutation(np.flatnonzero(~apart)), rng.permutation(np.flatnonzero(apart))
 
 
 def alike(batch: Batch, examples: int) -> Batch:
     """The batch with so many examples, the further ones of weight 0: trainings of equal shapes are compiled once."""
-    missing = examples - len(batch.weight)
-    x, y = jax.tree.map(partial(_longer, missing), (batch.x, batch.y))
-    return Batch(x, y, np.pad(np.asarray(batch.weight), (0, missing)))
-
-
-def _longer(missing: int, leaf: Any) -> np.ndarray:
-    array = np.asarray(leaf)
-    return np.concatenate([array, array[:missing]])
+    own = len(batch.weight)
+    rows = np.arange(examples) % own
+    x, y = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], (batch.x, batch.y))
+    return Batch(x, y, np.pad(np.asarray(batch.weight), (0, examples - own)))
 
 
 def run(

@@ -21,6 +21,8 @@ MISTAKES = {
     "train top-tagging --epochs": "--epochs: expected a whole number, got nothing;",
     "train superconductors --split compositon": "got compositon; did you mean composition?",
     "train superconductors --no-mor": "got --no-mor; did you mean --more?",
+    "train table --weight-column w --epochs three": "--epochs: expected a whole number, got three;",
+    "train table --weight-column": "--weight-column: expected a word, got nothing;",
     "train top-tagging stray": "expected no further words, got stray;",
     "fit cmb --lmax x": "--lmax: expected a whole number, got x;",
     "evaluate": "jaxsci evaluate: expected RUN, got nothing;",

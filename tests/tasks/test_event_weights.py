@@ -115,6 +115,15 @@ def test_jets_with_weights_through_the_command(capsys):
     main(["evaluate", "runs/top-tagging/own"])
     assert evaluation("own") == found
 
+    main([*train, "--name", "named", "--class-names", "light,heavy"])
+    page = Path("runs/top-tagging/named/report.html").read_text()
+    assert "Tagging heavy against light with mass" in page
+    assert "A top quark" not in page
+    assert "A top quark" in Path("runs/top-tagging/plain/report.html").read_text()
+    add("test.h5", mc_weight=labels.astype(float))
+    line = refused(capsys, "evaluate", "runs/top-tagging/own", "--data", "test.h5")
+    assert "test.h5: expected weights above 0 for jets of each class, got none for QCD" in line
+
     for name, bad, words in (
         (
             "negative",

@@ -35,7 +35,17 @@ def test_each_example_is_in_one_test_part_and_classes_are_dealt_evenly():
     of_groups = folds.splits(np.zeros(100, int), 3, seed=1, share=0.2, groups=groups)
     for train, validation, test in of_groups:
         assert not set(groups[test]) & set(groups[np.concatenate([train, validation])])
+        assert not set(groups[train]) & set(groups[validation])
+        assert len(validation) == len(np.unique(groups[validation])) * 5 > 0
+        assert len(validation) == pytest.approx(0.2 * (len(train) + len(validation)), abs=5)
     assert sorted(len(test) for _, _, test in of_groups) == [30, 35, 35]
+    large = np.repeat(np.arange(4), [90, 4, 3, 3])
+    with pytest.raises(InputError, match=r"two remain where a fold is left out, .* got one of \d+ examples; take"):
+        folds.splits(np.zeros(100, int), 2, seed=1, share=0.2, groups=np.minimum(large, 2))
+    with pytest.raises(
+        InputError, match=r"training parts of similar size, got 7 and 90 examples; .* of which the largest has 90"
+    ):
+        folds.splits(np.zeros(100, int), 3, seed=1, share=0.2, groups=large)
     with pytest.raises(InputError, match="at most 23 folds for 23 examples of each class, got 24"):
         folds.splits(labels, 24, seed=1, share=0.2)
     with pytest.raises(InputError, match="at most 20 folds for 20 groups, got 21"):
@@ -44,10 +54,20 @@ def test_each_example_is_in_one_test_part_and_classes_are_dealt_evenly():
 
 def test_a_batch_is_filled_up_with_examples_of_no_weight():
     batch = Batch({"a": np.arange(6.0).reshape(3, 2)}, np.arange(3), np.ones(3, np.float32))
-    longer = folds.alike(batch, 5)
-    assert [len(leaf) for leaf in (longer.x["a"], longer.y, longer.weight)] == [5, 5, 5]
-    np.testing.assert_array_equal(longer.weight, [1, 1, 1, 0, 0])
+    longer = folds.alike(batch, 7)
+    assert [len(leaf) for leaf in (longer.x["a"], longer.y, longer.weight)] == [7, 7, 7]
+    np.testing.assert_array_equal(longer.weight, [1, 1, 1, 0, 0, 0, 0])
     np.testing.assert_array_equal(longer.x["a"][:3], batch.x["a"])
+
+
+def test_a_column_that_a_training_part_lacks_is_refused(capsys):
+    sparse = np.where(np.arange(60) == 7, 0.5, np.nan)
+    np.savez("t.npz", x=np.arange(60.0), sparse=sparse, kind=np.arange(60) % 2)
+    train = ["train", "table", "--data", "t.npz", "--target", "kind", "--folds", "3"]
+    line = refused(capsys, *train)
+    assert "t.npz: expected entries of the column sparse in the training part of each fold, got none" in line
+    assert "--ignore sparse" in line
+    assert not Path("runs").exists()
 
 
 def evaluation(folder):

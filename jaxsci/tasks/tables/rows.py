@@ -123,8 +123,19 @@ def read_folds(options: Options, progress: OnProgress) -> list[Given]:
         data = labeled(source, options, meaning, table)
         _require_weights(options, data, splits)
         found.append(Given(meaning, data, splits))
+    _require_columns(options, [{column.name for column in given.meaning.columns} for given in found])
     progress("reading the table", 1.0, f"{len(labels):,} rows")
     return found
+
+
+def _require_columns(options: Options, found: Sequence[set[str]]) -> None:
+    """Raise InputError where the training part of a fold has no entry of a column that others have: networks would differ in inputs."""
+    for k, names in enumerate(found, 1):
+        if lacking := sorted(set().union(*found) - names):
+            raise InputError(
+                f"{options.data}: expected entries of the column {lacking[0]} in the training part of each fold, got none in that of fold "
+                f"{k}; take more folds, or leave it out by --ignore {' '.join(lacking)}"
+            )
 
 
 def _require_weights(options: Options, data: Data, splits: parts.Splits) -> None:

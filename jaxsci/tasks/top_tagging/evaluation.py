@@ -36,6 +36,7 @@ from jaxsci.tasks.top_tagging.samples import (
     effective,
     labels_of,
     require_classes,
+    require_weight,
     take,
 )
 from jaxsci.tasks.top_tagging.taggers.scaling import of_run, scaled
@@ -106,6 +107,7 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
         sample = jets.read(data, weights=options.weights, classes=chosen_names(options))
         target, part = folder / "evaluations" / data.stem, data.name
         require_classes(options, labels_of(sample), data)
+        require_weight(options, labels_of(sample), sample.weights, data)
     inputs = trained.prepare(_examples(trained, sample))
     answers = ensembles.answering(trained.model, trained.params, options.members)(inputs)
     known = parts.known(trained.config) if data is None else seen.overlap(folder, contents(sample))

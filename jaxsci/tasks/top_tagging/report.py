@@ -24,7 +24,7 @@ from jaxsci.runs.page import Section
 from jaxsci.runs.tables import Cell, Column, Table
 from jaxsci.tasks import ensembles, parts
 from jaxsci.tasks.ensembles import Answers
-from jaxsci.tasks.top_tagging.samples import weight_words
+from jaxsci.tasks.top_tagging.samples import CLASSES, weight_words
 
 MISTAKEN = 6  # jets of a class that are told wrongly, to be shown
 AVERAGED = 10_000  # jets of a class in the average image
@@ -107,9 +107,9 @@ def write(folder: Path, result: dict[str, Any], measured: Measured, baseline: np
             f"Points near or off the diagonal: the expected calibration error is {values['calibration_error']['value']:.3f}.",
         ),
     ]
-    title, words = (
-        ("What it sees", _IMAGES) if measured.images else ("What the jets look like", f"{_IMAGES} {_NOT_SEEN}")
-    )
+    usual = tuple(names) == CLASSES
+    words = f"{_IMAGES} {_PRONGS}" if usual else _IMAGES
+    title, words = ("What it sees", words) if measured.images else ("What the jets look like", f"{words} {_NOT_SEEN}")
     sections = [
         Section("The taggers", _words(result), table=table(folder, result)),
         Section("How well it separates", figures=figures.pictures(folder, performance)),
@@ -125,13 +125,12 @@ def write(folder: Path, result: dict[str, Any], measured: Measured, baseline: np
     if history:
         curves_drawing = figures.learning(history, "Loss and accuracy per epoch.")
         sections.append(Section("How it learned", figures=figures.pictures(folder, [curves_drawing])))
-    figures.write_page(folder, f"Top tagging with {tagger}", summary(folder, result), sections)
+    what = "Top tagging" if usual else f"Tagging {names[1]} against {names[0]}"
+    figures.write_page(folder, f"{what} with {tagger}", summary(folder, result), sections)
 
 
-_IMAGES = (
-    "Average jet images after the preprocessing of arXiv:1902.09914: centered, rotated to the principal axis, reflected, and normalized."
-    " A top quark decays to three partons, a QCD jet begins with one: the average top jet is wider and has several prongs."
-)
+_IMAGES = "Average jet images after the preprocessing of arXiv:1902.09914: centered, rotated to the principal axis, reflected, normalized."
+_PRONGS = "A top quark decays to three partons, a QCD jet begins with one: the average top jet is wider and has several prongs."
 
 _NOT_SEEN = "This tagger is given the constituents, not these images."
 

@@ -82,14 +82,24 @@ def unused_weights(options: Options) -> list[str]:
 def _require_weights(options: Options, sample: jets.JetSample, splits: parts.Splits) -> None:
     """Raise InputError where a class has no weight in a part."""
     for name, rows in zip(parts.NAMES, splits, strict=True) if sample.weights is not None else ():
-        names = class_names(options)
-        sums = np.bincount(labels_of(sample)[rows], np.asarray(sample.weights)[rows], len(names))
-        if not sums.all():
-            file = parts.files(options).get(name, options.data)
-            raise InputError(
-                f"{file}: expected weights above 0 for jets of each class in the {name} part, got none for {names[int(sums.argmin())]}; "
-                "add jets with weight"
-            )
+        own = np.asarray(sample.weights)[rows]
+        file = parts.files(options).get(name, options.data)
+        require_weight(options, labels_of(sample)[rows], own, file, f" in the {name} part")
+
+
+def require_weight(
+    options: Options, labels: np.ndarray, weights: np.ndarray | None, source: object, where: str = ""
+) -> None:
+    """Raise InputError where a class has no weight among jets that were read from `source`."""
+    if weights is None:
+        return
+    names = class_names(options)
+    sums = np.bincount(labels, weights, len(names))
+    if not sums.all():
+        raise InputError(
+            f"{source}: expected weights above 0 for jets of each class{where}, got none for {names[int(sums.argmin())]}; "
+            "add jets with weight"
+        )
 
 
 def split_parts(options: Options, labels: np.ndarray, lengths: parts.Lengths) -> parts.Splits:

@@ -50,18 +50,23 @@ class Run(NamedTuple):
     validation: int  # jets of the validation part that are used
     workers: Workers
 
+    @property
+    def splits(self) -> parts.Splits:
+        """Training, validation and test part as they are used."""
+        train, validation, test = self.job.splits
+        return train, validation[: self.validation], test
+
 
 def train(options: Options, session: Session) -> Path:
     """Train a tagger in a new run folder on jets that are streamed, evaluate it on the test part, and write the report."""
     with Workers(_workers(options)) as workers:
         run = prepare(options, workers, session.progress)
-        splits = run.job.splits[0], run.job.splits[1][: run.validation], run.job.splits[2]
-        shared = parts.compare(options, lambda: run.hashes, splits, "jets", session.progress)
+        shared = parts.compare(options, lambda: run.hashes, run.splits, "jets", session.progress)
         folder = runs.new_folder(session, NAME, own.name(options))
         runs.write_config(folder, NAME, options, describe(run, shared), jobs.hyperparameters(run.job))
         if options.model is not None:
             own_network.keep(folder, options.model)
-        seen.save_hashes(folder, run.hashes[np.concatenate(splits[:2])])
+        seen.save_hashes(folder, run.hashes[np.concatenate(run.splits[:2])])
         return _train(folder, run, session, resume=False)
 
 
@@ -153,7 +158,7 @@ def describe(run: Run, shared: Mapping[str, int] | None = None) -> dict[str, Any
         "split": {
             "fractions": samples.FRACTIONS,
             "seed": options.seed,
-            **parts.describe(options, run.job.splits, shared or {}),
+            **parts.describe(options, run.splits, shared or {}),
         },
         "scaling": None if run.job.scaling is None else run.job.scaling._asdict(),
         "block": run.block,
@@ -167,7 +172,7 @@ def _train(folder: Path, run: Run, session: Session, *, resume: bool) -> Path:
     recipe, settings = jobs.make_recipe(job)
     prepared = partial(as_batch, job.options, run.shape, job.scaling)
     stream = Stream(run.source, prepared, run.block, np.sort(job.splits[0]), job.options.seed, run.workers)
-    kept = np.sort(job.splits[1][: run.validation])
+    kept = np.sort(run.splits[1])
     progress(
         "reading jets", 1.0, f"{len(kept):,} of {len(job.splits[1]):,} jets for validation, blocks of {run.block:,}"
     )

@@ -70,6 +70,7 @@ def test_a_task(checkout):
     command(checkout, *fit, "-1", code=2)
 
 
+@pytest.mark.slow
 def test_a_tagger(checkout):
     command(checkout, "train", "top-tagging", "--tagger", "multiplicity", "--max-jets", "400")
     evaluation = json.loads((checkout / "runs/top-tagging/multiplicity-1/evaluation.json").read_text())

@@ -79,7 +79,11 @@ def example(name, i=0, dtype=np.float32):
     return jax.tree.map(lambda leaf: jnp.asarray(leaf[i]), inputs(name, i + 1, dtype))
 
 
-SLOW = {"particlenet", "particle_transformer"}  # to compile; what is special about them is in test_jets
+SLOW = {
+    "convolutional_autoencoder",
+    "particlenet",
+    "particle_transformer",
+}  # to compile; what is special about them is in test_jets
 
 
 @pytest.fixture(params=[pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in MODELS])

@@ -162,7 +162,8 @@ def test_a_run_is_complete(run):
     assert "never used in training" in page
 
 
-@pytest.mark.parametrize("name", ["nae", pytest.param("autoencoder", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["nae", "autoencoder"])
 def test_the_other_detectors_learn_one_direction(name, tmp_path):
     main(["train", "anomalies", "--detector", name, "--normal", "top", *QUICK, "--runs", str(tmp_path)])
     folder = tmp_path / "anomalies" / f"{name}-1"
@@ -193,6 +194,7 @@ def test_predictions_are_those_of_the_evaluation(run, tmp_path, monkeypatch):
         trained.predict(constituents[0])
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_same_weights(run, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 CODE = """
 import sys
 from pathlib import Path
@@ -56,6 +58,7 @@ jax.tree.map(np.testing.assert_array_equal, resumed.params, together.params)
 """
 
 
+@pytest.mark.slow
 def test_members_split_over_devices_train_and_resume_as_on_one(tmp_path):
     command = [sys.executable, "-c", CODE, str(tmp_path / "checkpoints")]
     result = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -211,6 +211,8 @@ def test_images_with_a_file_for_the_test(capsys):
     found = evaluation(folder)
     main(["evaluate", str(folder)])
     assert evaluation(folder) == found
+    main(["evaluate", str(folder), "--data", "test.npz"])
+    close(evaluation(folder / "evaluations" / "test")["metrics"], found["metrics"])
     for name, changes, words in (
         ("real.npz", {"x": x[60:] / 255, "y": y[60:]}, "expected whole numbers from 0 to 65535"),
         ("large.npz", {"x": x[60:, :5], "y": y[60:]}, "expected images of the run's shape"),

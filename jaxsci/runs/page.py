@@ -157,13 +157,6 @@ figcaption b { color: var(--text); font-weight: 600; }
 }
 @media screen and (max-width: 45rem) { img { max-width: none; width: max(min(100%, var(--width)), 0.85 * var(--width)); } }
 table {
-  position: relative; left: 50%; transform: translateX(-50%);
-  width: min-content; min-width: 100%; max-width: min(64rem, 100vw - 3.5rem);
-}
-.table figcaption, .note { width: 0; min-width: 100%; }
-.table figcaption { margin: 0 0 0.5rem; }
-.scroll { overflow-x: auto; }
-table {
   border-collapse: collapse; min-width: 100%; font-size: 0.875rem; line-height: 1.35; font-variant-numeric: tabular-nums lining-nums;
   border-top: 1.5px solid var(--text); border-bottom: 1.5px solid var(--text);
 }

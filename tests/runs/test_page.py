@@ -248,3 +248,11 @@ def test_figures_never_load_pyplot_or_jax():
     code += "print('matplotlib.pyplot' in sys.modules, 'jax' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.split() == ["False", "False"]
+
+
+def test_no_rule_of_the_style_is_there_twice():
+    """A rule that stands there again, as a careless merge leaves it, wins over those between."""
+    style = re.search(r"<style>(.*?)</style>", a_page(), re.DOTALL)[1]
+    rules = re.findall(r"^[^@{}\s][^{}\n]*\{[^{}\n]*\}$", style, re.MULTILINE)  # those of media are indented
+    assert len(rules) > 15
+    assert len(rules) == len(set(rules))

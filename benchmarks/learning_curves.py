@@ -5,7 +5,8 @@
 Trained on the first 300 to 24,000 jets of the training part, as `jaxsci train top-tagging --tagger NAME` trains, with as many epochs more
 as 2,000 jets would have given steps. A seed is that of the jets that are taken, of the weights and of the order; the 1,500 jets of the
 validation part, which choose the epoch, and the 4,500 of the test part are the same for all. Results are added to those that the folder
-holds, a training at a time. The jets are simulated at particle level: compare the taggers with each other, not with published numbers.
+holds, a training at a time, and what it holds is not trained again: after an interruption the same command goes on. The jets are
+simulated at particle level: compare the taggers with each other, not with published numbers.
 """
 
 import argparse
@@ -112,7 +113,7 @@ def means(runs: list[dict[str, Any]], metric: str) -> dict[int, tuple[float, flo
 
 def as_markdown(results: dict[str, Any]) -> str:
     """A row a tagger, a column a number of jets: AUC and its errors, then the rejection."""
-    lines = ["# Learning curves", "", _WORDS, ""]
+    lines = ["# Learning curves", "", f"{_WORDS} {_seeds(results)}", ""]
     for metric, title, digits in (("auc", "AUC", 4), ("rejection_0.3", "1/eps_B(0.3)", 0)):
         sizes = sorted({run["jets"] for runs in results["taggers"].values() for run in runs})
         lines += [
@@ -135,6 +136,16 @@ _WORDS = (
     " are test jets here. These numbers are not to be compared with published ones. Every training:"
     " `benchmarks/results/learning_curves.json`."
 )
+
+
+def _seeds(results: dict[str, Any]) -> str:
+    """How many trainings stand behind a value."""
+    every = [run["jets"] for runs in results["taggers"].values() for run in runs]
+    counts = {
+        size: {sum(run["jets"] == size for run in runs) for runs in results["taggers"].values()} - {0} for size in every
+    }
+    said = [f"{'or '.join(f'{n} ' for n in sorted(counts[size]))}of {size:,} jets" for size in sorted(counts)]
+    return f"Seeds: {', '.join(said)}."
 
 
 def _cell(mean: float, spread: float, half: float, digits: int) -> str:
@@ -189,11 +200,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for seed in options.seeds:
         for name in options.only:
             for size in options.jets:
+                if any((other["seed"], other["jets"]) == (seed, size) for other in results["taggers"].get(name, [])):
+                    continue
                 run = measure(name, size, seed, options.epochs)
                 print(name, json.dumps(run), flush=True)
-                key = (seed, size)
-                before = [other for other in results["taggers"].get(name, []) if (other["seed"], other["jets"]) != key]
-                results["taggers"][name] = sorted([*before, run], key=lambda run: (run["seed"], run["jets"]))
+                runs = [*results["taggers"].get(name, []), run]
+                results["taggers"][name] = sorted(runs, key=lambda run: (run["seed"], run["jets"]))
                 write_json(file, results)
                 write_text(options.out / f"{NAME}.md", as_markdown(results))
                 with replacing(options.out / f"{NAME}.png") as picture:

@@ -1,6 +1,7 @@
 """A network as an ONNX file, by the package jax2onnx."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ from jax.extend.core import ClosedJaxpr, Literal
 
 from jaxsci.errors import InputError
 from jaxsci.files import replacing
+from jaxsci.ops._lorentz import upper_digits_by_rounding
 from jaxsci.ops.convolution import _xla as xla_convolution
 
 __all__ = ["save"]
 
 _INSIDE = ("jaxpr", "call_jaxpr", "fun_jaxpr")  # where an operation holds others
-_UNREADABLE = "bitcast_convert_type"  # which jax2onnx writes as an operation that onnxruntime does not have
+_BITS = "upper_digits"  # of `ops._lorentz`: ONNX knows no bits, but rounds every product and sum
 _TOLERANCE = 1e-3  # of the outputs, by which a rounding is told from another operation
 _EXAMPLES = 3  # on which the file is compared, so that the batch is no single example
 
@@ -66,7 +68,7 @@ def save(path: Path, program: Callable[..., Any], example: list[np.ndarray]) -> 
 
 
 def _run(program: ClosedJaxpr, arrays: Sequence[Any]) -> list[Any]:
-    """The results of a traced program, operation by operation, with its convolutions as those of XLA."""
+    """The results of a traced program, operation by operation, with its convolutions as those of XLA, and no bits."""
     jaxpr = program.jaxpr
     known: dict[Any, Any] = dict(zip(jaxpr.invars, arrays, strict=True))
     known |= dict(zip(jaxpr.constvars, program.consts, strict=True))
@@ -77,17 +79,24 @@ def _run(program: ClosedJaxpr, arrays: Sequence[Any]) -> list[Any]:
     for equation in jaxpr.eqns:
         operands, parameters = [value(atom) for atom in equation.invars], equation.params
         inside = next((parameters[name] for name in _INSIDE if name in parameters), None)
-        if inside is not None:
+        if parameters.get("name") == _BITS:
+            results = [upper_digits_by_rounding(*operands)]
+        elif inside is not None:
             results = _run(inside, operands)
-        elif equation.primitive.name == _UNREADABLE:
-            raise NotImplementedError(f"onnxruntime has no {_UNREADABLE}")
         elif equation.primitive.name == "convolution_output":
             results = [xla_convolution.output(*operands, geometry=parameters["geometry"], precision=None)]
         else:
-            found = equation.primitive.bind(*operands, **parameters)
+            with jax.ensure_compile_time_eval() if _is_constant(equation, operands) else nullcontext():
+                found = equation.primitive.bind(*operands, **parameters)
             results = found if equation.primitive.multiple_results else [found]
         known |= dict(zip(equation.outvars, results, strict=True))
     return [value(atom) for atom in jaxpr.outvars]
+
+
+def _is_constant(equation: Any, operands: Sequence[Any]) -> bool:
+    """Whether the results depend on no input: jax2onnx repeats computed masks for the wrong number of examples, but not written ones."""
+    sizes = [size for variable in equation.outvars for size in variable.aval.shape]
+    return not any(isinstance(x, jax.core.Tracer) for x in operands) and all(isinstance(size, int) for size in sizes)
 
 
 def _number(literal: Literal) -> np.ndarray:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxsci.errors import InputError
-from jaxsci.ops import lorentz_products, pair_features
+from jaxsci.ops import _lorentz, lorentz_products, pair_features
 
 METRIC = np.array([1.0, -1, -1, -1])
 products, features = jax.jit(lorentz_products), jax.jit(pair_features)
@@ -73,6 +73,16 @@ def test_derivatives_are_those_of_the_formula():
     np.testing.assert_allclose(forward, tangent, rtol=1e-4, atol=1e-3)  # float32, of terms of 300 GeV
     backward = jax.jit(jax.grad(lambda p: jnp.sum(weights * lorentz_products(p))))(p)
     np.testing.assert_allclose(np.sum(backward * change), np.sum(weights * tangent), rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.parametrize("split", [_lorentz.upper_digits, _lorentz.upper_digits_by_rounding])
+def test_products_of_half_the_digits_are_exact(split):
+    x = np.random.default_rng(6).normal(size=1000).astype(np.float32) * 300
+    upper = np.asarray(split(x))
+    for a in (upper, x - upper):  # the difference is exact
+        for b in (upper, x - upper):
+            np.testing.assert_array_equal(a * b, a.astype(np.float64) * b)
+    assert np.all(np.abs(x - upper) <= 2.0**-11 * np.abs(x))
 
 
 def test_other_dtypes_are_refused():

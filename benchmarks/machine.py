@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 import jaxsci
 
-PACKAGES = ("jax", "jaxlib", "optax", "numpy", "torch")
+PACKAGES = ("jax", "jaxlib", "optax", "numpy", "torch", "backpack-for-pytorch", "opacus", "curvlinops-for-pytorch")
 
 
 def limit_cores(count: int) -> None:

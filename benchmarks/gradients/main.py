@@ -16,10 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import machine, timing
+from benchmarks.gradients.peers import peers
 from jaxsci.core import Array, Batch, LossFn, Params, WeightedSet
 from jaxsci.files import write_json, write_text
 from jaxsci.gradients import (
     clipped_sum,
+    gauss_newton,
+    hessian,
     inner_products,
     kfac,
     moments,
@@ -33,7 +36,7 @@ from jaxsci.models import convolutional, deep_sets, dense, heads
 from jaxsci.ops import conv
 
 RESULTS = Path(__file__).parents[1] / "results"
-PLAIN, STORED = "loss and gradient", "squared norms, by vmap(grad)"
+PLAIN, STORED, HESSIAN = "loss and gradient", "squared norms, by vmap(grad)", "Hessian product"
 
 
 class Problem(NamedTuple):
@@ -97,7 +100,9 @@ def measure(name: str, problem: Problem, options: argparse.Namespace) -> dict[st
     }
     norms, stored = (np.asarray(calls[quantity]()) for quantity in ("squared norms", STORED))
     error = float(np.max(np.abs(norms / stored - 1)))
-    calls |= peers(name, problem, stored)
+    if name == "dense":
+        product = np.asarray(calls[HESSIAN]()["layer_0"]["kernel"])
+        calls |= peers(problem.params, problem.batch, stored, product)
     seconds = timing.visits(calls, options.repeats, options.budget)
     plain = np.median(seconds[PLAIN])
     return {
@@ -135,6 +140,10 @@ def quantities(problem: Problem) -> dict[str, Callable[[Params, Batch], Any]]:
         "clipped sum": lambda params, batch: clipped_sum(loss, params, batch, 1.0),
         "moments": lambda params, batch: moments(loss, params, batch),
         "noise scale": lambda params, batch: noise_scale(loss, params, batch),
+        HESSIAN: lambda params, batch: hessian(loss, params, batch)(params),
+        "Gauss-Newton product": lambda params, batch: gauss_newton(problem.apply, binary_cross_entropy, params, batch)(
+            params
+        ),
         "KFAC factors": lambda params, batch: kfac(
             problem.apply, binary_cross_entropy, params, batch, kind="empirical"
         ),
@@ -145,40 +154,6 @@ def _planned(program: Any) -> int:
     """Bytes that XLA plans for intermediate arrays and results."""
     plan = program.memory_analysis()
     return int(plan.output_size_in_bytes + plan.temp_size_in_bytes)
-
-
-def peers(name: str, problem: Problem, expected: np.ndarray) -> dict[str, Callable[[], Any]]:
-    """BackPACK's norms of the dense network, and PyTorch's own gradient, where both are installed; their norms must be the same."""
-    try:
-        import backpack
-        import torch
-        from backpack.extensions import BatchL2Grad
-    except ImportError:
-        return {}
-    if name != "dense":
-        return {}
-    layers: list[Any] = []
-    for layer in problem.params.values():
-        kernel, bias = (torch.tensor(np.asarray(layer[key])) for key in ("kernel", "bias"))
-        affine = torch.nn.Linear(*kernel.shape)
-        affine.weight.data, affine.bias.data = kernel.T.contiguous(), bias
-        layers += [affine, torch.nn.ReLU()]
-    network = torch.nn.Sequential(*layers[:-1])
-    extended, loss = backpack.extend(network), backpack.extend(torch.nn.BCEWithLogitsLoss(reduction="sum"))
-    x, y = torch.tensor(np.asarray(problem.batch.x)), torch.tensor(np.asarray(problem.batch.y))[:, None]
-
-    def plain() -> None:
-        network.zero_grad()
-        torch.nn.functional.binary_cross_entropy_with_logits(network(x), y).backward()
-
-    def norms() -> Any:
-        network.zero_grad()
-        with backpack.backpack(BatchL2Grad()):
-            loss(extended(x), y).backward()
-        return sum(parameter.batch_l2 for parameter in network.parameters())
-
-    np.testing.assert_allclose(norms().numpy(), expected, rtol=1e-3)
-    return {"PyTorch, loss and gradient": plain, "BackPACK, squared norms": norms}
 
 
 def _batch(x: Any, options: argparse.Namespace) -> Batch:

@@ -7,6 +7,8 @@ import numpy as np
 
 from jaxsci.core import Batch, Params
 
+PYTORCH = "PyTorch, loss and gradient"
+
 
 def peers(params: Params, batch: Batch, norms: np.ndarray, product: np.ndarray) -> dict[str, Callable[[], Any]]:
     """What is installed of PyTorch's gradient, BackPACK's and Opacus' norms, and curvlinops' products; their results must be ours.
@@ -28,7 +30,7 @@ def peers(params: Params, batch: Batch, norms: np.ndarray, product: np.ndarray) 
         network.zero_grad()
         torch.nn.functional.binary_cross_entropy_with_logits(network(x), y).backward()
 
-    calls: dict[str, Callable[[], Any]] = {"PyTorch, loss and gradient": plain}
+    calls: dict[str, Callable[[], Any]] = {PYTORCH: plain}
     for found in (_backpack(_network(params), x, y), _opacus(_network(params), x, y)):
         for name, call in found.items():
             np.testing.assert_allclose(call().detach().numpy(), norms, rtol=1e-3, err_msg=name)

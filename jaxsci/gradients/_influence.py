@@ -8,12 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsci.core import Array, Batch, ExampleLoss, Key, Params, StatefulModel
+from jaxsci.core import Array, Batch, ExampleLoss, Key, Params
 from jaxsci.errors import InputError
 from jaxsci.gradients._curvature.data import check_params, for_each, in_microbatches, in_order
 from jaxsci.gradients._curvature.krylov import Estimate, require_converged, solve
 from jaxsci.gradients._curvature.operators import Apply, Operator, Vector, gauss_newton
-from jaxsci.training import Recipe, Settings, fit_ensemble
+from jaxsci.gradients._retraining import require_stateless, retrained
+from jaxsci.training import Recipe, Settings
 
 _TOLERANCE = 1e-5  # of conjugate gradients: far below what the linear approximation costs
 _TOGETHER = 4  # measured numbers whose products are taken at a time: each takes the memory of a gradient
@@ -71,7 +72,7 @@ def influence(
         require_converged(solutions.error, _TOLERANCE)
         directions = solutions.value
     elif inverse is not None:
-        directions = jax.jit(lambda slopes: jax.lax.map(inverse, slopes, batch_size=_TOGETHER))(slopes)
+        directions = _multiply_each(inverse if isinstance(inverse, Operator) else Operator(inverse, params), slopes)
     size = np.shape(train.weight)[0]
     found = _along(apply, example_loss, params, in_microbatches(train, batch_size), directions)
     found = jax.vmap(partial(in_order, size=size), in_axes=1)(found)
@@ -88,8 +89,13 @@ def _slopes(measure: Callable[[Params], Array], params: Params) -> tuple[Vector,
 
 @jax.jit
 def _solve_each(operator: Operator, slopes: Vector) -> Estimate:
-    # One after another: each ends as soon as it has converged.
-    return jax.lax.map(lambda slope: solve(operator, slope, tolerance=_TOLERANCE), slopes)
+    # Several share the forward pass of every product, and end when all have converged.
+    return jax.lax.map(lambda slope: solve(operator, slope, tolerance=_TOLERANCE), slopes, batch_size=_TOGETHER)
+
+
+@jax.jit
+def _multiply_each(operator: Operator, slopes: Vector) -> Vector:
+    return jax.lax.map(operator, slopes, batch_size=_TOGETHER)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -166,8 +172,7 @@ def datamodeling_score(
         raise InputError(
             f"subsets, fraction: expected at least 3 and a number between 0 and 1, got {subsets} and {fraction}; change them"
         )
-    if isinstance(recipe.model, StatefulModel):
-        raise InputError("recipe: expected a Model, got a StatefulModel; influence is of networks without a state")
+    require_stateless(recipe)
     shape = (*jax.eval_shape(lambda key: measure(recipe.model.init(key)), key).shape, size)
     for each in jax.tree.leaves(scores):
         if each.shape != shape:
@@ -177,56 +182,19 @@ def datamodeling_score(
     subset_key, fit_key = jax.random.split(key)
     order = jax.vmap(lambda key: jax.random.permutation(key, size))(jax.random.split(subset_key, subsets))
     kept = (order < round(fraction * size)).astype(jnp.float32)
-    measured = _measure_subsets(recipe, train, validation, measure, kept, fit_key, settings, seeds)
-    measured = measured.reshape(subsets, -1)
+    measured = retrained(recipe, train, validation, measure, kept, key=fit_key, settings=settings, seeds=seeds)
+    measured = jnp.mean(measured, axis=1).reshape(subsets, -1)
     if not np.isfinite(np.asarray(measured)).all():
         raise InputError("datamodeling score: expected finite measured numbers, got others; train less or slower")
 
     def score(scores: Array) -> Estimate:
-        return _mean_correlation(-kept.astype(scores.dtype) @ scores.reshape(-1, size).T, measured)
+        return mean_correlation(-kept.astype(scores.dtype) @ scores.reshape(-1, size).T, measured)
 
     return jax.tree.map(score, scores)
 
 
-def _measure_subsets(
-    recipe: Recipe,
-    train: Batch,
-    validation: Batch,
-    measure: Callable,
-    kept: Array,
-    key: Key,
-    settings: Settings,
-    seeds: int,
-) -> Array:
-    """What is measured after a training on each subset, the mean over seeds: [subset, *measured]."""
-    # The number of an example is carried beside its input; those of the validation part are in no subset and count fully.
-    size = kept.shape[1]
-    train = train._replace(x=(train.x, np.arange(size, dtype=np.int32)))
-    validation = validation._replace(x=(validation.x, np.full(np.shape(validation.weight), size, np.int32)))
-
-    of_batch: Any = recipe.loss
-
-    def member(hyper: Any) -> Recipe:
-        """The recipe whose loss weights a training example by whether the member has it."""
-
-        def loss(params: Params, batch: Batch) -> Any:
-            x, index = batch.x
-            share = hyper["kept"].at[index].get(mode="fill", fill_value=1).astype(batch.weight.dtype)
-            return of_batch(params, Batch(x, batch.y, batch.weight * share))
-
-        augment = recipe.augment
-        with_number = None if augment is None else lambda key, x: (augment(key, x[0]), x[1])
-        return recipe._replace(loss=loss, augment=with_number)
-
-    repeated = jnp.repeat(kept, seeds, axis=0)
-    keys = jax.random.split(key, len(repeated))
-    fitted = fit_ensemble(member, {"kept": repeated}, train, validation, keys=keys, settings=settings)
-    found = jax.jit(jax.vmap(measure))(fitted.last_params)
-    return jnp.mean(found.reshape(len(kept), seeds, *found.shape[1:]), axis=1)
-
-
 @jax.jit
-def _mean_correlation(foretold: Array, measured: Array) -> Estimate:
+def mean_correlation(foretold: Array, measured: Array) -> Estimate:
     """Spearman's correlation over the subsets, the mean over the columns, and its jackknife error; both [subset, measured]."""
     count = len(foretold)
 

@@ -70,9 +70,9 @@ def study(folder: Path, max_examples: int, session: Session) -> Path:
         return [
             Drawing(
                 "study_images",
-                "The most harmful and the most helpful training images, with their label and the answer of the network."
+                "The most harmful, the most helpful and the least expected training images, with their label and the answer of the network."
                 if answers is not None
-                else "The most harmful and the most helpful training images, with their class.",
+                else "The most harmful, the most helpful and the least expected training images, with their class.",
                 gallery.gallery(shown, columns=4),
                 "; ".join(f"{kind}: {', '.join(of.words)}" for kind, of in shown.items()) + ".",
             )

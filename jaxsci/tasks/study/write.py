@@ -5,6 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxsci.files import write_json
@@ -13,7 +15,7 @@ from jaxsci.tasks.study import kept, page, parts
 from jaxsci.tasks.study.subject import Rows, Subject
 from jaxsci.training import predict
 
-NAMED = 8  # examples that harm and that help most
+NAMED = 8  # examples that harm, that help, and that are expected least
 QUANTILES = (0.16, 0.5, 0.84, 0.99)
 
 
@@ -40,7 +42,14 @@ def write(folder: Path, subject: Subject, session: Session) -> Path:
     outputs = predict(subject.apply, subject.params, subject.train.x, batch_size=parts.BATCH)
     norms, found = (np.array(values) for values in (whole["gradients"].pop("norms"), whole.pop("influence")))
     order = np.argsort(found, kind="stable")
+    losses = np.asarray(jax.vmap(subject.example_loss)(outputs, jnp.asarray(subject.train.y)), np.float64)
+    suspects = np.argsort(np.where(np.asarray(subject.train.weight) > 0, -losses, np.inf), kind="stable")[:NAMED]
     rows: Rows = {"harmful": order[:NAMED], "helpful": order[::-1][:NAMED]}
+
+    def entries(numbers: np.ndarray) -> list[dict[str, Any]]:
+        named = subject.entries(numbers, outputs[numbers])
+        return [{**entry, "gradient norm": float(norms[i])} for i, entry in zip(numbers, named, strict=True)]
+
     pulls = whole.pop("gradients")
     result: dict[str, Any] = {
         "task": subject.task,
@@ -56,14 +65,12 @@ def write(folder: Path, subject: Subject, session: Session) -> Path:
         },
         "gradient norms by layer": pulls["layers"],
         "influence": {
-            kind: [
-                {**entry, "influence": float(found[i]), "gradient norm": float(norms[i])}
-                for i, entry in zip(numbers, subject.entries(numbers, outputs[numbers]), strict=True)
-            ]
+            kind: [{**entry, "influence": float(found[i])} for i, entry in zip(numbers, entries(numbers), strict=True)]
             for kind, numbers in rows.items()
         },
+        "suspects": [{**entry, "loss": float(losses[i])} for i, entry in zip(suspects, entries(suspects), strict=True)],
     }
     write_json(folder / "study.json", result)
-    path = page.write(folder, result, subject, norms, subject.draw(rows, outputs))
+    path = page.write(folder, result, subject, norms, subject.draw({**rows, "least expected": suspects}, outputs))
     kept.drop(folder)
     return path

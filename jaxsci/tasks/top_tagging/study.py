@@ -94,7 +94,7 @@ def _images(sample: jets.JetSample, rows: Rows) -> Drawing:
         half_width = jet_images.HALF_WIDTH
     return Drawing(
         "study_jets",
-        "The most harmful and the most helpful training jets, the first of each in the table.",
+        "The most harmful, the most helpful and the least expected training jets, the first of each in the tables.",
         jet_plots.single_images(images, half_width=half_width),
         f"Jet images in rows: {' and '.join(images)} jets.",
     )

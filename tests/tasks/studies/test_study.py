@@ -95,6 +95,11 @@ def test_a_study_that_is_stopped_and_goes_on_says_what_logistic_regression_does(
         np.testing.assert_allclose([entry["probability of top"] for entry in entries], p[rows], rtol=1e-4)
         assert [entry["label"] for entry in entries] == [CLASSES[int(label)] for label in sample.labels[train[rows]]]
 
+    losses = -np.log(np.where(sample.labels[train] == 1, p, 1 - p))
+    suspects = np.argsort(-losses)[:8]
+    assert [entry["jet"] for entry in found["suspects"]] == train[suspects].tolist()
+    np.testing.assert_allclose([entry["loss"] for entry in found["suspects"]], losses[suspects], rtol=1e-4)
+
     page = (run / "study.html").read_text()
     assert len(re.findall("<img", page)) == 3
     assert f">{found['influence']['harmful'][0]['jet']:,}<" in page

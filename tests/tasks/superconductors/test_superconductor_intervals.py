@@ -58,7 +58,7 @@ def test_the_posterior_of_the_last_layer_is_linear_regression():
 
     half = 1.645 * found.deviation
     tc = 10 * (found.mean + half * np.array([0, 0.9, 1.1, -0.9, -1.1]))
-    counted = intervals.measured(found, tc)
+    counted = intervals.measured(intervals.in_kelvin(found), tc)
     inside = (tc >= np.maximum(10 * (found.mean - half), 0)) & (tc <= np.maximum(10 * (found.mean + half), 0))
     assert counted["coverage"]["value"] == np.float32(inside.mean())
     assert inside.any()

@@ -1,6 +1,6 @@
 """Intervals of Tc by three methods side by side: Laplace's posterior of a network, the ensemble of the run, a Gaussian process."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -12,8 +12,10 @@ from jaxsci import gradients
 from jaxsci.core import Array, Batch, Params
 from jaxsci.gradients import Laplace
 from jaxsci.losses import squared_error
+from jaxsci.runs.task import OnProgress
 from jaxsci.tasks.superconductors import evaluation, gaussian_process
 from jaxsci.tasks.superconductors.ensemble.prediction import NORMAL_95
+from jaxsci.tasks.superconductors.inputs import Job
 from jaxsci.tasks.superconductors.networks import UNIT, Network, to_units
 from jaxsci.training import predict
 
@@ -66,20 +68,65 @@ def of_process(
     return Normal(*map(np.asarray, found))
 
 
-def measured(normal: Normal, tc: np.ndarray) -> dict[str, Any]:
-    """How often the 90 % interval of a normal prediction holds Tc in K, how wide it is, and the error of the mean."""
+class Interval(NamedTuple):
+    """Predictions of Tc with the ends of their 90 % intervals, in K."""
+
+    center: np.ndarray  # [material]
+    lower: np.ndarray
+    upper: np.ndarray
+
+    def holds(self, tc: np.ndarray) -> np.ndarray:
+        """Whether each interval holds Tc in K, bool [material]."""
+        return np.asarray((tc >= self.lower) & (tc <= self.upper))
+
+
+def side_by_side(
+    job: Job,
+    params: Params,
+    ensemble: Callable[[np.ndarray], Mapping[str, np.ndarray]],
+    test: np.ndarray,
+    progress: OnProgress,
+) -> dict[str, Interval]:
+    """The intervals of Laplace's posterior, a Gaussian process and an ensemble for the same materials, which none has seen.
+
+    Args:
+        job: whose training materials the first two know.
+        params: of one network, for Laplace.
+        ensemble: amounts [material, 96] -> predictions as from `prediction.predict`.
+        test: numbers of the materials.
+        progress: called with the stage "intervals".
+    """
+    sample, network = job.sample, job.network
+    train = sample.splits[0]
+    known, asked = batch_of(sample.amounts[train], sample.tc[train]), sample.amounts[test]
+    progress("intervals", 0.0, "Laplace")
+    laplace = of_laplace(network, params, known, asked)
+    progress("intervals", 0.3, "Gaussian process")
+    config = network.gp or gaussian_process.Config()
+    process = of_process(config, known, asked, job.table, job.options.seed)
+    progress("intervals", 0.9, "ensemble")
+    found = ensemble(asked)
+    progress("intervals", 1.0, "")
+    return {
+        "Laplace": in_kelvin(laplace),
+        "Gaussian process": in_kelvin(process),
+        "ensemble": Interval(found["tc"], found["tc_lower"], found["tc_upper"]),
+    }
+
+
+def in_kelvin(normal: Normal) -> Interval:
+    """The 90 % interval of a normal prediction; Tc is never negative."""
     half = NORMAL_95 * normal.deviation
-    center, lower, upper = (UNIT * np.maximum(end, 0) for end in (normal.mean, normal.mean - half, normal.mean + half))
-    return counted(center, lower, upper, tc)
+    return Interval(*(UNIT * np.maximum(end, 0) for end in (normal.mean, normal.mean - half, normal.mean + half)))
 
 
-def counted(center: np.ndarray, lower: np.ndarray, upper: np.ndarray, tc: np.ndarray) -> dict[str, Any]:
-    """How often an interval in K holds Tc, its mean width, and the root mean square error of the center."""
-    inside = (tc >= lower) & (tc <= upper)
+def measured(interval: Interval, tc: np.ndarray) -> dict[str, Any]:
+    """How often the interval holds Tc in K, its mean width, and the root mean square error of the center."""
+    inside = interval.holds(tc)
     return {
         "coverage": evaluation.fraction(int(inside.sum()), len(inside)),
-        "width": float(np.mean(upper - lower)),
-        "rmse": float(np.sqrt(np.mean(np.square(center.astype(np.float64) - tc)))),
+        "width": float(np.mean(interval.upper - interval.lower)),
+        "rmse": float(np.sqrt(np.mean(np.square(interval.center.astype(np.float64) - tc)))),
     }
 
 

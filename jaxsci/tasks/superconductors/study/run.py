@@ -14,7 +14,6 @@ from jaxsci.runs.figures import Drawing
 from jaxsci.runs.task import OnProgress, Session
 from jaxsci.tasks.study import subject, write
 from jaxsci.tasks.study.subject import Entry, Rows, Subject
-from jaxsci.tasks.superconductors import gaussian_process
 from jaxsci.tasks.superconductors.ensemble import prediction
 from jaxsci.tasks.superconductors.inputs import NAME, Job, batch, prepare, read_run
 from jaxsci.tasks.superconductors.networks import make_recipe, to_kelvin
@@ -105,33 +104,21 @@ def _figure(tc: np.ndarray, predicted: np.ndarray, rows: Rows) -> Drawing:
         kinds[of] = number
     return Drawing(
         "study_materials",
-        "Training materials as the network predicts them, with those that harm and help most.",
+        "Training materials as the network predicts them, with those that harm and help most and those that it expects least.",
         materials.predicted_against_measured(tc, predicted, kinds, ["others", *rows]),
         f"Predicted against measured temperature of {len(tc):,} training materials.",
     )
 
 
 def _intervals(folder: Path, job: Job, params: Params, test: np.ndarray, progress: OnProgress) -> dict[str, Any]:
-    sample, network = job.sample, job.network
-    train = sample.splits[0]
-    known = intervals.batch_of(sample.amounts[train], sample.tc[train])
-    asked, tc = sample.amounts[test], sample.tc[test]
-    progress("intervals", 0.0, "Laplace")
-    laplace = intervals.of_laplace(network, params, known, asked)
-    progress("intervals", 0.3, "Gaussian process")
-    config = network.gp or gaussian_process.Config()
-    process = intervals.of_process(config, known, asked, job.table, job.options.seed)
-    progress("intervals", 0.9, "ensemble")
-    found = prediction.predict(predictor_of(folder), asked)
-    progress("intervals", 1.0, "")
-    about = _ABOUT.format(number=min(intervals.PROCESS, len(train)), members=job.options.members)
+    def ensemble(asked: np.ndarray) -> dict[str, np.ndarray]:
+        return prediction.predict(predictor_of(folder), asked)
+
+    found = intervals.side_by_side(job, params, ensemble, test, progress)
+    number = min(intervals.PROCESS, len(job.sample.splits[0]))
     return {
-        "about": about,
+        "about": _ABOUT.format(number=number, members=job.options.members),
         "unit": "K",
         "number": len(test),
-        "methods": {
-            "Laplace": intervals.measured(laplace, tc),
-            "Gaussian process": intervals.measured(process, tc),
-            "ensemble": intervals.counted(found["tc"], found["tc_lower"], found["tc_upper"], tc),
-        },
+        "methods": {name: intervals.measured(of, job.sample.tc[test]) for name, of in found.items()},
     }

@@ -39,6 +39,7 @@ def describe(size: int = 2048) -> dict[str, Any]:
         "versions": {"jaxsci": jaxsci.__version__} | {name: _version(name) for name in PACKAGES},
         "devices": [str(device) for device in jax.devices()],
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "convolution": os.environ.get("JAXSCI_CONVOLUTION", "auto"),
         "matrix_product": {"size": size, "dtype": "float32", "gflops": round(product_gflops(size), 1)},
     }
 

@@ -118,7 +118,7 @@ def binary_focal(
     wrong = y * jax.nn.sigmoid(-logit) + (1 - y) * jax.nn.sigmoid(logit)  # 1 - p_y, with all digits near 0
     possible = wrong > 0
     log_wrong = jnp.where(possible, jnp.log(jnp.where(possible, wrong, 1)), -jnp.inf)
-    loss = _focus(gamma, log_wrong) * _cross_entropy_of_answer(logit, y)
+    loss = _focused(gamma, log_wrong, _cross_entropy_of_answer(logit, y))
     return _weighted_answer(loss, y, class_weights)
 
 
@@ -134,7 +134,7 @@ def focal(logits: Array, label: Array, *, gamma: ArrayLike = 2.0, class_weights:
     finite = jnp.where(certain & (right == 0), jnp.zeros_like(logits), logits)
     wrong = jax.nn.logsumexp(finite, where=right == 0) - jax.nn.logsumexp(logits)
     log_wrong = jnp.where(certain, -jnp.inf, wrong)
-    loss = -_focus(gamma, log_wrong) * jnp.sum(product(right, jax.nn.log_softmax(logits)))
+    loss = _focused(gamma, log_wrong, -jnp.sum(product(right, jax.nn.log_softmax(logits))))
     return _weighted_class(loss, logits, label, class_weights)
 
 
@@ -155,9 +155,11 @@ def correct(logits: Array, label: Array) -> Array:
     return jnp.where(jnp.any(jnp.isnan(logits)), jnp.nan, right)
 
 
-def _focus(gamma: ArrayLike, log_wrong: Array) -> Array:
-    """(1 - p_y)^gamma."""
-    return jnp.exp(product(jnp.asarray(gamma, log_wrong.dtype), log_wrong))
+def _focused(gamma: ArrayLike, log_wrong: Array, entropy: Array) -> Array:
+    """(1 - p_y)^gamma times the cross-entropy -log p_y; where that is infinite its factor is 1, and so is that of its slope."""
+    possible = entropy < jnp.inf
+    focus = jnp.exp(product(jnp.asarray(gamma, log_wrong.dtype), log_wrong))
+    return jnp.where(possible, focus * jnp.where(possible, entropy, 0), entropy)
 
 
 def _answer(logit: Array, label: Array) -> tuple[Array, Array]:

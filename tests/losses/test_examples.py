@@ -223,6 +223,19 @@ def test_a_right_answer_that_is_certain_costs_nothing():
     assert float(losses.cross_entropy(excluded, jnp.asarray(1), class_weights=[1.0, 0.0])) == 0.0
 
 
+def test_the_slope_of_an_impossible_answer_is_its_limit():
+    z, y = jnp.asarray([[0.5, -INF, 1.0], [0.0, INF, -INF], [-INF, 0.0, 1.0]]), jnp.asarray([1, 0, 0])
+    near = jnp.where(jnp.isinf(z), jnp.sign(z) * 1e2, z)  # whose probability is 0 in float32 as well
+    ours, expected = (losses_with_slopes(logits, y[::2], jnp.zeros(2)) for logits in (z[::2], near[::2]))
+    for (value, slope), (_, limit) in zip(ours[0], expected[0], strict=True):
+        np.testing.assert_array_equal(value, INF)
+        np.testing.assert_allclose(slope, limit, atol=1e-5)
+    # The answer's logit z_1: wrongly certain of no, then of yes.
+    for value, slope in losses_with_slopes(z[:2], y[:2], jnp.zeros(2))[1]:
+        np.testing.assert_array_equal(value, INF)
+        np.testing.assert_allclose(slope, [-1, 1], atol=1e-6)
+
+
 def test_the_quantile_loss_is_smallest_at_the_quantiles():
     rng = np.random.default_rng(0)
     sample = jnp.asarray(np.sort(rng.gamma(2, 3, 999)), jnp.float32)

@@ -12,6 +12,7 @@ from jax import export
 from jax.ad_checkpoint import checkpoint_policies, print_saved_residuals
 from jax.experimental import checkify, jet
 
+from jaxsci.errors import InputError
 from jaxsci.ops import average_pool, conv, conv_patches, conv_transpose, max_pool
 
 
@@ -103,3 +104,23 @@ def test_without_jit():
     with jax.disable_jit():
         got = gradients(conv, x, k)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5), got, expected)
+
+
+def test_the_environment_chooses_the_convolution(monkeypatch):
+    x, k = draws((2, 12, 12, 24), (3, 3, 24, 32))
+
+    def compiled(choice):
+        monkeypatch.setenv("JAXSCI_CONVOLUTION", choice)
+        program = jax.jit(lambda x, k: gradients(conv, x, k)).lower(x, k)
+        return program.as_text(), program.compile()(x, k)
+
+    (auto, expected), (direct, sums), (xla, plain) = map(compiled, ("auto", "direct", "xla"))
+    # Winograd comes with a choice by the range of the data; XLA's are convolutions: the output, twice, and two gradients.
+    assert "stablehlo.case" in auto
+    assert "stablehlo.case" not in direct
+    assert "stablehlo.case" not in xla
+    assert xla.count("stablehlo.convolution(") == 4
+    for other in (sums, plain):
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-3), other, expected)
+    with pytest.raises(InputError, match="JAXSCI_CONVOLUTION: expected auto, direct, xla or nothing, got fast"):
+        compiled("fast")

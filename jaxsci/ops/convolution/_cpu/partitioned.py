@@ -13,6 +13,7 @@ from typing import Any
 import jax
 
 from jaxsci.core import Array
+from jaxsci.ops.convolution import _accelerators
 from jaxsci.ops.convolution._cpu import dispatch
 from jaxsci.ops.convolution._sizes import ConvGeometry
 
@@ -21,6 +22,8 @@ ROLES = ("input", "kernel", "output")
 
 def contraction(role: str, devices: int) -> Callable[..., Array]:
     """The contraction of `role` for a program that XLA may spread over so many devices."""
+    if dispatch.choice() == "xla":
+        return _accelerators.contraction(role, devices)
     function = getattr(dispatch, role)
     return function if devices == 1 else partial(_in_parts, role, function, devices)
 

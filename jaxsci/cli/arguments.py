@@ -34,6 +34,8 @@ class Place(NewRun):
     """Split every batch over so many devices; by default one, or all where there are several processes."""
     device_memory: Annotated[str | None, arg(metavar="SIZE")] = None
     """Split every batch into as many microbatches as a device of this memory asks for, such as 16GB."""
+    profile: bool = False
+    """Say on the page where the time of the training went, and write a trace of a few steps, trace.json.gz, for ui.perfetto.dev."""
     distributed: bool = False
     """This is one of several processes of a batch system: SLURM, Open MPI, a TPU pod."""
     coordinator: str | None = None

@@ -166,7 +166,9 @@ def _carry_out(command: Chosen, place: NewRun | None) -> None:
         session = _session(progress, place.runs, place.name)
         if isinstance(place, Place):
             memory = None if place.device_memory is None else size_in_bytes(place.device_memory, "--device-memory")
-            session = session._replace(execution=Execution(place.checkpoint_minutes, place.devices, memory))
+            session = session._replace(
+                execution=Execution(place.checkpoint_minutes, place.devices, memory, place.profile)
+            )
         if isinstance(place, Place) and place.resume is not None:
             assert task.resume is not None, command.entry
             mistakes.require_no_options(command.options, place.resume)

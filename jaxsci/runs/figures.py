@@ -11,6 +11,7 @@ from jaxsci.files import replacing, write_text
 from jaxsci.plots import png
 from jaxsci.runs import folder as runs
 from jaxsci.runs import page as report
+from jaxsci.runs import profile
 from jaxsci.runs.estimate import Estimate
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def estimate(entry: dict[str, Any] | None) -> Estimate:
 
 def write_page(folder: Path, title: str, summary: dict[str, str], sections: Sequence[report.Section]) -> None:
     """Write report.html, whole; what every page says of its run is added to the summary and the end."""
-    whole = [*sections, provenance(folder)]
+    whole = [*sections, *profile.sections(folder), provenance(folder)]
     write_text(folder / "report.html", report.page(title, {**summary, **facts(folder)}, whole))
 
 

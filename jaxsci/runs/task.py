@@ -37,6 +37,7 @@ class Execution(NamedTuple):
     checkpoint_minutes: float | None = None  # between checkpoints; None: after epochs
     devices: int | None = None  # over which every batch is split; None: one, or all where there are several processes
     device_memory: int | None = None  # bytes of a device, by which microbatches are chosen; None: those of the task
+    profile: bool = False  # whether the run says where the time of its training went
 
 
 class Session(NamedTuple):

@@ -24,6 +24,7 @@ from jaxsci.runs.task import Execution, OnProgress
 from jaxsci.training import (
     EpochProgress,
     Fit,
+    Profile,
     Recipe,
     Settings,
     TrainingDivergedError,
@@ -35,7 +36,10 @@ from jaxsci.training import (
 )
 from jaxsci.training import _early_stopping as early_stopping
 
-__all__ = ["OtherProcess", "Training", "locked", "train", "write_metrics"]
+__all__ = ["PROFILE", "TRACE", "OtherProcess", "Training", "locked", "train", "write_metrics"]
+
+
+PROFILE, TRACE = "profile.json", "trace.json.gz"  # of a training that is measured
 
 
 class OtherProcess(Exception):
@@ -67,7 +71,7 @@ def train(
         splits: the examples for training, all or as a stream, and for validation, the same in every process.
         resume: go on from the newest checkpoint, where there is one.
         progress: called after every epoch. If it raises `StopTraining`, a checkpoint is written first.
-        execution: when checkpoints are written, and on how many devices each batch is computed.
+        execution: when checkpoints are written, on how many devices each batch is computed, and whether that is measured.
 
     Raises:
         InputError: another job writes the run, or its checkpoint cannot be used.
@@ -81,7 +85,14 @@ def train(
         training = training._replace(settings=settings)
         if execution.device_memory is not None:
             training = _within(execution.device_memory, training, splits, mesh, progress)
-        result = _train(folder, training, splits, resume, progress, mesh)
+        profile = Profile(folder / TRACE if jax.process_index() == 0 else None) if execution.profile else None
+        result = _train(folder, training, splits, resume, progress, mesh, profile)
+        if profile is not None:
+            progress("measuring", 0.0, "")
+            summary = profile.summary()
+            if jax.process_index() == 0:
+                write_json(folder / PROFILE, summary)
+            progress("measuring", 1.0, "")
     if jax.process_count() > 1:
         first = jax.process_index() == 0
         result = jax.tree.map(np.asarray, result)  # what was trained lies whole on the devices of every process
@@ -125,6 +136,7 @@ def _train(
     resume: bool,
     progress: OnProgress,
     mesh: Mesh | None,
+    profile: Profile | None,
 ) -> Fit:
     recipe, settings, key = training
     writes = jax.process_index() == 0
@@ -153,7 +165,9 @@ def _train(
     sequential = jax.default_backend() == "cpu"
     ensemble = partial(fit_ensemble, lambda hyper: recipe, {}, keys=key, sequential=sequential)
     run = ensemble if key.ndim else partial(fit, recipe, key=key, mesh=mesh)
-    result = run(*splits, settings=settings, checkpoints=checkpoints, resume=resume, progress=on_progress)
+    result = run(
+        *splits, settings=settings, checkpoints=checkpoints, resume=resume, progress=on_progress, profile=profile
+    )
     if key.ndim and (lost := np.flatnonzero(np.asarray(result.best_epoch) == 0)).size:
         raise TrainingDivergedError(
             f"expected a finite validation loss of each of {key.size} members, got none of member "

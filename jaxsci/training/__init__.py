@@ -12,11 +12,13 @@ from jaxsci.training._predict import predict
 from jaxsci.training._step import Recipe, TrainState, init_state, make_step
 from jaxsci.training._unroll import unroll
 from jaxsci.training.optimizers import adamw, ema_params, warmup_cosine, with_ema
+from jaxsci.training.profile import Profile
 
 __all__ = [
     "EpochProgress",
     "Fit",
     "FitPrograms",
+    "Profile",
     "Program",
     "Recipe",
     "Settings",

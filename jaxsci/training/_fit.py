@@ -15,6 +15,7 @@ from jaxsci.training._loop import EpochProgress, Job, OnEpochProgress, run
 from jaxsci.training._programs import Always, Hyper, Plan
 from jaxsci.training._step import Recipe
 from jaxsci.training.checkpoint import Record
+from jaxsci.training.profile import Profile
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ def fit(
     checkpoints: Path | None = None,
     resume: bool = False,
     progress: OnEpochProgress | None = None,
+    profile: Profile | None = None,
 ) -> Fit:
     """Minimize the recipe's loss over the training part, epoch by epoch.
 
@@ -80,6 +82,7 @@ def fit(
         resume: go on from the newest checkpoint in `checkpoints`; the result equals that of an uninterrupted run bit for bit.
         progress: called about ten times per epoch, and every second of a long one. If it raises `StopTraining`, a checkpoint is
             written at the step reached, within an epoch too.
+        profile: measures the training.
 
     Raises:
         StopTraining: `progress` raised it.
@@ -89,7 +92,9 @@ def fit(
     """
     plan = Plan(settings.batch_size, settings.patience, settings.split_data)
     minutes = settings.checkpoint_minutes
-    job = Job(Always(recipe), plan, {}, key, train, validation, checkpoints, minutes, progress or _silent)
+    job = Job(
+        Always(recipe), plan, {}, key, train, validation, checkpoints, minutes, progress or _silent, profile=profile
+    )
     return _run(job, mesh, settings.epochs, resume)
 
 
@@ -107,6 +112,7 @@ def fit_ensemble(
     checkpoints: Path | None = None,
     resume: bool = False,
     progress: OnEpochProgress | None = None,
+    profile: Profile | None = None,
 ) -> Fit:
     """Train many members as one compiled program under `vmap`; each equals its own `fit` up to rounding.
 
@@ -126,6 +132,7 @@ def fit_ensemble(
         checkpoints: as for `fit`.
         resume: as for `fit`.
         progress: as for `fit`.
+        profile: as for `fit`.
 
     Raises:
         TrainingDivergedError: every member diverged. A single one that does is stopped and keeps its best epoch.
@@ -143,7 +150,7 @@ def fit_ensemble(
         )
     plan = Plan(settings.batch_size, settings.patience, settings.split_data, ensemble=True, sequential=sequential)
     minutes = settings.checkpoint_minutes
-    job = Job(recipe, plan, hyper, keys, train, validation, checkpoints, minutes, progress or _silent, only)
+    job = Job(recipe, plan, hyper, keys, train, validation, checkpoints, minutes, progress or _silent, only, profile)
     return _run(job, mesh, settings.epochs, resume)
 
 

@@ -22,6 +22,7 @@ from jaxsci.training._programs import Hyper, Plan, Programs, programs
 from jaxsci.training._step import Recipe, mean_metrics
 from jaxsci.training.checkpoint import Begun, Record
 from jaxsci.training.checkpoint._saver import Saver
+from jaxsci.training.profile import Profile
 
 SECONDS = 1.0  # between two looks at the clock, at the user's wishes, and at the metrics
 
@@ -50,6 +51,7 @@ class Job(NamedTuple):
     minutes: float | None  # between checkpoints; None: `Saver` chooses
     progress: OnEpochProgress
     only: np.ndarray | None = None  # [member] bool, those that train; None: all
+    profile: Profile | None = None  # measures it
 
     @property
     def block(self) -> int | None:
@@ -74,6 +76,10 @@ class Job(NamedTuple):
         layout = self.plan.layout
         return None if layout is None else NamedSharding(layout.mesh, self.plan.data)
 
+    def timed(self, stage: str) -> contextlib.AbstractContextManager[None]:
+        """Adds the time within to that of a stage of the profile, where there is one."""
+        return contextlib.nullcontext() if self.profile is None else self.profile.timed(stage)
+
     def check(self, metrics: Any, finite: Array, epoch: int, first_step: int, saver: Saver) -> None:
         """Raise when no member is left whose losses are finite."""
         finite = meshes.to_host(finite)
@@ -97,7 +103,7 @@ class Job(NamedTuple):
 def run(job: Job, mesh: Mesh | None, epochs: int, resume: bool) -> tuple[FitState, list[Record]]:
     """Train; the state after the last step and the record of every epoch."""
     saver = Saver(job.checkpoints, job.minutes)
-    with saver.writer or contextlib.nullcontext():
+    with job.timed("all"), saver.writer or contextlib.nullcontext():
         return _run(job, mesh, epochs, resume, saver)
 
 
@@ -111,6 +117,8 @@ def _run(job: Job, mesh: Mesh | None, epochs: int, resume: bool, saver: Saver) -
     check_data("validation", job.validation)
     job = _placed(job, mesh)
     compiled = programs(job.recipe, job.plan)
+    if job.profile is not None:
+        compiled = job.profile.watched(compiled, job.recipe, job.hyper, job.key, job.plan)
     state = compiled.init(job.key, job.hyper)
     history: list[Record] = []
     begun: Begun | None = None
@@ -163,14 +171,16 @@ def _placed(job: Job, mesh: Mesh | None) -> Job:
     plan = job.plan._replace(layout=layout)
     if layout is not None and layout.axis is not None:
         some = train if isinstance(train, Batch) else train.head(2 * layout.shards)
-        check_parts(programs(job.recipe, plan).in_parts, job.key, job.hyper, some, layout.shards)
+        with job.timed("compilation"):  # which takes longer than what it compares
+            check_parts(programs(job.recipe, plan).in_parts, job.key, job.hyper, some, layout.shards)
     job = job._replace(plan=plan)
     if plan.split_data and isinstance(train, Batch):
         train = meshes.padded("train", train, plan.batch_size)
         validation = meshes.padded("validation", validation, plan.batch_size)
-    if isinstance(train, Batch):
-        train = meshes.put(train, job.sharding)
-    validation = meshes.put(validation, job.sharding)
+    with job.timed("input"):
+        if isinstance(train, Batch):
+            train = meshes.put(train, job.sharding)
+        validation = meshes.put(validation, job.sharding)
     key, hyper = job.key, job.hyper
     if layout is not None:  # also where the keys lie on a mesh already: their hyperparameters may not
         key, hyper = meshes.put((key, hyper), NamedSharding(layout.mesh, plan.members))
@@ -218,7 +228,9 @@ def _train_epoch(
     wanted = False
     with contextlib.closing(job.blocks(epoch, done // a_block)) as blocks:
         while done < steps:
-            index, data = done // a_block, next(blocks)
+            index = done // a_block
+            with job.timed("input"):
+                data = next(blocks)
             order = _order(job, compiled, state, index)
             while done < min((index + 1) * a_block, steps):
                 end = min(done + count, (index + 1) * a_block, steps)

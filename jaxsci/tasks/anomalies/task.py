@@ -88,17 +88,18 @@ def train(options: Options, session: Session) -> Path:
     folder = runs.new_folder(session, NAME, options.detector)
     runs.write_config(folder, NAME, options, _describe(job), _hyperparameters(job))
     seen.save(folder, _contents(job.constituents[np.concatenate(job.splits[:2])]))
-    return _train(folder, job, session.progress, resume=False)
+    return _train(folder, job, session, resume=False)
 
 
 def resume(folder: Path, session: Session) -> Path:
     """Go on with a run that was stopped; ends with the same parameters, bit for bit, as if it had not been."""
     job = prepare(_read_options(folder), session.progress)
     seen.require_same(folder, _describe(job)["digest"])
-    return _train(folder, job, session.progress, resume=True)
+    return _train(folder, job, session, resume=True)
 
 
-def _train(folder: Path, job: Job, progress: OnProgress, *, resume: bool) -> Path:
+def _train(folder: Path, job: Job, session: Session, *, resume: bool) -> Path:
+    progress = session.progress
     inputs = _inputs(job.detector, job.constituents, progress)
     learned, trained = {}, {}
     for normal in directions(job.options):
@@ -108,7 +109,9 @@ def _train(folder: Path, job: Job, progress: OnProgress, *, resume: bool) -> Pat
         key = jax.random.fold_in(jax.random.key(job.options.seed), CLASSES.index(normal))
         within = partial(_within, progress, report.LABELS[normal])
         (folder / normal).mkdir(exist_ok=True)
-        result = runs.train(folder / normal, Training(recipe, settings, key), batches, resume=resume, progress=within)
+        training = Training(recipe, settings, key)
+        place, how = folder / normal, session.execution
+        result = runs.train(place, training, batches, resume=resume, progress=within, execution=how)
         trained[normal], learned[normal] = result.params, baselines.learn(job.constituents[train], job.options.seed)
     baselines.save(folder, learned)
     test = job.splits[2]

@@ -1,0 +1,96 @@
+"""The part of a page that says where the time of the trainings of a run went."""
+
+from pathlib import Path
+from typing import Any
+
+from jaxsci.runs import folder as runs
+from jaxsci.runs.page import Section
+from jaxsci.runs.tables import Column, Table
+from jaxsci.runs.training import PROFILE, TRACE
+
+_SHOWN = 8  # operations
+_STAGES = {
+    "compilation": "compilation",
+    "input": "waiting for examples, and bringing them to the device",
+    "steps": "steps",
+    "evaluation": "evaluation on the validation part",
+    "trace": "writing the trace",
+    "rest": "checkpoints, order of the examples, and all else",
+}
+
+
+def sections(folder: Path) -> list[Section]:
+    """Of each training of a run that was profiled: its time by stages and what a step costs, and its longest operations."""
+    found = []
+    for path in sorted([*folder.glob(PROFILE), *folder.glob(f"*/{PROFILE}")]):
+        profile = runs.read_json(path, "train again with --profile")
+        of = "" if path.parent == folder else f" ({path.parent.name})"
+        found += [_times(profile, of), *_operations(profile, of)]
+    return found
+
+
+def _times(profile: dict[str, Any], of: str) -> Section:
+    seconds = profile["seconds"]
+    whole = seconds["all"]
+    rows = [
+        [words, seconds[stage], f"{seconds[stage] / whole:.1%}"] for stage, words in _STAGES.items() if seconds[stage]
+    ]
+    caption = f"Time of the training, {whole:.3g} s: what was read and prepared before it, and measured after it, is not in it."
+    table = Table([Column("stage"), Column("seconds"), Column("of the time")], rows, caption)
+    return Section(f"Where the time went{of}", _words(profile), table=table)
+
+
+def _words(profile: dict[str, Any]) -> str:
+    """What a step costs, how fast it was, and what it needs."""
+    step, product, device = profile["step"], profile["product"], profile["device"]
+    steps, members = profile["steps"], profile["steps_of_members"]
+    count = f"{steps:,} steps" + (f", {members:,} of all members together," if members != steps else "")
+    words = f"{count} with {profile['batch_size']:,} examples each took {1e3 * profile['seconds']['steps'] / members:.3g} ms each."
+    if step["operations"] is None:
+        words += " XLA does not say how many operations a step has."
+    else:
+        words += (
+            f" A step has {_scaled(step['operations'])}FLOP, as XLA counts the operations of forward pass, backward pass and update:"
+            f" {_scaled(profile['rate'])}FLOP/s, {profile['utilization']:.0%} of the {_scaled(product['rate'])}FLOP/s that a product"
+            f" of {step['products']} matrices of side {product['side']:,} reaches on {device['count']} × {device['kind']}."
+        )
+    if step["bytes"] is not None:
+        least = ("at least ", "at most ") if step["loops"] else ("", "")
+        words += f" Its program reads and writes {least[0]}{_scaled(step['bytes'])}B, caches not counted"
+        if step["operations"] is not None:
+            words += f": {least[1]}{step['operations'] / step['bytes']:.2g} operations for each byte"
+        words += ", since it has loops, of which XLA counts one turn." if step["loops"] else "."
+    memory = profile["memory"]
+    if memory is not None:
+        sizes = (f"{_scaled(memory[name])}B" for name in ("arguments", "temporaries"))
+        words += " Of a device it needs {} for data and state and {} beside them.".format(*sizes)
+    return words
+
+
+def _operations(profile: dict[str, Any], of: str) -> list[Section]:
+    trace = profile["trace"]
+    whole = sum(trace["seconds"].values())
+    if not whole:
+        return []
+    shares = ", ".join(f"{kind} {seconds / whole:.0%}" for kind, seconds in trace["seconds"].items() if seconds)
+    words = f"From the trace of {trace['steps']} steps in `{TRACE}`, which ui.perfetto.dev shows: {shares} of the time of all operations."
+    rows = [
+        [
+            f"`{operation['name']}`",
+            operation["kind"],
+            operation["calls"],
+            1e3 * operation["seconds"],
+            f"{operation['seconds'] / whole:.1%}",
+        ]
+        for operation in trace["longest"][:_SHOWN]
+    ]
+    columns = [Column("operation"), Column("kind"), Column("calls"), Column("ms in all"), Column("of the time")]
+    return [Section(f"The longest operations{of}", words, table=Table(columns, rows, "Named as XLA names them."))]
+
+
+def _scaled(number: float) -> str:
+    """Three digits and the prefix of the unit that follows: 12_300_000 is "12.3 M"."""
+    for power, prefix in ((15, "P"), (12, "T"), (9, "G"), (6, "M"), (3, "k")):
+        if number >= 10**power:
+            return f"{number / 10**power:.3g} {prefix}"
+    return f"{number:.3g} "

@@ -12,6 +12,7 @@ import jaxsci
 ROOT = Path(jaxsci.__file__).parent
 # A room may import itself and the rooms it lists.
 BASE = {"_public", "errors", "files"}
+ARRAYS = BASE | {"_shapes", "core"}
 GROUND = BASE | {"healpix"}
 MAY_IMPORT = {
     "_public": set(),
@@ -20,19 +21,20 @@ MAY_IMPORT = {
     "memory": {"errors"},
     "healpix": {"errors"},
     "core": set(),
-    "ops": GROUND | {"core"},
-    "models": BASE | {"core", "ops"},
-    "losses": BASE | {"core", "ops"},
-    "metrics": BASE | {"core", "ops"},
-    "training": BASE | {"core", "ops", "models", "losses"},
-    "fitting": BASE | {"core", "ops", "models", "losses"},
-    "gradients": BASE | {"core", "ops", "models", "losses", "metrics", "training"},
+    "_shapes": {"errors"},
+    "ops": GROUND | ARRAYS,
+    "models": ARRAYS | {"ops"},
+    "losses": ARRAYS | {"ops"},
+    "metrics": ARRAYS | {"ops"},
+    "training": ARRAYS | {"ops", "models", "losses"},
+    "fitting": ARRAYS | {"ops", "models", "losses"},
+    "gradients": ARRAYS | {"ops", "models", "losses", "metrics", "training"},
     "data": GROUND,
     "plots": GROUND,
-    "runs": BASE | {"core", "ops", "models", "losses", "metrics", "training", "plots"},
+    "runs": ARRAYS | {"ops", "models", "losses", "metrics", "training", "plots"},
     "tasks": GROUND
+    | ARRAYS
     | {
-        "core",
         "ops",
         "models",
         "losses",

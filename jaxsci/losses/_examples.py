@@ -1,25 +1,25 @@
 """Losses of one example: functions (output, target) -> scalar."""
 
-import chex
 import jax
 import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
 
+from jaxsci._shapes import expect_dtype, expect_example, expect_shapes
 from jaxsci.core import Array
 from jaxsci.ops._numerics import as_real, product
 
 
 def squared_error(output: Array, target: Array) -> Array:
     """Mean over the components of (output - target)^2; both of one shape, any rank (a number, a vector, an image)."""
-    chex.assert_equal_shape([output, target])
+    expect_shapes("target [*shape], output [*shape]", target, output)
     output = as_real(output)
     return jnp.mean(optax.losses.squared_error(output, target.astype(output.dtype)))
 
 
 def absolute_error(output: Array, target: Array) -> Array:
     """Mean over the components of |output - target|; both of one shape, any rank."""
-    chex.assert_equal_shape([output, target])
+    expect_shapes("target [*shape], output [*shape]", target, output)
     output = as_real(output)
     return jnp.mean(absolute(output - target.astype(output.dtype)))
 
@@ -29,7 +29,7 @@ def huber(output: Array, target: Array, *, delta: ArrayLike = 1.0) -> Array:
 
     `delta` has the unit of the target. Source: Huber 1964, Annals of Mathematical Statistics 35, 73.
     """
-    chex.assert_equal_shape([output, target])
+    expect_shapes("target [*shape], output [*shape]", target, output)
     output = as_real(output)
     delta = jnp.asarray(delta, output.dtype)
     return jnp.mean(optax.losses.huber_loss(output, target.astype(output.dtype), delta=delta))
@@ -45,10 +45,10 @@ def quantile(output: Array, target: Array, *, levels: ArrayLike) -> Array:
 
     Source: Koenker and Bassett 1978, Econometrica 46, 33.
     """
-    chex.assert_rank([output, target], [1, 0])
+    expect_example("output [level], target []", output, target)
     output = as_real(output)
     levels = jnp.asarray(levels, output.dtype)
-    chex.assert_equal_shape([output, levels])
+    expect_shapes("output [level], levels [level]", output, levels)
     difference = target.astype(output.dtype) - output
     return jnp.mean(jnp.maximum(levels * difference, (levels - 1) * difference))
 
@@ -148,7 +148,7 @@ def correct(logits: Array, label: Array) -> Array:
     Returns:
         Scalar in the dtype of the logits, at least float32; NaN where a logit is NaN.
     """
-    chex.assert_rank([logits, label], [{0, 1}, 0])
+    expect_example("logits [class?], label []", logits, label)
     logits = as_real(logits)
     answer = jnp.argmax(logits) if logits.ndim else (logits > 0).astype(jnp.int32)
     right = (answer.astype(logits.dtype) == label.astype(logits.dtype)).astype(logits.dtype)
@@ -164,7 +164,7 @@ def _focused(gamma: ArrayLike, log_wrong: Array, entropy: Array) -> Array:
 
 def _answer(logit: Array, label: Array) -> tuple[Array, Array]:
     """Logit and label of a yes/no answer, in a dtype that losses are computed in."""
-    chex.assert_rank([logit, label], 0)
+    expect_example("logit [], label []", logit, label)
     logit = as_real(logit)
     return logit, label.astype(logit.dtype)
 
@@ -174,21 +174,21 @@ def _cross_entropy_of_answer(logit: Array, y: Array) -> Array:
 
 
 def _one_hot(logits: Array, label: Array) -> Array:
-    chex.assert_rank([logits, label], [1, 0])
-    chex.assert_type(label, int)
+    expect_example("logits [class], label []", logits, label)
+    expect_dtype("label", label, "integer")
     return jax.nn.one_hot(label, logits.size, dtype=logits.dtype)
 
 
 def _weighted_class(loss: Array, logits: Array, label: Array, class_weights: ArrayLike | None) -> Array:
     weights = jnp.ones_like(logits) if class_weights is None else jnp.asarray(class_weights, logits.dtype)
-    chex.assert_equal_shape([weights, logits])
+    expect_shapes("logits [class], class_weights [class]", logits, weights)
     # An index outside wraps or vanishes in JAX: the loss would be finite and wrong.
     return jnp.where((label >= 0) & (label < logits.size), product(weights[label], loss), jnp.nan)
 
 
 def _weighted_answer(loss: Array, y: Array, class_weights: ArrayLike | None) -> Array:
     weights = jnp.ones(2, y.dtype) if class_weights is None else jnp.asarray(class_weights, y.dtype)
-    chex.assert_shape(weights, (2,))
+    expect_shapes("class_weights [2]", weights)
     return jnp.where((y >= 0) & (y <= 1), product(weights[0] * (1 - y) + weights[1] * y, loss), jnp.nan)
 
 

@@ -3,11 +3,11 @@
 import functools
 from collections.abc import Callable, Mapping
 
-import chex
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from jaxsci._shapes import expect_shapes
 from jaxsci.core import (
     Array,
     Batch,
@@ -22,6 +22,7 @@ from jaxsci.core import (
     StatefulLossFn,
     StatefulModel,
 )
+from jaxsci.errors import InputError
 from jaxsci.ops._numerics import accumulator
 
 
@@ -93,8 +94,13 @@ def objective_for(
 
 def _filled(batch: Batch) -> tuple[Inputs, Array, Array]:
     """Inputs and targets with what is padding filled, and the mask of what is not."""
-    chex.assert_rank(batch.weight, 1)
-    chex.assert_equal_shape_prefix([batch.weight, *jax.tree.leaves((batch.x, batch.y))], 1)
+    expect_shapes("batch.weight [example]", batch.weight)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(batch):
+        if leaf.shape[:1] != batch.weight.shape:
+            raise InputError(
+                f"batch{jax.tree_util.keystr(path)}: expected [{batch.weight.shape[0]}, ...], an entry for every weight, "
+                f"got shape {leaf.shape}; give one weight per example"
+            )
     mask = jnp.asarray(batch.weight).astype(bool)
     return *fill_padding((batch.x, batch.y), mask), mask
 

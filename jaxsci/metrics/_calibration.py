@@ -2,12 +2,12 @@
 
 from typing import Literal, NamedTuple, TypeAlias
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxsci._shapes import expect_dtype, expect_shapes
 from jaxsci.core import Array
 from jaxsci.metrics._sums import bin_sums, weighted_mean, weights_like
 from jaxsci.ops._numerics import as_real
@@ -37,8 +37,7 @@ def log_loss(logits: Array, labels: Array, weight: Array | None = None) -> Array
     Returns:
         Scalar in the dtype of the logits, at least float32; NaN without examples, for a label outside its range, and for NaN logits.
     """
-    chex.assert_rank([logits, labels], [{1, 2}, 1])
-    chex.assert_equal_shape_prefix([logits, labels], 1)
+    expect_shapes("logits [example, class?], labels [example]", logits, labels)
     logits, labels = as_real(logits), jnp.asarray(labels)
     if logits.ndim == 1:
         labels = labels.astype(logits.dtype)
@@ -120,9 +119,8 @@ def expected_calibration_error(
 
 def _checked(probability: Array, outcome: Array) -> tuple[Array, Array]:
     """Both as floats; NaN where they are no probability or no outcome."""
-    chex.assert_rank([probability, outcome], 1)
-    chex.assert_equal_shape([probability, outcome])
-    chex.assert_type(probability, float)
+    expect_shapes("probability [example], outcome [example]", probability, outcome)
+    expect_dtype("probability", probability, "floating")
     probability, outcome = as_real(probability), jnp.asarray(outcome)
     outcome = outcome.astype(probability.dtype)
     probability = jnp.where((probability >= 0) & (probability <= 1), probability, jnp.nan)

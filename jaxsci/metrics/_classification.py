@@ -2,10 +2,10 @@
 
 from typing import Literal, TypeAlias
 
-import chex
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from jaxsci._shapes import expect_dtype, expect_shapes
 from jaxsci.core import Array
 from jaxsci.metrics._sums import bin_sums
 from jaxsci.ops._numerics import as_real
@@ -19,7 +19,7 @@ def predicted_class(logits: Array) -> Array:
     -1 where any entry is NaN, so that `confusion_matrix` and all that follows from it become undefined instead of
     counting a guess.
     """
-    chex.assert_rank(logits, 2)
+    expect_shapes("logits [example, class]", logits)
     return jnp.where(jnp.any(jnp.isnan(logits), axis=1), -1, jnp.argmax(logits, axis=1).astype(jnp.int32))
 
 
@@ -28,7 +28,7 @@ def predicted_label(scores: Array, *, threshold: ArrayLike = 0.0) -> Array:
 
     The threshold is 0 for logits and 0.5 for probabilities.
     """
-    chex.assert_rank(scores, 1)
+    expect_shapes("scores [example]", scores)
     scores = jnp.asarray(scores)
     return jnp.where(jnp.isnan(scores), -1, (scores > jnp.asarray(threshold, scores.dtype)).astype(jnp.int32))
 
@@ -47,12 +47,12 @@ def confusion_matrix(predicted: Array, labels: Array, weight: Array | None = Non
         outside 0 to classes - 1, every entry is invalid, the lowest int32 or NaN, and all metrics of the matrix are
         NaN. (scikit-learn drops such examples when it is told the labels, and counts the rest.)
     """
-    chex.assert_rank([predicted, labels], 1)
-    chex.assert_equal_shape([predicted, labels])
-    chex.assert_type([predicted, labels], int)
+    expect_shapes("predicted [example], labels [example]", predicted, labels)
+    expect_dtype("predicted", predicted, "integer")
+    expect_dtype("labels", labels, "integer")
     predicted, labels = jnp.asarray(predicted), jnp.asarray(labels)
     weight = jnp.ones(labels.shape, bool) if weight is None else jnp.asarray(weight)
-    chex.assert_equal_shape([weight, labels])
+    expect_shapes("labels [example], weight [example]", labels, weight)
     counted = weight.astype(bool)
     values = weight.astype(jnp.int32) if weight.dtype == bool else as_real(weight)
     inside = (labels >= 0) & (labels < classes) & (predicted >= 0) & (predicted < classes)
@@ -106,9 +106,8 @@ def f1(matrix: Array, *, average: Average = None, zero_division: ArrayLike = jnp
 
 
 def _valid(matrix: Array) -> Array:
-    chex.assert_rank(matrix, 2)
+    expect_shapes("matrix [class, class]", matrix)
     matrix = jnp.asarray(matrix)
-    chex.assert_equal(*matrix.shape)
     return jnp.where(jnp.any(matrix < 0), jnp.nan, as_real(matrix))
 
 

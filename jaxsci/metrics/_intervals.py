@@ -8,12 +8,12 @@ normal.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from jaxsci._shapes import expect_shapes
 from jaxsci.core import Array, Key
 from jaxsci.metrics._ranking import auc, placements, working_point
 from jaxsci.metrics._sums import weights_like
@@ -53,7 +53,7 @@ def binomial_interval(successes: ArrayLike, trials: ArrayLike, *, level: ArrayLi
         The ends, floating; [0, 1] for no trials, which tell nothing; NaN for k < 0 or k > n.
     """
     k, n = as_real(jnp.asarray(successes)), as_real(jnp.asarray(trials))
-    chex.assert_equal_shape([k, n])
+    expect_shapes("successes [*shape], trials [*shape]", k, n)
     z2 = jnp.square(_normal_quantile(level, k.dtype))
     spread = jnp.sqrt(z2 * (k * (1 - k / jnp.where(n == 0, 1, n)) + z2 / 4))
     high = k + z2 / 2 + spread
@@ -97,6 +97,7 @@ def rejection_interval(
         `background_rejection` is undefined.
     """
     scores, labels = as_real(scores), jnp.asarray(labels)
+    expect_shapes("scores [example], labels [example]", scores, labels)
     weights = weights_like(scores, weight)
     signals = _effective_number(weights, labels, 1)
     backgrounds = _effective_number(weights, labels, 0)
@@ -130,7 +131,7 @@ def auc_covariance(scores: Array, labels: Array, weight: Array | None = None) ->
     Returns:
         [score, score]; NaN if a class has fewer than two examples.
     """
-    chex.assert_rank([scores, labels], [2, 1])
+    expect_shapes("scores [score, example], labels [example]", scores, labels)
     scores, labels = as_real(scores), jnp.asarray(labels)
     placed = jax.vmap(placements, in_axes=(0, None, None))(scores, labels, weight)
     weights = weights_like(placed[0], weight)
@@ -189,7 +190,7 @@ def resample(metric: Callable[..., Any], key: Key, *arrays: Array, resamples: in
     Returns:
         As the metric, each leaf with a leading axis [resample]. `jnp.std(..., axis=0)` of it is the standard error.
     """
-    chex.assert_equal_shape_prefix(arrays, 1)
+    expect_shapes(", ".join(f"arrays[{i}] [example, ...]" for i in range(len(arrays))), *arrays)
 
     def once(key: Key) -> Any:
         uniform = jax.random.uniform(key, (arrays[0].shape[0], 1), jnp.float32)

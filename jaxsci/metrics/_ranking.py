@@ -17,11 +17,11 @@ Conventions shared by the whole module:
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from jaxsci._shapes import expect_dtype, expect_shapes
 from jaxsci.core import Array
 from jaxsci.metrics._sums import weighted_mean
 from jaxsci.ops._numerics import as_real
@@ -171,22 +171,20 @@ class _Ranked(NamedTuple):
 
 
 def _rank(scores: Array, labels: Array, weight: Array | None) -> _Ranked:
-    chex.assert_rank([scores, labels], 1)
-    chex.assert_equal_shape([scores, labels])
-    chex.assert_type(scores, float)
+    expect_shapes("scores [example], labels [example]", scores, labels)
+    expect_dtype("scores", scores, "floating")
     scores, labels = as_real(scores), jnp.asarray(labels)
-    weight = None if weight is None else jnp.asarray(weight)
+    weight = jnp.ones(scores.shape, bool) if weight is None else jnp.asarray(weight)
+    expect_shapes("scores [example], weight [example]", scores, weight)
     is_signal = labels.astype(scores.dtype) == 1
     is_background = labels.astype(scores.dtype) == 0
     usable = (is_signal | is_background) & ~jnp.isnan(scores)
-    if weight is None or weight.dtype == bool:
-        weight = jnp.ones(scores.shape, bool) if weight is None else weight
+    if weight.dtype == bool:
         nothing = jnp.zeros((), bool)
     else:
         weight = weight.astype(scores.dtype)
         usable &= weight >= 0
         nothing = jnp.zeros((), scores.dtype)
-    chex.assert_equal_shape([scores, weight])
     return _Ranked(
         keys=_descending_keys(scores),
         weight=weight,

@@ -1,8 +1,8 @@
 """How far predictions of numbers are from the truth."""
 
-import chex
 import jax.numpy as jnp
 
+from jaxsci._shapes import expect_dtype, expect_shapes
 from jaxsci.core import Array
 from jaxsci.metrics._sums import weighted_mean, weights_like
 from jaxsci.ops._numerics import as_real
@@ -48,7 +48,7 @@ def r2(predicted: Array, target: Array, weight: Array | None = None) -> Array:
 
 
 def _errors(predicted: Array, target: Array) -> Array:
-    chex.assert_rank([predicted, target], 1)
-    chex.assert_equal_shape([predicted, target])
-    chex.assert_type([predicted, target], float)
+    expect_shapes("predicted [example], target [example]", predicted, target)
+    expect_dtype("predicted", predicted, "floating")
+    expect_dtype("target", target, "floating")
     return as_real(predicted) - as_real(target)

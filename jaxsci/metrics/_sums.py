@@ -1,8 +1,8 @@
 """Weighted sums that keep float32's digits over a million examples, and that padding cannot spoil."""
 
-import chex
 import jax.numpy as jnp
 
+from jaxsci._shapes import expect_shapes
 from jaxsci.core import Array
 from jaxsci.ops._numerics import as_real
 
@@ -13,11 +13,11 @@ _PARTIAL_SUMS = 1024
 
 def weights_like(values: Array, weight: Array | None) -> Array:
     """The weights of the examples, to go with `values` [example]; none given: all 1. A boolean weight is a mask."""
-    chex.assert_rank(values, 1)
+    expect_shapes("values [example]", values)
     dtype = as_real(values).dtype
     if weight is None:
         return jnp.ones(values.shape, dtype)
-    chex.assert_equal_shape([values, weight])
+    expect_shapes("values [example], weight [example]", values, weight)
     return jnp.asarray(weight).astype(dtype)
 
 
@@ -33,7 +33,7 @@ def weighted_mean(values: Array, weight: Array | None = None) -> Array:
 
 def bin_sums(values: Array, index: Array, bins: int) -> Array:
     """Sum of the `values` [example] with each `index` 0 to bins - 1 (others are dropped); integers exact. -> [bins]."""
-    chex.assert_equal_shape([values, index])
+    expect_shapes("values [example], index [example]", values, index)
     values, index = jnp.asarray(values), jnp.asarray(index)
     index = jnp.where((index >= 0) & (index < bins), index, bins)  # negative indices would wrap around
     if jnp.issubdtype(values.dtype, jnp.integer):

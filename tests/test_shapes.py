@@ -1,0 +1,183 @@
+"""Arguments of the wrong shape or dtype are refused by name, wherever they are given."""
+
+import re
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxsci import losses, metrics
+from jaxsci._shapes import expect_dtype, expect_example, expect_shapes
+from jaxsci.core import Batch
+from jaxsci.errors import InputError
+
+VECTOR, MATRIX, STACK = (np.ones((3, 4, 5)[:rank], np.float32) for rank in (1, 2, 3))
+YES = np.ones(3, np.int32)
+
+
+@pytest.mark.parametrize(
+    ("form", "shapes", "sizes"),
+    [
+        ("a [x], b [x]", [(3,), (3,)], {}),
+        ("a [x, y], b [y]", [(3, 2), (2,)], {"x": 3}),
+        ("a [2], b [4|8]", [(2,), (8,)], {}),
+        ("a [x?], b [x?]", [(), (5,)], {}),
+        ("a [x, y?]", [(5,)], {"y": 2}),
+        ("a [x, ...], b [x, ...]", [(3,), (3, 2, 2)], {}),
+        ("a [x, *rest], b [*rest]", [(3, 2, 1), (2, 1)], {"rest": (2, 1)}),
+        ("a [*shape], b [*shape]", [(), ()], {}),
+        ('batch["a"] [x], x.y [x], c[0] [x]', [(1,)] * 3, {}),
+        ("a [n, n]", [(0, 0)], {}),
+    ],
+)
+def test_shapes_that_agree(form, shapes, sizes):
+    expect_shapes(form, *(np.zeros(shape) for shape in shapes), **sizes)
+    expect_shapes(form, *(jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes), **sizes)
+    jax.eval_shape(partial(expect_shapes, form, **sizes), *(jnp.zeros(shape) for shape in shapes))
+
+
+BATCH = "; apply it to one example, or jax.vmap it over a batch"
+
+
+@pytest.mark.parametrize(
+    ("check", "form", "shapes", "sizes", "message"),
+    [
+        (expect_shapes, "a [x], b [x]", [(3, 2), (3,)], {}, "a: expected [x], got shape (3, 2)"),
+        (expect_shapes, "a [x], b [x, y]", [(3,), (2, 3)], {}, "b: expected [x=3, y] as in a, got shape (2, 3)"),
+        (expect_shapes, "a [x, y]", [(3, 2)], {"y": 4}, "a: expected [x, y=4], got shape (3, 2)"),
+        (expect_shapes, "a [n, n]", [(3, 2)], {}, "a: expected [n, n], got shape (3, 2)"),
+        (expect_shapes, "a [2]", [(3,)], {}, "a: expected [2], got shape (3,)"),
+        (expect_shapes, "a [x, 4|8]", [(3, 6)], {}, "a: expected [x, 4|8], got shape (3, 6)"),
+        (expect_shapes, "a [x?]", [(3, 6)], {}, "a: expected a scalar or [x], got shape (3, 6)"),
+        (expect_shapes, "a [x, y, ...]", [(3,)], {}, "a: expected [x, y, ...], got shape (3,)"),
+        (expect_shapes, "a [*s], b [x, *s]", [(2,), (1, 3)], {}, "b: expected [x, 2] as in a, got shape (1, 3)"),
+        (
+            expect_shapes,
+            "a [x], b [y], c [x, y]",
+            [(1,), (2,), (2, 2)],
+            {},
+            "c: expected [x=1, y=2] as in a and b, got shape (2, 2)",
+        ),
+        (expect_shapes, "a [x]", [(2, 3)], {}, "a: expected [x], got shape (2, 3)"),
+        (expect_example, "a [x]", [(2, 3)], {}, "a: expected [x], got shape (2, 3)" + BATCH),
+        (expect_example, "a [x]", [(2, 3)], {"x": 2}, "a: expected [x=2], got shape (2, 3)"),
+        (expect_example, "a [x], b []", [(2,), (2,)], {}, "b: expected a scalar, got shape (2,)" + BATCH),
+        (expect_example, "a [*s]", [(7, 2, 3)], {"s": (2, 3)}, "a: expected [2, 3], got shape (7, 2, 3)" + BATCH),
+        (
+            expect_example,
+            "a [x], b [x]",
+            [(2,), ()],
+            {},
+            "b: expected [x=2] as in a, got a scalar",
+        ),
+        (
+            expect_example,
+            "a []",
+            [(1,)],
+            {},
+            "a: expected a scalar, got shape (1,); take its one number by .reshape(()), that of a model by models.heads.scalar",
+        ),
+    ],
+)
+def test_shapes_that_do_not(check, form, shapes, sizes, message):
+    for make in (np.zeros, partial(jax.ShapeDtypeStruct, dtype=jnp.float32)):
+        with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+            check(form, *map(make, shapes), **sizes)
+
+
+def test_plain_numbers_are_scalars_and_lists_no_arrays():
+    for number in (1, 2.0, True, 1j, np.float32(3)):
+        expect_shapes("a []", number)
+    for value, kind in (([1.0], "list"), (None, "NoneType"), ("text", "str")):
+        with pytest.raises(InputError, match=f"^a: expected \\[x\\], got a {kind}; make it an array$"):
+            expect_shapes("a [x]", value)
+
+
+def test_a_form_has_as_many_arguments_as_there_are_arrays():
+    with pytest.raises(ValueError, match="zip"):
+        expect_shapes("a [x]", VECTOR, VECTOR)
+
+
+def test_symbolic_sizes_are_only_compared():
+    b, c = jax.export.symbolic_shape("b, c")
+    of = partial(jax.ShapeDtypeStruct, dtype=jnp.float32)
+    expect_shapes("x [example, 3], y [example], z [*shape]", of((b, 3)), of((b,)), of((b, c)), shape=(b, c))
+    expect_shapes("x [example]", of((2 * b + 1,)), example=b + 1 + b)
+    with pytest.raises(InputError, match=r"^y: expected \[example=b\] as in x, got shape \(c,\)$"):
+        expect_shapes("x [example], y [example]", of((b,)), of((c,)))
+    with pytest.raises(InputError, match=r"^x: expected \[example, 3\], got shape \(b, c\)$"):
+        expect_shapes("x [example, 3]", of((b, c)))
+
+
+def test_dtypes():
+    for whole in (1, np.int8(1), jnp.zeros(2, jnp.uint8)):
+        expect_dtype("a", whole, "integer")
+    for real in (1.0, np.float64(1), jnp.zeros(2, jnp.bfloat16)):
+        expect_dtype("a", real, "floating")
+    with pytest.raises(
+        InputError, match=r"^a: expected integer numbers, got float32; convert them with \.astype\(int\)$"
+    ):
+        expect_dtype("a", VECTOR, "integer")
+    for wrong in (1, True, YES, jnp.zeros((), jnp.complex64)):
+        with pytest.raises(
+            InputError, match=r"^a: expected floating numbers, got .*; convert them with \.astype\(float"
+        ):
+            expect_dtype("a", wrong, "floating")
+
+
+def case(argument, function, *args, **kwargs):
+    """A call that is refused because of this argument."""
+    return pytest.param(argument, partial(function, *args, **kwargs), id=f"{function.__qualname__}-{argument}")
+
+
+LOSSES = [
+    *(case("output", loss, VECTOR, VECTOR[:2]) for loss in (losses.squared_error, losses.absolute_error, losses.huber)),
+    case("output", losses.quantile, MATRIX, VECTOR, levels=VECTOR),
+    case("levels", losses.quantile, VECTOR, VECTOR[0], levels=VECTOR[:2]),
+    *(case("logit", loss, VECTOR, YES) for loss in (losses.binary_cross_entropy, losses.binary_focal)),
+    case("class_weights", losses.binary_cross_entropy, VECTOR[0], YES[0], class_weights=VECTOR),
+    *(case("logits", loss, MATRIX, YES) for loss in (losses.cross_entropy, losses.focal, losses.correct)),
+    *(case("label", loss, VECTOR, YES) for loss in (losses.cross_entropy, losses.focal, losses.correct)),
+    case("label", losses.cross_entropy, VECTOR, VECTOR[0]),
+    case("class_weights", losses.cross_entropy, VECTOR, YES[0], class_weights=VECTOR[:2]),
+    case("batch.weight", losses.objective(None, None), None, Batch(VECTOR, VECTOR, MATRIX)),
+    case("batch.x['E [GeV]']", losses.objective(None, None), None, Batch({"E [GeV]": VECTOR[:2]}, VECTOR, VECTOR)),
+]
+SCORES = (metrics.auc, metrics.auc_interval, metrics.average_precision, metrics.placements, metrics.roc_curve)
+CUTS = (metrics.background_rejection, metrics.rejection_interval, metrics.working_point)
+PROBABILITIES = (metrics.brier_score, metrics.calibration_curve, metrics.expected_calibration_error)
+METRICS = [
+    *(case("scores", metric, MATRIX, YES) for metric in SCORES),
+    *(case("labels", metric, VECTOR, YES[:2]) for metric in SCORES),
+    *(case("weight", metric, VECTOR, YES, VECTOR[:2]) for metric in SCORES),
+    *(case("scores", metric, MATRIX, YES, signal_efficiency=0.5) for metric in CUTS),
+    *(case("labels", metric, VECTOR, YES[:2], signal_efficiency=0.5) for metric in CUTS),
+    case("scores", metrics.auc, YES, YES),
+    case("scores", metrics.auc_covariance, VECTOR, YES),
+    case("labels", metrics.auc_covariance, MATRIX, YES),
+    case("trials", metrics.binomial_interval, VECTOR, VECTOR[:2]),
+    *(case("arrays[1]", f, metrics.auc, None, VECTOR, YES[:2]) for f in (metrics.bootstrap, metrics.resample)),
+    *(case("probability", metric, MATRIX, YES) for metric in PROBABILITIES),
+    *(case("outcome", metric, VECTOR, MATRIX) for metric in PROBABILITIES),
+    *(case("weight", metric, VECTOR, YES, YES[:2]) for metric in PROBABILITIES),
+    case("logits", metrics.log_loss, STACK, YES),
+    case("labels", metrics.log_loss, MATRIX, YES[:2]),
+    case("logits", metrics.predicted_class, VECTOR),
+    case("scores", metrics.predicted_label, MATRIX),
+    case("predicted", metrics.confusion_matrix, MATRIX, YES, classes=2),
+    case("predicted", metrics.confusion_matrix, VECTOR, YES, classes=2),
+    case("labels", metrics.confusion_matrix, YES, YES[:2], classes=2),
+    case("weight", metrics.confusion_matrix, YES, YES, YES[:2], classes=2),
+    *(case("matrix", m, MATRIX) for m in (metrics.accuracy, metrics.recall, metrics.precision, metrics.f1)),
+    *(case("predicted", metric, MATRIX, VECTOR) for metric in (metrics.rmse, metrics.mae, metrics.r2)),
+    *(case("target", metric, VECTOR, YES) for metric in (metrics.rmse, metrics.mae, metrics.r2)),
+    *(case("weight", metric, VECTOR, VECTOR, MATRIX) for metric in (metrics.rmse, metrics.mae, metrics.r2)),
+]
+
+
+@pytest.mark.parametrize(("argument", "call"), [*LOSSES, *METRICS])
+def test_what_is_wrong_is_named(argument, call):
+    with pytest.raises(InputError, match=f"^{re.escape(argument)}: expected "):
+        call()

@@ -68,6 +68,19 @@ class Batch(NamedTuple):
     weight: Array | np.ndarray  # [batch]; 0 for a padded example, which then contributes exactly nothing
 
 
+class Shares(NamedTuple):
+    """Equal parts into which every batch is split, one for each device, and which of them are needed here."""
+
+    parts: int
+    own: tuple[int, ...]
+    batch_size: int
+
+    def rows(self, part: int, examples: int) -> tuple[int, int]:
+        """The first row of a part among so many examples that are trained on in whole batches, and the one after its last."""
+        size = -(-examples // self.batch_size) * self.batch_size // self.parts
+        return min(part * size, examples), min((part + 1) * size, examples)
+
+
 class Stream(Protocol):
     """Examples that come in blocks, where all of them would not fit into memory; `jaxsci.data.streaming.Stream` is one."""
 
@@ -82,10 +95,13 @@ class Stream(Protocol):
     def head(self, examples: int) -> Any:
         """The first few as a `Batch`, in the order they are stored in."""
 
-    def blocks(self, epoch: int, first: int, place: Callable[[Any], Batch]) -> Generator[Batch, None, None]:
+    def blocks(
+        self, epoch: int, first: int, place: Callable[[Any], Batch], shares: Shares | None = None
+    ) -> Generator[Batch, None, None]:
         """The blocks of an epoch from the one numbered `first` on, each given to `place`, which puts it on the devices.
 
-        Which examples a block has is a pure function of the epoch, however many were read before.
+        Which examples a block has is a pure function of the epoch, however many were read before. With `shares` `place` is given those
+        parts of the block that are needed here, by their numbers, each filled up to an equal part of the whole block.
         """
 
 

@@ -122,6 +122,10 @@ class Stream:
         chunks = self.source.chunks
         return chunks if self.chosen is None else np.searchsorted(self.chosen, chunks)
 
+    @cached_property
+    def _one(self) -> Any:
+        return self.head(1)
+
     def head(self, examples: int) -> Any:
         """The first few, in the order they are stored in."""
         some = np.arange(min(examples, self.examples))
@@ -129,9 +133,12 @@ class Stream:
 
     def pieces(self, epoch: int, index: int) -> list[np.ndarray]:
         """The rows of one block of an epoch, each piece from one chunk: a function of `seed`, `epoch` and `index` alone."""
+        return self._between(epoch, index * self.block, min((index + 1) * self.block, self.examples))
+
+    def _between(self, epoch: int, first: int, last: int) -> list[np.ndarray]:
+        """The rows at the places from `first` up to `last` in the order of an epoch."""
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self._bounds) - 1)
         ends = np.cumsum(np.diff(self._bounds)[order])
-        first, last = index * self.block, min((index + 1) * self.block, self.examples)
         found = []
         for place in range(int(np.searchsorted(ends, first, side="right")), len(order)):
             begin, end = self._bounds[order[place]], self._bounds[order[place] + 1]
@@ -142,14 +149,33 @@ class Stream:
         return [rows for rows in found if len(rows)]
 
     def blocks(
-        self, epoch: int, first: int = 0, place: Callable[[Any], Any] = lambda block: block
+        self,
+        epoch: int,
+        first: int = 0,
+        place: Callable[[Any], Any] = lambda block: block,
+        shares: Any = None,  # a `jaxsci.core.Shares`, which imports JAX; None: whole blocks
     ) -> Generator[Any, None, None]:
-        """The blocks of an epoch from the one numbered `first` on, each given to `place`; the next is made while one is used."""
+        """The blocks of an epoch from the one numbered `first` on, each given to `place`; the next is made while one is used.
+
+        Of `shares` of a block, {part: rows}, no other rows are read.
+        """
         stopped = threading.Event()
 
+        def filled(pieces: list[np.ndarray], size: int) -> Any:
+            if not pieces:  # of a share of the last block
+                return _mapped(lambda leaf: np.zeros((size, *leaf.shape[1:]), leaf.dtype), self._one)
+            return _assembled(self._prepared(piece for piece in pieces if not stopped.is_set()), size)
+
+        def part(index: int, shares: Any, number: int) -> Any:
+            start = index * self.block
+            low, high = shares.rows(number, min(self.block, self.examples - start))
+            return filled(self._between(epoch, start + low, start + high), self.block // shares.parts)
+
         def made(index: int) -> Any:
-            pieces = self.pieces(epoch, index)
-            block = _assembled(self._prepared(piece for piece in pieces if not stopped.is_set()), self.block)
+            if shares is None:
+                block = filled(self.pieces(epoch, index), self.block)
+            else:
+                block = {number: part(index, shares, number) for number in shares.own}
             return None if stopped.is_set() else place(block)
 
         with ThreadPoolExecutor(1) as thread:

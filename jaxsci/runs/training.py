@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -36,7 +36,7 @@ from jaxsci.training import (
 )
 from jaxsci.training import _early_stopping as early_stopping
 
-__all__ = ["PROFILE", "TRACE", "OtherProcess", "Training", "locked", "train", "write_metrics"]
+__all__ = ["PROFILE", "TRACE", "OtherProcess", "Training", "gathered", "locked", "train", "write_metrics"]
 
 
 PROFILE, TRACE = "profile.json", "trace.json.gz"  # of a training that is measured
@@ -189,6 +189,19 @@ def _note_interruption(folder: Path, epochs: int) -> None:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         config.setdefault("resumed", []).append({"date": now, "epochs": epochs, "device": device})
         write_json(path, config)
+
+
+def gathered(own: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
+    """The whole array [row], of which the processes hold parts of these lengths in turn."""
+    if jax.process_count() == 1:
+        return own
+    from jax.experimental import multihost_utils
+
+    padded = np.zeros((max(lengths), own.itemsize), np.uint8)  # as bytes: of 64 bits JAX would keep 32
+    padded[: len(own)] = own.view(np.uint8).reshape(len(own), own.itemsize)
+    parts = np.asarray(multihost_utils.process_allgather(padded))
+    whole = np.concatenate([part[:length] for part, length in zip(parts, lengths, strict=True)])
+    return whole.view(own.dtype)[:, 0]
 
 
 def write_metrics(folder: Path, history: list[dict[str, Any]]) -> None:

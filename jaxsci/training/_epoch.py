@@ -33,13 +33,6 @@ def shuffled(key: Key, examples: int, batch_size: int) -> BatchIndices:
     return _batches(jax.random.permutation(key, jnp.arange(examples, dtype=jnp.int32)), batch_size)
 
 
-def shuffled_block(key: Key, examples: int, block: int, batch_size: int) -> BatchIndices:
-    """The first `examples` of a block in an order drawn from `key`, filled up with masked ones to the steps of a whole block."""
-    order = shuffled(key, examples, batch_size)
-    missing = steps_per_epoch(block, batch_size) - order.indices.shape[0]
-    return BatchIndices(*(jnp.pad(a, ((0, missing), (0, 0))) for a in order))
-
-
 def stratified(key: Key, examples: int, batch_size: int) -> BatchIndices:
     """All examples once, one of each of `batch_size` equal parts in every minibatch; the order within the parts is drawn from `key`.
 
@@ -50,6 +43,20 @@ def stratified(key: Key, examples: int, batch_size: int) -> BatchIndices:
     own = jax.vmap(lambda key: jax.random.permutation(key, steps))(jax.random.split(key, batch_size))
     indices = (steps * jnp.arange(batch_size)[:, None] + own).T.astype(jnp.int32)
     return BatchIndices(indices, jnp.ones(indices.shape, jnp.float32))
+
+
+def stratified_block(key: Key, examples: int, block: int, batch_size: int, shards: int) -> BatchIndices:
+    """`stratified` of a block that may have fewer `examples`, filled up with masked ones to the steps of a whole block.
+
+    The block lies in `shards` equal parts, in which the examples of `Shares.rows` begin; the last batches are padded by weights of 0.
+    """
+    steps = steps_per_epoch(examples, batch_size)
+    order = stratified(key, steps * batch_size, batch_size)
+    width = batch_size // shards
+    part = (jnp.arange(batch_size, dtype=jnp.int32) // width)[None]
+    indices = order.indices + part * (block // shards - width * steps)
+    missing = block // batch_size - steps
+    return BatchIndices(*(jnp.pad(a, ((0, missing), (0, 0))) for a in (indices, order.mask)))
 
 
 def _batches(indices: Array, batch_size: int) -> BatchIndices:

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
-from jaxsci.core import Array, Batch, Key, Stream
+from jaxsci.core import Array, Batch, Key, Shares, Stream
 from jaxsci.errors import InputError, StopTraining
 from jaxsci.training import _mesh as meshes
 from jaxsci.training import checkpoint
@@ -68,7 +68,10 @@ class Job(NamedTuple):
         if isinstance(self.train, Batch):
             yield self.train
         else:
-            yield from self.train.blocks(epoch, first, lambda batch: meshes.put(batch, self.sharding))
+            layout, size = self.plan.layout, self.plan.batch_size
+            shares = Shares(1, (0,), size) if layout is None else Shares(layout.shards, layout.own, size)
+            place = None if layout is None else NamedSharding(layout.mesh, self.plan.train)
+            yield from self.train.blocks(epoch, first, lambda own: meshes.put_shares(own, shares.parts, place), shares)
 
     @property
     def sharding(self) -> NamedSharding | None:
@@ -168,7 +171,7 @@ def _placed(job: Job, mesh: Mesh | None) -> Job:
     """The job with its data, keys and hyperparameters on the devices."""
     train, validation = job.train, job.validation
     layout = meshes.layout(mesh, job.key, train, job.plan.batch_size)
-    plan = job.plan._replace(layout=layout)
+    plan = job.plan._replace(layout=layout, streamed=not isinstance(train, Batch))
     if layout is not None and layout.axis is not None:
         some = train if isinstance(train, Batch) else train.head(2 * layout.shards)
         with job.timed("compilation"):  # which takes longer than what it compares

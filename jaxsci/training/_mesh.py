@@ -1,6 +1,6 @@
 """Where a training runs: a mesh of devices with the axes `member` and `data`, the place of every array on it, and what is exchanged."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
@@ -53,6 +53,14 @@ class Layout(NamedTuple):
         """The number of parts of every batch."""
         names = (self.axis,) if isinstance(self.axis, str) else self.axis or ()
         return int(np.prod([self.mesh.shape[name] for name in names], dtype=int))
+
+    @property
+    def own(self) -> tuple[int, ...]:
+        """Which of these parts the devices of this process have."""
+        if self.axis is None:
+            return (0,)
+        places = NamedSharding(self.mesh, PartitionSpec(self.axis)).addressable_devices_indices_map((self.shards,))
+        return tuple(sorted({index[0].start or 0 for index in places.values() if index is not None}))
 
     @property
     def waits(self) -> bool:
@@ -124,6 +132,24 @@ def put(tree: Any, sharding: Sharding | None) -> Any:
         return jax.make_array_from_callback(whole.shape, sharding, lambda index: whole[index])
 
     return jax.tree.map(one, tree)
+
+
+def put_shares(shares: Mapping[int, Any], count: int, sharding: Sharding | None) -> Any:
+    """The arrays whose equal parts along the first axis are `shares`, of which those of other processes may be missing."""
+    if sharding is None:
+        return jax.device_put(shares[0])
+
+    def one(*leaves: np.ndarray) -> Array:
+        length = len(leaves[0])
+        by_row = {number * length: leaf for number, leaf in zip(shares, leaves, strict=True)}
+        whole = (count * length, *leaves[0].shape[1:])
+
+        def of_device(index: tuple[slice, ...] | None) -> np.ndarray:
+            return by_row[0 if index is None else index[0].start or 0]
+
+        return jax.make_array_from_callback(whole, sharding, of_device)
+
+    return jax.tree.map(one, *shares.values())
 
 
 def to_host(tree: Any) -> Any:

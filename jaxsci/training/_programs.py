@@ -43,6 +43,7 @@ class Plan(NamedTuple):
     layout: Layout | None = None
     ensemble: bool = False
     sequential: bool = False
+    streamed: bool = False  # the training part comes in blocks, of which every device has its share
 
     @property
     def axis(self) -> AxisName | None:
@@ -53,6 +54,11 @@ class Plan(NamedTuple):
     def data(self) -> PartitionSpec:
         """How the examples are split over a mesh."""
         return PartitionSpec(self.layout.axis) if self.split_data and self.layout is not None else PartitionSpec()
+
+    @property
+    def train(self) -> PartitionSpec:
+        """How those of the training part are."""
+        return PartitionSpec(self.layout.axis) if self.streamed and self.layout is not None else self.data
 
     @property
     def members(self) -> PartitionSpec:
@@ -94,7 +100,7 @@ def _compile(recipe: Recipes, plan: Plan) -> Programs:
         init=compiled(partial(_started, recipe, plan), "member", "member"),
         order=lambda state, index, examples, block: orders(examples, block)(state, np.int32(index)),
         train=compiled(
-            partial(_train, recipe, plan), "member", "member", "member", "member", "data", "same", donate=(0,)
+            partial(_train, recipe, plan), "member", "member", "member", "member", "train", "same", donate=(0,)
         ),
         close=compiled(partial(_close, recipe, plan), "member", "member", "member", "data", donate=(0,)),
         active=compiled(lambda state: is_active(state, plan.patience), "member"),
@@ -115,7 +121,8 @@ def _started(recipe: Recipes, plan: Plan, key: Key, hyper: Hyper) -> FitState:
 def _order(plan: Plan, state: FitState, index: Array, examples: int, block: int | None) -> BatchIndices:
     key = jax.random.fold_in(state.train.key, -1 - state.epoch)
     if block is not None:
-        return epochs.shuffled_block(jax.random.fold_in(key, index), examples, block, plan.batch_size)
+        shards = 1 if plan.layout is None else plan.layout.shards
+        return epochs.stratified_block(jax.random.fold_in(key, index), examples, block, plan.batch_size, shards)
     draw = epochs.stratified if plan.split_data else epochs.shuffled
     return draw(key, examples, plan.batch_size)
 
@@ -132,7 +139,7 @@ def _train(
 ) -> tuple[FitState, Any, Array]:
     axis = plan.axis
     if axis is not None:
-        first = jax.lax.axis_index(axis) * data.weight.shape[0] if plan.split_data else 0
+        first = jax.lax.axis_index(axis) * data.weight.shape[0] if plan.split_data or plan.streamed else 0
         order = epochs.own_share(order, axis, first)
     inner, still, metrics = epochs.train_steps(
         recipe(hyper), state.train, active & state.finite, data, order, span, axis
@@ -182,7 +189,10 @@ def _compiled(
     layout = plan.layout
     if layout is None:
         return jax.jit(function, donate_argnums=donate)
-    specs = tuple({"member": layout.members, "data": plan.data, "same": PartitionSpec()}[kind] for kind in kinds)
+    specs = tuple(
+        {"member": layout.members, "train": plan.train, "data": plan.data, "same": PartitionSpec()}[kind]
+        for kind in kinds
+    )
     # The program of one device, on all of them: no kernel in it needs to know of the mesh, and nothing is exchanged but sums.
     function = jax.shard_map(function, mesh=layout.mesh, in_specs=specs, out_specs=layout.members, check_vma=False)
     return jax.jit(function, donate_argnums=donate, out_shardings=NamedSharding(layout.mesh, layout.members))

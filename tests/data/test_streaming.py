@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jaxsci.core import Shares
 from jaxsci.data import sources, streaming
 from jaxsci.data.sources import Column, Reader
 from jaxsci.errors import InputError
@@ -68,6 +69,33 @@ def test_each_example_once_whatever_the_blocks(numbers, block, seed, epoch, data
         np.testing.assert_array_equal(here, there)
     one = next(streaming.Stream(found, x, 40, chosen, seed).blocks(epoch))
     np.testing.assert_array_equal(one[: len(chosen)], order)
+
+
+@settings(deadline=None)
+@given(
+    parts=st.sampled_from([1, 2, 4]), batches=st.integers(1, 6), examples=st.integers(1, 40), epoch=st.integers(1, 3)
+)
+def test_shares_of_a_block_are_read_alone_and_together_are_the_block(numbers, parts, batches, examples, epoch):
+    read = []
+
+    def noted(rows):
+        read.extend(rows["x"].tolist())
+        return rows["x"] + 1  # 0 is padding
+
+    stream = streaming.Stream(sources.source(numbers / "*.rows", numbered), noted, 8 * batches, np.arange(examples))
+    whole = [block[block > 0] for block in stream.blocks(epoch)]
+    shared = [[] for _ in whole]
+    for own in range(parts):
+        shares = Shares(parts, (own,), batch_size=8)
+        read.clear()
+        found = [share[own] for share in stream.blocks(epoch, shares=shares)]
+        assert all(share.shape == (8 * batches // parts,) for share in found)
+        kept = [share[share > 0] for share in found]
+        assert sorted(read) in (sorted(np.concatenate(kept) - 1), sorted([0, *(np.concatenate(kept) - 1)]))
+        for all_of_them, share in zip(shared, kept, strict=True):
+            all_of_them.extend(share.tolist())
+    for here, there in zip(shared, whole, strict=True):
+        np.testing.assert_array_equal(here, there)
 
 
 def test_epochs_and_seeds_differ(source):

@@ -1,5 +1,6 @@
 """One run trained by two processes, each with one device: the run of one process, whatever happens to them."""
 
+import json
 import random
 import signal
 import socket
@@ -10,6 +11,7 @@ import time
 import numpy as np
 import pytest
 
+from jaxsci.data import jets
 from tests.command import refused
 
 SMALL = ("--tagger", "topodnn", "--max-jets", "1500", "--batch-size", "64")
@@ -91,6 +93,30 @@ def test_two_processes_train_the_run_of_one_though_killed_and_stopped(tmp_path):
     assert found.keys() == wanted.keys()
     for name, values in wanted.items():
         np.testing.assert_allclose(found[name], values, rtol=0, atol=1e-5 * np.abs(values).max())
+
+
+@pytest.mark.slow
+def test_two_processes_stream_the_run_of_one_each_its_share(tmp_path):
+    sample = jets.read(jets.embedded(), limit=1500)
+    for number, rows in enumerate(np.array_split(np.arange(1500), 3)):
+        np.savez(tmp_path / f"jets_{number}.npz", constituents=sample.constituents[rows], labels=sample.labels[rows])
+    streamed = ("--tagger", "topodnn", "--data", str(tmp_path / "jets_*.npz"), "--stream", "--memory", "1.2GB")
+    small = (*streamed, "--workers", "0", "--batch-size", "64", "--epochs", "30")
+    alone, together = (tmp_path / "runs" / "top-tagging" / name for name in ("alone", "together"))
+    assert codes(start(tmp_path, 1, *small, "--name", "alone")) == [0]
+    arguments = (*small, "--name", "together")
+    for number, kill in ((2, True), (1, True), (2, False)):
+        processes = start(tmp_path, number, *arguments, "--checkpoint-minutes", "0.005")
+        if kill:
+            assert killed_at_random(together, processes, random.Random(number))
+        else:
+            assert codes(processes) == [0, 0]
+        arguments = ("--resume", str(together))
+    digests = [json.loads((folder / "config.json").read_text())["data"]["digest"] for folder in (alone, together)]
+    assert digests[0] == digests[1]  # of all jets, of which each process had looked at its share
+    found, wanted = weights(together), weights(alone)
+    for name, values in wanted.items():
+        np.testing.assert_allclose(found[name], values, rtol=0, atol=1e-4 * np.abs(values).max())
 
 
 def killed_at_random(folder, processes, moments):

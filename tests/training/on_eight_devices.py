@@ -13,6 +13,8 @@ import pytest
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxsci.core import Batch, WeightedSet
+from jaxsci.data.sources import source
+from jaxsci.data.streaming import Stream
 from jaxsci.errors import InputError
 from jaxsci.losses import binary_cross_entropy, correct, objective
 from jaxsci.models import convolutional, deep_sets, dense, heads
@@ -194,6 +196,23 @@ def test_data_that_lie_split_are_trained_where_they_lie_and_keep_their_order(kin
     found = fit(SMALL, split, data("dense", 50, 1), **options)
     assert len(found.best_loss.sharding.device_set) == 4
     alone = fit(SMALL, data("dense", 320), data("dense", 50, 1), **options)
+    assert_close(found.last_params, alone.last_params, 1e-5)
+
+
+def as_batch(rows):
+    return Batch(rows["x"], rows["y"], rows["weight"])
+
+
+def test_every_device_has_its_share_of_a_stream(tmp_path):
+    parts = data("dense")
+    for number, rows in enumerate(np.array_split(np.arange(EXAMPLES), 5)):
+        np.savez(tmp_path / f"{number}.npz", x=parts.x[rows], y=parts.y[rows], weight=parts.weight[rows])
+    # The last block holds two examples, so that most devices have none of it.
+    stream = Stream(source(tmp_path / "*.npz"), as_batch, 3 * BATCH, np.arange(6 * 3 * BATCH + 2))
+    options = {"key": KEY, "settings": Settings(2, BATCH)}
+    found, alone = (
+        fit(SMALL, stream, data("dense", 50, 1), **options, mesh=mesh) for mesh in (device_mesh(data=4), None)
+    )
     assert_close(found.last_params, alone.last_params, 1e-5)
 
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache, partial
+from itertools import pairwise, starmap
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,8 +23,8 @@ from jaxsci.memory import size_in_bytes
 from jaxsci.models.heads import inference
 from jaxsci.runs import folder as runs
 from jaxsci.runs import seen, weights
-from jaxsci.runs.folder import Training
 from jaxsci.runs.task import OnProgress, Session, silent
+from jaxsci.runs.training import Training, gathered
 from jaxsci.tasks import ensembles, own_network, parts
 from jaxsci.tasks.top_tagging import jobs, own, report, samples, taggers
 from jaxsci.tasks.top_tagging.evaluation import load, write_evaluation
@@ -268,13 +269,17 @@ def _noted(rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _looked_at(found: Source, workers: Workers, progress: OnProgress) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and hashes of all jets, each of which is checked."""
-    labels, hashes, done = np.empty(len(found), np.uint8), np.empty(len(found), np.uint64), 0
-    for part in Stream(found, _noted, 1, workers=workers).in_order():
+    """Labels and hashes of all jets, each of which is checked; of several processes each looks at its share."""
+    ends = np.linspace(0, len(found.chunks) - 1, jax.process_count() + 1).astype(int)
+    chunks = found.chunks[ends[jax.process_index()] : ends[jax.process_index() + 1] + 1]
+    number, done = chunks[-1] - chunks[0], 0
+    labels, hashes = np.empty(number, np.uint8), np.empty(number, np.uint64)
+    for part in Stream(found, _noted, 1, workers=workers).in_order(starmap(np.arange, pairwise(chunks))):
         rows = slice(done, done + len(part["labels"]))
         labels[rows], hashes[rows], done = part["labels"], part["hashes"], rows.stop
-        progress("reading jets", done / len(found), f"{done:,} jets")
-    return labels, hashes
+        progress("reading jets", done / number, f"{done:,} jets")
+    lengths = np.diff(found.chunks[ends])
+    return gathered(labels, lengths), gathered(hashes, lengths)
 
 
 def _grouped(parts: Iterable[tuple[Inputs, np.ndarray]]) -> Iterator[tuple[Inputs, np.ndarray]]:

@@ -31,6 +31,9 @@ TABLE = [
     Benchmark(
         "gradients", "benchmarks.gradients.main", "Norms and sums of per-example gradients, against storing them."
     ),
+    Benchmark(
+        "gradient-claims", "benchmarks.gradients.claims.main", "Whether what gradients say is true, by trainings."
+    ),
     Benchmark("scaling", "benchmarks.scaling.main", "What it costs to split a training over devices and processes."),
     Benchmark("fit-pulls", "benchmarks.fit_pulls.main", "Whether the error bars of every fitter are right."),
     Benchmark("taggers", "benchmarks.taggers", "Accuracy, size, work and rate of every tagger on the same jets."),

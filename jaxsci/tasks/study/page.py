@@ -171,11 +171,10 @@ def _named(influence: dict[str, list[dict[str, Any]]], one: str) -> Table:
 
 def _suspects_words(noun: str) -> str:
     return (
-        f"The training {noun} with the largest loss: what was given as their answer is what the network, though it was trained on it,"
-        " believes"
-        " least. That is the better order for a search of wrong labels: of those changed on purpose among simulated jets it finds about"
-        " half"
-        " in as many jets as were changed, where harm to other jets finds a quarter. What looks like something else is among them too."
+        f"The training {noun} with the largest loss: what was given as their answer is what the network believes least, though it was"
+        " trained on it. That is the better order for a search of wrong labels: of those changed on purpose among simulated jets it finds"
+        " half to three quarters in as many jets as were changed, more than harm to other jets does. What looks like something else is"
+        " among them too."
     )
 
 

@@ -1,0 +1,1 @@
+"""Whether what gradients say is true, by trainings and by exact numbers."""

@@ -1,0 +1,5 @@
+"""`python -m benchmarks.gradients.claims`."""
+
+from benchmarks.gradients.claims.main import main
+
+main()

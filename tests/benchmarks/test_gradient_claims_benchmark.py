@@ -1,0 +1,63 @@
+"""Whether what gradients say is true: the parts that are arithmetic against numpy, and tiny sizes end to end."""
+
+import json
+import os
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from benchmarks.gradients.claims import influence, intervals, main
+
+
+def test_the_inverse_of_low_rank_is_that_of_its_matrix():
+    rng = np.random.default_rng(0)
+    basis = np.linalg.qr(rng.normal(size=(6, 2)))[0].T
+    values = np.array([3.0, 0.5])
+    matrix = basis.T @ np.diag(values) @ basis + 0.1 * np.eye(6)
+    vectors = {"a": jnp.asarray(basis[:, :2]), "b": jnp.asarray(basis[:, 2:].reshape(2, 2, 2))}
+    vector = rng.normal(size=6)
+    tree = {"a": jnp.asarray(vector[:2]), "b": jnp.asarray(vector[2:].reshape(2, 2))}
+    found = influence._of_low_rank(tree, jnp.asarray(values), vectors, jnp.asarray(0.1))
+    flat = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(found)])
+    np.testing.assert_allclose(flat, np.linalg.solve(matrix, vector), rtol=1e-4)
+
+
+def test_the_score_is_the_mean_of_rank_correlations_with_an_interval_around_it():
+    rng = np.random.default_rng(1)
+    scores, kept = rng.normal(size=(5, 20)), (rng.random((16, 20)) < 0.5).astype(float)
+    measured = -kept @ scores.T + rng.normal(size=(16, 5))
+    found = influence._score(*map(jnp.asarray, (scores, kept, measured)))
+    exact = np.mean([spearmanr(-kept @ scores[i], measured[:, i]).statistic for i in range(5)])
+    np.testing.assert_allclose(found["value"], exact, rtol=1e-5)
+    assert found["lower"] < exact < found["upper"]
+    # Two seeds that agree exactly leave nothing to be explained by chance; ones that are independent explain nothing.
+    same = np.stack([measured, measured], axis=1)
+    np.testing.assert_allclose(influence._ceiling(same), 1, rtol=1e-5)
+    assert influence._ceiling(rng.normal(size=(400, 2, 3))) < 0.5
+    assert influence._ceiling(same[:, :1]) is None
+
+
+def test_materials_of_one_system_are_drawn_together():
+    rng = np.random.default_rng(2)
+    alone = rng.random(1000) < 0.9
+    low, high = intervals._by_systems(alone, np.arange(1000))
+    binomial = np.sqrt(0.9 * 0.1 / 1000)
+    np.testing.assert_allclose((high - low) / 2, binomial, rtol=0.2)
+    low, high = intervals._by_systems(np.repeat(alone[:100], 10), np.repeat(np.arange(100), 10))
+    np.testing.assert_allclose((high - low) / 2, np.sqrt(10) * binomial, rtol=0.3)
+
+
+@pytest.mark.slow
+def test_tiny_sizes_run_end_to_end(tmp_path):
+    names = [name for name in main.CLAIMS if name != "intervals" or "JAXSCI_DATA" in os.environ]
+    main.main(["--quick", "--threads", "2", "--only", *names, "--out", str(tmp_path)])
+    found = json.loads((tmp_path / "gradient_claims.json").read_text())["claims"]
+    assert set(found) == set(names)
+    page = (tmp_path / "gradient_claims.md").read_text()
+    assert page.count("\n## ") == len(names)
+    assert max(found["derivatives"]["found"]["relative differences"]["forward"]) < 1e-5
+    assert main.main(["--quick", "--only", "moments", "--out", str(tmp_path)]) is None  # the others stay
+    assert set(json.loads((tmp_path / "gradient_claims.json").read_text())["claims"]) == set(names)

@@ -8,10 +8,23 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsci import losses, metrics
+from jaxsci import losses, metrics, ops
 from jaxsci._shapes import expect_dtype, expect_example, expect_shapes
-from jaxsci.core import Batch
+from jaxsci.core import Batch, WeightedSet
 from jaxsci.errors import InputError
+from jaxsci.models import (
+    autoencoder,
+    basis,
+    compositional,
+    convolutional,
+    convolutional_autoencoder,
+    deep_sets,
+    dense,
+    harmonics,
+    mixture,
+)
+from jaxsci.models.jets import particle_transformer, particlenet, pelican
+from jaxsci.ops import sphere
 
 VECTOR, MATRIX, STACK = (np.ones((3, 4, 5)[:rank], np.float32) for rank in (1, 2, 3))
 YES = np.ones(3, np.int32)
@@ -177,7 +190,64 @@ METRICS = [
 ]
 
 
-@pytest.mark.parametrize(("argument", "call"), [*LOSSES, *METRICS])
+SIX = np.ones(6, np.float32)
+ANGLES = (sphere.real_harmonics, sphere.complex_harmonics, sphere.harmonic_gradients)
+GRID = sphere.Healpix(2)
+OPS = [
+    case("weights", ops.energy_flow_polynomials, MATRIX, MATRIX, ()),
+    case("distances", ops.energy_flow_polynomials, VECTOR, MATRIX, ()),
+    case("momenta", ops.lorentz_products, VECTOR),
+    case("remainder", ops.lorentz_products, MATRIX, VECTOR),
+    case("momenta", ops.pair_features, VECTOR, YES),
+    case("mask", ops.pair_features, MATRIX, YES[:2]),
+    *(case("x", f, STACK, 9.0) for f in (ops.pair_maps, ops.pair_means)),
+    case("x", ops.apply_pair_maps, STACK, STACK, 9.0),
+    case("kernel", ops.apply_pair_maps, STACK[:, :3], STACK, 9.0),
+    case("points", ops.nearest_neighbors, VECTOR, YES, 2),
+    case("mask", ops.nearest_neighbors, MATRIX, YES[:2], 2),
+    *(case("phi", f, VECTOR, VECTOR[:2], 1) for f in ANGLES),
+    case("coefficients", sphere.evaluate, MATRIX, VECTOR, VECTOR),
+    case("phi", sphere.evaluate, VECTOR, VECTOR, VECTOR[:2]),
+    case("alm", sphere.synthesis, MATRIX, GRID),
+    case("e", sphere.polarization_synthesis, MATRIX, SIX, GRID),
+    case("b", sphere.polarization_synthesis, SIX, MATRIX, GRID),
+    case("ring_weights", sphere.analysis, np.ones(GRID.shape, np.float32), GRID, 2, ring_weights=VECTOR),
+]
+SET = WeightedSet(MATRIX, VECTOR)
+SETS = ((deep_sets.embed, deep_sets.Config), (particlenet.apply, particlenet.Config))
+IMAGES = np.ones((7, 4, 4, 1), np.float32)
+BASES = (basis.Chebyshev(2), basis.Legendre(2), basis.Fourier(1), basis.BSplines(3))
+MODELS = [
+    case("x", dense.apply, {}, np.ones((7, 4)), dense.Config(4)),
+    case("x", convolutional.apply, {}, IMAGES, convolutional.Config((4, 4, 1))),
+    *(
+        case(argument, function, {}, IMAGES, module.Config((4, 4, 1), latent=3))
+        for module in (autoencoder, convolutional_autoencoder)
+        for argument, function in (("x", module.encode), ("code", module.decode))
+    ),
+    case("amounts", compositional.apply, {}, MATRIX, compositional.Config(2, 4), np.ones((4, 2))),
+    case("table", compositional.apply, {}, np.ones(4), compositional.Config(2, 4), np.ones((4, 3))),
+    *(case("x.elements", f, {}, SET, config(5)) for f, config in SETS),
+    *(case("x.weights", f, {}, WeightedSet(MATRIX, MATRIX), config(4)) for f, config in SETS),
+    case("x.elements", pelican.apply, {}, WeightedSet(MATRIX[:, :3], VECTOR), pelican.Config()),
+    *(
+        case(argument, particle_transformer.apply, {}, particles, particle_transformer.Config(4))
+        for argument, particles in (
+            ("x.elements", particle_transformer.Particles(VECTOR, VECTOR, MATRIX)),
+            ("x.momenta", particle_transformer.Particles(MATRIX, VECTOR, VECTOR)),
+        )
+    ),
+    case("owners", deep_sets.embed_many, {}, SET, YES[:2], 2, deep_sets.Config(4)),
+    case("pooling", deep_sets.embed_many, {}, SET, YES, 2, deep_sets.Config(4, pooling="max")),
+    *(case("x", basis.apply, {}, VECTOR, functions) for functions in BASES),
+    case("x", basis.apply, {}, VECTOR, basis.RadialBasis(((0.0, 0.0), (1.0, 1.0)), 1.0)),
+    case("x", harmonics.apply, {}, VECTOR, harmonics.Config(1)),
+    case("x", mixture.apply, {}, VECTOR, mixture.Config(2)),
+    case("params['means']", mixture.apply, {"means": VECTOR}, VECTOR[0], mixture.Config(2)),
+]
+
+
+@pytest.mark.parametrize(("argument", "call"), [*LOSSES, *METRICS, *OPS, *MODELS])
 def test_what_is_wrong_is_named(argument, call):
     with pytest.raises(InputError, match=f"^{re.escape(argument)}: expected "):
         call()

@@ -8,9 +8,9 @@ import math
 from dataclasses import dataclass
 from functools import partial
 
-import chex
 import jax
 
+from jaxsci._shapes import expect_example
 from jaxsci.core import Array, Key, Model, Params
 from jaxsci.models import layers
 
@@ -41,7 +41,7 @@ def init(key: Key, config: Config) -> Params:
 
 def encode(params: Params, x: Array, config: Config) -> Array:
     """The code of one example: [*shape] -> [latent]."""
-    chex.assert_shape(x, config.shape)
+    expect_example("x [*shape]", x, shape=config.shape)
     return layers.apply_stack(
         params["encoder"], x.reshape(-1), layers.activation(config.activation), config.compute_dtype
     )
@@ -49,7 +49,7 @@ def encode(params: Params, x: Array, config: Config) -> Array:
 
 def decode(params: Params, code: Array, config: Config) -> Array:
     """The reconstruction from a code: [latent] -> [*shape]."""
-    chex.assert_shape(code, (config.latent,))
+    expect_example("code [latent]", code, latent=config.latent)
     flat = layers.apply_stack(params["decoder"], code, layers.activation(config.activation), config.compute_dtype)
     return flat.reshape(config.shape)
 

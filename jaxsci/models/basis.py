@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxsci._shapes import expect_example
 from jaxsci.core import Array, Key, Model, Params
 from jaxsci.errors import InputError
 
@@ -113,7 +113,7 @@ class Fourier:
 
     def values(self, x: Array) -> Array:
         """The waves at one x []: [2 harmonics + 1]."""
-        chex.assert_rank(x, 0)
+        expect_example("x []", x)
         angle = jnp.arange(1, self.harmonics + 1, dtype=x.dtype) * (x * (2 * np.pi / self.period))
         return jnp.concatenate([jnp.ones(1, x.dtype), jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=1).reshape(-1)])
 
@@ -148,7 +148,7 @@ class BSplines:
 
     def values(self, x: Array) -> Array:
         """All splines at one x [], outside the window those of the interval at its end: [size]."""
-        chex.assert_rank(x, 0)
+        expect_example("x []", x)
         knots = jnp.asarray(self.knots, x.dtype)
         inner = knots[self.degree + 1 : self.degree + self.intervals]
         interval = self.degree + jnp.sum(x >= inner)
@@ -192,7 +192,7 @@ class RadialBasis:
         """The Gaussians at one point x [dimension], or [] if there is one: [center]."""
         centers = jnp.asarray(self.centers, x.dtype)
         point = x[None] if x.ndim == 0 else x
-        chex.assert_shape(point, centers.shape[1:])
+        expect_example("x [dimension]", point, dimension=centers.shape[1])
         away = (point[None, :] - centers) / self.width
         return jnp.exp(-jnp.sum(away**2, axis=1) / 2)
 
@@ -204,7 +204,7 @@ def _check(degree: int, window: tuple[float, float]) -> None:
 
 def _mapped(x: Array, window: tuple[float, float]) -> Array:
     """The window to -1 <= t <= 1."""
-    chex.assert_rank(x, 0)
+    expect_example("x []", x)
     return (2 * x - (window[0] + window[1])) / (window[1] - window[0])
 
 

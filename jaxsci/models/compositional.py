@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal, TypeAlias, get_args
 
-import chex
 import jax
 import jax.numpy as jnp
 
+from jaxsci._shapes import expect_example, expect_shapes
 from jaxsci.core import Array, Key, Model, Params
 from jaxsci.errors import InputError
 from jaxsci.models import layers
@@ -114,7 +114,7 @@ def embed(params: Params, amounts: Array, config: Config, table: Array) -> Array
     doping by a few hundredths, which a network learns slowly from the fractions themselves (Tancik et al. 2020, arXiv:2006.10739). All but
     "sum" are the same for Mg2B4 and MgB2. The composition without elements is pooled to zeros.
     """
-    chex.assert_shape(amounts, (config.elements,))
+    expect_example("amounts [element]", amounts, element=config.elements)
     latent = element_latents(params, config, table)
     total = jnp.sum(amounts)
     fractions = amounts / jnp.where(total == 0, jnp.ones_like(total), total)
@@ -137,7 +137,7 @@ def embed(params: Params, amounts: Array, config: Config, table: Array) -> Array
 
 def element_latents(params: Params, config: Config, table: Array) -> Array:
     """phi of every element of the table, [element, phi[-1]]: with a latent of one dimension, its influence."""
-    chex.assert_shape(table, (config.elements, config.features))
+    expect_shapes("table [element, feature]", table, element=config.elements, feature=config.features)
     if config.embedding:
         table = jnp.concatenate([table, params["embedding"]["bias"].astype(table.dtype)], axis=1)
     return layers.apply_stack(params["phi"], table, layers.activation(config.activation), config.compute_dtype)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-import chex
 import jax
 import jax.numpy as jnp
 
+from jaxsci._shapes import expect_example
 from jaxsci.core import Array, Key, Model, Params
 from jaxsci.errors import InputError
 from jaxsci.models import layers
@@ -126,7 +126,7 @@ def apply(params: Params, x: Array, config: Config) -> Array:
     Returns:
         Linear outputs [outputs]: predictions of a regression, logits of a classification.
     """
-    chex.assert_shape(x, config.shape)
+    expect_example("x [*shape]", x, shape=config.shape)
     act = layers.activation(config.activation)
     features = apply_blocks(params["blocks"], x, config.blocks, act, config.compute_dtype)
     return layers.apply_stack(params["dense"], features.reshape(-1), act, config.compute_dtype)

@@ -8,10 +8,10 @@ import math
 from dataclasses import dataclass
 from functools import partial
 
-import chex
 import jax
 import jax.numpy as jnp
 
+from jaxsci._shapes import expect_example
 from jaxsci.core import Array, Key, Model, Params
 from jaxsci.errors import InputError
 from jaxsci.models import convolutional, layers
@@ -74,7 +74,7 @@ def init(key: Key, config: Config) -> Params:
 
 def encode(params: Params, x: Array, config: Config) -> Array:
     """The code of one image: [height, width, channels] -> [latent]."""
-    chex.assert_shape(x, config.shape)
+    expect_example("x [*shape]", x, shape=config.shape)
     act = layers.activation(config.activation)
     features = convolutional.apply_blocks(params["encoder"]["blocks"], x, config.blocks, act, config.compute_dtype)
     return layers.apply_stack(params["encoder"]["dense"], features.reshape(-1), act, config.compute_dtype)
@@ -82,7 +82,7 @@ def encode(params: Params, x: Array, config: Config) -> Array:
 
 def decode(params: Params, code: Array, config: Config) -> Array:
     """The reconstruction from a code: [latent] -> [height, width, channels]; the last convolution stays linear."""
-    chex.assert_shape(code, (config.latent,))
+    expect_example("code [latent]", code, latent=config.latent)
     act = layers.activation(config.activation)
     flat = act(layers.apply_stack(params["decoder"]["dense"], code, act, config.compute_dtype))
     x = flat.reshape(convolutional.map_shapes(config.shape, config.blocks)[-1])

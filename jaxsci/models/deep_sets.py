@@ -8,11 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-import chex
 import jax
 import jax.numpy as jnp
 
+from jaxsci._shapes import expect_example, expect_shapes
 from jaxsci.core import Array, Key, Model, Params, WeightedSet
+from jaxsci.errors import InputError
 from jaxsci.models import layers
 from jaxsci.ops._sets import Pooling, mask_elements, pool
 
@@ -62,8 +63,8 @@ def apply(params: Params, x: WeightedSet, config: Config) -> Array:
 
 def embed(params: Params, x: WeightedSet, config: Config) -> Array:
     """The pooled latent vector of one set, [phi[-1]]."""
-    chex.assert_rank([x.elements, x.weights], [2, 1])
-    chex.assert_shape(x.elements, (x.weights.shape[0], config.features))
+    form = "x.elements [element, feature], x.weights [element]"
+    expect_example(form, x.elements, x.weights, feature=config.features)
     return _embed(params, mask_elements(x), lambda latent: pool(latent, x.weights, config.pooling), config)
 
 
@@ -77,8 +78,12 @@ def embed_many(params: Params, x: WeightedSet, owners: Array, sets: int, config:
         sets: their number.
         config: the network's sizes, with pooling "sum".
     """
-    chex.assert_rank([x.elements, x.weights, owners], [2, 1, 1])
-    chex.assert_equal(config.pooling, "sum")
+    form = "x.elements [element, feature], x.weights [element], owners [element]"
+    expect_shapes(form, x.elements, x.weights, owners, feature=config.features)
+    if config.pooling != "sum":
+        raise InputError(
+            f'pooling: expected "sum" for many sets at once, got "{config.pooling}"; take `embed` for each set'
+        )
     belongs = owners[None, :] == jnp.arange(sets, dtype=owners.dtype)[:, None]  # [set, element]
     membership = belongs.astype(x.weights.dtype) * x.weights[None, :]
     return _embed(params, mask_elements(x), lambda latent: membership @ latent, config)

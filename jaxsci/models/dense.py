@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 
-import chex
-
+from jaxsci._shapes import expect_example
 from jaxsci.core import Array, Key, Model, Params
 from jaxsci.models import layers
 
@@ -39,7 +38,8 @@ def apply(params: Params, x: Array, config: Config) -> Array:
     Returns:
         Linear outputs [outputs]: predictions of a regression, logits of a classification.
     """
-    chex.assert_size(x, config.inputs)
+    if x.size != config.inputs:
+        expect_example("x [inputs]", x, inputs=config.inputs)
     return layers.apply_stack(params, x.reshape(-1), layers.activation(config.activation), config.compute_dtype)
 
 

@@ -5,8 +5,7 @@ Its `Config` is a basis like those of `jaxsci.models.basis`, and is fitted by th
 
 from dataclasses import dataclass
 
-import chex
-
+from jaxsci._shapes import expect_example
 from jaxsci.core import Array, Key, Model, Params
 from jaxsci.models import basis
 from jaxsci.ops.sphere import ORTHONORMAL, Convention, real_harmonics
@@ -28,7 +27,7 @@ class Config:
 
     def values(self, x: Array) -> Array:
         """All harmonics at one direction x [2], its colatitude and longitude in radians: [harmonic], smooth at the poles too."""
-        chex.assert_shape(x, (2,))
+        expect_example("x [2]", x)
         return real_harmonics(x[0], x[1], self.lmax, self.convention)
 
 

@@ -8,10 +8,10 @@ import math
 from dataclasses import dataclass
 from functools import partial
 
-import chex
 import jax
 import jax.numpy as jnp
 
+from jaxsci._shapes import expect_example, expect_shapes
 from jaxsci.core import Array, Key, Model, Params
 from jaxsci.errors import InputError
 
@@ -44,8 +44,8 @@ def init(key: Key, config: Config) -> Params:
 
 def apply(params: Params, x: Array, config: Config) -> Array:
     """log p(x) of one number; scalar."""
-    chex.assert_rank(x, 0)
-    chex.assert_shape(params["means"], (config.components,))
+    expect_example("x []", x)
+    expect_shapes("params['means'] [component]", params["means"], component=config.components)
     logits = jnp.concatenate([params["logits"], jnp.zeros(1, x.dtype)])
     away = (x - params["means"]) * jnp.exp(-params["log_deviations"])
     terms = jax.nn.log_softmax(logits) - params["log_deviations"] - (away**2 + math.log(2 * math.pi)) / 2

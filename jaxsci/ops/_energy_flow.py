@@ -9,9 +9,9 @@ from functools import lru_cache
 from itertools import permutations, product
 from typing import TypeAlias
 
-import chex
 import jax.numpy as jnp
 
+from jaxsci._shapes import expect_shapes
 from jaxsci.core import Array
 
 Graph: TypeAlias = tuple[tuple[int, int], ...]  # edges between vertices 0, 1, ...; an edge may stand there twice
@@ -52,8 +52,7 @@ def energy_flow_polynomials(weights: Array, distances: Array, graphs: tuple[Grap
     Returns:
         [graph], in the dtype of `weights`.
     """
-    chex.assert_rank([weights, distances], [1, 2])
-    chex.assert_shape(distances, (weights.shape[0],) * 2)
+    expect_shapes("weights [n], distances [n, n]", weights, distances)
     powers = [jnp.ones_like(distances)]
     for _ in range(max((max(Counter(graph).values()) for graph in graphs), default=0)):
         powers.append(powers[-1] * distances)

@@ -3,12 +3,12 @@
 import functools
 import math
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from jaxsci._shapes import expect_dtype
 from jaxsci.core import Array
 
 _TERMS = 40  # of the expansion: twelve digits in float64 (against scipy.special.wofz in the tests)
@@ -61,7 +61,7 @@ def voigt(x: Array, center: ArrayLike, width: ArrayLike, resolution: ArrayLike) 
     Returns:
         In the shape and dtype of x, per unit of x.
     """
-    chex.assert_type(x, float)
+    expect_dtype("x", x, "floating")
     center, width, resolution = (jnp.asarray(value, x.dtype) for value in (center, width, resolution))
     scale = resolution * math.sqrt(2)
     z = jax.lax.complex((x - center) / scale, jnp.broadcast_to(width / (2 * scale), x.shape))

@@ -3,11 +3,11 @@
 import math
 from typing import Any
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxsci._shapes import expect_shapes
 from jaxsci.core import Array
 from jaxsci.errors import InputError
 from jaxsci.ops._numerics import safe_sqrt
@@ -43,10 +43,8 @@ def lorentz_products(momenta: Array, remainder: Array | None = None) -> Array:
     """
     if momenta.dtype not in _UPPER:
         raise InputError(f"momenta: expected float32 or float64, got {momenta.dtype}; convert them")
-    chex.assert_rank(momenta, 2)
-    chex.assert_axis_dimension(momenta, 1, 4)
     remainder = jnp.zeros_like(momenta) if remainder is None else remainder
-    chex.assert_equal_shape([momenta, remainder])
+    expect_shapes("momenta [n, 4], remainder [n, 4]", momenta, remainder)
     return _products(momenta, remainder)
 
 
@@ -126,7 +124,7 @@ def pair_features(momenta: Array, mask: Array) -> Array:
     Returns:
         [n, n, 4], symmetric, of order 1 to 10; 0 where a particle is padding, and for the pair of a particle with itself.
     """
-    chex.assert_shape(mask, momenta.shape[:1])
+    expect_shapes("momenta [n, 4], mask [n]", momenta, mask)
     # Padding is replaced by a real momentum: then nothing there is infinite, and neither is a derivative.
     some = jnp.asarray([2.0, 1.0, 0.0, 0.0], momenta.dtype)
     p = jnp.where(mask[:, None], momenta, some[None, :])

@@ -1,8 +1,8 @@
 """Arrays over pairs of elements of a set: the linear maps that permutations of the elements leave alone, and nearest neighbors."""
 
-import chex
 import jax.numpy as jnp
 
+from jaxsci._shapes import expect_shapes
 from jaxsci.core import Array
 
 PAIR_MAPS = 15
@@ -49,7 +49,7 @@ def apply_pair_maps(x: Array, kernel: Array, number: float) -> Array:
     Returns:
         [n, n, output], not 0 where an element is padding.
     """
-    chex.assert_shape(kernel, (PAIR_MAPS, x.shape[-1], None))
+    expect_shapes("x [n, n, channel], kernel [map, channel, output]", x, kernel, map=PAIR_MAPS)
     vectors, scalars = _reductions(x, number)
     outputs = kernel.shape[-1]
     both = x @ jnp.concatenate([kernel[0], kernel[1]], axis=-1)  # one wide product is faster than two
@@ -76,8 +76,7 @@ def pair_means(x: Array, number: float) -> Array:
 
 def _reductions(x: Array, number: float) -> tuple[Array, Array]:
     """The diagonal, the row sums and the column sums [3, n, channel]; the sums of all and of the diagonal [2, channel]."""
-    chex.assert_rank(x, 3)
-    chex.assert_equal(x.shape[0], x.shape[1])
+    expect_shapes("x [n, n, channel]", x)
     diagonal = jnp.einsum("iic->ic", x)
     rows, columns = jnp.sum(x, axis=1) / number, jnp.sum(x, axis=0) / number
     return jnp.stack([diagonal, rows, columns]), jnp.stack([jnp.sum(rows, 0) / number, jnp.sum(diagonal, 0) / number])
@@ -98,7 +97,7 @@ def nearest_neighbors(points: Array, mask: Array, k: int) -> Array:
         [n, k, n] in the dtype of `points`: 1 at (i, a, j) where j is the a-th nearest of i (of equally near ones the first is
         nearer), else 0. Zeros alone where i is padding or has fewer than a neighbors.
     """
-    chex.assert_rank([points, mask], [2, 1])
+    expect_shapes("points [n, dimension], mask [n]", points, mask)
     n = points.shape[0]
     points = jnp.where(mask[:, None], points, jnp.zeros_like(points))
     distance = jnp.sum((points[:, None] - points[None, :]) ** 2, axis=-1)

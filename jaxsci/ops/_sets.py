@@ -2,9 +2,9 @@
 
 from typing import Literal, TypeAlias
 
-import chex
 import jax.numpy as jnp
 
+from jaxsci._shapes import expect_shapes
 from jaxsci.core import Array, WeightedSet
 
 Pooling: TypeAlias = Literal["sum", "mean", "max"]
@@ -27,8 +27,7 @@ def pool(latent: Array, weights: Array, pooling: Pooling) -> Array:
     Returns:
         [latent]; zeros for a set of padding alone.
     """
-    chex.assert_rank([latent, weights], [2, 1])
-    chex.assert_equal_shape_prefix([latent, weights], 1)
+    expect_shapes("latent [element, latent], weights [element]", latent, weights)
     weights = weights.astype(latent.dtype)
     if pooling == "max":
         present = (weights != 0)[:, None]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from jaxsci.core import Model, WeightedSet
+from jaxsci.errors import InputError
 from jaxsci.models import autoencoder, compositional, convolutional, convolutional_autoencoder, deep_sets, dense
 from jaxsci.models.convolutional import Block
 from jaxsci.models.jets import particle_transformer, particlenet, pelican
@@ -202,5 +203,5 @@ def test_wrong_shapes_are_refused(name):
     model = build(name)
     params = model.init(jax.random.key(0))
     wrong = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf], axis=-1), example(name))
-    with pytest.raises(AssertionError):
+    with pytest.raises(InputError):
         model.apply(params, wrong)

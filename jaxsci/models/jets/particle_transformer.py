@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxsci._shapes import expect_example
 from jaxsci.core import Array, Key, Model, Params
 from jaxsci.errors import InputError
 from jaxsci.models import layers
@@ -110,8 +110,8 @@ def apply(params: Params, x: Particles, config: Config) -> Array:
     Returns:
         Linear outputs [outputs].
     """
-    chex.assert_shape(x.elements, (x.weights.shape[0], config.features))
-    chex.assert_shape(x.momenta, (x.weights.shape[0], 4))
+    form = "x.elements [particle, feature], x.weights [particle], x.momenta [particle, 4]"
+    expect_example(form, x.elements, x.weights, x.momenta, feature=config.features)
     act, dtype, mask = layers.activation(config.activation), config.compute_dtype, x.weights != 0
     z = jnp.where(mask[:, None], x.elements, jnp.zeros_like(x.elements))
     z = layers.apply_stack(params["embed"], z, act, dtype)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 
-import chex
 import jax
 import jax.numpy as jnp
 
+from jaxsci._shapes import expect_example
 from jaxsci.core import Array, Key, Model, Params, WeightedSet
 from jaxsci.models import layers
 from jaxsci.models.jets._norm import init_norm, normalize
@@ -78,7 +78,8 @@ def apply(params: Params, x: WeightedSet, config: Config) -> Array:
     Returns:
         Linear outputs [outputs].
     """
-    chex.assert_shape(x.elements, (x.weights.shape[0], config.features))
+    form = "x.elements [particle, feature], x.weights [particle]"
+    expect_example(form, x.elements, x.weights, feature=config.features)
     act, mask = layers.activation(config.activation), x.weights != 0
     z = mask_elements(x)
     points = z[:, : config.coordinates]

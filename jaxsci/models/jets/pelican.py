@@ -12,10 +12,10 @@ the jet is first put into the frame in which its rapidity is 0, as the tagger `p
 from dataclasses import dataclass
 from functools import partial
 
-import chex
 import jax
 import jax.numpy as jnp
 
+from jaxsci._shapes import expect_example
 from jaxsci.core import Array, Key, Model, Params, WeightedSet
 from jaxsci.models import layers
 from jaxsci.ops._lorentz import lorentz_products
@@ -88,7 +88,7 @@ def apply(params: Params, x: WeightedSet, config: Config) -> Array:
     Returns:
         Linear outputs [outputs].
     """
-    chex.assert_shape(x.elements, (x.weights.shape[0], {4, 8}))
+    expect_example("x.elements [particle, 4|8], x.weights [particle]", x.elements, x.weights)
     dtype, act = config.compute_dtype, layers.activation(config.activation)
     momenta, mask = mask_elements(x), x.weights != 0
     if config.beams:

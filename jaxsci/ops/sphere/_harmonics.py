@@ -6,11 +6,11 @@ degree 2000.
 
 import math
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxsci._shapes import expect_shapes
 from jaxsci.core import Array
 from jaxsci.ops.sphere._conventions import HEALPIX, Convention, factor, real_degrees, real_index, real_lmax
 from jaxsci.ops.sphere._legendre.functions import check_degree, legendre, scan_degrees, start
@@ -32,7 +32,7 @@ def real_harmonics(theta: Array, phi: Array, lmax: int, convention: Convention =
     Raises:
         InputError: the recursion would underflow at this degree in the dtype of the angles.
     """
-    chex.assert_equal_shape([theta, phi])
+    expect_shapes("theta [*points], phi [*points]", theta, phi)
     degree, m = real_degrees(lmax)
     p = _columns(legendre(theta, lmax), degree, m)
     return p * _columns_of_order(_fourier(phi, lmax), m) * _real_factor(degree, m, convention, p)
@@ -40,7 +40,7 @@ def real_harmonics(theta: Array, phi: Array, lmax: int, convention: Convention =
 
 def complex_harmonics(theta: Array, phi: Array, lmax: int, convention: Convention = HEALPIX) -> Array:
     """Evaluate all complex harmonics Y_lm, m = -l ... l, like `real_harmonics`; Y_l,-m = (-1)^m conj(Y_lm) in any convention."""
-    chex.assert_equal_shape([theta, phi])
+    expect_shapes("theta [*points], phi [*points]", theta, phi)
     degree, m = real_degrees(lmax)
     p = _columns(legendre(theta, lmax), degree, m)
     sign = np.where((m > 0) & (m % 2 != 0), -1.0, 1.0)  # the Condon-Shortley phase, which for m < 0 cancels
@@ -59,7 +59,7 @@ def harmonic_gradients(theta: Array, phi: Array, lmax: int, convention: Conventi
     Returns:
         two arrays [..., (lmax + 1)^2].
     """
-    chex.assert_equal_shape([theta, phi])
+    expect_shapes("theta [*points], phi [*points]", theta, phi)
     degree, m = real_degrees(lmax)
     order = np.abs(m)
     next_order = _columns(legendre(theta, lmax), degree, np.minimum(order + 1, lmax))  # its factor is 0 where order = l
@@ -88,8 +88,8 @@ def evaluate(coefficients: Array, theta: Array, phi: Array, convention: Conventi
     Returns:
         [...]. Linear in the coefficients; differentiable by the angles, also at the poles.
     """
-    chex.assert_rank(coefficients, 1)
-    chex.assert_equal_shape([theta, phi])
+    expect_shapes("coefficients [harmonic]", coefficients)
+    expect_shapes("theta [*points], phi [*points]", theta, phi)
     lmax = real_lmax(coefficients.size)
     check_degree(lmax, theta.dtype)
     table = _by_degree_and_order(coefficients, lmax, convention)

@@ -11,11 +11,11 @@ derivatives nor batching. benchmarks/results/sphere.md compares these transforms
 import functools
 from typing import Any, get_args
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxsci._shapes import expect_shapes
 from jaxsci.core import Array
 from jaxsci.errors import InputError
 from jaxsci.healpix import UNSEEN
@@ -42,7 +42,7 @@ def synthesis(alm: Array, grid: Grid, *, backend: Backend = "jax") -> Array:
         InputError: the number of coefficients belongs to no lmax, the recursion would underflow at this degree in this dtype, or the
             backend is unknown or not installed.
     """
-    chex.assert_rank(alm, 1)
+    expect_shapes("alm [coefficient]", alm)
     if not jnp.iscomplexobj(alm):
         raise InputError(
             f"synthesis: expected complex a_lm, got {alm.dtype}; make them from real coefficients by to_alm"
@@ -104,7 +104,8 @@ def polarization_synthesis(e: Array, b: Array, grid: Grid, *, backend: Backend =
     Raises:
         InputError: as `synthesis`, or E and B of different numbers.
     """
-    chex.assert_rank([e, b], 1)
+    expect_shapes("e [coefficient]", e)
+    expect_shapes("b [coefficient]", b)
     if not (jnp.iscomplexobj(e) and e.dtype == b.dtype and e.shape == b.shape):
         raise InputError(
             f"polarization_synthesis: expected complex E and B of one lmax, got {e.dtype}{list(e.shape)} and {b.dtype}{list(b.shape)};"
@@ -236,7 +237,7 @@ def _weights(grid: Grid, dtype: Any, ring_weights: Array | None) -> Array:
     if isinstance(grid, Healpix):
         if ring_weights is None:
             return jnp.asarray(geometry.weight[0], dtype)
-        chex.assert_shape(ring_weights, geometry.weight.shape)
+        expect_shapes("ring_weights [ring]", ring_weights, ring=len(geometry.weight))
         total = 12 * grid.nside**2
         by_ring = jnp.asarray(ring_weights, dtype) * jnp.asarray(geometry.weight[0], dtype)
         return jnp.repeat(by_ring, jnp.asarray(geometry.length, jnp.int32), total_repeat_length=total)

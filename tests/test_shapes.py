@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsci import losses, metrics, ops
+from jaxsci import fitting, losses, metrics, ops
 from jaxsci._shapes import expect_dtype, expect_example, expect_shapes
 from jaxsci.core import Batch, WeightedSet
 from jaxsci.errors import InputError
@@ -246,8 +246,21 @@ MODELS = [
     case("params['means']", mixture.apply, {"means": VECTOR}, VECTOR[0], mixture.Config(2)),
 ]
 
+SLOPE = {"a": VECTOR[0]}
+FITTING = [
+    case("design", fitting.least_squares, MATRIX, VECTOR, VECTOR, like=SLOPE),
+    case("weight", fitting.least_squares, MATRIX[:, :1], VECTOR, VECTOR[:2], like=SLOPE),
+    case("y", fitting.least_squares, lambda p: p["a"] * VECTOR, VECTOR[:2], VECTOR, like=SLOPE),
+    case("x", fitting.least_squares, lambda p: dense.apply(p, VECTOR, dense.Config(4)), VECTOR, VECTOR, like=SLOPE),
+    case("y", fitting.conjugate_gradients, lambda p: p["a"] * VECTOR, VECTOR[:2], VECTOR, like=SLOPE, key=None),
+    *(case("output", f, VECTOR, VECTOR[0]) for f in (fitting.gaussian, fitting.poisson, fitting.log_density)),
+    case("x", fitting.logistic_regression, VECTOR, YES),
+    case("labels", fitting.logistic_regression, MATRIX, YES[:2]),
+    case("weights", fitting.logistic_regression, MATRIX, YES, VECTOR[:2]),
+]
 
-@pytest.mark.parametrize(("argument", "call"), [*LOSSES, *METRICS, *OPS, *MODELS])
+
+@pytest.mark.parametrize(("argument", "call"), [*LOSSES, *METRICS, *OPS, *MODELS, *FITTING])
 def test_what_is_wrong_is_named(argument, call):
     with pytest.raises(InputError, match=f"^{re.escape(argument)}: expected "):
         call()

@@ -8,11 +8,11 @@ lower, upper = intervals(total(loss, data), fit)          # 68.3 % of a likeliho
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxsci._shapes import expect_example, expect_shapes
 from jaxsci.core import Array, Batch, LossFn, Params
 from jaxsci.errors import InputError
 from jaxsci.fitting._minimizers import Solver, newton
@@ -32,7 +32,7 @@ class LikelihoodFit(NamedTuple):
 
 def gaussian(output: Array, target: Array) -> Array:
     """(f - y)^2 / 2, all components added: with the weight 1 / sigma^2 in the batch the total is chi^2 / 2."""
-    chex.assert_equal_shape([output, target])
+    expect_shapes("target [*shape], output [*shape]", target, output)
     return jnp.sum(jnp.square(output - target)) / 2
 
 
@@ -41,7 +41,7 @@ def poisson(output: Array, count: Array) -> Array:
 
     Source: Baker and Cousins 1984, Nucl. Instrum. Meth. 221, 437. Infinite for mu <= 0, but 0 for mu = n = 0.
     """
-    chex.assert_equal_shape([output, count])
+    expect_shapes("count [*shape], output [*shape]", count, output)
     n = count.astype(output.dtype)
     safe = jnp.where(output > 0, output, 1.0)
     filled = jnp.where(n > 0, n, 1.0)
@@ -51,7 +51,7 @@ def poisson(output: Array, count: Array) -> Array:
 
 def log_density(output: Array, _: Array) -> Array:
     """-log p of an unbinned fit: the model's output is log p(x | a), normalized where x was measured; the target is not used."""
-    chex.assert_rank(output, 0)
+    expect_example("output []", output)
     return -output
 
 

@@ -12,11 +12,11 @@ the covariance of a: of the estimate without a penalty, of the truth given the d
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxsci._shapes import expect_shapes
 from jaxsci.core import Array, Inputs, Params
 from jaxsci.errors import InputError
 from jaxsci.fitting._parameters import as_vector, listed
@@ -131,7 +131,7 @@ def _matrix(design: Forward | Array, y: Array, weight: Array, like: Params) -> t
     """The design [measurement, parameter], which measurements count, what is left for them to explain, and their weights."""
     vector, unravel = as_vector(like)
     if not callable(design):
-        chex.assert_shape(design, (y.size, vector.size))
+        expect_shapes("design [measurement, parameter]", design, measurement=y.size, parameter=vector.size)
         return design, *masked(y, weight)
     forward, mask, y, weight = prepared(design, y, weight, like)
     columns = jax.vmap(lambda e: forward(unravel(e)).reshape(-1), out_axes=1)
@@ -160,7 +160,8 @@ def spread(value: Params | Array | float, like: Params) -> Params:
 def prepared(forward: Forward, y: Array, weight: Array, like: Params) -> tuple[Forward, Array, Array, Array]:
     """The linear part of `forward`, which measurements count, what is left for them to explain, and their weights; zeros elsewhere."""
     _require_linear(forward, like)
-    chex.assert_equal_shape([y, weight, jax.eval_shape(forward, like)])
+    predicted = jax.eval_shape(forward, like)
+    expect_shapes("predictions [*shape], y [*shape], weight [*shape]", predicted, y, weight)
     origin = jax.tree.map(jnp.zeros_like, like)
     mask, y, weight = masked(y, weight)
 
@@ -172,7 +173,7 @@ def prepared(forward: Forward, y: Array, weight: Array, like: Params) -> tuple[F
 
 def masked(y: Array, weight: Array) -> tuple[Array, Array, Array]:
     """Which measurements count, and the values and weights with zeros for the others."""
-    chex.assert_equal_shape([y, weight])
+    expect_shapes("y [*shape], weight [*shape]", y, weight)
     mask = weight > 0
     return mask, jnp.where(mask, y, 0.0), jnp.where(mask, weight, 0.0)
 
@@ -181,6 +182,8 @@ def _require_linear(forward: Forward, like: Params) -> None:
     """Raise InputError unless `forward` is linear in the parameters; nothing is computed."""
     try:
         jax.eval_shape(lambda p: jax.linear_transpose(forward, p)(forward(p)), like)
+    except InputError:
+        raise  # the model refuses what it is given, linear or not
     except (NotImplementedError, TypeError, AssertionError, ValueError) as error:
         raise InputError(
             "least squares: expected a model that is linear in its parameters, got one that is not; train it with jaxsci.training"

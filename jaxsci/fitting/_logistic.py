@@ -1,9 +1,9 @@
 """Logistic regression: yes or no from a sum of features, with errors of their coefficients."""
 
-import chex
 import jax
 import jax.numpy as jnp
 
+from jaxsci._shapes import expect_shapes
 from jaxsci.core import Array, Params
 from jaxsci.fitting._likelihood import LikelihoodFit, minimize
 from jaxsci.losses import binary_cross_entropy
@@ -33,9 +33,9 @@ def logistic_regression(
     Returns:
         With the parameters `coefficients` [feature] and `constant`; `errors(fit.covariance, fit.params)` gives theirs.
     """
-    chex.assert_rank([x, labels], [2, 1])
+    expect_shapes("x [example, feature], labels [example]", x, labels)
     w = jnp.ones(len(x), x.dtype) if weights is None else weights
-    chex.assert_equal_shape([labels, w])
+    expect_shapes("labels [example], weights [example]", labels, w)
     strength = jnp.asarray(strength, x.dtype)
 
     def function(params: Params) -> Array:

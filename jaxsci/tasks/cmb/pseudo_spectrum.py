@@ -6,10 +6,10 @@ has the mean sum_l' M_ll' C_l'. Source: Hivon et al. 2002, Astrophys. J. 567, 2.
 
 from typing import NamedTuple
 
-import chex
 import jax.numpy as jnp
 import numpy as np
 
+from jaxsci._shapes import expect_shapes
 from jaxsci.core import Array
 from jaxsci.ops.sphere import gauss_legendre
 
@@ -39,7 +39,7 @@ def coupling(mask_power: Array, lmax: int, orders: tuple[int, int] = (0, 0)) -> 
     of polynomials, which Gauss-Legendre nodes do exactly. `orders` m, m' are those of the Wigner functions d_l = d^l_mm': 0, 0 for
     temperature (then d_l = P_l), 2, 0 for TE, 2, 2 for the sum EE + BB and 2, -2 for the difference EE - BB.
     """
-    chex.assert_rank(mask_power, 1)
+    expect_shapes("mask_power [degree]", mask_power)
     highest = mask_power.shape[0] - 1
     z, _, weights = gauss_legendre(lmax + highest // 2 + 1)
     p = np.polynomial.legendre.legvander(z, highest)

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxsci._shapes import expect_example, expect_shapes
 from jaxsci.core import Array, Params
 
 MAX_MATERIALS = 20_000  # in the training set of a process, which takes 5 GB; larger sets are subsampled
@@ -121,8 +121,7 @@ def condition(amounts: Array, y: Array, config: Config, table: Array) -> Params:
     Returns:
         What `apply` needs: square roots, statistics and weight a of each material, and the mean m.
     """
-    chex.assert_rank([amounts, y, table], [2, 1, 2])
-    chex.assert_equal(amounts.shape, (y.shape[0], table.shape[0]))
+    expect_shapes("amounts [material, element], y [material], table [element, feature]", amounts, y, table)
     fractions = amounts / jnp.sum(amounts, axis=1, keepdims=True)
     raw = jax.vmap(_statistics, in_axes=(0, None))(fractions, table)
     shift, spread = jnp.mean(raw, axis=0), jnp.std(raw, axis=0)
@@ -188,7 +187,7 @@ def covariances(params: Params, amounts: Array, config: Config, table: Array) ->
 
     With fractions that sum to 1, |f - f'|_1 = 2 - 2 sum_i min(f_i, f'_i), so that only elements of both contribute.
     """
-    chex.assert_shape(amounts, (table.shape[0],))
+    expect_example("table [element, feature], amounts [element]", table, amounts)
     total = jnp.sum(amounts)
     fractions = amounts / jnp.where(total == 0, jnp.ones_like(total), total)
     largest, elements = jax.lax.top_k(fractions, min(config.slots, table.shape[0]))

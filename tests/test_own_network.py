@@ -187,3 +187,11 @@ def test_an_installed_network_is_found_by_its_module_or_entry_point(monkeypatch)
     assert own_network.build("nice", example, (2,)).init is not None
     with pytest.raises(InputError, match=r"installed one \(nice\), got 'nise'"):
         own_network.build("nise", example, (2,))
+
+
+@pytest.mark.parametrize("words", [["--tagger", "cnn"], ["--precision", "float32"], ["--tagger", "pfn"]])
+def test_a_tagger_beside_a_network_of_ones_own_is_refused_though_it_is_the_default(words, tmp_path, capsys):
+    (tmp_path / "net.py").write_text("def build(shape): ...")
+    line = refused(capsys, "train", "top-tagging", "--model", f"{tmp_path / 'net.py'}:build", *words)
+    assert f"{words[0]}: expected none beside --model" in line
+    assert f"got {words[1]}" in line

@@ -1,6 +1,5 @@
 """The command `jaxsci`: the only place that touches jax.config, the environment and default paths."""
 
-import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -64,10 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "interrupted; what was finished is kept, go on with --resume (training) or the same command (generation)",
             130,
         )
-    except (InputError, ArithmeticError, OSError) as error:
-        if debug:
+    except Exception as error:
+        line = mistakes.of_user(error)
+        if debug or line is None:
             raise
-        _fail(_one_line(error), 2)
+        _fail(line, 2)
 
 
 def configure_jax() -> None:
@@ -275,18 +275,6 @@ def _data(action: DataList | DataFetch | DataGenerate) -> None:
                 compact=action.compact,
             )
             print(action.out)
-
-
-def _one_line(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.errno is not None:
-        where = f"{error.filename}: " if error.filename else ""
-        remedy = {
-            errno.ENOSPC: "free some disk space and run the command again; nothing was left half-written",
-            errno.EACCES: "choose a place you may write to and files you may read",
-            errno.ENOENT: "check the path",
-        }.get(error.errno, "see --debug for details")
-        return f"{where}{os.strerror(error.errno)}; {remedy}"
-    return " ".join(str(error).split())
 
 
 def _fail(message: str, code: int) -> None:

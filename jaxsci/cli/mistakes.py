@@ -3,7 +3,9 @@
 import contextlib
 import dataclasses
 import difflib
+import errno
 import io
+import os
 import re
 import types
 import typing
@@ -157,3 +159,21 @@ def _plain(page: str) -> str:
     lines = [re.sub(r"[│╭╮╰╯─]+", " ", re.sub(r"\x1b\[[0-9;]*m", "", line)).strip() for line in page.splitlines()]
     text = " ".join(" ".join(line for line in lines if line).split())
     return re.sub(r"\s*(Available subcommands|For full helptext).*", "", text)[:400]
+
+
+def of_user(error: Exception) -> str | None:
+    """An error in one line where the user can mend it: what was given, the disk, the memory; None for a mistake of the program."""
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):  # of NumPy, or of JAX on any device
+        return "expected memory for the arrays of this command, got too little; take fewer examples or smaller batches"
+    if isinstance(error, OSError) and error.errno is not None:
+        where = f"{error.filename}: " if error.filename else ""
+        remedy = {
+            errno.ENOSPC: "free some disk space and run the command again; nothing was left half-written",
+            errno.EDQUOT: "free some of your disk quota and run the command again; nothing was left half-written",
+            errno.EACCES: "choose a place you may write to and files you may read",
+            errno.EROFS: "choose a place you may write to",
+            errno.EMFILE: "allow more open files (ulimit -n)",
+            errno.ENOENT: "check the path",
+        }.get(error.errno, "see --debug for details")
+        return f"{where}{os.strerror(error.errno)}; {remedy}"
+    return " ".join(str(error).split()) if isinstance(error, InputError | ArithmeticError | OSError) else None

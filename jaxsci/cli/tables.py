@@ -20,7 +20,7 @@ MARKUP = ("[bold]", "[/bold]")
 
 
 def compare(folders: Sequence[Path], lower_is_better: Sequence[str] = (), console: Console | None = None) -> None:
-    """Print the estimates of runs, the best of each column in bold; `lower_is_better` names the metrics whose smallest value is best."""
+    """Print the estimates of runs, the best of each column with a star; `lower_is_better` names those whose smallest value is best."""
     names, table = comparison.rows(folders)
     winners = {name: comparison.best(name, table, lower_is_better) for name in names}
     rows = [
@@ -29,7 +29,7 @@ def compare(folders: Sequence[Path], lower_is_better: Sequence[str] = (), consol
     ]
     console = console or _console()
     _print(["run", *(name.replace("_", " ") for name in names)], rows, console)
-    console.print("best of each column in bold; 68 % intervals")
+    console.print("*: best of each column; 68 % intervals")
 
 
 def history(folder: Path, headlines: Mapping[str, Sequence[str]], console: Console | None = None) -> None:
@@ -68,7 +68,7 @@ def history(folder: Path, headlines: Mapping[str, Sequence[str]], console: Conso
 
 
 def trials(rows: Sequence[Mapping[str, Any]], best: int, console: Console | None = None) -> None:
-    """Print the trials of a sweep, the best in bold."""
+    """Print the trials of a sweep, the best with a star."""
     head = [name.replace("_", " ") for name in rows[0]]
     body = [[_marked(_cell(value), row["trial"] == best) for value in row.values()] for row in rows]
     _print(head, body, console or _console())
@@ -83,6 +83,10 @@ def _results(folder: Path, keys: Sequence[str]) -> dict[str, str]:
     if not (folder / "evaluation.json").exists():
         return {}
     evaluation = runs.read_json(folder / "evaluation.json", f"evaluate the run again: jaxsci evaluate {folder}")
+    if not isinstance(evaluation, dict) or not evaluation:
+        raise InputError(
+            f"{folder / 'evaluation.json'}: expected what was measured, got another file; evaluate the run again"
+        )
     found = {}
     for key in keys:
         entry: Any = evaluation
@@ -127,7 +131,7 @@ def _stacks(widths: Sequence[int], room: int) -> list[list[int]]:
 
 
 def _marked(cell: str, best: bool) -> str:
-    return cell.join(MARKUP) if best else cell
+    return f"{cell} *".join(MARKUP) if best else cell
 
 
 def _plain(cells: Sequence[str]) -> list[str]:

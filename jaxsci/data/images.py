@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxsci.data import _arrays as named
+from jaxsci.data import _labels
 from jaxsci.data import reading as checks
 from jaxsci.data.split import split
 from jaxsci.errors import InputError
@@ -36,10 +37,16 @@ class LabeledImages(NamedTuple):
     classes: int
     part: np.ndarray | None = None  # uint8 [n], an index of PARTS where the file has parts of its own
     unit: int = 1  # what whole numbers were divided by, 255 or 65535; 1 for real numbers
+    names: tuple[str, ...] | None = None  # of the classes, where the labels are text
 
 
 def read(
-    path: str | Path, labels_path: str | Path | None = None, *, classes: int | None = None, unit: int | None = None
+    path: str | Path,
+    labels_path: str | Path | None = None,
+    *,
+    classes: int | None = None,
+    unit: int | None = None,
+    names: Sequence[str] | None = None,
 ) -> LabeledImages:
     """Read labeled images.
 
@@ -52,6 +59,7 @@ def read(
         labels_path: the IDX file of labels; by default the file beside `path` with "labels-idx1" for "images-idx3" in its name.
         classes: their number, where it is known: labels are then 0 to classes - 1, of which some may be absent. None: every class from
             0 to the largest label occurs, and there are two at least.
+        names: of the classes, where they are known: labels are then these. Without them labels that are text have their own.
         unit: that of the images these go with: dark images of 16 bits are then divided by 65,535 too. None: as said above.
 
     Raises:
@@ -66,12 +74,19 @@ def read(
     whole = raw[0] if len(raw) == 1 else np.concatenate(raw)
     unit = _unit(path, whole, unit)
     x = pixels(path, whole, unit)
-    labels = {name: _labels(path, y, len(x), name) for name, (x, y) in pairs.items()}
+    numbered = classes is not None and names is None
+    codes, names = _labels.coded(path, {name: y for name, (_, y) in pairs.items()}, names)
+    if numbered and names is not None:
+        raise InputError(
+            f"{path}: expected labels 0 to {classes - 1 if classes else 0} as in training, got text such as {names[0][:40]!r}; recode them"
+        )
+    labels = {name: _labels.whole(path, codes[name], len(x), name) for name, (x, _) in pairs.items()}
     y = np.concatenate(list(labels.values()))
-    _require_classes(path, y, classes)
+    _labels.require_classes(path, y, classes if names is None else len(names))
     numbers = [np.full(len(labels[name]), PARTS.index(name), np.uint8) for name in pairs if name]
     part = np.concatenate(numbers) if numbers else None
-    return LabeledImages(x, y.astype(np.int32), classes or int(y.max()) + 1, part, unit)
+    number = len(names) if names is not None else classes or int(y.max()) + 1
+    return LabeledImages(x, y.astype(np.int32), number, part, unit, names)
 
 
 def read_unlabeled(path: str | Path, *, unit: int | None = None) -> np.ndarray:
@@ -231,47 +246,3 @@ def _unit(path: object, x: np.ndarray, wanted: int | None) -> int:
         )
         raise InputError(f"{path}: expected {words}, got {low} to {high}; scale the images to [0, 1]")
     return wanted or (255 if high <= 255 else 65535)
-
-
-def _labels(path: Path, y: np.ndarray, images: int, part: str) -> np.ndarray:
-    """Labels as one whole number for each image, int64 [n]."""
-    where = f"labels of {part} images" if part else "labels"
-    if y.shape == (images, 1):
-        y = y[:, 0]
-    if y.shape != (images,):
-        remedy = "give the class of each, as in y.argmax(1)" if y.shape[:1] == (images,) else "give as many"
-        raise InputError(
-            f"{path}: expected one label for each of {images} images, got {where} of shape {list(y.shape)}; {remedy}"
-        )
-    if y.dtype.kind not in "biu":
-        raise InputError(
-            f"{path}: expected whole numbers as labels, got type {y.dtype}; convert them, as in y.astype(int)"
-        )
-    if y.max(initial=0) > np.iinfo(np.int64).max:
-        raise InputError(f"{path}: expected labels from 0, got {y.max()}; recode them")
-    return y.astype(np.int64)
-
-
-def _require_classes(path: Path, y: np.ndarray, classes: int | None) -> None:
-    found = np.unique(y)
-    if found[0] < 0:
-        raise InputError(
-            f"{path}: expected labels from 0, got {found[0]} in row {int(y.argmin())} (counted from 0); recode them"
-        )
-    if classes is not None:
-        if found[-1] >= classes:
-            raise InputError(
-                f"{path}: expected labels 0 to {classes - 1} as in training, got up to {found[-1]}, first in row "
-                f"{int((y >= classes).argmax())} (counted from 0); remove those images"
-            )
-        return
-    if len(found) == 1:
-        raise InputError(
-            f"{path}: expected at least two classes, got label {found[0]} only; add images of another class"
-        )
-    if found[-1] != len(found) - 1:
-        missing = [label for label in range(len(found) + 10) if label < found[-1] and label not in found]
-        raise InputError(
-            f"{path}: expected labels 0 to k - 1 without gaps, got up to {found[-1]} without "
-            f"{', '.join(map(str, missing[:10]))}; recode them"
-        )

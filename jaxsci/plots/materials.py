@@ -85,7 +85,7 @@ def _cell(axes: Axes, line: int, column: int, number: int, symbol: str, value: f
     write(column - 0.44, line - 0.36, str(number), 7, "left")
     write(column, line - 0.12, symbol, 10.5)
     if known:
-        write(column, line + 0.15, f"{value:.1f}", 8)
+        write(column, line + 0.15, f"{round(value, 1) + 0.0:.1f}", 8)  # no -0.0
     if known and np.isfinite(error):
         write(column, line + 0.36, f"±{error:.1f}", 7)
 

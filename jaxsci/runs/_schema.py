@@ -1,6 +1,8 @@
-"""Whether the config.json of a run holds what it should: edited by hand, damaged, or of another version, it ends in one line."""
+"""Whether the JSON files of a run hold what they should: edited by hand, damaged, or of another version, they end in one line."""
 
 import dataclasses
+import hashlib
+import json
 import types
 import typing
 from pathlib import Path
@@ -8,9 +10,12 @@ from typing import Any, Union
 
 from jaxsci.errors import InputError
 
-__all__ = ["described", "fits", "require_options", "require_whole"]
+__all__ = ["described", "fits", "require_options", "require_whole", "sealed", "unsealed"]
 
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
+_SEAL = "checksum"
+# Where files lie, which may change: options and data by these names are not in the checksum.
+_PLACES = ("data", "labels", "validation", "test", "mask", "cross", "grid", "file", "files", "parts")
 _REMEDY = "copy the run again, or use the version of jaxsci that wrote it"
 
 
@@ -44,6 +49,37 @@ def require_whole(where: Path, data: Any, *names: str, least: int = 1) -> None:
             raise InputError(
                 f"{where}: expected data.{name} to be of whole numbers from {least}, got {_short(value)}; {_REMEDY}"
             )
+
+
+def sealed(content: dict[str, Any]) -> dict[str, Any]:
+    """The content with its checksum, by which `unsealed` knows whether it was changed since."""
+    return {**content, _SEAL: _checksum(content)}
+
+
+def unsealed(where: Path, content: Any, remedy: str) -> Any:
+    """The content without its checksum, which an earlier version or another file does not have.
+
+    Raises:
+        InputError: it is no longer what was written.
+    """
+    if not isinstance(content, dict) or _SEAL not in content:
+        return content
+    rest = {name: value for name, value in content.items() if name != _SEAL}
+    if content[_SEAL] != _checksum(rest):
+        raise InputError(
+            f"{where}: expected what was written, by its checksum, got a file that was edited; put back what it was, or {remedy}"
+        )
+    return rest
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    """32 hexadecimal digits of SHA-256, without the places of files."""
+    fixed = {
+        name: {key: of for key, of in value.items() if key not in _PLACES} if name in ("options", "data") else value
+        for name, value in content.items()
+        if isinstance(value, dict) or name not in ("options", "data")
+    }
+    return hashlib.sha256(json.dumps(json.loads(json.dumps(fixed)), sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _kinds(hint: Any) -> tuple[Any, ...]:

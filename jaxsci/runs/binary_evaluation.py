@@ -34,6 +34,11 @@ def ranking(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray | None =
     return result
 
 
+def uncounted(noun: str, weighted: bool) -> str:
+    """What a page says of a confusion matrix of weighted examples, which are counted; empty where they have no weights."""
+    return f" It counts {noun}, without their weights." if weighted else ""
+
+
 def classification(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> dict[str, Any]:
     """`ranking`, and what needs a probability: accuracy at 1/2, precision, recall, F1, log loss, calibration error.
 

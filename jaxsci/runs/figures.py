@@ -40,7 +40,7 @@ def pictures(folder: Path, drawings: Sequence[Drawing]) -> list[report.Picture]:
     return result
 
 
-def learning(history: list[dict[str, Any]], caption: str = "Loss per epoch.", name: str = "learning_curves") -> Drawing:
+def learning(history: list[dict[str, Any]], caption: str = "", name: str = "learning_curves") -> Drawing:
     """The learning curves of a training."""
     from jaxsci.plots import training
 
@@ -50,7 +50,8 @@ def learning(history: list[dict[str, Any]], caption: str = "Loss per epoch.", na
         f"Training and validation loss over {_epochs([history])}; the validation loss goes from {losses[0]:.3g} to its lowest, "
         f"{losses[best]:.3g}."
     )
-    return Drawing(name, caption, training.learning_curves(history), alt)
+    shown = caption or ("Loss and accuracy per epoch." if "validation_accuracy" in history[-1] else "Loss per epoch.")
+    return Drawing(name, shown, training.learning_curves(history), alt)
 
 
 def estimate(entry: dict[str, Any] | None) -> Estimate:

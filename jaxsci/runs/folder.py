@@ -49,6 +49,7 @@ __all__ = [
     "whole_folder",
     "write_config",
     "write_metrics",
+    "write_record",
 ]
 
 Options = TypeVar("Options")  # of a task
@@ -75,7 +76,7 @@ def new_folder(session: Session, task: str, stem: str) -> Path:
 
 @contextlib.contextmanager
 def whole_folder(session: Session, task: str, stem: str) -> Iterator[Path]:
-    """`new_folder`, which is removed again where its content cannot be written: for fits, which write all of it at their end."""
+    """`new_folder`, which is removed again where the block fails: it writes all of a fit, or the first files of a training."""
     folder = new_folder(session, task, stem)
     try:
         yield folder
@@ -145,11 +146,7 @@ def write_config(
         "versions": versions(),
         "device": {"kind": jax.devices()[0].device_kind, "count": jax.device_count(), "backend": jax.default_backend()},
     }
-    try:
-        write_json(folder / "config.json", config)
-    except OSError:
-        shutil.rmtree(folder, ignore_errors=True)  # nothing goes on without it
-        raise
+    write_record(folder / "config.json", config)
 
 
 def _commit() -> str | None:
@@ -168,17 +165,22 @@ def _commit() -> str | None:
         return None
 
 
+def write_record(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file of a run folder with its checksum, which `read_json` compares."""
+    write_json(path, _schema.sealed(content))
+
+
 def read_json(path: Path, remedy: str) -> Any:
-    """Read a JSON file of a run folder.
+    """Read a JSON file of a run folder, without its checksum.
 
     Raises:
-        InputError: it is missing or damaged; the message ends with the remedy.
+        InputError: it is missing, damaged, or no longer what `write_record` wrote; the message ends with the remedy.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return _schema.unsealed(path, json.loads(path.read_text(encoding="utf-8")), remedy)
     except FileNotFoundError as error:
         raise InputError(f"{path}: expected a file of a run folder, found none; {remedy}") from error
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise InputError(f"{path}: expected a readable JSON file, but {error}; {remedy}") from error
 
 
@@ -238,8 +240,11 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     """
     path = folder / "metrics.jsonl"
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError) as error:
+        records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        if not all(isinstance(record, dict) and {"validation_loss", "seconds"} <= set(record) for record in records):
+            raise ValueError("another")
+        return records
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: expected a JSON record per epoch, got {error}; copy the run again") from error
 
 

@@ -73,7 +73,7 @@ def _picture(picture: Picture, label: str) -> str:
             f"{picture.caption!r}: expected a figure or the bytes of a PNG, got others; use jaxsci.plots.png.encode"
         )
     width, height = (pixels // 2 for pixels in struct.unpack(">II", content[16:24]))
-    kinds = "wide" * (width > _COLUMN) + " opaque" * (dark is None)
+    kinds = "wide" * (width > _COLUMN) + " tall" * (height > width) + " opaque" * (dark is None)
     image = (
         f'<img src="{_data(content)}" alt="{escape(picture.alt or picture.caption)}" width="{width}" height="{height}">'
     )
@@ -163,7 +163,7 @@ table {
 th, td { padding: 0.45rem 0.6rem; text-align: left; vertical-align: baseline; }
 th:first-child, td:first-child { padding-left: 0; }
 th:last-child, td:last-child { padding-right: 0; }
-tbody th { font-weight: 400; }
+tbody th { font-weight: 400; min-width: 8rem; }
 thead th { font-weight: 600; vertical-align: bottom; border-bottom: 1px solid var(--text); }
 tbody tr + tr > * { border-top: 1px solid var(--line); }
 .number { text-align: right; }
@@ -191,5 +191,6 @@ strong { font-weight: 700; }
   figure:not(.table), tr { break-inside: avoid; }
   .table > figcaption { break-after: avoid; }
   img { mix-blend-mode: normal; width: auto; max-width: min(100%, var(--width)); max-height: 9cm; }
+  .tall img { max-height: 22cm; }
 }
 """

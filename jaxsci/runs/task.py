@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 if TYPE_CHECKING:
     import numpy as np
 
-    from jaxsci.core import Array, Batch, Inputs, Model, Params
+    from jaxsci.core import Array, Batch, Inputs, Key, Model, Params
     from jaxsci.training import Recipe, Settings
 
 __all__ = ["Execution", "Find", "OnProgress", "Session", "Sweep", "Task", "Trained", "Trial", "silent"]
@@ -67,6 +67,7 @@ class Trial(NamedTuple):
     recipe: "Callable[[Mapping[str, Array]], Recipe]"  # of "learning_rate" and "weight_decay" where they are swept, else of the options
     settings: "Settings"
     loss: str  # what its validation loss is; only equal ones are compared
+    key: "Key"  # of an ordinary run with these options, of an ensemble that of the first member
 
 
 class Sweep(NamedTuple):

@@ -19,7 +19,7 @@ from jax.sharding import Mesh
 from jaxsci.core import Batch, Key, Stream
 from jaxsci.errors import InputError
 from jaxsci.files import write_json, write_text
-from jaxsci.runs import weights
+from jaxsci.runs import _schema, weights
 from jaxsci.runs.task import Execution, OnProgress
 from jaxsci.training import (
     EpochProgress,
@@ -184,11 +184,12 @@ def _note_interruption(folder: Path, epochs: int) -> None:
     """Add to config.json, of this folder or, for one of several trainings of a run, the folder above, that the training was resumed."""
     path = next((path for path in (folder / "config.json", folder.parent / "config.json") if path.exists()), None)
     if path is not None:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        remedy = "copy the run again"
+        config = _schema.unsealed(path, json.loads(path.read_text(encoding="utf-8")), remedy)
         device = f"{jax.device_count()} × {jax.devices()[0].device_kind}"
         now = datetime.now(UTC).isoformat(timespec="seconds")
         config.setdefault("resumed", []).append({"date": now, "epochs": epochs, "device": device})
-        write_json(path, config)
+        write_json(path, _schema.sealed(config))
 
 
 def gathered(own: np.ndarray, lengths: Sequence[int]) -> np.ndarray:

@@ -29,6 +29,7 @@ __all__ = [
     "answering",
     "combined",
     "drawing",
+    "first_key",
     "keys",
     "measured",
     "probabilities",
@@ -76,6 +77,12 @@ def keys(seed: int, members: int) -> Key:
     """The random key of a training, or those of the members of an ensemble [member]: initial weights, order, random changes."""
     key = jax.random.key(seed)
     return key if members == 1 else jax.random.split(key, members)
+
+
+def first_key(seed: int, members: int) -> Key:
+    """The random key of a training, or of the first member of an ensemble."""
+    key = keys(seed, members)
+    return key[0] if key.ndim else key
 
 
 def answering(model: Model, params: Params, members: int) -> Callable[[Inputs], Answers]:

@@ -1,6 +1,5 @@
 """Cross-validation: as many trainings as there are folds of the data, each measured on the fold that it left out."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -11,8 +10,8 @@ import numpy as np
 from jaxsci.core import Batch, Key, Params
 from jaxsci.data.split import split
 from jaxsci.errors import InputError
-from jaxsci.files import write_json
 from jaxsci.runs import figures
+from jaxsci.runs import folder as runs
 from jaxsci.runs.estimate import Estimate
 from jaxsci.runs.folder import Training, train
 from jaxsci.runs.page import Section
@@ -203,7 +202,7 @@ def run(
     for k, fold in enumerate(folds, 1):
         place = folder / f"fold-{k}"
         if resume and (place / _RESULT).exists():
-            found.append(json.loads((place / _RESULT).read_text(encoding="utf-8")))
+            found.append(runs.read_json(place / _RESULT, f"remove {place} and resume"))
             continue
         place.mkdir(exist_ok=True)
 
@@ -216,7 +215,7 @@ def run(
             place, Training(recipe, settings, key), pair, resume=going, progress=progress, execution=session.execution
         )
         measured = dict(fold.measure(result.params))
-        write_json(place / _RESULT, measured)
+        runs.write_record(place / _RESULT, measured)
         found.append(measured)
     return {"folds": number, "metrics": _summary(found), "each": found}
 

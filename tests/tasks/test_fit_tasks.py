@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -46,12 +47,22 @@ def test_a_sky_of_your_own(tmp_path, capsys):
     values = 40 * np.sin(theta) ** 2 * np.cos(2 * phi) + 300 + 5 * np.random.default_rng(1).normal(size=theta.size)
     np.savez("mine.npz", map=np.where(abs(np.cos(theta)) < 0.2, np.nan, values), unit="uK")
     arguments = ["cmb", "--data", "mine.npz", "--lmax", "6", "--free", "2", "--simulations", "20", "--noise", "5"]
-    result = run(tmp_path / "runs" / "cmb" / "dense-1", *arguments, "--model", "dense", "--epochs", "2")
+    planck = ["--theory", "planck", "--model", "dense", "--epochs", "2"]
+    result = run(tmp_path / "runs" / "cmb" / "dense-1", *arguments, *planck)
     found = {(c["l"], c["m"]): c for c in result["coefficients"]}
     # sin^2 theta cos 2 phi = 4 sqrt(pi / 15) Y_22; the prior of the degrees that are not fitted is part of the error.
     assert abs(found[2, 2]["value"] - 40 * 4 * np.sqrt(np.pi / 15)) < 4 * found[2, 2]["error"]
     assert [peak["place"] for peak in result["peaks"]] == pytest.approx([220, 540], abs=8)
     assert set(result["comparison"]) == {"harmonics", "dense"}
+    shutil.rmtree(tmp_path / "data")  # nothing of it is needed where the prior is the spectrum of the map
+    alone = run(tmp_path / "runs" / "cmb" / "harmonics-1", *arguments)
+    assert (alone["theory"], alone["peaks"]) == ("map", [])
+    found = {(c["l"], c["m"]): c for c in alone["coefficients"]}
+    assert abs(found[2, 2]["value"] - 40 * 4 * np.sqrt(np.pi / 15)) < 4 * found[2, 2]["error"]
+    page = (tmp_path / "runs" / "cmb" / "harmonics-1" / "report.html").read_text()
+    assert "the spectrum of this map itself as their prior" in page
+    assert "best fit of Planck 2018" not in page
+    assert "of Planck 2018" not in page
 
     assert "got the first again" in refused(capsys, *("fit", *arguments), "--cross", "mine.npz")
     np.savez("nothing.npz", map=np.full_like(values, np.nan), unit="uK")
@@ -67,7 +78,7 @@ def test_a_sky_of_your_own(tmp_path, capsys):
     np.savez("cap.npz", map=np.where(np.cos(theta) > 0.8, values, np.nan), unit="uK")
     line = refused(capsys, "fit", "cmb", "--data", "cap.npz", "--lmax", "6", "--free", "6")
     assert "expected at least as many" in line or "are degenerate: a_" in line
-    assert not (tmp_path / "runs" / "cmb" / "harmonics-1").exists()
+    assert not (tmp_path / "runs" / "cmb" / "harmonics-2").exists()
 
 
 def test_a_relief_of_your_own(tmp_path, capsys, monkeypatch):

@@ -134,5 +134,7 @@ def test_jets_in_folds(capsys):
     assert "got a cross-validation of 2" in refused(capsys, "study", folder)
     for words in (["--stream"], ["--members", "2"]):
         assert "expected one network on jets in memory with --folds" in refused(capsys, *train, "--folds", "2", *words)
+    line = refused(capsys, *train, "--folds", "2", "--class-names", "a,b,c", "--signal-class", "a")
+    assert "--signal-class: expected none with --folds" in line
     line = refused(capsys, "sweep", "top-tagging", "--folds", "2", "--trials", "2", "--learning-rate", "1e-3:1e-2")
     assert "--folds: expected one training for each trial of a sweep" in line

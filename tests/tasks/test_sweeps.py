@@ -270,3 +270,8 @@ def test_tables_are_swept_by_one_network_a_trial(tmp_path):
     found = record(tmp_path / "runs" / "sweeps" / "table-1")
     assert found["loss"] == "squared error of the standardized target"
     assert sweeps.best(found)["values"] == {"learning_rate": 1e-2}
+    # What a trial trains is the first member of the ensemble that an ordinary run trains.
+    main(["train", "table", *words, "--learning-rate", "1e-2", "--members", "5"])
+    history = [json.loads(line) for line in Path("runs/table/y-1/metrics.jsonl").read_text().splitlines()]
+    first = min(epoch["validation_loss"][0] for epoch in history)
+    assert first == pytest.approx(sweeps.best(found)["validation_loss"], rel=1e-5)

@@ -8,7 +8,6 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from jaxsci.data.jets.observables import observables
-from jaxsci.files import write_json
 from jaxsci.runs import folder as runs
 from jaxsci.tasks.anomalies import forest
 from jaxsci.tasks.anomalies.detectors import as_columns
@@ -55,7 +54,7 @@ def scores(learned: Baselines, constituents: np.ndarray) -> dict[str, np.ndarray
 
 def save(folder: Path, learned: dict[str, Baselines]) -> None:
     """Keep the baselines of each direction with the run."""
-    write_json(folder / _HISTOGRAMS_FILE, {normal: found.histograms for normal, found in learned.items()})
+    runs.write_record(folder / _HISTOGRAMS_FILE, {normal: found.histograms for normal, found in learned.items()})
     forest.save(folder / _FORESTS_FILE, {n: found.forest for n, found in learned.items() if found.forest is not None})
 
 

@@ -84,18 +84,22 @@ def headline(directions: dict[str, Any]) -> str:
 def table(result: dict[str, Any]) -> Table:
     """The detector and the baselines in each direction."""
     cells: list[list[Cell]] = []
+    unknown = False
     for normal, rows in result["directions"].items():
         for name, values in rows.items():
             title = result["detector"] if name == "detector" else f"{name} alone" if name in NAMES else name
-            areas = (figures.estimate(values[key]) for key in ("auc", "auc_at_equal_mass"))
-            cells.append([LABELS[normal], title, *areas])
+            plain, equal = (figures.estimate(values[key]) for key in ("auc", "auc_at_equal_mass"))
+            unknown |= equal.value is None
+            cells.append([LABELS[normal], title, plain, equal])
     return Table(
         [Column("Learned"), Column("Score"), Column("AUC"), Column("AUC at equal mass")],
         cells,
         "Areas under the ROC, the class that was not learned as signal.",
         [
             "Intervals are 68 %, DeLong's. At equal mass: the mean of the areas in 16 bins of mass, weighted with their pairs of jets;"
-            " 1/2 for a score that is the mass in disguise. Below 1/2, anomalies look more normal than normal jets.",
+            " 1/2 for a score that is the mass in disguise. Below 1/2, anomalies look more normal than normal jets."
+            + " –: no bin of mass has enough jets of both classes."
+            * unknown,
         ],
     )
 

@@ -13,7 +13,6 @@ from jaxsci.core import Batch, Params
 from jaxsci.data import jets
 from jaxsci.data.split import split
 from jaxsci.errors import InputError
-from jaxsci.files import write_json
 from jaxsci.runs import folder as runs
 from jaxsci.runs import seen, weights
 from jaxsci.runs.folder import Training
@@ -85,9 +84,9 @@ def train(options: Options, session: Session) -> Path:
         TrainingDivergedError: the loss became NaN or infinite.
     """
     job = prepare(options, session.progress)
-    folder = runs.new_folder(session, NAME, options.detector)
-    runs.write_config(folder, NAME, options, _describe(job), _hyperparameters(job))
-    seen.save(folder, _contents(job.constituents[np.concatenate(job.splits[:2])]))
+    with runs.whole_folder(session, NAME, options.detector) as folder:
+        runs.write_config(folder, NAME, options, _describe(job), _hyperparameters(job))
+        seen.save(folder, _contents(job.constituents[np.concatenate(job.splits[:2])]))
     return _train(folder, job, session, resume=False)
 
 
@@ -237,7 +236,7 @@ def _evaluate(folder: Path, options: Options, scores: Scores, part: _Part, progr
             for key in ("auc", "auc_at_equal_mass")
         },
     }
-    write_json(folder / "evaluation.json", result)
+    runs.write_record(folder / "evaluation.json", result)
     progress("evaluating", 0.5, "figures")
     report.write(folder, result, report.Measured(part.constituents, part.labels, mass, found))
     progress("evaluating", 1.0, report.headline(by_direction))

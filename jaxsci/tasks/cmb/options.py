@@ -23,6 +23,9 @@ class Options:
     """Unit of a map that does not say it."""
     polarization: Literal["file", "COSMO", "IAU", "none"] = "file"
     """Sign of U in a map with Q and U: as the file says it (POLCCONV), or this one; none: temperature alone."""
+    theory: Literal["planck", "map"] | None = None
+    """Prior of the coefficients and of the simulated skies: planck: the best fit of Planck 2018, with TE, EE and BB and the acoustic
+    peaks; map: the spectrum of the map itself, which needs no other file; default: map with --data, else planck."""
     noise: float = 6.0
     """Noise of a pixel in μK at nside 32 or the map's, if coarser; the default is that of WMAP's W band, from its polarization."""
     lmax: int = 48

@@ -34,6 +34,12 @@ def shape(params: Params, degree: Array) -> Array:
     return params["height"] - params["curvature"] * x**2 + params["skew"] * x**3
 
 
+def of_spectrum(measured: np.ndarray, best: np.ndarray) -> list[Peak]:
+    """The first peaks of a table of rows l, D_l, errors below and above, with the best fit in rows l, D_l."""
+    degree, power = measured[:, 0], measured[:, 1]
+    return fit(degree, power, measured[:, 2:4].mean(1), np.interp(degree, best[:, 0], best[:, 1]))
+
+
 def fit(degree: np.ndarray, power: np.ndarray, error: np.ndarray, curve: np.ndarray, number: int = 5) -> list[Peak]:
     """The first peaks of a spectrum.
 

@@ -39,8 +39,8 @@ class Pictures(NamedTuple):
     fitted: np.ndarray  # [pixel]
     powers: sky_fit.Spectrum
     crossed: dict[str, sky_fit.Spectrum]  # TE, EE and BB, empty without polarization
-    planck: np.ndarray  # rows l, D_l, errors
-    theory: np.ndarray  # rows l, D_l of TT, TE, EE, BB
+    planck: np.ndarray | None  # rows l, D_l, errors; None where the prior is the spectrum of the map
+    theory: np.ndarray  # rows l, D_l of TT, and of Planck TE, EE, BB
     rivals: dict[str, Rival]
 
 
@@ -50,9 +50,11 @@ def write(folder: Path, result: dict[str, Any], pictures: Pictures) -> None:
     fit_words = (
         f"{(result['lmax'] + 1) ** 2:,} coefficients a_lm to degree {result['lmax']} by least squares on {result['pixels']:,} pixels;"
         " the monopole and the dipole are fitted without a prior and left out of the pictures, which removes them. Degrees to"
-        f" {result['free']} are free; those above have the variance C_l of the best fit of Planck as their prior (the Wiener filter),"
-        " which is what fills the mask. Signal finer than the fit counts as noise that neighboring pixels share."
+        f" {result['free']} are free; those above have the variance C_l of {words.PRIOR[result['theory']]} as their prior (the Wiener"
+        " filter), which is what fills the mask. Signal finer than the fit counts as noise that neighboring pixels share."
         f" χ² is {result['chi2']:,.0f} for {result['dof']:,.0f} degrees of freedom."
+        + words.OF_MAP
+        * (result["theory"] == "map")
     )
     sections = [
         Section(
@@ -66,13 +68,10 @@ def write(folder: Path, result: dict[str, Any], pictures: Pictures) -> None:
             words.of_spectrum(result),
             figures=figures.pictures(folder, [_powers(pictures, result)]),
         ),
-        Section(
-            "The acoustic peaks",
-            words.PEAKS,
-            figures=figures.pictures(folder, [_peaks(pictures, result)]),
-            table=_peak_table(result),
-        ),
     ]
+    if pictures.planck is not None:
+        peaks = figures.pictures(folder, [_peaks(pictures.planck, pictures.theory, result)])
+        sections.append(Section("The acoustic peaks", words.PEAKS, figures=peaks, table=_peak_table(result)))
     if pictures.crossed:
         sections.insert(
             3,
@@ -92,8 +91,8 @@ def write(folder: Path, result: dict[str, Any], pictures: Pictures) -> None:
     data = runs.read_config(folder)["data"]
     summary = {
         "Map": f"{Path(data['file']).name}, nside {seen.nside}",
-        "Sky": f"{result['sky_fraction']:.1%}, {result['pixels']:,} pixels",
-        "Fit": f"χ² {result['chi2']:,.0f} for {result['dof']:,.0f} degrees of freedom",
+        "Sky": f"{100 * result['sky_fraction']:.1f} %, {result['pixels']:,} pixels",
+        "χ²": f"{result['chi2']:,.0f} for {result['dof']:,.0f} degrees of freedom",
         "Simulated skies": str(result["simulations"]),
     }
     figures.write_page(folder, "The cosmic microwave background in spherical harmonics", summary, sections)
@@ -149,18 +148,18 @@ def _powers(pictures: Pictures, result: dict[str, Any]) -> Drawing:
     spread = np.sqrt(2 / ((2 * theory[:, 0] + 1) * 2 * half[0] * result["sky_fraction"]))
     band = fit_plots.Curve(theory[:, 0], theory[:, 1], theory[:, 1] * (1 - spread), theory[:, 1] * (1 + spread))
     points = fit_plots.Points(powers.bins.centers, powers.value, powers.error, half, "this sky")
-    figure = sphere.spectrum(points, {"best fit of Planck 2018": band})
+    own = pictures.planck is None
+    figure = sphere.spectrum(points, {"prior, from this map" if own else "best fit of Planck 2018": band})
     return Drawing(
         "spectrum",
         "Power spectrum of the masked sky; the band is the cosmic variance of a bin of the sky that is seen.",
         figure,
         f"{len(powers.value)} measured points with error bars, from {powers.value[0]:,.0f} μK² at the lowest degrees to"
-        f" {powers.value[-1]:,.0f} μK² at ℓ = {powers.bins.centers[-1]:.0f}, about the curve of the best fit.",
+        f" {powers.value[-1]:,.0f} μK² at ℓ = {powers.bins.centers[-1]:.0f}, about the curve of the {'prior' if own else 'best fit'}.",
     )
 
 
-def _peaks(pictures: Pictures, result: dict[str, Any]) -> Drawing:
-    planck = pictures.planck
+def _peaks(planck: np.ndarray, theory: np.ndarray, result: dict[str, Any]) -> Drawing:
     low = planck[planck[:, 0] < 30]
     edges = np.arange(30, planck[-1, 0] + 1, 30)
     binned = []
@@ -173,7 +172,7 @@ def _peaks(pictures: Pictures, result: dict[str, Any]) -> Drawing:
     marks = [sphere.Mark(p["place"], p["place_error"], p["height"]) for p in result["peaks"]]
     figure = sphere.spectrum(
         fit_plots.Points(points[:, 0], points[:, 1], points[:, 2:4].T, label="Planck 2018"),
-        {"best fit (ΛCDM)": fit_plots.Curve(pictures.theory[:, 0], pictures.theory[:, 1])},
+        {"best fit (ΛCDM)": fit_plots.Curve(theory[:, 0], theory[:, 1])},
         break_at=30,
         marks=marks,
     )
@@ -211,7 +210,7 @@ def _coefficients(result: dict[str, Any]) -> Table:
         if c["l"] <= TABLED
     ]
     return Table(
-        [Column("l"), Column("m"), Column("a_lm (μK)")], rows, f"Coefficients to degree {TABLED} with standard errors."
+        [Column("ℓ"), Column("m"), Column("a_lm (μK)")], rows, f"Coefficients to degree {TABLED} with standard errors."
     )
 
 

@@ -14,7 +14,6 @@ from jaxsci.core import Array, Batch
 from jaxsci.data.sphere import sky
 from jaxsci.data.sphere.polarization import read_polarization
 from jaxsci.errors import InputError
-from jaxsci.files import write_json
 from jaxsci.fitting import LinearFit, require_determined
 from jaxsci.losses import objective, squared_error
 from jaxsci.models import dense, heads
@@ -22,7 +21,7 @@ from jaxsci.ops.sphere import real_degrees
 from jaxsci.runs import folder as runs
 from jaxsci.runs import weights
 from jaxsci.runs.task import Find, OnProgress, Session, Task
-from jaxsci.tasks.cmb import evaluation, peaks, polarization, sky_fit
+from jaxsci.tasks.cmb import evaluation, peaks, polarization, prior, sky_fit
 from jaxsci.tasks.cmb import report as cmb_report
 from jaxsci.tasks.cmb.misfit import cross_notes, error_scale
 from jaxsci.tasks.cmb.options import Options
@@ -54,33 +53,51 @@ class Files(NamedTuple):
     mask: Path | None
     unit: str | None  # of the map
     sign: Literal["file", "COSMO", "IAU", "none"]  # of U, as the option `polarization` has it
+    planck: "Planck | None"  # None: the prior is the spectrum of the map
+
+
+class Planck(NamedTuple):
+    """The tables of Planck 2018."""
+
     theory: Path  # the best fit, as a prior
-    planck: Path  # the measured spectrum, for the acoustic peaks
+    measured: Path  # the spectrum, for the acoustic peaks
 
 
 def find_files(options: Options, find: Find) -> Files:
-    """The user's own map, or that of the data set with its mask and the unit that its file does not say."""
-    planck = "COM_PowerSpect_CMB-{}_R3.01.txt".format
-    theory = find("sphere", planck("base-plikHM-TTTEEE-lowl-lowE-lensing-minimum-theory"))
-    measured = find("sphere", planck("TT-full"))
+    """The user's own map, or that of the data set with its mask and the unit that its file does not say; the tables where asked for."""
+    name = "COM_PowerSpect_CMB-{}_R3.01.txt".format
+    planck = None
+    if (options.theory or ("planck" if options.data is None else "map")) == "planck":
+        best = find("sphere", name("base-plikHM-TTTEEE-lowl-lowE-lensing-minimum-theory"))
+        planck = Planck(best, find("sphere", name("TT-full")))
+    elif options.polarization in ("COSMO", "IAU"):
+        raise InputError(
+            f"--polarization: expected none without the best fit of Planck, of which TE, EE and BB have their errors, got "
+            f"{options.polarization}; add --theory planck"
+        )
     if options.data is not None:
-        return Files(options.data, options.mask, options.unit, options.polarization, theory, measured)
+        return Files(options.data, options.mask, options.unit, options.polarization, planck)
     mask = options.mask or find("sphere", "wmap_temperature_analysis_mask_r9_7yr_v4_udgraded32.fits")
     # The maps of WMAP have the sign of HEALPix (lambda.gsfc.nasa.gov/product/about/pol_convention.html).
     sign = "COSMO" if options.polarization == "file" else options.polarization
-    return Files(find("sphere", "wmap_band_iqumap_r9_7yr_W_v4_udgraded32.fits"), mask, "mK", sign, theory, measured)
+    return Files(find("sphere", "wmap_band_iqumap_r9_7yr_W_v4_udgraded32.fits"), mask, "mK", sign, planck)
 
 
 def _fit(options: Options, files: Files, session: Session) -> Path:
     progress, started = session.progress, time.monotonic()
     progress("reading the sky", 0.0, "")
     seen = read(options, files)
-    theory = prior(files.theory, seen.nside)
-    alone = options.column is not None or options.cross is not None  # the temperature
+    alone = options.column is not None or options.cross is not None or files.planck is None  # the temperature
     polarized = None if alone else read_polarized(files, seen)
     progress("reading the sky", 1.0, f"nside {seen.nside}, {seen.keep.mean():.0%} of the sky")
     for note in cross_notes(seen):
         progress("reading the sky", 1.0, note)
+    if files.planck is None:
+        progress("prior", 0.0, "")
+        theory = prior.of_map(seen, prior.key_of(options.seed))
+        progress("prior", 1.0, "the spectrum of this map")
+    else:
+        theory = prior.of_planck(files.planck.theory, seen.nside)
     progress("coefficients", 0.0, "")
     fitted = sky_fit.coefficients(seen, theory, options.lmax, options.free)
     pairs = zip(*real_degrees(options.lmax), strict=True)
@@ -97,25 +114,25 @@ def _fit(options: Options, files: Files, session: Session) -> Path:
         progress=lambda part: progress("power spectrum", part, ""),
     )
     crossed = {}
-    if polarized is not None:
+    if polarized is not None and files.planck is not None:
         progress("polarization", 0.0, "")
-        of_all = polarization.Theory(powers_of(files.theory, seen.nside), theory.window)
+        of_all = polarization.Theory(prior.powers_of(files.planck.theory, seen.nside), theory.window)
         key = jax.random.fold_in(jax.random.key(options.seed), 2)
         crossed = polarization.bandpowers(polarized, of_all, options.simulations, key)
         progress("polarization", 1.0, f"{', '.join(crossed)} on {polarized.keep.mean():.0%} of the sky")
-    progress("acoustic peaks", 0.0, "")
-    planck, best = sky.read_spectrum(files.planck), sky.read_spectrum(files.theory)
-    found = peaks.fit(
-        planck[:, 0], planck[:, 1], planck[:, 2:4].mean(1), np.interp(planck[:, 0], best[:, 0], best[:, 1])
-    )
-    progress("acoustic peaks", 1.0, f"the first at {found[0].place:.1f} ± {found[0].place_error:.1f}")
+    best, planck, found = prior.table_of(theory), None, []
+    if files.planck is not None:
+        progress("acoustic peaks", 0.0, "")
+        planck, best = sky.read_spectrum(files.planck.measured), sky.read_spectrum(files.planck.theory)
+        found = peaks.of_spectrum(planck, best)
+        progress("acoustic peaks", 1.0, f"the first at {found[0].place:.1f} ± {found[0].place_error:.1f}")
     rivals = compare(options, seen, theory, progress) if options.model == "dense" else {}
     with runs.whole_folder(session, NAME, options.model) as folder:
         chosen = {"parameters": int(fitted.inflation.size), "seconds": round(time.monotonic() - started, 1)}
         runs.write_config(folder, NAME, options, describe(files, seen), chosen)
         result = evaluation.measured(options, seen, fitted, powers, found, rivals)
         result |= evaluation.of_polarization(polarized, crossed)
-        write_json(folder / "evaluation.json", result)
+        runs.write_record(folder / "evaluation.json", result)
         progress("writing the report", 0.0, "")
         pictures = cmb_report.Pictures(
             seen,
@@ -192,24 +209,6 @@ def read_polarized(files: Files, seen: sky_fit.Sky) -> polarization.Polarized | 
         float(np.sqrt(2)) * seen.noise,
     )  # as of detectors that see I and Q, or I and U, at the same time
     return polarization.Polarized(seen.nside, keep, np.where(keep, maps, 0.0), noise)
-
-
-def prior(path: Path, nside: int) -> sky_fit.Theory:
-    """C_l of the best fit to 10 nside, and the window of the pixels."""
-    return sky_fit.Theory(powers_of(path, nside)[0], healpix.pixel_window(nside, 10 * nside))
-
-
-def powers_of(path: Path, nside: int) -> np.ndarray:
-    """C_l of TT, TE, EE and BB of the best fit to 10 nside, [4, l]."""
-    table = sky.read_spectrum(path)
-    lmax = 10 * nside
-    if table[-1, 0] < lmax or table[0, 0] != 2:
-        raise InputError(
-            f"{path}: expected degrees 2 to {lmax}, got {table[0, 0]:g} to {table[-1, 0]:g}; give a longer table"
-        )
-    degree = table[:, 0]
-    power = table[:, 1:5].T * 2 * np.pi / (degree * (degree + 1))
-    return np.pad(power, ((0, 0), (2, 0)))[:, : lmax + 1]
 
 
 def synthesis(options: Options, seen: sky_fit.Sky, theory: sky_fit.Theory, fitted: LinearFit) -> np.ndarray:

@@ -11,6 +11,12 @@ COEFFICIENTS = (
     "Each coefficient is the amplitude of one pattern on the sky. Real orthonormal harmonics without the Condon-Shortley phase, cosines for"
     " m > 0 and sines for m < 0, in Galactic coordinates."
 )
+PRIOR = {"planck": "the best fit of Planck", "map": "the spectrum of this map itself"}
+OF_MAP = (
+    " Since the prior has its power from the same pixels, the level of χ² says whether they scatter like a Gaussian sky with noise, not"
+    " whether the power is that of the microwave background. The temperature alone is fitted; --theory planck takes the best fit of"
+    " Planck as the prior, and adds the polarization and the acoustic peaks."
+)
 PEAKS = (
     "Around each peak of the best fit a cubic with its maximum at ℓ is fitted to the measured spectrum, multipole by multipole, with"
     " the mean of the errors below and above. The bias is that of the same fit on the best-fit curve."
@@ -28,7 +34,8 @@ def of_spectrum(result: dict[str, Any]) -> str:
     return (
         "Pseudo-C_l of the masked map without monopole and dipole; the coupling of degrees by mask, pixels and that removal is computed"
         f" exactly and inverted in bins (MASTER, Hivon et al. 2002, doi:10.1086/338126).{_of_cross(result)} Errors are the scatter of"
-        f" simulated skies of the best fit, cosmic variance included. Over these {result['simulations']} skies the mean of the estimate"
+        f" simulated skies of {'the best fit' if result['theory'] == 'planck' else 'this spectrum'}, cosmic variance included. Over these"
+        f" {result['simulations']} skies the mean of the estimate"
         f" differs from the truth by at most {100 * max(map(abs, ratio)):.1f} %. The fold-back of signal finer than the pixels resolve is"
         " subtracted in the mean."
     )

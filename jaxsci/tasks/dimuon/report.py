@@ -120,7 +120,7 @@ def _peak(
     )
     alt = (
         f"A histogram of {len(mass):,} masses with one peak at {values['mass']['value']:.1f} GeV; the fitted curve runs through it, and"
-        f" {np.mean(np.abs(pulls) < 1):.0%} of the pulls are below 1."
+        f" {100 * np.mean(np.abs(pulls) < 1):.0f} % of the pulls are below 1."
     )
     return Drawing("peak", "The mass of the muon pairs, the fit and its pulls (data − fit) / √fit.", figure, alt), words
 

@@ -12,7 +12,6 @@ import numpy as np
 from jaxsci.core import Array, Batch, Model, Params
 from jaxsci.data import dimuons
 from jaxsci.errors import InputError
-from jaxsci.files import write_json
 from jaxsci.fitting import (
     LikelihoodFit,
     Profile,
@@ -81,7 +80,7 @@ def _fit(options: Options, path: Path, session: Session) -> Path:
         chosen = {"parameters": len(dimuon_report.LABELS), "seconds": round(time.monotonic() - started, 1)}
         runs.write_config(folder, NAME, options, describe(path, sample, mass), chosen)
         result = evaluation(options, sample, mass, results, ends, pulls)
-        write_json(folder / "evaluation.json", result)
+        runs.write_record(folder / "evaluation.json", result)
         progress("writing the report", 0.0, "")
         dimuon_report.write(folder, result, mass, curves(options, results), scans, pulls)
         progress("writing the report", 1.0, "")

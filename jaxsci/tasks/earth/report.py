@@ -133,7 +133,8 @@ def _detail(subject: Subject, maps: dict[int, np.ndarray], limit: float) -> list
         coast=maps[fine][part] if subject.coast else None,
         colors=subject.colors,
     )
-    words = f"{DETAIL[0]}° × {DETAIL[1]}° where degrees {coarse + 1} to {fine} change most: by {difference:,.3g} {subject.unit} (rms)."
+    change = f"{float(f'{difference:.3g}'):,g} {subject.unit} (rms)"
+    words = f"{DETAIL[0]}° × {DETAIL[1]}° where degrees {coarse + 1} to {fine} change most: by {change}."
     return [
         Drawing(
             "detail",

@@ -13,7 +13,6 @@ import numpy as np
 from jaxsci.core import Array
 from jaxsci.data.sphere import relief
 from jaxsci.errors import InputError
-from jaxsci.files import write_json
 from jaxsci.fitting import least_squares
 from jaxsci.ops.sphere import (
     GEODESY,
@@ -108,7 +107,7 @@ def _fit(options: Options, files: Files, session: Session) -> Path:
         chosen = {"parameters": (options.lmax + 1) ** 2, "seconds": round(time.monotonic() - started, 1)}
         runs.write_config(folder, NAME, options, data, chosen)
         result = evaluation(options, given, difference, fitted)
-        write_json(folder / "evaluation.json", result)
+        runs.write_record(folder / "evaluation.json", result)
         progress("writing the report", 0.0, "")
         earth_report.write(folder, result, subject(options), given, maps, fitted)
         progress("writing the report", 1.0, "")

@@ -10,14 +10,23 @@ from jaxsci import metrics
 from jaxsci.runs import binary_evaluation
 
 
-def classification(logits: np.ndarray, labels: np.ndarray, classes: int) -> dict[str, Any]:
+def decided(logits: np.ndarray, threshold: float | None) -> np.ndarray:
+    """The class that is answered, [image]: the most probable, or of two the second from a probability `threshold` on."""
+    shift = 0.0 if threshold is None else np.log((1 - threshold) / threshold)
+    return np.asarray((logits + np.eye(logits.shape[1])[-1] * shift).argmax(1))
+
+
+def classification(
+    logits: np.ndarray, labels: np.ndarray, classes: int, threshold: float | None = None
+) -> dict[str, Any]:
     """Confusion matrix, accuracy with its interval, and recall, precision and F1 a class and their means over the classes.
 
     Also log loss and calibration error: of the class that is answered, or, of two classes that are both there, of class 1, with its AUC as
     `binary_evaluation.classification` measures it.
     """
     z, y = jnp.asarray(logits), jnp.asarray(labels)
-    matrix = metrics.confusion_matrix(metrics.predicted_class(z), y, classes=classes)
+    answers = jnp.asarray(decided(logits, threshold))
+    matrix = metrics.confusion_matrix(answers, y, classes=classes)
     interval = metrics.binomial_interval(jnp.trace(matrix), jnp.sum(matrix), level=binary_evaluation.LEVEL)
     result: dict[str, Any] = {"accuracy": binary_evaluation.estimate(metrics.accuracy(matrix), interval)}
     per_class = {}

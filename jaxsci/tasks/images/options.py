@@ -37,6 +37,10 @@ class Options:
     """Decoupled weight decay of AdamW."""
     members: Annotated[int, arg(metavar="N")] = 1
     """Classifiers that are trained as one ensemble; the mean of their probabilities answers, and their spread comes with it."""
+    balance: bool = False
+    """Weight the classes equally in the training, where some are rare; what is measured counts every image."""
+    threshold: Annotated[float | None, arg(metavar="P")] = None
+    """Of two classes, the probability of the second from which it is the answer; default: 1/2."""
     patience: Annotated[int | None, arg(metavar="N")] = None
     """Stop after so many epochs without a lower validation loss; default: train all epochs."""
     gradient_noise: bool = False

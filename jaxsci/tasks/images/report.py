@@ -15,6 +15,7 @@ from jaxsci.runs.page import Section
 from jaxsci.runs.tables import Cell, Column, Table
 from jaxsci.tasks import ensembles, parts
 from jaxsci.tasks.ensembles import Answers
+from jaxsci.tasks.images import metrics
 
 MEMBERS = {  # of the table of members: metric -> title
     "accuracy": "accuracy",
@@ -45,7 +46,7 @@ def write(folder: Path, result: dict[str, Any], measured: Measured) -> None:
     """
     sample, answers, codes, history = measured
     outputs = answers.outputs
-    names = [str(k) for k in range(sample.classes)]
+    names = list(sample.names or map(str, range(sample.classes)))
     if codes is None:
         drawings = [
             Drawing(
@@ -54,10 +55,10 @@ def write(folder: Path, result: dict[str, Any], measured: Measured) -> None:
                 classification.confusion_matrix(result["metrics"]["confusion_matrix"], names, noun="images"),
                 gallery.confusion_words(result["metrics"]["confusion_matrix"], names, "images"),
             ),
-            *_mistaken(sample, outputs),
+            *_mistaken(sample, outputs, names, result["threshold"]),
         ]
         if "auc" in result["metrics"]:
-            drawings += _binary(outputs[:, 1] - outputs[:, 0], sample.y)
+            drawings += _binary(outputs[:, 1] - outputs[:, 0], sample.y, names)
     else:
         drawings = [
             Drawing(
@@ -75,6 +76,11 @@ def write(folder: Path, result: dict[str, Any], measured: Measured) -> None:
             ),
         ]
     claim = seen.claim(result["part"], result.get("known"), result["images"], "images")
+    if result.get("balance"):
+        claim += (
+            " In the training each class had the same weight in all: the probabilities are those of a population with as many images of "
+            "each, and not of this file."
+        )
     sections = [
         Section("What was measured", claim, table=table(result)),
         Section("What it does", figures=figures.pictures(folder, drawings)),
@@ -97,17 +103,18 @@ def write(folder: Path, result: dict[str, Any], measured: Measured) -> None:
     figures.write_page(folder, f"Images with {result['model']}", summary, sections)
 
 
-def _mistaken(sample: LabeledImages, outputs: np.ndarray) -> list[Drawing]:
+def _mistaken(sample: LabeledImages, outputs: np.ndarray, names: list[str], threshold: float | None) -> list[Drawing]:
     """The images that the network tells wrongly with the greatest certainty, if there are any."""
     logits = outputs.astype(np.float64)
     likely = np.exp(logits - logits.max(1, keepdims=True))
     likely /= likely.sum(1, keepdims=True)
-    answers, certainty = likely.argmax(1), likely.max(1)
+    answers = metrics.decided(logits, threshold)
+    certainty = likely[np.arange(len(answers)), answers]
     wrong = np.flatnonzero(answers != sample.y)
     chosen = wrong[np.argsort(-certainty[wrong], kind="stable")][:MISTAKEN]
     if not chosen.size:
         return []
-    texts = [f"{sample.y[i]} taken for {answers[i]}: {certainty[i]:.3f}" for i in chosen]
+    texts = [f"{names[sample.y[i]]} taken for {names[answers[i]]}: {certainty[i]:.3f}" for i in chosen]
     return [
         Drawing(
             "mistaken",
@@ -118,22 +125,23 @@ def _mistaken(sample: LabeledImages, outputs: np.ndarray) -> list[Drawing]:
     ]
 
 
-def _binary(logits: np.ndarray, labels: np.ndarray) -> list[Drawing]:
-    """What the probability of class 1 is worth, where there are two classes."""
+def _binary(logits: np.ndarray, labels: np.ndarray, names: list[str]) -> list[Drawing]:
+    """What the probability of the second class is worth, where there are two."""
+    first, second = (f"class {name}" if name.isdigit() else name for name in names)
     probabilities = np.asarray(1 / (1 + np.exp(-logits.astype(np.float64))))
-    by_class = {f"class {k}": probabilities[labels == k] for k in range(2)}
+    by_class = {name: probabilities[labels == k] for k, name in enumerate((first, second))}
     return [
         Drawing(
             "scores",
-            "Distribution of the probability of class 1 in both classes.",
-            classification.score_distributions(by_class, label="probability of class 1", noun="images"),
-            "Histograms of the probability of class 1: median "
+            f"Distribution of the probability of {second} in both classes.",
+            classification.score_distributions(by_class, label=f"probability of {second}", noun="images"),
+            f"Histograms of the probability of {second}: median "
             + " and ".join(f"{np.median(values):.3f} for {name}" for name, values in by_class.items() if len(values))
             + ".",
         ),
         Drawing(
             "calibration",
-            "Observed frequency of class 1 against its predicted probability.",
+            f"Observed frequency of {second} against its predicted probability.",
             classification.reliability(probabilities, labels, noun="images"),
             "Points near or off the diagonal, with the number of images in each bin below.",
         ),
@@ -156,13 +164,16 @@ def table(result: dict[str, Any]) -> Table:
         )
     per_class = values["per_class"]
     names = ("recall", "precision", "f1")
-    rows = [[str(k), *(_three(per_class[name][k]) for name in names)] for k in range(len(per_class["recall"]))]
+    classes = result.get("names") or [str(k) for k in range(len(per_class["recall"]))]
+    rows = [[of, *(_three(per_class[name][k]) for name in names)] for k, of in enumerate(classes)]
     rows.append(["mean of classes", *(_three(values[f"{name}_macro"]["value"]) for name in names)])
     accuracy = figures.estimate(values["accuracy"])
     notes = [
         f"Accuracy over all images {_with_interval(accuracy)}.",
         f"Log loss {values['log_loss']['value']:.4f}, expected calibration error {values['calibration_error']['value']:.4f}.",
     ]
+    if result.get("threshold") is not None:
+        notes.append(f"{classes[1]} is the answer from a probability of {result['threshold']:g} on.")
     if "auc" in values:
         notes.append(f"AUC {_with_interval(figures.estimate(values['auc']))}.")
     return Table(

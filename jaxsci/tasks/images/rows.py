@@ -23,7 +23,7 @@ Given: TypeAlias = tuple[images.LabeledImages, parts.Splits]
 
 def take(sample: images.LabeledImages, indices: np.ndarray) -> images.LabeledImages:
     """The images of these indices."""
-    return images.LabeledImages(sample.x[indices], sample.y[indices], sample.classes)
+    return sample._replace(x=sample.x[indices], y=sample.y[indices], part=None)
 
 
 def read(options: Options, progress: OnProgress) -> Given:
@@ -38,7 +38,11 @@ def read(options: Options, progress: OnProgress) -> Given:
     progress("reading images", 0.0, "")
     own = parts.files(options)
     sample = images.read(options.data, options.labels)
-    others = {name: images.read(path, classes=sample.classes, unit=sample.unit) for name, path in own.items()}
+    others = {
+        name: images.read(path, classes=sample.classes, unit=sample.unit, names=sample.names)
+        for name, path in own.items()
+    }
+    require_heeded(options, sample.classes)
     for path, found in zip((options.data, *own.values()), (sample, *others.values()), strict=True):
         of_shape(path, found.x, sample.x.shape[1:])
         if own and found.part is not None:
@@ -65,7 +69,26 @@ def as_batch(options: Options, sample: images.LabeledImages, rows: np.ndarray) -
     """The images of these rows; the target is the class, or for the autoencoder the image itself."""
     x = sample.x[rows]
     target = x if options.model == "autoencoder" else sample.y[rows]
-    return Batch(x, jnp.asarray(target), jnp.ones(len(rows)))
+    weight = np.ones(len(rows), np.float32)
+    if options.balance:
+        counts = np.bincount(sample.y[rows], minlength=sample.classes)
+        weight = (len(rows) / (np.count_nonzero(counts) * counts[sample.y[rows]])).astype(np.float32)
+    return Batch(x, jnp.asarray(target), jnp.asarray(weight))
+
+
+def require_heeded(options: Options, classes: int) -> None:
+    """Raise InputError for options of classification that would be ignored, or a threshold that cannot be."""
+    if options.balance and options.model == "autoencoder":
+        raise InputError("--balance: expected a classifier, got an autoencoder, which has no classes; leave it out")
+    if options.threshold is None:
+        return
+    if options.model == "autoencoder" or classes != 2:
+        got = "an autoencoder" if options.model == "autoencoder" else f"{classes}"
+        raise InputError(f"--threshold: expected a classifier of two classes, got {got}; leave it out")
+    if not 0 < options.threshold < 1:
+        raise InputError(
+            f"--threshold: expected a probability between 0 and 1, got {options.threshold}; leave it out for 1/2"
+        )
 
 
 def read_options(folder: Path) -> Options:

@@ -1,6 +1,6 @@
 """Images of your own: classification by a dense or a convolutional network, or compression by an autoencoder."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +11,6 @@ import numpy as np
 from jaxsci.core import Params
 from jaxsci.data import images
 from jaxsci.errors import InputError
-from jaxsci.files import write_json
 from jaxsci.models.heads import inference
 from jaxsci.runs import _schema, seen, weights
 from jaxsci.runs import folder as runs
@@ -47,28 +46,29 @@ def train(options: Options, session: Session) -> Path:
         raise InputError(
             f"--members: expected 1 for an autoencoder, whose codes mean another thing in each, got {options.members}; leave it out"
         )
-    folder = runs.new_folder(session, NAME, name(options))
-    data = {
-        "file": str(options.data),
-        "images": len(sample.x),
-        "shape": list(sample.x.shape[1:]),
-        "classes": sample.classes,
-        "unit": sample.unit,
-        "digest": weights.digest(sample.x, sample.y),
-        "split": {
-            "fractions": FRACTIONS if sample.part is None else "of the file",
-            "seed": options.seed,
-            **parts.describe(options, splits, shared),
-        },
-    }
-    if options.model not in MODELS:
-        data["network"] = own_network.describe(options.model)
-        own_network.keep(folder, options.model)
-    params = jax.eval_shape(built.model.init, jax.random.key(0))
-    chosen = {"parameters": sum(leaf.size for leaf in jax.tree.leaves(params))}
-    chosen |= {"members": options.members} if options.members > 1 else {}
-    runs.write_config(folder, NAME, options, data, chosen)
-    seen.save(folder, sample.x[np.concatenate(splits[:2])])
+    with runs.whole_folder(session, NAME, name(options)) as folder:
+        data = {
+            "file": str(options.data),
+            "images": len(sample.x),
+            "shape": list(sample.x.shape[1:]),
+            "classes": sample.classes,
+            "unit": sample.unit,
+            "names": sample.names,
+            "digest": weights.digest(sample.x, sample.y),
+            "split": {
+                "fractions": FRACTIONS if sample.part is None else "of the file",
+                "seed": options.seed,
+                **parts.describe(options, splits, shared),
+            },
+        }
+        if options.model not in MODELS:
+            data["network"] = own_network.describe(options.model)
+            own_network.keep(folder, options.model)
+        params = jax.eval_shape(built.model.init, jax.random.key(0))
+        chosen = {"parameters": sum(leaf.size for leaf in jax.tree.leaves(params))}
+        chosen |= {"members": options.members} if options.members > 1 else {}
+        runs.write_config(folder, NAME, options, data, chosen)
+        seen.save(folder, sample.x[np.concatenate(splits[:2])])
     return _train(folder, options, (sample, splits), session, resume=False)
 
 
@@ -129,7 +129,7 @@ def load(folder: Path) -> Trained:
     built = network(options, shape, config["data"]["classes"])
     key = ensembles.keys(options.seed, options.members)
     params, _ = runs.trained(folder, built.model, lambda: make_recipe(options, built, examples=1), key)
-    say = _saying(options, built, params)
+    say = _saying(options, built, params, _names(config))
 
     def prepare(x: np.ndarray) -> np.ndarray:
         return of_shape("images", images.pixels("images", np.asarray(x), _unit(config)), shape)
@@ -147,20 +147,29 @@ def _unit(config: Mapping[str, Any]) -> int | None:
     return unit
 
 
-def _saying(options: Options, built: Network, params: Params) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+def _names(config: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """The names of a run's classes; None where they are numbers."""
+    names = config["data"].get("names")
+    return None if names is None else tuple(names)
+
+
+def _saying(
+    options: Options, built: Network, params: Params, names: Sequence[str] | None
+) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
     """The columns of predictions for prepared images."""
     answer, encode = _answering(options, built, params)
-    return lambda x: _predictions(answer(x)) if encode is None else _coded(encode(x))
+    return lambda x: _predictions(answer(x), names, options.threshold) if encode is None else _coded(encode(x))
 
 
 def _coded(codes: np.ndarray) -> dict[str, np.ndarray]:
     return {f"code_{i}": codes[:, i] for i in range(codes.shape[1])}
 
 
-def _predictions(answers: Answers) -> dict[str, np.ndarray]:
+def _predictions(answers: Answers, names: Sequence[str] | None, threshold: float | None) -> dict[str, np.ndarray]:
     probabilities = np.asarray(jax.nn.softmax(answers.outputs))
-    each = {f"probability_{k}": probabilities[:, k] for k in range(probabilities.shape[1])}
-    return {"class": answers.outputs.argmax(1), **each, **answers.spreads()}
+    each = {f"probability_{name}": probabilities[:, k] for k, name in enumerate(names or range(probabilities.shape[1]))}
+    best = measures.decided(answers.outputs, threshold)
+    return {"class": best if names is None else np.array(names)[best], **each, **answers.spreads()}
 
 
 def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
@@ -177,7 +186,7 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
         sample = take(sample, splits[2])
         target, part = folder, "test"
     else:
-        sample = images.read(data, classes=config["data"]["classes"], unit=_unit(config))
+        sample = images.read(data, classes=config["data"]["classes"], unit=_unit(config), names=_names(config))
         target, part = folder / "evaluations" / data.stem, data.name
         of_shape(data, sample.x, shape)
     built = network(options, shape, config["data"]["classes"])
@@ -219,11 +228,12 @@ def _evaluate(
                 "metrics": {"reconstruction_error": {"value": pca}},
             }
     else:
-        measure = partial(measures.classification, labels=sample.y, classes=sample.classes)
+        measure = partial(measures.classification, labels=sample.y, classes=sample.classes, threshold=options.threshold)
+        result |= {"balance": options.balance, "threshold": options.threshold, "names": sample.names}
         result["metrics"] = measure(answers.outputs)
         if answers.members is not None and answers.spread is not None:
             result |= ensembles.measured(measure, answers.members, answers.spread)
-    write_json(run.folder / "evaluation.json", result)
+    runs.write_record(run.folder / "evaluation.json", result)
     session.progress("evaluating", 0.5, "figures")
     images_report.write(run.folder, result, images_report.Measured(sample, answers, codes, run.history))
     session.progress("evaluating", 1.0, "")
@@ -236,7 +246,9 @@ def predict(folder: Path, source: Path, out: Path, session: Session) -> None:
     data = trained.config["data"]
     shape = tuple(data["shape"])
     x = of_shape(source, images.read_unlabeled(source, unit=_unit(trained.config)), shape)
-    say = _saying(options, network(options, shape, data["classes"]), trained.params)  # x is prepared already
+    say = _saying(
+        options, network(options, shape, data["classes"]), trained.params, _names(trained.config)
+    )  # x is prepared already
 
     def chunks(size: int = 10_000) -> Iterator[dict[str, np.ndarray]]:
         for first in range(0, len(x), size):

@@ -32,5 +32,6 @@ def trial(options: Options, prepared: tuple[Network, int]) -> Trial:
     """A network as it is trained with other options."""
     built, examples = prepared
     settings = Settings(options.epochs, min(options.batch_size, examples), options.patience)
+    key = ensembles.first_key(options.seed, options.members)
     loss = "mean squared error" if options.model == "autoencoder" else "cross entropy"
-    return Trial(lambda hyper: make_recipe(options, built, examples, hyper), settings, loss)
+    return Trial(lambda hyper: make_recipe(options, built, examples, hyper), settings, loss, key)

@@ -20,7 +20,7 @@ class Influence(NamedTuple):
     """X of the elements that occur in the training split, in units of its own spread over them; NaN for the others."""
 
     mean: np.ndarray  # [element], over the members
-    spread: np.ndarray  # [element], standard deviation over the members
+    spread: np.ndarray  # [element], standard deviation over the members; NaN where there is one alone
 
 
 def influence(
@@ -69,21 +69,21 @@ def influence(
     x, y = np.asarray(train.x, np.float64), np.asarray(train.y, np.float64)
     signs = np.sign([np.corrcoef(x @ member, y)[0, 1] for member in scaled])
     aligned = scaled * signs[:, None]
-    mean, spread = aligned.mean(0), aligned.std(0)
+    mean, spread = aligned.mean(0), aligned.std(0) if len(aligned) > 1 else np.full(len(table), np.nan)
     return Influence(*(np.where(occurs, values, np.nan) for values in (mean, spread)))
 
 
-def as_record(found: Influence) -> dict[str, dict[str, float]]:
+def as_record(found: Influence) -> dict[str, dict[str, float | None]]:
     """By symbol, ready for JSON; elements that do not occur are left out."""
     return {
-        symbol: {"mean": round(float(mean), 4), "spread": round(float(spread), 4)}
+        symbol: {"mean": round(float(mean), 4), "spread": round(float(spread), 4) if np.isfinite(spread) else None}
         for symbol, mean, spread in zip(SYMBOLS, *found, strict=False)
         if np.isfinite(mean)
     }
 
 
-def from_record(record: dict[str, dict[str, float]]) -> Influence:
+def from_record(record: dict[str, dict[str, float | None]]) -> Influence:
     """What `as_record` wrote."""
-    missing = {"mean": np.nan, "spread": np.nan}
+    missing: dict[str, float | None] = {"mean": np.nan, "spread": np.nan}
     rows = [record.get(symbol, missing) for symbol in SYMBOLS[:ELEMENTS]]
-    return Influence(*(np.array([row[name] for row in rows]) for name in ("mean", "spread")))
+    return Influence(*(np.array([row[name] for row in rows], np.float64) for name in ("mean", "spread")))

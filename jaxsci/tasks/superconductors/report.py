@@ -79,9 +79,9 @@ _LIST = (
     " doi:10.1103/PhysRevB.103.014509). Their compositions are in no other split."
 )
 _INFLUENCE = (
-    "A Deep Set whose latent space has one dimension, x = Σ f_i X_i with the atomic fractions f_i, was trained several times. X of each"
+    "A Deep Set whose latent space has one dimension, x = Σ f_i X_i with the atomic fractions f_i, was trained on its own. X of each"
     " element is shifted to mean 0, scaled to spread 1 over the elements that occur, and signed so that a larger x goes with a larger"
-    " target; the mean and the spread over the trainings are shown."
+    " target; the mean over the trainings is shown, with the spread where there are several."
 )
 _CLEANING = (
     "Rows of each table that a rule left out; what is left was used. T_c = 0 in SuperCon means that none was reported."
@@ -181,9 +181,10 @@ def _roc(probability: np.ndarray, truth: np.ndarray) -> classification.RocCurve:
 def _influence(influence: Influence, of_tc: bool) -> Drawing:
     what = "T_c" if of_tc else "superconductivity"
     mean, spread = influence
+    shown = "mean ± spread over the trainings" if np.isfinite(spread).any() else "of one training"
     return Drawing(
         "influence",
-        f"Influence X of the elements on {what}: mean ± spread over the trainings; gray: not in the training split.",
+        f"Influence X of the elements on {what}: {shown}; gray: not in the training split.",
         materials.periodic_table(
             SYMBOLS[: len(mean)], mean, spread, label="influence X (spread over the elements = 1)"
         ),
@@ -243,7 +244,7 @@ def _summary(result: dict[str, Any], data: dict[str, Any]) -> dict[str, str]:
         shares = {result["part"]: result["metrics"]["coverage"]["value"]}
         if "list" in result:
             shares["Hosono's list"] = result["list"]["coverage"]["value"]
-        covered["90 % interval holds"] = ", ".join(f"{share:.0%} ({name})" for name, share in shares.items())
+        covered["90 % interval holds"] = ", ".join(f"{100 * share:.0f} % ({name})" for name, share in shares.items())
     return {
         **covered,
         "Model": f"{result['model']}, {result['members']} members",

@@ -12,7 +12,6 @@ from jaxsci.data.materials import elements
 from jaxsci.data.materials.compositions import dense, identities, taken
 from jaxsci.data.materials.elements import ELEMENTS
 from jaxsci.errors import InputError
-from jaxsci.files import write_json
 from jaxsci.runs import folder as runs
 from jaxsci.runs import seen, weights
 from jaxsci.runs.folder import Training
@@ -47,14 +46,14 @@ def train(options: Options, session: Session) -> Path:
     """
     files = find_files(options, session.find)
     job = prepare(options, files, session.progress)
-    folder = runs.new_folder(session, NAME, f"{options.target}-{options.split}")
-    data = describe(job.sample, files.sources, options.split, options.seed)
-    data["files"]["elements"] = str(files.elements)
-    params = jax.eval_shape(job.network.model.init, jax.random.key(0))
-    chosen = {"parameters": sum(leaf.size for leaf in jax.tree.leaves(params)), "members": options.members}
-    runs.write_config(folder, NAME, options, data, chosen)
-    known = np.concatenate(job.sample.splits[:2])
-    seen.save(folder, identities(taken(job.sample.compositions, known)))
+    with runs.whole_folder(session, NAME, f"{options.target}-{options.split}") as folder:
+        data = describe(job.sample, files.sources, options.split, options.seed)
+        data["files"]["elements"] = str(files.elements)
+        params = jax.eval_shape(job.network.model.init, jax.random.key(0))
+        chosen = {"parameters": sum(leaf.size for leaf in jax.tree.leaves(params)), "members": options.members}
+        runs.write_config(folder, NAME, options, data, chosen)
+        known = np.concatenate(job.sample.splits[:2])
+        seen.save(folder, identities(taken(job.sample.compositions, known)))
     return _train(folder, job, session, resume=False)
 
 
@@ -85,11 +84,11 @@ def _train(folder: Path, job: Job, session: Session, *, resume: bool) -> Path:
     params = _here(result.params)
     progress("calibrating", 0.0, "")
     ensemble = calibrated(job.network, params, job.sample, job.table, job.options)
-    write_json(folder / CALIBRATION_FILE, _record(ensemble))
+    runs.write_record(folder / CALIBRATION_FILE, _record(ensemble))
     ensemble_files.save(ensemble, folder, job.options.model)
     progress("calibrating", 1.0, "")
     if job.options.influence:
-        write_json(folder / INFLUENCE_FILE, influences.as_record(_influence(job, splits, progress)))
+        runs.write_record(folder / INFLUENCE_FILE, influences.as_record(_influence(job, splits, progress)))
     _evaluate(_Part(folder, folder), job, params, progress)
     return folder
 
@@ -213,7 +212,7 @@ def _evaluate(part: _Part, job: Job, params: Params, progress: OnProgress) -> No
         result["metrics"] = superconductor_evaluation.of_class(predictions, truth, threshold, seed)
         if tested is not None and on_list is not None:
             result["list"] = superconductor_evaluation.of_class(on_list, tested.tc > 0, threshold, seed)
-    write_json(part.target / "evaluation.json", result)
+    runs.write_record(part.target / "evaluation.json", result)
     progress("evaluating", 0.5, "figures")
     latent = _latent(job, params, amounts)
     influence = None

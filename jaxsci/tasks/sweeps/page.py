@@ -65,6 +65,8 @@ def write(folder: Path, space: Mapping[str, Dimension]) -> None:
         "Best": f"trial {chosen['trial']}: {values}",
         "Validation loss": f"{chosen['validation_loss']:.4g} ({record['loss']})",
     }
+    if "device" in record:
+        summary["Device"] = record["device"]
     sections = [
         Section(
             "What was found", _claim(record), figures=figures.pictures(folder, [drawing]), table=_table(trials, named)
@@ -83,8 +85,8 @@ def _claim(record: Mapping[str, Any]) -> str:
     halvings = [f"{fraction:g}" for fraction in record["rungs"][:-1]]
     if halvings:
         words += (
-            f" Successive halving: after {', '.join(halvings)} of its epochs a trial went on if its lowest validation loss so far was in "
-            "the better half. The learning rate is still high there, so that trials which learn slowly may be stopped too early; "
+            f" Successive halving: after {' and '.join(halvings)} of its epochs a trial went on if its lowest validation loss so far was "
+            "in the better half. The learning rate is still high there, so that trials which learn slowly may be stopped too early; "
             "--no-halving trains all to the end."
         )
     return words
@@ -100,7 +102,8 @@ def _drawn(space: Mapping[str, Dimension]) -> str:
             parts.append(f"{name.replace('_', ' ')} from {', '.join(map(str, of.values))}")
     return (
         f"Drawn: {'; '.join(parts)}. Each range was cut into as many parts as there are trials, each of which has one. All trials share "
-        "the seed of initial weights and order, that of an ordinary run; each is a single network."
+        "the seed of initial weights and order, that of an ordinary run or, where it trains an ensemble, of the ensemble's first member; "
+        "each is a single network."
     )
 
 
@@ -115,7 +118,7 @@ def _repeated(folder: Path, record: Mapping[str, Any]) -> str:
 
 
 def _table(trials: list[dict[str, Any]], named: Mapping[str, str]) -> Table:
-    titles = {"trial": "trial", **named, "epochs": "epochs", "validation_loss": "validation loss", "state": ""}
+    titles = {"trial": "trial", **named, "epochs": "epochs", "validation_loss": "validation loss", "state": "state"}
     cells: list[list[Cell]] = [
         [str(trial[name]) if name in named or name == "trial" else trial[name] for name in titles] for trial in trials
     ]

@@ -19,7 +19,6 @@ import numpy as np
 
 from jaxsci.core import Batch
 from jaxsci.errors import InputError
-from jaxsci.files import write_json
 from jaxsci.runs import folder as runs
 from jaxsci.runs import weights
 from jaxsci.runs.task import OnProgress, Session, Sweep, Trial
@@ -71,26 +70,27 @@ def start(request: Request, session: Session) -> Path:
     data = _Data(request, session.progress)
     groups = _grouped(request, drawn, data)
     digest, networks = data.digest(groups[0].options), _own(request, drawn)
-    folder = runs.new_folder(session, FOLDER, request.name)
-    for reference in networks:
-        own_network.keep(folder, reference)
-    trials = [
-        {"trial": i, "values": values, "state": "running", "epochs": 0, "best_epoch": None, "validation_loss": None}
-        for i, values in enumerate(drawn, start=1)
-    ]
-    record = {
-        "task": request.name,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "words": list(request.words),
-        "loss": groups[0].trial.loss,
-        "programs": len(groups),
-        "digest": digest,
-        "networks": [own_network.describe(reference) for reference in networks],
-        "versions": runs.versions(),
-        "rungs": [],
-        "trials": trials,
-    }
-    write_json(folder / FILE, record)
+    with runs.whole_folder(session, FOLDER, request.name) as folder:
+        for reference in networks:
+            own_network.keep(folder, reference)
+        trials = [
+            {"trial": i, "values": values, "state": "running", "epochs": 0, "best_epoch": None, "validation_loss": None}
+            for i, values in enumerate(drawn, start=1)
+        ]
+        record = {
+            "task": request.name,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "words": list(request.words),
+            "loss": groups[0].trial.loss,
+            "programs": len(groups),
+            "digest": digest,
+            "networks": [own_network.describe(reference) for reference in networks],
+            "versions": runs.versions(),
+            "device": f"{jax.device_count()} × {jax.devices()[0].device_kind}",
+            "rungs": [],
+            "trials": trials,
+        }
+        runs.write_record(folder / FILE, record)
     _run(folder, record, request, groups, data)
     return folder
 
@@ -208,7 +208,7 @@ def _run(folder: Path, record: dict[str, Any], request: Request, groups: list[_G
                     record["trials"][trial - 1] |= found
             _judge(record, last=fraction == 1)
             record["rungs"].append(fraction)
-            write_json(folder / FILE, record)
+            runs.write_record(folder / FILE, record)
             left = sum(trial["state"] in ("running", "finished") for trial in record["trials"])
             data.progress(stage, 1.0, f"{left} of {len(running)} trials go on" if fraction < 1 else f"{left} trials")
 
@@ -240,7 +240,7 @@ def _advance(
             hyper,
             train,
             validation,
-            keys=jnp.broadcast_to(jax.random.key(group.options.seed), (len(group.numbers),)),
+            keys=jnp.broadcast_to(group.trial.key, (len(group.numbers),)),
             settings=replace(settings, epochs=epochs),
             sequential=jax.default_backend() == "cpu",
             only=only,

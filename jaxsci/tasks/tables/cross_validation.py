@@ -8,9 +8,8 @@ import jax
 import numpy as np
 
 from jaxsci.core import Model, Params
-from jaxsci.files import write_json
 from jaxsci.plots import classification, gallery
-from jaxsci.runs import figures, seen, weights
+from jaxsci.runs import binary_evaluation, figures, seen, weights
 from jaxsci.runs import folder as runs
 from jaxsci.runs.figures import Drawing
 from jaxsci.runs.task import Session
@@ -44,18 +43,18 @@ def train(options: Options, session: Session, stem: str, answers: Answers) -> Pa
     """
     given = read_folds(options, session.progress)
     meaning, data, _ = given[0]
-    folder = runs.new_folder(session, NAME, stem)
-    described = {
-        "file": str(options.data),
-        "rows": len(data.target),
-        "classes": meaning.classes,
-        "columns": [column._asdict() for column in meaning.columns],
-        "digest": _digest(given),
-        "split": {"folds": options.folds, "seed": options.seed, "groups": options.groups},
-    }
-    params = jax.eval_shape(networks.network(meaning.columns, class_count(meaning)).init, jax.random.key(0))
-    chosen = {"parameters": sum(leaf.size for leaf in jax.tree.leaves(params)), "members": options.members}
-    runs.write_config(folder, NAME, options, described, chosen)
+    with runs.whole_folder(session, NAME, stem) as folder:
+        described = {
+            "file": str(options.data),
+            "rows": len(data.target),
+            "classes": meaning.classes,
+            "columns": [column._asdict() for column in meaning.columns],
+            "digest": _digest(given),
+            "split": {"folds": options.folds, "seed": options.seed, "groups": options.groups},
+        }
+        params = jax.eval_shape(networks.network(meaning.columns, class_count(meaning)).init, jax.random.key(0))
+        chosen = {"parameters": sum(leaf.size for leaf in jax.tree.leaves(params)), "members": options.members}
+        runs.write_config(folder, NAME, options, described, chosen)
     return _train(folder, given, session, answers, resume=False)
 
 
@@ -77,13 +76,13 @@ def _train(folder: Path, given: list[Given], session: Session, answers: Answers,
     model = networks.network(meaning.columns, class_count(meaning))
     recipe = networks.recipe(options, model, class_count(meaning), room)
     settings = Settings(options.epochs, min(options.batch_size, room), options.patience)
-    program = recipe, settings, jax.random.split(jax.random.key(options.seed), options.members)
+    program = recipe, settings, networks.keys(options)
     each = _folds(given, model, answers)
     result = folds.run(folder, program, each, session, number=len(given), resume=resume)
     result = {"task": NAME, "part": "folds", "rows": len(given[0].data.target), **result}
     if meaning.classes is not None:
         result["confusion_matrix"] = np.sum([of["confusion_matrix"] for of in result["each"]], axis=0).tolist()
-    write_json(folder / "evaluation.json", result)
+    runs.write_record(folder / "evaluation.json", result)
     _write(folder, result, meaning, [len(fold.splits[2]) for fold in given])
     session.progress("evaluating", 1.0, "")
     return folder
@@ -108,20 +107,21 @@ def _folds(given: list[Given], model: Model, answers: Answers) -> Iterator[Fold]
 
 def _write(folder: Path, result: Mapping[str, Any], meaning: Meaning, sizes: list[int]) -> None:
     drawings = []
+    config = runs.read_config(folder)
+    weighted = config["options"]["weights"] is not None
     if meaning.classes is not None and len(meaning.classes) <= 20:
         matrix = result["confusion_matrix"]
         drawings.append(
             Drawing(
                 "confusion_matrix",
                 "Confusion matrix of all folds together, each row of the table by the ensemble that left it out: rows are the true class, "
-                "columns the answer.",
+                "columns the answer." + binary_evaluation.uncounted("rows", weighted),
                 classification.confusion_matrix(matrix, meaning.classes, noun="rows"),
                 gallery.confusion_words(matrix, meaning.classes, "rows"),
             )
         )
     titles = {name: column.title for name, column in report.TITLES.items()}
     section = folds.section(result, titles, sizes, "rows")._replace(figures=figures.pictures(folder, drawings))
-    config = runs.read_config(folder)
     target = config["options"]["target"]
     summary = {
         "Target": target,
@@ -129,4 +129,6 @@ def _write(folder: Path, result: Mapping[str, Any], meaning: Meaning, sizes: lis
         "Folds": str(len(sizes)),
         "Seed": str(config["data"]["split"]["seed"]),
     }
+    if weighted:
+        summary["Weights"] = str(config["options"]["weights"])
     figures.write_page(folder, f"Cross-validation of {target} from a table", summary, [section])

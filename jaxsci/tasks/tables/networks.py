@@ -18,6 +18,11 @@ HIDDEN = (64, 64)
 _EMBEDDING = 8  # numbers for each category of a large column
 
 
+def keys(options: Options) -> Key:
+    """The random keys of the members, [member]."""
+    return jax.random.split(jax.random.key(options.seed), options.members)
+
+
 def network(columns: Sequence[Column], classes: int | None, hidden: tuple[int, ...] = HIDDEN) -> Model:
     """A dense network of one row; without hidden layers it is linear in numbers and categories.
 

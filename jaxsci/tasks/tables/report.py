@@ -117,7 +117,8 @@ def write(folder: Path, result: Mapping[str, Any], measured: Measured) -> None:
         drawings.append(
             Drawing(
                 "confusion_matrix",
-                "Confusion matrix: rows are the true class, columns the network's answer.",
+                "Confusion matrix: rows are the true class, columns the network's answer."
+                + binary_evaluation.uncounted("rows", options.get("weights") is not None),
                 classification.confusion_matrix(result["confusion_matrix"], data["classes"], noun="rows"),
                 gallery.confusion_words(result["confusion_matrix"], data["classes"], "rows"),
             )
@@ -142,6 +143,8 @@ def write(folder: Path, result: Mapping[str, Any], measured: Measured) -> None:
         "Evaluated on": f"{result['rows']:,} rows ({measured.part})",
         "Seed": str(data["split"]["seed"]),
     }
+    if options.get("weights") is not None:
+        summary["Weights"] = str(options["weights"])
     figures.write_page(folder, f"{options['target']} from a table", summary, sections)
 
 

@@ -11,7 +11,6 @@ import numpy as np
 from jaxsci.core import Inputs, Model, Params
 from jaxsci.data import columns
 from jaxsci.errors import InputError
-from jaxsci.files import write_json
 from jaxsci.runs import folder as runs
 from jaxsci.runs import seen, weights
 from jaxsci.runs.folder import Training
@@ -60,28 +59,28 @@ def train(options: Options, session: Session) -> Path:
     given = read(options, session.progress, None)
     meaning, data, splits = given
     shared = parts.compare(options, lambda: seen.hashes(contents(data.rows)), splits, "rows", session.progress)
-    folder = runs.new_folder(session, NAME, stem)
-    described = {
-        "file": str(options.data),
-        "rows": len(data.target),
-        "classes": meaning.classes,
-        "mean": meaning.mean,
-        "scale": meaning.scale,
-        "constant": meaning.constant,
-        "columns": [column._asdict() for column in meaning.columns],
-        "digest": digest(data),
-        "split": {
-            "fractions": FRACTIONS,
-            "seed": options.seed,
-            "groups": options.groups,
-            **parts.describe(options, splits, shared),
-        },
-    }
-    model = networks.network(meaning.columns, class_count(meaning))
-    params = jax.eval_shape(model.init, jax.random.key(0))
-    chosen = {"parameters": sum(leaf.size for leaf in jax.tree.leaves(params)), "members": options.members}
-    runs.write_config(folder, NAME, options, described, chosen)
-    seen.save(folder, contents(take(data, np.concatenate(splits[:2])).rows))
+    with runs.whole_folder(session, NAME, stem) as folder:
+        described = {
+            "file": str(options.data),
+            "rows": len(data.target),
+            "classes": meaning.classes,
+            "mean": meaning.mean,
+            "scale": meaning.scale,
+            "constant": meaning.constant,
+            "columns": [column._asdict() for column in meaning.columns],
+            "digest": digest(data),
+            "split": {
+                "fractions": FRACTIONS,
+                "seed": options.seed,
+                "groups": options.groups,
+                **parts.describe(options, splits, shared),
+            },
+        }
+        model = networks.network(meaning.columns, class_count(meaning))
+        params = jax.eval_shape(model.init, jax.random.key(0))
+        chosen = {"parameters": sum(leaf.size for leaf in jax.tree.leaves(params)), "members": options.members}
+        runs.write_config(folder, NAME, options, described, chosen)
+        seen.save(folder, contents(take(data, np.concatenate(splits[:2])).rows))
     return _train(folder, options, session, given, resume=False)
 
 
@@ -105,7 +104,7 @@ def _train(folder: Path, options: Options, session: Session, given: Given, *, re
     recipe = networks.recipe(options, model, class_count(meaning), len(splits[0]))
     result = runs.train(
         folder,
-        Training(recipe, settings, _keys(options)),
+        Training(recipe, settings, networks.keys(options)),
         pair,
         resume=resume,
         progress=session.progress,
@@ -120,7 +119,7 @@ def _train(folder: Path, options: Options, session: Session, given: Given, *, re
     if meaning.classes is None:
         answers = _answers(meaning, model, result.params, validation.rows)
         off = np.abs(answers["prediction"] - validation.target)[validation.weights > 0]
-        write_json(folder / CALIBRATION, {"half_width": _conformal(off), "content": CONTENT})
+        runs.write_record(folder / CALIBRATION, {"half_width": _conformal(off), "content": CONTENT})
     known = parts.known(runs.read_config(folder))
     _evaluate(folder, folder, test, report.Measured("test", known, result.history), session.progress)
     return folder
@@ -130,10 +129,6 @@ def _conformal(distances: np.ndarray) -> float:
     """Half the width of an interval that holds a new target with probability `CONTENT`: the ceil((n + 1) CONTENT)-th smallest distance."""
     rank = min(len(distances), int(np.ceil((len(distances) + 1) * CONTENT)))
     return float(np.sort(distances)[rank - 1])
-
-
-def _keys(options: Options) -> jax.Array:
-    return jax.random.split(jax.random.key(options.seed), options.members)
 
 
 def _answers(meaning: Meaning, model: Model, params: Params, rows: Rows) -> dict[str, np.ndarray]:
@@ -163,7 +158,7 @@ def load(folder: Path) -> Trained:
     meaning = meaning_of(config)
     model = networks.network(meaning.columns, class_count(meaning))
     params, _ = runs.trained(
-        folder, model, lambda: networks.recipe(options, model, class_count(meaning), examples=1), _keys(options)
+        folder, model, lambda: networks.recipe(options, model, class_count(meaning), examples=1), networks.keys(options)
     )
     half = None if meaning.classes is not None else _half_width(folder)
 
@@ -244,7 +239,7 @@ def _evaluate(run: Path, folder: Path, data: Data, measured: report.Measured, pr
     result["metrics"] = found.pop("network")
     result["baselines"] = found
     result |= ensembles.measured(measure, answers["network"]["members"], answers["network"]["spread"])
-    write_json(folder / "evaluation.json", result)
+    runs.write_record(folder / "evaluation.json", result)
     report.write(folder, result, measured)
     progress("evaluating", 1.0, "")
 

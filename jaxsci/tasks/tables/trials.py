@@ -30,4 +30,9 @@ def trial(options: Options, prepared: tuple[Meaning, int]) -> Trial:
     model = networks.network(meaning.columns, classes)
     settings = Settings(options.epochs, min(options.batch_size, examples), options.patience)
     loss = "squared error of the standardized target" if classes is None else "cross entropy"
-    return Trial(lambda hyper: networks.recipe(options, model, classes, examples, hyper), settings, loss)
+    return Trial(
+        lambda hyper: networks.recipe(options, model, classes, examples, hyper),
+        settings,
+        loss,
+        networks.keys(options)[0],
+    )

@@ -9,7 +9,6 @@ import numpy as np
 
 from jaxsci.core import Inputs, Params
 from jaxsci.errors import InputError
-from jaxsci.files import write_json
 from jaxsci.models.heads import inference
 from jaxsci.plots import classification, gallery
 from jaxsci.runs import binary_evaluation, figures, seen
@@ -54,11 +53,11 @@ def train(options: Options, session: Session) -> Path:
         InputError: as in the training of one, or a number of folds that cannot be.
     """
     given = _prepare(options, session)
-    folder = runs.new_folder(session, NAME, own.name(options))
-    described = {**describe(given.job), "split": {"folds": options.folds, "seed": options.seed}}
-    runs.write_config(folder, NAME, options, described, hyperparameters(given.job))
-    if options.model is not None:
-        own_network.keep(folder, options.model)
+    with runs.whole_folder(session, NAME, own.name(options)) as folder:
+        described = {**describe(given.job), "split": {"folds": options.folds, "seed": options.seed}}
+        runs.write_config(folder, NAME, options, described, hyperparameters(given.job))
+        if options.model is not None:
+            own_network.keep(folder, options.model)
     return _train(folder, given, session, resume=False)
 
 
@@ -71,6 +70,11 @@ def resume(folder: Path, session: Session) -> Path:
 
 def _prepare(options: Options, session: Session) -> _Given:
     folds.require(options)
+    if options.signal_class is not None:
+        raise InputError(
+            f"--signal-class: expected none with --folds, whose page has no rejections of several classes, got {options.signal_class}; "
+            "leave out one of both"
+        )
     for option, given in (("--stream", options.stream), ("--members", options.members > 1)):
         if given:
             raise InputError(f"{option}: expected one network on jets in memory with --folds, got both; leave one out")
@@ -104,7 +108,7 @@ def _train(folder: Path, given: _Given, session: Session, *, resume: bool) -> Pa
     result = {"task": NAME, "tagger": own.name(options), "part": "folds", **result}
     result["jets"] = {name: int(np.sum(labels == k)) for k, name in enumerate(names)}
     result["confusion_matrix"] = np.sum([of["confusion_matrix"] for of in result["each"]], axis=0).tolist()
-    write_json(folder / "evaluation.json", result)
+    runs.write_record(folder / "evaluation.json", result)
     _write(folder, result, sizes)
     session.progress("evaluating", 1.0, f"accuracy {result['metrics']['accuracy']['value']:.4f}")
     return folder
@@ -138,7 +142,8 @@ def _write(folder: Path, result: Mapping[str, Any], sizes: list[int]) -> None:
     names = list(result["jets"])
     matrix = Drawing(
         "confusion_matrix",
-        "Confusion matrix of all folds together, each jet by the training that left it out: rows are the true class, columns the answer.",
+        "Confusion matrix of all folds together, each jet by the training that left it out: rows are the true class, columns the answer."
+        + binary_evaluation.uncounted("jets", runs.read_config(folder)["options"].get("weights") is not None),
         classification.confusion_matrix(result["confusion_matrix"], names, noun="jets"),
         gallery.confusion_words(result["confusion_matrix"], names, "jets"),
     )

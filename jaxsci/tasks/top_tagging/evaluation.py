@@ -11,7 +11,6 @@ import numpy as np
 from jaxsci.core import Inputs
 from jaxsci.data import jets
 from jaxsci.errors import InputError
-from jaxsci.files import write_json
 from jaxsci.models.heads import inference
 from jaxsci.runs import binary_evaluation, seen
 from jaxsci.runs import folder as runs
@@ -142,7 +141,7 @@ def write_evaluation(folder: Path, options: Options, measured: report.Measured, 
         if result["tagger"] != "mass":
             key = jax.random.fold_in(jax.random.key(options.seed), 1)
             result["gain"] = binary_evaluation.gain(answers.outputs, baseline, labels, key, weights)
-    write_json(folder / "evaluation.json", result)
+    runs.write_record(folder / "evaluation.json", result)
     progress("evaluating", 0.5, "figures")
     report.write(folder, result, measured, baseline)
     progress("evaluating", 1.0, f"AUC {result['metrics']['auc']['value']:.4f}")

@@ -106,9 +106,9 @@ def bytes_of(tree: Any) -> int:
 def make_tagger(options: Options, pixels: tuple[int, ...] | None, constituents: int | None) -> Tagger:
     """The tagger of these options for jets of these `shapes`."""
     height, width = pixels or taggers.PIXELS
-    precision = None if options.precision == "float32" else options.precision
+    precision = None if options.precision == "float32" else options.precision  # None is float32 too
     spec = Spec(precision, (height, width), len(class_names(options)))
-    return taggers.tagger(options.tagger, spec) if options.model is None else own.tagger(options, spec, constituents)
+    return taggers.tagger(own.name(options), spec) if options.model is None else own.tagger(options, spec, constituents)
 
 
 def make_recipe(job: Job, hyper: Mapping[str, Any] | None = None) -> tuple[Recipe, Settings]:
@@ -169,7 +169,8 @@ def sweep_trial(options: Options, job: Job) -> Trial:
     _check(options)
     own.require_heeded(options)
     job = job._replace(options=options)
-    return Trial(lambda hyper: make_recipe(job, hyper)[0], make_recipe(job)[1], "cross entropy")
+    key = ensembles.first_key(options.seed, options.members)
+    return Trial(lambda hyper: make_recipe(job, hyper)[0], make_recipe(job)[1], "cross entropy", key)
 
 
 def make_inputs(tagger: Tagger, sample: jets.JetSample, progress: OnProgress, chunk: int = 10_000) -> Inputs:

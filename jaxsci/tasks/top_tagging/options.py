@@ -25,8 +25,8 @@ TAGGERS = {
 class Options:
     """Tag top quarks among jets; without --data on 30,000 simulated jets that come with the package."""
 
-    tagger: Annotated[str, arg(metavar="{" + ",".join(TAGGERS) + "}")] = "cnn"
-    """Which tagger."""
+    tagger: Annotated[str | None, arg(metavar="{" + ",".join(TAGGERS) + "}")] = None
+    """Which tagger; default: cnn, or your own network."""
     model: Annotated[str | None, arg(metavar="FILE.py:FUNCTION")] = None
     """Your own network instead: a function (example_shape, **options) that makes it, in a file, an installed module or an entry point."""
     model_options: Annotated[tuple[str, ...], arg(metavar="NAME=VALUE")] = ()
@@ -70,8 +70,8 @@ class Options:
     """Use only N jets of each file, for a quick look: the first, or of a sorted file as many of each class as its proportions ask for."""
     augment: bool = True
     """Change training jets at random in ways that keep their label."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Number format of the matrix products."""
+    precision: Literal["float32", "bfloat16"] | None = None
+    """Number format of the matrix products; default: float32, or that of your own network."""
     folds: Annotated[int | None, arg(metavar="K")] = None
     """Cross-validation: K trainings, each tested on another K-th of the jets; no network is kept for predictions."""
     members: Annotated[int, arg(metavar="N")] = 1

@@ -17,12 +17,13 @@ from jaxsci.tasks.top_tagging import taggers
 from jaxsci.tasks.top_tagging.options import Options
 from jaxsci.tasks.top_tagging.taggers import Spec, Tagger, TrainingDefaults
 
+DEFAULT = "cnn"  # of the table
 DEFAULTS = TrainingDefaults(epochs=10, batch_size=128, learning_rate=1e-3, weight_decay=1e-2)
 
 
 def name(options: Options) -> str:
     """What the tagger is called in folders and tables."""
-    return options.tagger if options.model is None else own_network.name(options.model)
+    return options.tagger or DEFAULT if options.model is None else own_network.name(options.model)
 
 
 def require_heeded(options: Options) -> None:
@@ -33,12 +34,12 @@ def require_heeded(options: Options) -> None:
         for option, got in (("--model-options", " ".join(options.model_options)), ("--input", given)):
             if got:
                 raise InputError(
-                    f"{option}: expected none for {options.tagger}, got {got}; it is for networks of your own, by --model"
+                    f"{option}: expected none for {name(options)}, got {got}; it is for networks of your own, by --model"
                 )
         return
-    if options.tagger != default.tagger:
+    if options.tagger is not None:
         raise InputError(f"--tagger: expected none beside --model, got {options.tagger}; leave out one of both")
-    if options.precision != default.precision:
+    if options.precision is not None:
         raise InputError(
             f"--precision: expected none beside --model, whose network chooses its number formats, got {options.precision}; leave it out"
         )
@@ -48,7 +49,7 @@ def sees_images(options: Options) -> bool:
     """Whether the tagger sees the jets as images."""
     if options.model is not None:
         return options.input == "images"
-    return taggers.tagger(options.tagger).from_images is not None
+    return taggers.tagger(name(options)).from_images is not None
 
 
 def tagger(options: Options, spec: Spec, constituents: int | None) -> Tagger:

@@ -73,7 +73,7 @@ def write(folder: Path, result: dict[str, Any], measured: Measured, baseline: np
     names = list(result["jets"])
     by_class = {name: np.asarray(labels == label) for label, name in enumerate(names)}
     probabilities = 1 / (1 + np.exp(-np.asarray(logits, np.float64)))
-    uncounted = "" if weights is None else " It counts jets, without their weights."
+    uncounted = binary_evaluation.uncounted("jets", weights is not None)
     performance = [
         Drawing(
             "roc",
@@ -123,7 +123,7 @@ def write(folder: Path, result: dict[str, Any], measured: Measured, baseline: np
     if wrong is not None:
         sections.insert(2, Section("Where it is wrong", figures=figures.pictures(folder, [wrong])))
     if history:
-        curves_drawing = figures.learning(history, "Loss and accuracy per epoch.")
+        curves_drawing = figures.learning(history)
         sections.append(Section("How it learned", figures=figures.pictures(folder, [curves_drawing])))
     what = "Top tagging" if usual else f"Tagging {names[1]} against {names[0]}"
     figures.write_page(folder, f"{what} with {tagger}", summary(folder, result), sections)
@@ -269,7 +269,7 @@ def _words(result: dict[str, Any]) -> str:
         )
         if None not in ratio.values():
             words += (
-                f", rejection at ε_S = 0.3 {ratio['value']:.2f} times that of the mass"
+                f", rejection at ε_S = 0.3 is {ratio['value']:.2f} times that of the mass"
                 f" (68 % interval {ratio['lower']:.2f} to {ratio['upper']:.2f}, paired bootstrap)"
             )
         words += "."

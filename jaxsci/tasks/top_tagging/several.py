@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxsci.files import write_json
 from jaxsci.plots import classification, gallery
 from jaxsci.runs import binary_evaluation, figures, seen
+from jaxsci.runs import folder as runs
 from jaxsci.runs.figures import Drawing
 from jaxsci.runs.page import Section
 from jaxsci.runs.tables import Cell, Column, Rounded, Table
@@ -43,7 +43,7 @@ def write_evaluation(folder: Path, options: Options, measured: report.Measured, 
         result |= ensembles.measured(measure, answers.members, answers.spread)
     if weights is not None:
         result["weights"] = {"array": options.weights, "effective": effective(labels, weights, names)}
-    write_json(folder / "evaluation.json", result)
+    runs.write_record(folder / "evaluation.json", result)
     progress("evaluating", 0.5, "figures")
     write(folder, result, measured)
     progress("evaluating", 1.0, f"accuracy {result['metrics']['accuracy']['value']:.4f}")
@@ -53,7 +53,7 @@ def write(folder: Path, result: dict[str, Any], measured: report.Measured) -> No
     """Draw all figures into `folder/figures` and write `folder/report.html`; arguments as in `report.write`."""
     names, values, labels = list(result["jets"]), result["metrics"], measured.labels
     signal, weights = names.index(result["signal"]), measured.sample.weights
-    uncounted = "" if weights is None else " It counts jets, without their weights."
+    uncounted = binary_evaluation.uncounted("jets", weights is not None)
     logits, curves = measured.answers.outputs, {}
     for name, of in result["rejections"].items():
         k = names.index(name)
@@ -90,7 +90,7 @@ def write(folder: Path, result: dict[str, Any], measured: report.Measured) -> No
         pictures = figures.pictures(folder, [report.average_images(measured.sample, names)])
         sections.append(Section("What the jets look like", words, figures=pictures))
     if measured.history:
-        curves_drawing = figures.learning(measured.history, "Loss and accuracy per epoch.")
+        curves_drawing = figures.learning(measured.history)
         sections.append(Section("How it learned", figures=figures.pictures(folder, [curves_drawing])))
     title = f"Tagging {len(names)} classes of jets with {result['tagger']}"
     figures.write_page(folder, title, report.summary(folder, result), sections)

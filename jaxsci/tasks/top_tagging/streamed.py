@@ -63,11 +63,11 @@ def train(options: Options, session: Session) -> Path:
     with Workers(_workers(options)) as workers:
         run = prepare(options, workers, session.progress)
         shared = parts.compare(options, lambda: run.hashes, run.splits, "jets", session.progress)
-        folder = runs.new_folder(session, NAME, own.name(options))
-        runs.write_config(folder, NAME, options, describe(run, shared), jobs.hyperparameters(run.job))
-        if options.model is not None:
-            own_network.keep(folder, options.model)
-        seen.save_hashes(folder, run.hashes[np.concatenate(run.splits[:2])])
+        with runs.whole_folder(session, NAME, own.name(options)) as folder:
+            runs.write_config(folder, NAME, options, describe(run, shared), jobs.hyperparameters(run.job))
+            if options.model is not None:
+                own_network.keep(folder, options.model)
+            seen.save_hashes(folder, run.hashes[np.concatenate(run.splits[:2])])
         return _train(folder, run, session, resume=False)
 
 

@@ -47,11 +47,11 @@ def train(options: Options, session: Session) -> Path:
         return streamed.train(options, session)
     job = prepare(options, session.progress)
     shared = parts.compare(options, lambda: seen.hashes(contents(job.sample)), job.splits, "jets", session.progress)
-    folder = runs.new_folder(session, NAME, own.name(options))
-    runs.write_config(folder, NAME, options, describe(job, shared), hyperparameters(job))
-    if options.model is not None:
-        own_network.keep(folder, options.model)
-    seen.save(folder, contents(take(job.sample, np.concatenate(job.splits[:2]))))
+    with runs.whole_folder(session, NAME, own.name(options)) as folder:
+        runs.write_config(folder, NAME, options, describe(job, shared), hyperparameters(job))
+        if options.model is not None:
+            own_network.keep(folder, options.model)
+        seen.save(folder, contents(take(job.sample, np.concatenate(job.splits[:2]))))
     return _train(folder, job, session, resume=False)
 
 

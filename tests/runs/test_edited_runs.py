@@ -1,0 +1,155 @@
+"""config.json and evaluation.json of runs edited by hand, cut off or of another version: the command answers as before, or in one line."""
+
+import copy
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from jaxsci.cli.main import main
+from jaxsci.runs import _schema as schema
+from tests.runs.small_runs import EXAMPLES, TRAIN, write_examples
+
+BAD = (None, -1, 0, 1e300, 10**30, "x", "", [], {}, [{}], True, 0.5, float("nan"), float("inf"))
+WHOLE = {
+    "nothing": "",
+    "cut off": '{"task": "ta',
+    "a list": "[]",
+    "a number": "3",
+    "text": '"run"',
+    "null": "null",
+    "an object": "{}",
+    "bytes": "\x00\x01",
+    "deep": "[" * 100_000,
+    "two": "{}{}",
+}
+
+
+def edits(content, rng, number):
+    """So many copies of what a JSON file holds, each with a key that is gone, new, or has another value; where, and the copy."""
+    # Where files lie may change: such options are compared with nothing.
+    places = [place for place in _places(content) if not {*place[1:2]} & {*schema._PLACES}]
+    for at in rng.permutation(len(places))[:number]:
+        *path, last = places[at]
+        edited = copy.deepcopy(content)
+        parent = edited
+        for key in path:
+            parent = parent[key]
+        what = int(rng.integers(len(BAD) + 2))
+        if what == len(BAD):
+            del parent[last]
+        elif what == len(BAD) + 1 and isinstance(parent, dict):
+            parent[f"{last}_of_another_version"] = parent.pop(last)
+        else:
+            parent[last] = BAD[what % len(BAD)]
+        yield f"{places[at]} {what}", edited
+
+
+def _places(content, path=()):
+    children = content.items() if isinstance(content, dict) else enumerate(content[:2])
+    for key, value in children:
+        yield (*path, key)
+        if isinstance(value, dict | list):
+            yield from _places(value, (*path, key))
+
+
+def answer(capsys, *arguments):
+    """What the command prints; None where it ends with exit code 2 and one line."""
+    capsys.readouterr()
+    code = 0
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        code = stop.code
+    out, said = capsys.readouterr()
+    if code == 0:
+        return out
+    assert code == 2
+    (line,) = (line for line in said.splitlines() if line.startswith("error: "))
+    assert "Traceback" not in said
+    assert len(line) < 1000
+    return None
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """Run in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A function that trains a small run of a task, once, and gives its folder and a file of examples."""
+    folder, kept = tmp_path_factory.mktemp("edited"), {}
+    write_examples(folder)
+
+    def train(task):
+        if task not in kept:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.chdir(folder)
+                patch.setenv("JAXSCI_DATA", str(folder / "data"))
+                main(["train", task, *TRAIN[task], "--name", "run", "--runs", str(folder / "runs")])
+            kept[task] = folder / "runs" / task / "run"
+        return kept[task], folder / EXAMPLES.get(task, "jets.npz")
+
+    return train
+
+
+def commands(task, run, examples):
+    """What reads a run."""
+    return {
+        "runs": ("runs", "--runs", run.parents[1]),
+        "compare": ("compare", run),
+        "predict": ("predict", run, examples, "--out", "scores.csv"),
+        "evaluate": ("evaluate", run),
+        "resume": ("train", task, "--resume", run),
+    }
+
+
+@pytest.mark.usefixtures("elsewhere")
+@pytest.mark.parametrize("file", ["config.json", "evaluation.json"])
+@pytest.mark.parametrize("task", ["table", *(pytest.param(t, marks=pytest.mark.slow) for t in TRAIN if t != "table")])
+def test_an_edited_file_is_refused_in_one_line(task, file, trained, tmp_path, capsys):
+    run, examples = trained(task)
+    copied = tmp_path / "runs" / task / "run"
+    shutil.copytree(run, copied)
+    content = json.loads((run / file).read_text())
+    rng = np.random.default_rng(0)
+    asked = commands(task, copied, examples)
+    if file == "evaluation.json":  # which others write anew
+        asked = {name: asked[name] for name in ("runs", "compare")}
+    texts = WHOLE | {where: json.dumps(edited) for where, edited in edits(content, rng, 30)}
+    for where, text in texts.items():
+        (copied / file).write_text(text)
+        for name, arguments in asked.items():
+            found = answer(capsys, *arguments)
+            if "checksum" in where and found is not None:  # without one it is a file of an earlier version
+                continue
+            if name == "runs":  # lists the others too
+                assert found is not None
+                assert file == "config.json" or "damaged" in found, where
+            else:
+                assert found is None, (where, name)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("elsewhere")
+@pytest.mark.parametrize("task", TRAIN)
+def test_an_edited_file_of_an_earlier_version_is_no_traceback(task, trained, tmp_path, capsys, monkeypatch):
+    run, examples = trained(task)
+    monkeypatch.setenv("JAXSCI_DATA", str(run.parents[2] / "data"))
+    copied = tmp_path / "runs" / task / "run"
+    shutil.copytree(run, copied)
+    asked = commands(task, copied, examples)
+    for file in ("config.json", "evaluation.json"):
+        content = json.loads((run / file).read_text())
+        del content["checksum"]  # which earlier versions did not write
+        names = asked if file == "config.json" else ("runs", "compare")
+        for where, edited in edits(content, np.random.default_rng(1), 40):
+            for name in names:
+                (copied / file).write_text(json.dumps(edited))
+                try:
+                    answer(capsys, *asked[name])
+                except Exception as error:  # what is looked for
+                    pytest.fail(f"{file} {where}, {name}: {type(error).__name__}: {error}")

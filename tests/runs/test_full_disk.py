@@ -1,0 +1,67 @@
+"""The disk or the memory is full: one line, and no run that was only begun."""
+
+import errno
+import os
+
+import numpy as np
+import pytest
+
+from jaxsci.cli import main as command
+from jaxsci.cli import mistakes
+from tests.command import refused
+from tests.runs.small_runs import TRAIN, write_examples
+
+
+@pytest.mark.parametrize("task", TRAIN)
+def test_a_training_that_cannot_write_its_first_files_leaves_no_folder(task, tmp_path, monkeypatch, capsys):
+    write_examples(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAXSCI_DATA", str(tmp_path / "data"))
+    for whole in (0, 1):  # files before the disk is full: none, and config.json
+        written = iter([None] * whole)
+
+        def fsync(descriptor, written=written):
+            if next(written, errno.ENOSPC):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", fsync)
+            line = refused(capsys, "train", task, *TRAIN[task])
+        assert "No space left on device; free some disk space" in line
+        assert list((tmp_path / "runs" / task).iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path, monkeypatch, capsys):
+    write_examples(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    assert "Not a directory" in refused(capsys, "train", "table", *TRAIN["table"], "--runs", "file")
+    for number, words in ((errno.EROFS, "choose a place you may write to"), (errno.EACCES, "choose a place")):
+        error = OSError(number, os.strerror(number), "runs")
+        assert mistakes.of_user(error).startswith(f"runs: {os.strerror(number)}; {words}")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        np._core._exceptions._ArrayMemoryError((10**15,), np.dtype(float)),
+        RuntimeError("RESOURCE_EXHAUSTED: x"),
+    ],
+    ids=["Python", "NumPy", "JAX"],
+)
+def test_too_little_memory_is_one_line(error, monkeypatch, capsys):
+    def run(command):
+        raise error
+
+    monkeypatch.setattr(command, "run", run)
+    assert "expected memory for the arrays of this command" in refused(capsys, "runs")
+
+
+def test_a_mistake_of_the_program_is_no_line(monkeypatch):
+    def run(command):
+        raise KeyError("x")
+
+    monkeypatch.setattr(command, "run", run)
+    with pytest.raises(KeyError):
+        command.main(["runs"])

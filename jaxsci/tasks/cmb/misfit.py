@@ -57,7 +57,9 @@ def misfit_words(result: dict[str, Any], *, own: bool) -> str:
     if own:
         return words
     return words + (
-        " Of this sky about 3 % would be gone with no noise at all, 2 % with the beam of the instrument (0.22°), and 1 to 2 % with the"
-        " powers that Planck measured instead of the best fit; the pixels' smoothing is right (skies averaged from finer pixels have the"
-        " variance of the prior within 4 %). The rest is not explained."
+        " Simulated skies, averaged from finer pixels with the beam of this instrument (0.22°) and 6 μK of noise, have a χ² of 0.998 ±"
+        " 0.005 of the degrees of freedom in this fit, 1.04 without the beam: nothing is counted twice. This map agrees with them to ℓ = 57"
+        " and has 10 to 17 % less power from ℓ = 58 to 95, as if it had been smoothed once more, by about 0.7° (full width at half"
+        " maximum), which its file does not say. If it was, coefficients of degree 48 are too small by 3 %, those to degree 10 by less than"
+        " 0.2 %."
     )

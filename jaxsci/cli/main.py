@@ -173,7 +173,7 @@ def _carry_out(command: Chosen, place: NewRun | None) -> None:
             assert task.resume is not None, command.entry
             mistakes.require_no_options(command.options, place.resume)
             _agree(place.resume, place.trust)
-            folder = task.resume(place.resume, session)
+            folder = _of_any_version(place.resume)(task.resume)(place.resume, session)
         else:
             folder = task.start(command.options, session)
     print(folder / "report.html")
@@ -222,7 +222,13 @@ def _trained(folder: Path, function: Literal["evaluate", "predict", "study"]) ->
             f"{folder}: expected a trained run, got a fit of {task.name}, which has no test part; its results are in "
             f"{folder / 'report.html'}, and jaxsci fit {task.name} --data FILE fits other data"
         )
-    return found
+    return _of_any_version(folder)(found)
+
+
+def _of_any_version(folder: Path) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    from jaxsci.runs import folder as runs
+
+    return runs.of_any_version(folder)
 
 
 def _compare(folders: Sequence[Path]) -> None:

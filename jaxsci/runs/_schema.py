@@ -10,7 +10,7 @@ from typing import Any, Union
 
 from jaxsci.errors import InputError
 
-__all__ = ["described", "fits", "require_options", "require_whole", "sealed", "unsealed"]
+__all__ = ["described", "fits", "is_sealed", "require_options", "require_whole", "sealed", "unsealed"]
 
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
 _SEAL = "checksum"
@@ -70,6 +70,15 @@ def unsealed(where: Path, content: Any, remedy: str) -> Any:
             f"{where}: expected what was written, by its checksum, got a file that was edited; put back what it was, or {remedy}"
         )
     return rest
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether a JSON file has a checksum."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and _SEAL in found
 
 
 def _checksum(content: dict[str, Any]) -> str:

@@ -37,6 +37,7 @@ from jaxsci.training import Recipe, checkpoint
 __all__ = [
     "Training",
     "new_folder",
+    "of_any_version",
     "read_config",
     "read_json",
     "read_metrics",
@@ -202,6 +203,26 @@ def read_config(folder: Path, task: str | None = None) -> dict[str, Any]:
     if task is not None and config["task"] != task:
         raise InputError(f"{folder}: expected a run of {task}, got one of {config['task']}; give another folder")
     return config
+
+
+@contextlib.contextmanager
+def of_any_version(folder: Path) -> Iterator[None]:
+    """Within the block, what cannot be read of a run whose config.json has no checksum is said in one line; also a decorator.
+
+    Such a run is of an earlier version, or was edited. Of one whose config.json is as it was written every error is left as it is.
+
+    Raises:
+        InputError: the block needs what config.json does not have, or has in another form.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        if isinstance(error, InputError) or _schema.is_sealed(folder / "config.json"):
+            raise
+        raise InputError(
+            f"{folder / 'config.json'}: expected the entries of a run of this version, but {type(error).__name__}: {error}; copy the run "
+            "again, or use the version of jaxsci that wrote it"
+        ) from error
 
 
 def trained(

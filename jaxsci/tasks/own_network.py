@@ -234,7 +234,7 @@ def agree(folder: Path) -> None:
     """Let this process run the network that comes with a run; for one that has none nothing happens."""
     from jaxsci.runs.folder import read_config
 
-    data = read_config(folder)["data"]
+    data = read_config(folder).get("data", {})
     if "network" in data:
         _agreed.add(_digest(_copy(folder, data["network"]["reference"])))
 

@@ -73,7 +73,7 @@ def load(folder: str | Path, *, trust: bool = False) -> Trained:
     Raises:
         InputError: not a run folder, a fit, a run without weights, or one with a network that nobody agreed to execute.
     """
-    from jaxsci.runs.folder import read_config
+    from jaxsci.runs.folder import of_any_version, read_config
     from jaxsci.tasks import own_network
 
     folder = Path(folder)
@@ -82,4 +82,5 @@ def load(folder: str | Path, *, trust: bool = False) -> Trained:
     found = task(read_config(folder)["task"])
     if found.load is None:
         raise InputError(f"{folder}: expected a trained run, got a fit of {found.name}; read its evaluation.json")
-    return found.load(folder)
+    with of_any_version(folder):
+        return found.load(folder)

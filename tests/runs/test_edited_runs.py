@@ -7,8 +7,11 @@ import shutil
 import numpy as np
 import pytest
 
+import jaxsci
 from jaxsci.cli.main import main
+from jaxsci.errors import InputError
 from jaxsci.runs import _schema as schema
+from jaxsci.runs import folder as runs
 from tests.runs.small_runs import EXAMPLES, TRAIN, write_examples
 
 BAD = (None, -1, 0, 1e300, 10**30, "x", "", [], {}, [{}], True, 0.5, float("nan"), float("inf"))
@@ -153,3 +156,33 @@ def test_an_edited_file_of_an_earlier_version_is_no_traceback(task, trained, tmp
                     answer(capsys, *asked[name])
                 except Exception as error:  # what is looked for
                     pytest.fail(f"{file} {where}, {name}: {type(error).__name__}: {error}")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data.pop("columns"),
+        lambda data: data.update(columns=3),
+        lambda data: data["columns"][0].update(categories=1),
+        lambda data: data["columns"][1].update(missing=0.5),
+        lambda data: data.pop("classes"),
+    ],
+)
+def test_what_a_run_without_a_checksum_lacks_is_said_in_one_line(change, trained, tmp_path):
+    run, _ = trained("table")
+    copied = tmp_path / "run"
+    shutil.copytree(run, copied)
+    content = json.loads((run / "config.json").read_text())
+    del content["checksum"]
+    (copied / "config.json").write_text(json.dumps(content))
+    assert jaxsci.load(copied).config["task"] == "table"  # of an earlier version
+    change(content["data"])
+    (copied / "config.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"config\.json: expected the entries of a run of this version, but \w+Error"):
+        jaxsci.load(copied)
+
+
+def test_errors_of_a_run_as_it_was_written_are_left_as_they_are(trained):
+    run, _ = trained("table")
+    with pytest.raises(KeyError), runs.of_any_version(run):
+        raise KeyError("x")

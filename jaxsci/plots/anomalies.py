@@ -38,7 +38,8 @@ def score_against(
         )
     figure = style.figure(3.4, width=style.WIDTH)
     panels = figure.subplots(1, len(scores), sharex=True, squeeze=False)[0]
-    edges = np.quantile(quantity, np.linspace(0, 1, _BINS + 1))
+    bins = max(1, min(_BINS, len(quantity) // (4 * _FEWEST)))  # few examples in wide bins
+    edges = np.quantile(quantity, np.linspace(0, 1, bins + 1))
     for axes, (title, values) in zip(panels, scores.items(), strict=True):
         for index, (name, members) in enumerate(classes.items()):
             centers, quantiles = _profile(quantity[members], values[members], edges)

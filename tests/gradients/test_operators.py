@@ -248,16 +248,6 @@ def test_operators_enter_compiled_programs_as_arguments():
         chex.assert_trees_all_equal_shapes_and_dtypes(result, params)
 
 
-def test_what_is_held_is_not_computed_again():
-    params, data = problem()
-    operator = hessian(objective(MODEL.apply, cross_entropy), params, data, batch_size=5)
-    held = operator.held()
-    chex.assert_trees_all_close(held(params), operator(params), rtol=1e-12)
-    work = [jax.jit(lambda op, v: op(v)).lower(op, params).cost_analysis() for op in (operator, held)]
-    assert work[1]["flops"] < 0.8 * work[0]["flops"]
-    assert operator.held(memory=1000) is operator
-
-
 def test_operators_plug_into_matfree_unchanged():
     stochtrace = pytest.importorskip("matfree.stochtrace")
     operator, _ = of_spectrum(SPECTRUM)

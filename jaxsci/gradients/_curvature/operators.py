@@ -59,16 +59,6 @@ class Operator:
         """The matrix [size, size], rows and columns in the order of `jax.flatten_util.ravel_pytree`."""
         return _dense(self)
 
-    def held(self, memory: int = 2**30) -> "Operator":
-        """The same map with all that does not depend on the vector computed once and kept, for many products at half the time.
-
-        Of a Hessian that is what a forward and a backward pass leave behind of all examples: 0.7 MB each for a convolutional network of
-        three layers on images of 40 x 40. Where it would take more than `memory` bytes, this is the operator itself.
-        """
-        kept = jax.eval_shape(_linearized, self)
-        bytes_ = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(kept))
-        return self if bytes_ > memory else Operator(_of_kept, self.like, (_linearized(self),))
-
     def __add__(self, other: Union["Operator", ArrayLike]) -> "Operator":
         if isinstance(other, Operator):
             return Operator(_sum, self.like, (self, other))
@@ -95,17 +85,6 @@ def flat(operator: Operator) -> tuple[Callable[[Array], Array], Callable[[Array]
 @jax.jit
 def _apply(operator: Operator, vector: Vector) -> Vector:
     return operator.function(vector, *operator.arguments)
-
-
-@jax.jit
-def _linearized(operator: Operator) -> Callable[[Vector], Vector]:
-    zero = jax.tree.map(jnp.zeros_like, operator.like)
-    push: Callable[[Vector], Vector] = jax.linearize(operator, zero)[1]  # a tree of the arrays it keeps
-    return push
-
-
-def _of_kept(vector: Vector, push: Callable[[Vector], Vector]) -> Vector:
-    return push(vector)
 
 
 @jax.jit

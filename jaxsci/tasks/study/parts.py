@@ -31,7 +31,7 @@ def spectrum(subject: Subject, loss: LossFn, progress: OnProgress) -> dict[str, 
     """Largest and smallest eigenvalues, trace and density of the Hessian, each with its error."""
     keys = jax.random.split(jax.random.fold_in(jax.random.key(subject.seed), 2), 4)
     progress("curvature", 0.0, "eigenvalues")
-    hessian = gradients.hessian(loss, subject.params, subject.train, batch_size=BATCH).held()
+    hessian = gradients.hessian(loss, subject.params, subject.train, batch_size=BATCH)
     largest = _largest(hessian, keys[0])
     progress("curvature", 0.3, "eigenvalues")
     lowest = _largest(hessian, keys[1], sign=-1.0)
@@ -65,7 +65,7 @@ def sharpness(subject: Subject, loss: LossFn, progress: OnProgress) -> list[dict
     found = []
     for number, (name, params) in enumerate(moments.items()):
         progress("sharpness", number / len(moments), name)
-        largest = _largest(gradients.hessian(loss, params, subject.train, batch_size=BATCH).held(), key)
+        largest = _largest(gradients.hessian(loss, params, subject.train, batch_size=BATCH), key)
         found.append(
             {"moment": name, **_pair(largest.value[0], largest.error[0]), "loss": float(mean(params, subject.train))}
         )
@@ -117,7 +117,7 @@ def influences(subject: Subject, loss: LossFn, progress: OnProgress) -> list[flo
     (w_i / W) grad V^T (C + damping)^-1 grad loss_i     with the mean validation loss V and the curvature C of the training loss.
     """
     progress("influence", 0.0, "")
-    curvature = _curvature(subject).held()
+    curvature = _curvature(subject)
     largest, _ = gradients.top_eigenpairs(curvature, 1, key=jax.random.fold_in(jax.random.key(subject.seed), 4))
     progress("influence", 0.3, "")
     slope = jax.jit(jax.grad(lambda params, batch: loss(params, batch)[0]))(subject.params, subject.validation)

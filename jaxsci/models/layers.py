@@ -1,7 +1,7 @@
 """The affine layer and the choices every network shares: activation, initializer, dtype of the matrix work."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias
 
 import jax
@@ -15,6 +15,7 @@ __all__ = [
     "Initializer",
     "activation",
     "apply_affine",
+    "apply_blocks",
     "apply_stack",
     "init_affine",
     "init_stack",
@@ -74,3 +75,19 @@ def apply_stack(params: Params, x: Array, act: Callable[[Array], Array], compute
     for i in range(last):
         x = act(apply_affine(params[f"layer_{i}"], x, compute_dtype))
     return apply_affine(params[f"layer_{last}"], x, compute_dtype)
+
+
+def apply_blocks(block: Callable[[Params, Array], Array], blocks: Sequence[Params], x: Array, remat: bool) -> Array:
+    """`x` through equal blocks, each with its parameters, one after another.
+
+    With `remat` what they compute is not kept for the backward pass, but computed again there. They are then a loop: without one, XLA's
+    compiler for processors finds what is computed twice and keeps it after all.
+    """
+    if not remat:
+        for params in blocks:
+            x = block(params, x)
+        return x
+    again = jax.checkpoint(block, prevent_cse=False)  # within a loop there is nothing to take it from
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *blocks)
+    last, _ = jax.lax.scan(lambda x, params: (again(params, x), None), x, stacked)
+    return last

@@ -52,6 +52,7 @@ class Config:
     activation: layers.Activation = "gelu"
     initializer: layers.Initializer = "lecun_normal"
     compute_dtype: layers.ComputeDtype = None
+    remat: bool = False  # compute the blocks again in the backward pass, instead of keeping what they computed
 
     def __post_init__(self) -> None:
         """Refuse heads that do not divide the width."""
@@ -115,11 +116,13 @@ def apply(params: Params, x: Particles, config: Config) -> Array:
     act, dtype, mask = layers.activation(config.activation), config.compute_dtype, x.weights != 0
     z = jnp.where(mask[:, None], x.elements, jnp.zeros_like(x.elements))
     z = layers.apply_stack(params["embed"], z, act, dtype)
-    bias = _bias(params["pair"], x.momenta, mask, config)
-    for i in range(config.blocks):
-        block = params[f"block_{i}"]
-        normed = normalize(block["norm_attention"], z)
-        z = _dense(block, z + _attention(block["attention"], normed, normed, bias, config), config)
+    of_pairs = _bias(params["pair"], x.momenta, mask, config)
+
+    def of_particles(params: Params, z: Array) -> Array:
+        normed = normalize(params["norm_attention"], z)
+        return _dense(params, z + _attention(params["attention"], normed, normed, of_pairs, config), config)
+
+    z = layers.apply_blocks(of_particles, [params[f"block_{i}"] for i in range(config.blocks)], z, config.remat)
     token = params["token"]["bias"][None]
     mask = jnp.concatenate([jnp.ones(1, bool), mask])
     bias = jnp.where(mask[None, None, :], jnp.zeros((), z.dtype), jnp.asarray(-jnp.inf, z.dtype))

@@ -45,6 +45,7 @@ class Config:
     compute_dtype: layers.ComputeDtype = (
         None  # of the dense layers; the maps over pairs keep the dtype of the parameters
     )
+    remat: bool = False  # compute the blocks again in the backward pass, instead of keeping what they computed
 
 
 PARAMETERS_1K = Config(channels=3, messages=4, blocks=3, pooled=10, hidden=(12,))
@@ -97,14 +98,15 @@ def apply(params: Params, x: WeightedSet, config: Config) -> Array:
     both = (mask[:, None] & mask[None, :])[..., None].astype(momenta.dtype)
     eye = jnp.eye(mask.shape[0], dtype=momenta.dtype)[:, :, None]
 
+    def block(params: Params, pairs: Array) -> Array:
+        messages = both * act(layers.apply_affine(params["message"], pairs, dtype))
+        bias, diagonal = (params[name]["bias"][None, None] for name in ("maps", "on_diagonal"))
+        change = apply_pair_maps(messages, params["maps"]["kernel"], config.number) + bias + eye * diagonal
+        return pairs + both * change
+
     products = lorentz_products(momenta[:, :4], momenta[:, 4:] if momenta.shape[1] == 8 else None)
     pairs = both * layers.apply_affine(params["encode"], _encode(products, config.scales), dtype)
-    for i in range(config.blocks):
-        block = params[f"block_{i}"]
-        messages = both * act(layers.apply_affine(block["message"], pairs, dtype))
-        bias, diagonal = (block[name]["bias"][None, None] for name in ("maps", "on_diagonal"))
-        change = apply_pair_maps(messages, block["maps"]["kernel"], config.number) + bias + eye * diagonal
-        pairs = pairs + both * change
+    pairs = layers.apply_blocks(block, [params[f"block_{i}"] for i in range(config.blocks)], pairs, config.remat)
     means = pair_means(both * act(layers.apply_affine(params["pool"], pairs, dtype)), config.number)
     return layers.apply_stack(params["rho"], means.reshape(-1), act, dtype)
 

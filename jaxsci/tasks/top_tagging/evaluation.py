@@ -1,6 +1,7 @@
 """A trained tagger: read back, evaluated, and asked for predictions."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,8 @@ def load(folder: Path) -> Trained:
     trained on images, and gives "logit" and "probability" of top, each [jet]; of more than two classes the "class" by its name and
     "probability_NAME" for each. An ensemble adds "spread", the standard deviation of the probability over its members.
     """
-    options, config = read_options(folder), runs.read_config(folder)
+    # Without a backward pass nothing is kept, and other libraries read the plain blocks.
+    options, config = replace(read_options(folder), remat=False), runs.read_config(folder)
     folds.refuse(folder, options)
     pixels = config["data"].get("pixels")
     tagger = scaled(make_tagger(options, pixels, config["data"].get("constituents")), of_run(config))

@@ -107,7 +107,7 @@ def make_tagger(options: Options, pixels: tuple[int, ...] | None, constituents: 
     """The tagger of these options for jets of these `shapes`."""
     height, width = pixels or taggers.PIXELS
     precision = None if options.precision == "float32" else options.precision  # None is float32 too
-    spec = Spec(precision, (height, width), len(class_names(options)))
+    spec = Spec(precision, (height, width), len(class_names(options)), options.remat)
     return taggers.tagger(own.name(options), spec) if options.model is None else own.tagger(options, spec, constituents)
 
 

@@ -72,6 +72,8 @@ class Options:
     """Change training jets at random in ways that keep their label."""
     precision: Literal["float32", "bfloat16"] | None = None
     """Number format of the matrix products; default: float32, or that of your own network."""
+    remat: bool = False
+    """Compute the blocks of pelican or part again in the backward pass instead of keeping what they computed: less memory, more work."""
     folds: Annotated[int | None, arg(metavar="K")] = None
     """Cross-validation: K trainings, each tested on another K-th of the jets; no network is kept for predictions."""
     members: Annotated[int, arg(metavar="N")] = 1

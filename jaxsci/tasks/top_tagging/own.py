@@ -39,6 +39,8 @@ def require_heeded(options: Options) -> None:
         return
     if options.tagger is not None:
         raise InputError(f"--tagger: expected none beside --model, got {options.tagger}; leave out one of both")
+    if options.remat:
+        raise InputError("--remat: expected none beside --model, whose network chooses what it keeps; leave it out")
     if options.precision is not None:
         raise InputError(
             f"--precision: expected none beside --model, whose network chooses its number formats, got {options.precision}; leave it out"

@@ -1,5 +1,6 @@
 """A trained tagger as the subject of a study."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -36,7 +37,7 @@ def study(folder: Path, max_examples: int, session: Session) -> Path:
     Raises:
         InputError: not a trained run, its jets cannot be read any more, or fewer than two jets are asked for.
     """
-    options = read_options(folder)
+    options = replace(read_options(folder), remat=False)
     subject.require_one(folder, options.members)
     if len(names := class_names(options)) > 2:
         raise InputError(f"{folder}: expected a tagger of two classes, got more; study one of two")

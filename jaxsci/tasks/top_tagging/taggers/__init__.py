@@ -33,6 +33,7 @@ class Spec(NamedTuple):
     compute_dtype: Literal["bfloat16"] | None = None  # of the matrix work; None: float32
     pixels: tuple[int, int] = PIXELS  # height and width of the images, for taggers that see them
     classes: int = 2  # of jets
+    remat: bool = False  # whether a network of equal blocks computes them again in the backward pass
 
 
 class TrainingDefaults(NamedTuple):
@@ -57,6 +58,7 @@ class Tagger:
         None  # images [jet, height, width] -> inputs, if it sees images
     )
     pixels: tuple[int, int] = PIXELS  # their height and width
+    remat: bool = False  # whether its network heeds that of the Spec
     scaled: bool = (
         False  # whether its inputs, a WeightedSet, are brought to order 1 by what the training jets are (`scaling`)
     )
@@ -73,7 +75,12 @@ def tagger(name: str, spec: Spec | None = None) -> Tagger:
         hint = f"did you mean {near[0]}?" if near else "choose one of them"
         raise InputError(f"--tagger: expected one of {', '.join(TAGGERS)}, got {name}; {hint}")
     module, function = TAGGERS[name].split(":")
-    found: Tagger = getattr(importlib.import_module(module), function)(spec or Spec())
+    spec = spec or Spec()
+    found: Tagger = getattr(importlib.import_module(module), function)(spec)
+    if spec.remat and not found.remat:
+        raise InputError(
+            f"--remat: expected a tagger of equal blocks, pelican, pelican-10k or part, got {name}; --device-memory serves any tagger"
+        )
     return found
 
 

@@ -32,8 +32,8 @@ def pelican_10k(spec: Spec) -> Tagger:
 
 
 def _invariant(config: invariant.Config, spec: Spec) -> Tagger:
-    model = network(invariant, replace(config, compute_dtype=spec.compute_dtype), spec.classes)
-    return Tagger(invariant_inputs, model, TrainingDefaults(12, 64, 3e-3, 1e-2, microbatches=4))
+    model = network(invariant, replace(config, compute_dtype=spec.compute_dtype, remat=spec.remat), spec.classes)
+    return Tagger(invariant_inputs, model, TrainingDefaults(12, 64, 3e-3, 1e-2, microbatches=4), remat=True)
 
 
 def invariant_inputs(constituents: np.ndarray) -> WeightedSet:
@@ -62,7 +62,7 @@ def particle_net(spec: Spec) -> Tagger:
 
 def part(spec: Spec) -> Tagger:
     """A particle transformer with a bias of pairs (ParT, arXiv:2202.03772), small enough for a processor."""
-    config = particle_transformer.Config(len(jet_features.FEATURES), compute_dtype=spec.compute_dtype)
+    config = particle_transformer.Config(len(jet_features.FEATURES), compute_dtype=spec.compute_dtype, remat=spec.remat)
 
     def inputs(constituents: np.ndarray) -> Particles:
         merged = merge_soft(constituents, PARTICLES)
@@ -70,4 +70,4 @@ def part(spec: Spec) -> Tagger:
         return Particles(elements, weights, merged.astype(np.float32))  # type: ignore[arg-type]  # numpy until training
 
     model = network(particle_transformer, config, spec.classes)
-    return Tagger(inputs, model, TrainingDefaults(20, 64, 2e-3, 1e-2, microbatches=4), turn)
+    return Tagger(inputs, model, TrainingDefaults(20, 64, 2e-3, 1e-2, microbatches=4), turn, remat=True)

@@ -2,7 +2,19 @@
 
 import re
 
+from jaxsci.errors import InputError
+
 _FORTRAN = re.compile(r"([-+]?[\d.,]+)[dD]([-+]?\d+)")
+
+
+def require_utf8(path: object, start: bytes) -> None:
+    """Raise InputError where the first bytes of a file are not those of a table in UTF-8: UTF-16, or a zipped file."""
+    if start[:2] in (b"PK", b"\x1f\x8b"):
+        raise InputError(
+            f"{path}: expected a table as text, got a zipped file or a spreadsheet; unpack it, or save it as CSV"
+        )
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in start:
+        raise InputError(f"{path}: expected UTF-8 text, got UTF-16; save the file as UTF-8")
 
 
 def delimiter(header: str) -> str:

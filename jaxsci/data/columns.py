@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jaxsci.data import _arrays as arrays
-from jaxsci.data._delimited import delimiter, number
+from jaxsci.data._delimited import delimiter, number, require_utf8
 from jaxsci.data.reading import reading, require_memory
 from jaxsci.errors import InputError
 
@@ -124,27 +124,57 @@ def _csv(path: Path, only: Sequence[str] | None) -> dict[str, np.ndarray]:
                 f"{path}: expected {len(head)} entries per line, got {len(row)} in line {line}; mend that line"
             )
     wanted = [name for name in head if only is None or name in only]
-    return {name: _numbers([row[head.index(name)].strip() for _, row in body], mark != ",") for name in wanted}
+    texts = {name: [row[head.index(name)].strip() for _, row in body] for name in wanted}
+    for name, column in texts.items():
+        damaged = next((i for i, text in enumerate(column) if "\ufffd" in text), None)
+        if damaged is not None:
+            raise InputError(
+                f"{path}: expected UTF-8 text in the column {name}, got {column[damaged][:40]!r} in row {damaged} (counted from 0); "
+                "save the file as UTF-8"
+            )
+    found = {name: _numbers(column, mark != ",") for name, column in texts.items()}
+    if mark != ",":
+        _require_one_mark(path, {name: texts[name] for name, column in found.items() if column.dtype.kind == "f"})
+    return found
+
+
+def _require_one_mark(path: Path, columns: dict[str, list[str]]) -> None:
+    """Raise InputError for a column of numbers that may have thousands separators: 1,234 beside 700, or beside 0.5 in other columns."""
+    marks = {name: {mark for text in column for mark in ",." if mark in text} for name, column in columns.items()}
+    for name, column in columns.items():
+        written = [text for text in column if "," in text or "." in text]
+        if not all(re.fullmatch(r"[-+]?[1-9]\d{0,2}[.,]\d{3}", text) for text in written):
+            continue
+        mark = next(iter(marks[name]), "")
+        if any(other - {mark} for other in marks.values()) or (mark == "," and len(written) < sum(map(bool, column))):
+            raise InputError(
+                f"{path}: expected numbers with one decimal mark and no thousands separators, got {written[0]!r} in the column {name}, "
+                "which may be either; write plain numbers"
+            )
 
 
 def _csv_rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], str]:
     """The names, the rows with the number of their line, and the separator."""
     with path.open("rb") as binary:
-        if binary.read(2) in (b"\xff\xfe", b"\xfe\xff"):
-            raise InputError(f"{path}: expected UTF-8 text, got UTF-16; save the file as UTF-8")
+        require_utf8(path, binary.read(4))
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         above, first = 0, file.readline()
         while first and (not first.strip() or first.startswith("#")):  # blank lines and comments above the names
             above, first = above + 1, file.readline()
         mark = delimiter(first)
         head = [name.strip() for name in next(csv.reader([first], delimiter=mark), [])]
-        reader = csv.reader(file, delimiter=mark)
-        return head, [(above + reader.line_num + 1, row) for row in reader if row], mark
+        reader = csv.reader(file, delimiter=mark, strict=True)
+        try:
+            return head, [(above + reader.line_num + 1, row) for row in reader if row], mark
+        except csv.Error as error:
+            raise InputError(
+                f"{path}: expected a table, but {error} in line {above + reader.line_num + 1}; check the quotation marks"
+            ) from error
 
 
 def _numbers(texts: list[str], comma: bool) -> np.ndarray:
     """Whole numbers as they are, other numbers as float64; as text where one is neither."""
-    if all(re.fullmatch(r"[-+]?\d{1,20}", text, re.ASCII) for text in texts):
+    if all(re.fullmatch(r"[-+]?\d{1,300}", text, re.ASCII) for text in texts):
         values = [int(text) for text in texts]
         for kind in (np.int64, np.uint64):
             if np.iinfo(kind).min <= min(values, default=0) and max(values, default=0) <= np.iinfo(kind).max:

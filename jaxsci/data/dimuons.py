@@ -12,8 +12,11 @@ from jaxsci.errors import InputError
 
 __all__ = ["Dimuons", "read"]
 
+_MOST_OFF_SHELL = 1e-2  # the part by which an energy may fall short of its momentum: files have few digits
+_HEAVIEST = 2.0  # GeV of one lepton, above the tau's 1.8; a muon in MeV has 106
 _HIGHEST_MASS = 14_000.0  # GeV, the largest energy of two colliding protons so far; in MeV a pair of 14 GeV
 MUON_MASS = 0.1056583755  # GeV, Particle Data Group 2024
+_LOWEST_MASS = 1.99 * MUON_MASS  # of a pair at rest, and rounding; in TeV a pair of 210 GeV
 
 # What a column may be called, in lower case without blanks and underscores, by what it is.
 _NAMES = {
@@ -21,7 +24,7 @@ _NAMES = {
     "run": ("run", "runnumber"),
     "event": ("event", "eventnumber", "evt"),
     "type": ("type",),
-    "weight": ("weight", "weights", "w", "eventweight", "genweight", "evtweight"),
+    "weight": ("weight", "weights", "w", "wgt", "wgts", "eventweight", "genweight", "evtweight", "mcweight"),
 }
 # Of one muon, 1 or 2: pt1, pt_1, mu1_pt, muon_pt_1, ...
 _MUON_NAMES = {
@@ -36,6 +39,7 @@ _MUON_NAMES = {
     "Q": ("q", "charge", "ch"),
     "type": ("type",),
 }
+_SELECTING = {"Q1", "Q2", "type", "type1", "type2", "run", "event"}
 _CARTESIAN = tuple(f"{name}{i}" for i in (1, 2) for name in ("E", "px", "py", "pz"))
 _POLAR = tuple(f"{name}{i}" for i in (1, 2) for name in ("pt", "eta", "phi"))
 _NANO = ("Muon_pt", "Muon_eta", "Muon_phi", "Muon_charge")  # of the NanoAOD format of CMS: a list of muons per event
@@ -59,7 +63,7 @@ def read(path: str | Path, *, tree: str | None = None) -> Dimuons:
     phi1, pt2, ...` with the mass of the muon (or columns `m1, m2`). The number may stand elsewhere (`pt_1`, `mu1_pt`), case does not
     matter. Where there are also
 
-    - charges `Q1`, `Q2` (or `charge1`, ...; numbers or + and -): pairs of opposite charge are kept;
+    - charges `Q1`, `Q2` (or `charge1`, ...; -1 and +1, or + and -): pairs of opposite charge are kept;
     - `Type` with the kinds of track of both muons, or `Type1`, `Type2`: pairs of two global muons, G. CMS records each pair up to four
       times, once for every combination of tracks (T: tracker only, G: tracker and muon chambers together), with almost the same mass:
       counted as separate measurements they would make every error half of what it is;
@@ -71,7 +75,8 @@ def read(path: str | Path, *, tree: str | None = None) -> Dimuons:
     of the largest pT and the one of the largest pT with the opposite charge.
 
     Raises:
-        InputError: a column is missing or two have one meaning, a mass or a weight is not a number that can be, no row is left.
+        InputError: a column is missing or two have one meaning, a mass, a muon, a charge or a weight cannot be, the rows are those of a
+            histogram, no row is left.
     """
     present = columns.names(path, tree=tree, wanted=("M", "mass", *_NANO))
     if set(_NANO) <= set(present):
@@ -82,25 +87,30 @@ def read(path: str | Path, *, tree: str | None = None) -> Dimuons:
     rows, selection = len(next(iter(table.values()))), []
     mass = _mass(path, meaning, table)
     keep = np.ones(rows, bool)
+    used: set[str] = set()
     if {"Q1", "Q2"} <= set(meaning):
+        used |= {"Q1", "Q2"}
         keep &= _charge(path, table, meaning["Q1"]) * _charge(path, table, meaning["Q2"]) < 0
         selection.append("opposite charges")
-    types = [table[meaning[name]] for name in ("type", "type1", "type2") if name in meaning]
+    types = [_letters(table[meaning[name]]) for name in ("type", "type1", "type2") if name in meaning]
     if types:
-        both = (
-            types[0] if "type" in meaning else np.char.add(*(t.astype(str) for t in types)) if len(types) == 2 else None
-        )
+        both = types[0] if "type" in meaning else np.char.add(*types) if len(types) == 2 else None
         if both is not None and (both == "GG").any():
+            used |= {"type", "type1", "type2"}
             keep &= both == "GG"
             selection.append("two global muons")
     chosen = np.flatnonzero(keep)
     if {"run", "event"} <= set(meaning):
+        used |= {"run", "event"}
+        for name in ("run", "event"):
+            _require_exact(path, meaning[name], table[meaning[name]])
         hardness = np.zeros(rows)
         if {"pt1", "pt2"} <= set(meaning):
             hardness = _numbers(path, table, meaning["pt1"]) + _numbers(path, table, meaning["pt2"])
         chosen = _one_per_event(table[meaning["run"]], table[meaning["event"]], hardness, chosen)
         selection.append("one pair per collision, of the largest pT1 + pT2")
-    unused = tuple(name for name in present if name not in meaning.values())
+    idle = {meaning[what] for what in _SELECTING - used if what in meaning}
+    unused = tuple(name for name in present if name in idle or name not in meaning.values())
     weight = _numbers(path, table, meaning["weight"]) if "weight" in meaning else None
     return _checked(path, mass, chosen, rows, tuple(selection), weight, unused)
 
@@ -131,11 +141,55 @@ def _mass(path: str | Path, meaning: dict[str, str], table: dict[str, np.ndarray
     cartesian = set(_CARTESIAN) <= set(meaning)
     wanted = [_numbers(path, table, meaning[name]) for name in (_CARTESIAN if cartesian else _POLAR)]
     if cartesian:
+        for name, (energy, *momentum) in (("E1", wanted[:4]), ("E2", wanted[4:])):
+            with np.errstate(over="ignore"):
+                least = (1 - _MOST_OFF_SHELL) * np.sqrt(np.square(momentum).sum(axis=0))
+            _refuse(path, meaning[name], energy, energy < least, "an energy of at least the momentum")
         return kinematics.mass(np.stack(wanted[:4], axis=-1) + np.stack(wanted[4:], axis=-1))
     rest = [
         _numbers(path, table, meaning[n]) if n in meaning else np.full(len(wanted[0]), MUON_MASS) for n in ("m1", "m2")
     ]
+    for name, values in zip((*_POLAR, "m1", "m2"), (*wanted, *rest), strict=True):
+        if name in meaning:
+            _refuse(path, meaning[name], values, *_impossible(name[:-1], values))
     return _mass_of_polar([*wanted[:3], rest[0]], [*wanted[3:], rest[1]])
+
+
+def _impossible(what: str, values: np.ndarray) -> tuple[np.ndarray, str]:
+    """Which values no muon has, and what is expected."""
+    if what == "pt":
+        return values <= 0, "a pT above 0"
+    if what == "phi":
+        return np.abs(values) > 2 * np.pi + 1e-3, "azimuths in radians"
+    if what == "m":
+        return (values < 0) | (values > _HEAVIEST), f"masses of one muon in GeV, 0 to {_HEAVIEST:g}"
+    return np.isnan(values), "pseudorapidities"
+
+
+def _refuse(path: str | Path, name: str, values: np.ndarray, bad: np.ndarray, expected: str) -> None:
+    if bad.any():
+        row = int(bad.argmax())
+        raise InputError(
+            f"{path}: expected {expected} in the column {name}, got {values[row]:g} in row {row} (counted from 0); remove it, or check "
+            "unit and order of the columns"
+        )
+
+
+def _require_exact(path: str | Path, name: str, column: np.ndarray) -> None:
+    """Raise InputError for numbers of runs or events that are blank, or too large for the type they are in."""
+    blank = column == "" if column.dtype.kind == "U" else np.isnan(column.astype(np.float64))
+    if blank.any():
+        row = int(blank.argmax())
+        raise InputError(
+            f"{path}: expected a number in every row of {name}, got a blank cell in row {row} (counted from 0); remove it"
+        )
+    if column.dtype.kind == "f":
+        _refuse(path, name, column, np.abs(column) >= 2**53, "whole numbers, of which reals hold those below 2^53")
+
+
+def _letters(column: np.ndarray) -> np.ndarray:
+    """Types as capitals without blanks."""
+    return np.char.replace(np.char.upper(column.astype(str)), " ", "")
 
 
 def _require_mass(path: str | Path, meaning: dict[str, str], present: list[str]) -> None:
@@ -166,7 +220,9 @@ def _charge(path: str | Path, table: dict[str, np.ndarray], name: str) -> np.nda
     column = table[name]
     if column.dtype.kind in "US" and np.isin(column, ["+", "-"]).all():
         return np.where(column == "+", 1.0, -1.0)
-    return np.sign(_numbers(path, table, name))
+    found = _numbers(path, table, name)
+    _refuse(path, name, found, np.abs(found) != 1, "charges of -1 and 1")
+    return found
 
 
 def _one_per_event(run: np.ndarray, event: np.ndarray, hardness: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -219,8 +275,14 @@ def _checked(
             f"{path}: expected muon pairs with {', '.join(selection)}, none of {rows} rows is one; check the columns"
         )
     weight = None if weight is None else weight[chosen].astype(np.float64)
+    steps = np.diff(mass[chosen])
+    if len(steps) >= 4 and steps[0] and np.allclose(steps, steps[0], rtol=1e-6, atol=0):
+        raise InputError(
+            f"{path}: expected one row per muon pair, got masses in equal steps of {steps[0]:g}, the bins of a histogram; give the pairs"
+        )
     low, high = mass[chosen] > 0, mass[chosen] <= _HIGHEST_MASS
     faults = [(mass[chosen], low & high, f"positive masses in GeV up to {_HIGHEST_MASS:,.0f}")]
+    faults.append((mass[chosen], mass[chosen] >= _LOWEST_MASS, f"masses of two muons, from {_LOWEST_MASS:.2f} GeV"))
     if weight is not None:
         faults.append((weight, weight >= 0, "weights of at least 0"))
     for values, good, expected in faults:

@@ -2,6 +2,7 @@
 
 import gzip
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -36,7 +37,7 @@ class LabeledImages(NamedTuple):
     y: np.ndarray  # int32 [n], from 0 to classes - 1
     classes: int
     part: np.ndarray | None = None  # uint8 [n], an index of PARTS where the file has parts of its own
-    unit: int = 1  # what whole numbers were divided by, 255 or 65535; 1 for real numbers
+    unit: int = 1  # what whole numbers were divided by, 255 or 65535; 1 for 0 and 1, and for real numbers
     names: tuple[str, ...] | None = None  # of the classes, where the labels are text
 
 
@@ -50,7 +51,8 @@ def read(
 ) -> LabeledImages:
     """Read labeled images.
 
-    Whole numbers are divided by 255, or by 65,535 where one is larger than 255 (images of 16 bits); real numbers stay as they are.
+    Whole numbers are divided by 255, or by 65,535 where one is larger than 255 (images of 16 bits); those that are only 0 and 1, and
+    real numbers, stay as they are.
 
     Args:
         path: an .npz or HDF5 file with `x` and `y` (or `images` and `labels`), or with these for each part, as in `train_images` and
@@ -64,7 +66,8 @@ def read(
 
     Raises:
         InputError: a file is missing, damaged or of another format, an array is missing or of a wrong shape or type, a pixel is not
-            finite, a label is none of these, or the numbers of images and labels differ.
+            finite, some images are on another scale than others, channels come first, a label is none of these, a class is not in the
+            part for training, there are several arrays to choose from, or the numbers of images and labels differ.
     """
     with checks.reading(path, _EXPECTED) as path:
         found = _read_arrays(path)
@@ -74,6 +77,7 @@ def read(
     whole = raw[0] if len(raw) == 1 else np.concatenate(raw)
     unit = _unit(path, whole, unit)
     x = pixels(path, whole, unit)
+    _require_one_scale(path, x)
     numbered = classes is not None and names is None
     codes, names = _labels.coded(path, {name: y for name, (_, y) in pairs.items()}, names)
     if numbered and names is not None:
@@ -83,6 +87,10 @@ def read(
     labels = {name: _labels.whole(path, codes[name], len(x), name) for name, (x, _) in pairs.items()}
     y = np.concatenate(list(labels.values()))
     _labels.require_classes(path, y, classes if names is None else len(names))
+    if "training" in labels and (untaught := np.setdiff1d(y, labels["training"])).size:
+        raise InputError(
+            f"{path}: expected images of every class for training, got none of class {untaught[0]}, which other parts have; add some"
+        )
     numbers = [np.full(len(labels[name]), PARTS.index(name), np.uint8) for name in pairs if name]
     part = np.concatenate(numbers) if numbers else None
     number = len(names) if names is not None else classes or int(y.max()) + 1
@@ -139,7 +147,11 @@ def _read_arrays(path: Path, *, labeled: bool = True) -> dict[str, tuple[np.ndar
             if named.is_zip(path):
                 raise InputError(f"{path}: expected the {_ARRAYS}, got none; write it with numpy.savez")
             return {}
-        names = _find(arrays, labeled)
+        if odd := next((name for name in arrays if re.fullmatch(r"(?i)(.*_)?(masks?|weights?)", name)), None):
+            raise InputError(
+                f"{path}: expected images and labels, got {odd} too, which is not read; apply it, and leave it out"
+            )
+        names = _find(path, arrays, labeled)
         if not names:
             got = ", ".join(sorted(arrays))[:200]
             raise InputError(f"{path}: expected the {_ARRAYS}, got {got}; rename them")
@@ -154,21 +166,22 @@ def _read_arrays(path: Path, *, labeled: bool = True) -> dict[str, tuple[np.ndar
     return load
 
 
-def _find(arrays: Mapping[str, named.Rows], labeled: bool) -> dict[str, tuple[str, str]]:
+def _find(path: Path, arrays: Mapping[str, named.Rows], labeled: bool) -> dict[str, tuple[str, str]]:
     """The names of images and labels by part; none where they are not there."""
 
     def there(x: str, y: str) -> bool:
         return x in arrays and (y in arrays or not labeled)
 
-    for x, y in _NAMES:
-        if there(x, y):
-            return {"": (x, y)}
-    found = {}
+    found = {"": [names for names in _NAMES if there(*names)]}
     for part, words in zip(PARTS, _PART_WORDS, strict=True):
         names = [(x.format(word), y.format(word)) for x, y in _PART_NAMES for word in words]
-        if name := next((name for name in names if there(*name)), None):
-            found[part] = name
-    return found
+        found[part] = [name for name in names if there(*name)]
+    for part, several in found.items():
+        images = list(dict.fromkeys(x for x, _ in several))
+        if len(images) > 1 or (part and images and found[""]):
+            other = images[1] if len(images) > 1 else found[""][0][0]
+            raise InputError(f"{path}: expected one array of images, got {images[0]} and {other}; leave one out")
+    return {part: several[0] for part, several in found.items() if several}
 
 
 def _read_idx_labels(path: Path, labels_path: str | Path | None) -> np.ndarray:
@@ -214,6 +227,10 @@ def pixels(path: object, x: np.ndarray, unit: int | None = None) -> np.ndarray:
         raise InputError(
             f"{path}: expected images [n, height, width] or [n, height, width, channel], got shape {list(x.shape)}; reshape them"
         )
+    if x.ndim == 4 and x.shape[1] in (1, 3, 4) and min(x.shape[2:]) > 4:
+        raise InputError(
+            f"{path}: expected images [n, height, width, channel], got shape {list(x.shape)} with channels first; transpose it"
+        )
     if x.dtype.kind not in "biuf":
         raise InputError(f"{path}: expected images of numbers, got type {x.dtype}; convert them")
     checks.require_memory(str(path), 8 * x.size, "the images as float32")
@@ -229,7 +246,7 @@ def pixels(path: object, x: np.ndarray, unit: int | None = None) -> np.ndarray:
 
 
 def _unit(path: object, x: np.ndarray, wanted: int | None) -> int:
-    """What the images are divided by: 255 or 65535 for whole numbers, the largest of their range; 1 for real numbers."""
+    """What the images are divided by: 255 or 65535 for whole numbers, the largest of their range; 1 for 0 and 1, and for real ones."""
     if x.dtype.kind not in "iu":
         if wanted not in (None, 1):
             raise InputError(
@@ -237,12 +254,23 @@ def _unit(path: object, x: np.ndarray, wanted: int | None) -> int:
             )
         return 1
     low, high = (int(x.min()), int(x.max())) if x.size else (0, 0)
-    largest = 65535 if wanted is None else wanted if wanted > 1 else -1
+    largest = wanted or 65535
     if low < 0 or high > largest:
         words = (
-            "real numbers as in the images for training"
+            "real numbers, or 0 and 1, as in the images for training"
             if wanted == 1
             else f"whole numbers from 0 to {wanted or '255 or 65535'}"
         )
         raise InputError(f"{path}: expected {words}, got {low} to {high}; scale the images to [0, 1]")
-    return wanted or (255 if high <= 255 else 65535)
+    return wanted or next(unit for unit in (1, 255, 65535) if high <= unit)
+
+
+def _require_one_scale(path: Path, x: np.ndarray) -> None:
+    """Raise InputError where some images reach 1 and others 255 or so, with none between."""
+    top = np.abs(x).max(axis=(1, 2, 3))
+    low, high = (top > 0) & (top <= 1), top > 16
+    if min(low.mean(), high.mean()) > 0.05 and (low | high | (top == 0)).all():
+        raise InputError(
+            f"{path}: expected images on one scale, got pixels up to {top.max():g} and, as in image {int(low.argmax())} (counted from 0), "
+            "up to 1; divide the others by their largest value"
+        )

@@ -12,6 +12,7 @@ import pytest
 
 import jaxsci
 from jaxsci.cli.main import main
+from jaxsci.errors import InputError
 from jaxsci.tasks.tables import encoding, report
 from jaxsci.tasks.tables.encoding import Column
 from tests.command import refused
@@ -218,3 +219,38 @@ def test_what_is_measured_is_weighted():
     found = report.classified(np.array([[0.8, 0.2], [0.4, 0.6], [0.9, 0.1]]), np.array([0, 0, 1]), weights)
     np.testing.assert_allclose(found["accuracy"]["value"], 2 / 3, rtol=1e-6)
     np.testing.assert_allclose(found["log_loss"]["value"], -(2 * np.log(0.8) + np.log(0.4)) / 3)
+
+
+@pytest.mark.parametrize("form", ["{}(1)", "{}±1", "~{}", "{} K", "{}%", "−{}", "1 {:03d}", "2020-01-{:02d}", "{}-{}"])
+def test_numbers_with_something_to_them_are_no_categories(form):
+    texts = np.array([form.format(i, i + 1) for i in range(24)])
+    with pytest.raises(InputError, match="expected plain numbers, or categories, in the column a"):
+        encoding.learn("t", {"a": texts}, np.arange(24), ())
+    assert encoding.learn("t", {"a": texts}, np.arange(24), ("a",))[0].categories is not None
+    with pytest.raises(InputError, match="--kind classification"):
+        encoding.classes_of("t", "a", texts, "auto")
+
+
+@pytest.mark.parametrize("odd", ["-", "<3", "#N/A", "failed"])
+def test_a_target_of_numbers_with_one_text_among_them_is_no_class(odd):
+    with pytest.raises(InputError, match="such as"):
+        encoding.classes_of("t", "y", np.array([odd, *(str(i / 2) for i in range(24))]), "auto")
+
+
+def test_classes_that_differ_by_case_are_refused_unless_they_are_meant():
+    values = np.array(["top", "Top", "QCD"])
+    with pytest.raises(InputError, match="differ by more than case in y, got"):
+        encoding.classes_of("t", "y", values, "auto")
+    assert len(encoding.classes_of("t", "y", values, "classification")) == 3
+
+
+def test_columns_that_count_the_rows_or_tell_the_target_are_named():
+    target = np.arange(24) % 2
+    inputs = {
+        "id": np.arange(7, 24 + 7),
+        "copy": target.astype(float),
+        "name": np.array(["b", "a"])[target],
+        "good": np.arange(24) % 3,
+    }
+    inputs["gaps"] = np.where(np.arange(24) % 5 == 0, -999.0, np.arange(24) / 3)
+    assert set(encoding.suspects(inputs, target)) == {"id", "copy", "name", "gaps"}

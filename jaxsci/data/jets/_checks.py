@@ -14,8 +14,9 @@ _ENERGY_TOLERANCE = 1e-3
 _HIGHEST_ENERGY = (
     50_000.0  # GeV of a jet: a beam of the largest collider that is planned (FCC-hh, 100 TeV); in MeV a jet of 50 GeV
 )
+_LOWEST_ENERGY = 2.0  # GeV, below that of any jet that was reconstructed; in TeV a jet of 2,000 GeV
 _HEAVIEST = (
-    0.5  # the part of the energy that may be rest mass of constituents; of stable particles in jets it is below 0.1
+    0.2  # the part of the energy that may be rest mass of constituents; of stable particles in jets it is below 0.1
 )
 
 
@@ -29,7 +30,8 @@ def clean_constituents(path: Path, raw: np.ndarray, first_row: int) -> np.ndarra
 
     Raises:
         InputError: a number is not finite, an energy is negative or less than the momentum, a constituent flies along the beam, a jet
-            is empty or has more energy than any beam (MeV), or most constituents are at rest (pt, eta, phi, m in place of E, px, py, pz).
+            is empty or has more energy than any beam (MeV), most have less than any jet (TeV, or normalized), or constituents are too heavy
+            in most (pt, eta, phi, m in place of E, px, py, pz).
     """
     # What float32 cannot hold becomes infinite, and is refused as such.
     with np.errstate(over="ignore", invalid="ignore"):
@@ -49,9 +51,15 @@ def clean_constituents(path: Path, raw: np.ndarray, first_row: int) -> np.ndarra
     total = energy.sum(axis=1, dtype=np.float64)
     too_high = f"jets of at most {_HIGHEST_ENERGY:,.0f} GeV, got {total.max():,.0f}"
     _refuse(path, first_row, [(total > _HIGHEST_ENERGY, too_high)], "divide by 1000 if they are in MeV")
+    too_low = total < _LOWEST_ENERGY
+    if np.count_nonzero(too_low) > len(jets) / 2:
+        expected = f"jets of at least {_LOWEST_ENERGY:g} GeV, got {np.median(total):.3g} in most"
+        _refuse(
+            path, first_row, [(too_low, expected)], "multiply by 1000 if they are in TeV, or undo the normalization"
+        )
     at_rest = rest > _HEAVIEST * total
     if np.count_nonzero(at_rest) > len(jets) / 2:
-        expected = "constituents (E, px, py, pz) much lighter than their energy, got masses near E in most jets"
+        expected = f"constituents (E, px, py, pz) with masses of at most {_HEAVIEST:.0%} of the energy, got larger ones in most jets"
         _refuse(path, first_row, [(at_rest, expected)], "if they are (pt, eta, phi, m), convert them")
     unsorted = (pt[:, 1:] > pt[:, :-1]).any(axis=1)
     if unsorted.any():

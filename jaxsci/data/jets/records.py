@@ -64,6 +64,11 @@ def from_arrays(path: Path, arrays: Mapping[str, Rows]) -> Records:
     jets, labels = arrays[name], arrays.get("labels")
     if len(jets.shape) != 3 or (name == "constituents" and jets.shape[2] != 4) or min(jets.shape[1:]) < 1:
         raise InputError(f"{path}: {_HELP}; {name} has shape {list(jets.shape)}; reshape it")
+    mask = next((other for other in arrays if re.fullmatch(r"(.*_)?masks?", other.lower())), None)
+    if mask is not None:
+        raise InputError(
+            f"{path}: {_HELP}; found {mask} too, which is not read; set to zero what it leaves out, and leave it out"
+        )
     if jets.dtype.kind not in "fiu":
         raise InputError(f"{path}: {_HELP}; {name} has type {jets.dtype}; save real numbers")
     if labels is not None and labels.shape not in (jets.shape[:1], (jets.shape[0], 1)):

@@ -46,8 +46,11 @@ _LEAST, _MOST = 1e-12, 1e12  # amounts: their squares and ratios are still numbe
 # What parses and means something else. Names of compounds by letters (YBCO, Bi-2212), and words that stand for no value:
 _ABBREVIATION = re.compile(
     rf"(?:(?:{_SYMBOL})?BC{{1,2}}O|BS?CC?O|(?:Tl|Hg|T|H)BC{{1,2}}O|L[BSC]?CC?O|[NPSE]CCO|B[KP]BO|F[ST]{{2}})(?:-?\d+)?"
-    rf"|(?!C\d|B\d)(?:{_SYMBOL}|RE|Ln)-?\d{{3,5}}|NaN|ND|TBD|INF|OK|NIL"
+    rf"|(?!C\d|B\d)(?:{_SYMBOL}|RE|Ln)-?\d{{3,5}}|(?:{_SYMBOL})+(?:Ba|Sr|Ca|Ce)(?:Ca)?CuO|NaN|ND|TBD|INF|OK|NIL"
 )
+# An oxidation state or a phase, Fe(III)2O3, and a polytype, 2H NbSe2: no iodine, vanadium or hydrogen.
+_ROMAN = re.compile(r"(?<=[a-zA-Z])\((?:I{1,3}|IV|VI{0,3})\)")
+_POLYTYPE = re.compile(r"\s*\d[HT]\s+\S")
 # A hydrate with a full stop, CuSO4.5H2O: the digits are no amount of what stands before, unless they begin with 0.
 _FULL_STOP = re.compile(r"(?<=[A-Za-z)\]}])0*[1-9]\d*(\.)\d+\s*[(\[]?(?:[HDT]2O|N[HDT]3)(?![\d./])")
 # An amount that was not measured, "y" in capitals: Bi2Sr2Ca1Cu2OY. With the elements in Hill's order, ClOY, it is yttrium.
@@ -74,7 +77,8 @@ def parse(text: str, *, charges: Literal["refuse", "strip"] = "refuse") -> Amoun
     bracket or its adduct ends ("Na+"); charges="strip" leaves it out. A sign behind a number ("O7-") is refused always: it may be a
     charge or an amount that was not measured. So are the amounts x, y, z, δ and +- of SuperCon, and a last Y or W behind an O without
     amount ("Bi2Sr2Ca1Cu2OY"), unless the elements stand in Hill's order ("ClOY"). Names that would parse are refused too: "YBCO",
-    "Bi2212", "NaN"; with every amount written ("Y1B1C1O1") they are formulas. A hydrate by full stop, "CuSO4.5H2O", is refused.
+    "Bi2212", "NaN", "YBaCuO"; with every amount written ("Y1B1C1O1") they are formulas. So are Roman numbers ("Fe(III)2O3", "Am(II)") and
+    polytypes ("2H NbSe2"), which are neither iodine nor hydrogen. A hydrate by full stop, "CuSO4.5H2O", is refused.
 
     The time is proportional to the length, at most 1,000 characters; brackets nest at most 50 deep.
 
@@ -104,6 +108,13 @@ def _refuse_lookalikes(text: str) -> None:
     if _ABBREVIATION.fullmatch(name):
         remedy = "write each element with its amount, as in YBa2Cu3O6.9"
         raise FormulaError(text, 1, "a chemical formula", f"the name {name!r}", remedy)
+    if roman := _ROMAN.search(text):
+        remedy = "leave it out; iodine and vanadium have amounts in brackets of one kind, as in Pb(I1)2"
+        raise FormulaError(
+            text, roman.start() + 1, "elements with their amounts", f"the Roman number {roman[0]}", remedy
+        )
+    if _POLYTYPE.match(text):
+        raise FormulaError(text, 1, "a chemical formula", "a polytype before it", "leave it out, as in NbSe2")
     if hydrate := _FULL_STOP.search(text):
         remedy = "write a hydrate as CuSO4·5H2O or CuSO4*5H2O, and an amount with another element behind it"
         raise FormulaError(text, hydrate.start(1) + 1, "a dot before the water", "a full stop", remedy)

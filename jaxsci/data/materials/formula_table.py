@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from jaxsci.data._delimited import delimiter, number
+from jaxsci.data._delimited import delimiter, number, require_utf8
 from jaxsci.data.materials.elements import ELEMENTS
 from jaxsci.data.materials.formula import ATOMIC_NUMBER, SYMBOLS, Amounts, FormulaError, parse
 from jaxsci.data.reading import reading
@@ -22,9 +22,10 @@ __all__ = ["Chunk", "Fault", "RowError", "stream"]
 # nor does the unit K behind Tc: "tc (K)", "critical_temp_K", "Tc/K".
 FORMULA_NAMES = (
     *("formula", "chemical formula", "reduced formula", "pretty formula", "formula pretty", "formula sum"),
-    *("composition", "chemical composition", "element", "elements", "compound", "material", "matter", "name"),
+    *("composition", "chemical composition", "compound", "material", "matter", "element", "elements", "name"),
 )
 TC_NAMES = ("tc", "t c", "critical temp", "critical temperature", "transition temperature")
+_OTHER_UNIT = re.compile(r"(?i)[\s(\[]*(?:[mμµu]k|milli-?kelvin|°?[cf]|celsius|m?ev)[\s)\]]*")
 HOTTEST = 400.0  # K; a larger number is taken for another unit, of which a message warns
 
 Fault = Literal["encoding", "columns", "formula", "element", "tc"]
@@ -90,8 +91,7 @@ def stream(
         InputError: no file, no row at all, no such column; a bad row, with its number and the reason, unless `skip_bad`.
     """
     with reading(path, "a table of formulas") as path, path.open("rb") as file:
-        if file.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            raise InputError(f"{path}: expected UTF-8 text, got UTF-16; save the file as UTF-8")
+        require_utf8(path, file.peek(4)[:4])
         # What is not UTF-8 is carried through the reader of CSV, and refused with its row.
         lines = io.TextIOWrapper(file, "utf-8-sig", "surrogateescape")
         for _ in range(header_row - 1):
@@ -102,7 +102,7 @@ def stream(
         try:
             header = next(csv.reader([first], delimiter=delimiter(first)), [])
             layout, is_header = _find_columns(path, header, delimiter(first), with_tc, columns)
-            reader = csv.reader(lines, delimiter=layout.delimiter)
+            reader = csv.reader(lines, delimiter=layout.delimiter, strict=True)
             rows = ((fields, header_row + reader.line_num) for fields in reader)
             yield from _chunks(layout, rows if is_header else chain([(header, header_row)], rows), skip_bad, chunk)
         except csv.Error as error:
@@ -199,6 +199,10 @@ def _read_row(layout: _Layout, line: int, fields: list[str]) -> tuple[str, Amoun
     if len(fields) != layout.fields:
         remedy = "quote a field with a separator in it, or complete the row"
         raise RowError("columns", f"{where}: expected {layout.fields} fields, got {len(fields)}; {remedy}")
+    if layout.tc is not None and _OTHER_UNIT.fullmatch(fields[layout.tc]):  # a line of units beneath the names
+        raise InputError(
+            f"{where}: expected Tc in K, got the unit {fields[layout.tc].strip()!r}; convert the column to K"
+        )
     text = fields[layout.formula].strip()
     if any("\udc80" <= character <= "\udcff" for character in text):
         shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -85,10 +85,17 @@ def read_measured(
             both together: as in `stream`.
 
     Raises:
-        InputError: the file cannot be read, or more than a third of its rows cannot be used.
+        InputError: the file cannot be read, or more than a third of its rows cannot be used or are hotter than any superconductor.
     """
     layout = _LAYOUTS[name] if columns == (None, None) else {**_LAYOUTS[name], "columns": columns}
-    return clean(_read(path, **layout), merge=merge)
+    found = _read(path, **layout)
+    hot = int((found.tc > HIGHEST_TC).sum())
+    if hot > _MOST_LEFT_OUT * len(found.tc):
+        raise InputError(
+            f"{path}: expected Tc in K, mostly up to {HIGHEST_TC:g}, got {hot:,} of {len(found.tc):,} rows above; convert other units to "
+            "K, or leave out what was measured under pressure"
+        )
+    return clean(found, merge=merge)
 
 
 def read_unreported(path: str | Path) -> Materials:

@@ -1,12 +1,37 @@
-"""FITS files before a library opens them: everything their headers declare is there."""
+"""HEALPix maps in FITS files: before a library opens them, everything their headers declare is there."""
 
+import io
 import math
+import re
+import warnings
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from jaxsci.data.reading import unpacked
+import numpy as np
+
+from jaxsci.data.reading import require_memory, unpacked
 from jaxsci.errors import InputError
 
 _FITS_BLOCK = 2880
+# The column of a partial map that holds the numbers of its pixels, where the header does not say that it is the first.
+_INDEX_NAMES = ("PIX", "PIXEL", "PIXELS", "IPIX", "INDEX", "HPX_INDEX", "HPXINDEX", "HEALPIX", "PIXEL_INDEX", "PIXNUM")
+# A column that is taken for its place alone and has such a name is no map of a temperature, nor a mask.
+_NO_MAP = re.compile(
+    r"(?i)hits?|n_?(?:obs|hits?)|(?:.*_)?cov(?:_.*)?|.*(?:sigma|err(?:or)?|std|variance|noise|beam).*|[qu](?:[_-]?(?:pol|stokes).*)?"
+)
+_FRAMES = {name: name[0] for name in ("G", "GAL", "GALACTIC", "C", "CELESTIAL", "E", "ECLIPTIC")}
+_FRAMES |= dict.fromkeys(("CEL", "Q", "EQ", "EQU", "EQUATORIAL", "J2000", "FK5", "ICRS"), "C")
+_CMB_SUFFIXES = ("_cmb", ",thermodynamic", "cmb")
+
+
+class Found(NamedTuple):
+    """A map as its file has it."""
+
+    values: np.ndarray  # float64 [pixel]
+    ordering: str
+    unit: str
+    nside: int | None  # None where the file does not say
+    frame: str = ""  # G, C or E: galactic, celestial, ecliptic coordinates; "" where the file does not say
 
 
 def fits_content(path: Path) -> bytes:
@@ -38,3 +63,122 @@ def fits_content(path: Path) -> bytes:
             )
         start += -(-size // _FITS_BLOCK) * _FITS_BLOCK
     return content
+
+
+def real(path: Path, name: str, values: np.ndarray) -> np.ndarray:
+    """The values as float64; InputError where they are no real numbers."""
+    if values.dtype.kind not in "biuf":
+        raise InputError(f"{path}: expected real numbers in {name}, got type {values.dtype}; choose another column")
+    return values.astype(np.float64)
+
+
+def temperature_unit(text: str) -> str:
+    if text.strip().startswith("MK"):  # mega or milli
+        return text
+    name = text.strip().lower().replace("μ", "u").replace("µ", "u").replace(" ", "")
+    for suffix in _CMB_SUFFIXES:
+        name = name.removesuffix(suffix)
+    words = {"microkelvin": "uk", "millikelvin": "mk", "kelvin": "k", "10^-6k": "uk", "10^-3k": "mk"}
+    words |= {"1e-6k": "uk", "10**-6k": "uk", "muk": "uk", "1e-3k": "mk", "10**-3k": "mk"}
+    return words.get(name, name)
+
+
+def read_table(path: Path, column: int | str) -> Found:
+    try:
+        from astropy.io import fits
+    except ImportError as error:
+        raise InputError(
+            f"{path}: reading FITS files needs astropy; pip install 'jaxsci[sky]', or save the map as .npz"
+        ) from error
+    content = fits_content(path)
+    with warnings.catch_warnings():  # what matters of the header is checked here
+        warnings.simplefilter("ignore")
+        with fits.open(io.BytesIO(content), memmap=False) as file:
+            table = next((unit for unit in file if isinstance(unit, fits.BinTableHDU)), None)
+            if table is None:
+                raise InputError(f"{path}: expected a binary table with a HEALPix map, found none; is this an image?")
+            return _fits_table(path, table, column)
+
+
+def _fits_table(path: Path, table: Any, column: int | str) -> Found:
+    header = table.header
+
+    def word(key: str) -> str:
+        return str(header.get(key, "")).strip().upper()
+
+    every = table.columns.names
+    if len({name.upper() for name in every}) < len(every):
+        raise InputError(f"{path}: expected columns of different names, got {', '.join(every)}; rename them")
+    explicit = word("INDXSCHM") == "EXPLICIT" or word("OBJECT") == "PARTIAL" or every[0].strip().upper() in _INDEX_NAMES
+    explicit = explicit or (len(every) > 1 and _counts(np.asarray(table.data[every[0]])))
+    if (word("INDXSCHM"), word("OBJECT")) in (("EXPLICIT", "FULLSKY"), ("IMPLICIT", "PARTIAL")):
+        raise InputError(
+            f"{path}: expected INDXSCHM and OBJECT that agree, got {word('INDXSCHM')} and {word('OBJECT')}; mend the header"
+        )
+    names = every[1:] if explicit else every
+    wanted = column if isinstance(column, str) else names[column] if 0 <= column < len(names) else None
+    name = next((name for name in names if wanted is not None and name.upper() == wanted.upper()), None)
+    if name is None:
+        raise InputError(f"{path}: expected one of the columns {', '.join(names)}, got {column}; name one of these")
+    if isinstance(column, int) and _NO_MAP.fullmatch(name.strip()):
+        raise InputError(
+            f"{path}: expected a map in the column that comes first, got {name}; say which is meant, as in --column {names[-1]}"
+        )
+    values = real(path, name, np.asarray(table.data[name])).ravel()
+    own = table.columns[name]  # its sentinel is among the numbers as they are stored, before they are scaled
+    null = None if own.null is None else float(own.null) * (own.bscale or 1) + (own.bzero or 0)
+    for sentinel in (header.get("BAD_DATA"), header.get("BLANK"), null):
+        if sentinel is not None:  # as the number type of the column holds it
+            values = np.where(np.isclose(values, float(sentinel), rtol=1e-6, atol=0), np.nan, values)
+    nside = whole_number(path, "NSIDE", header["NSIDE"]) if "NSIDE" in header else None
+    if explicit:
+        values = _spread(path, values, np.asarray(table.data[every[0]]).ravel(), nside)
+    units = {str(unit).strip() for unit in (table.columns[name].unit, header.get("UNITS"), header.get("BUNIT")) if unit}
+    if len({temperature_unit(unit) for unit in units}) > 1:
+        raise InputError(f"{path}: expected one unit of {name}, got {' and '.join(sorted(units))}; mend the header")
+    return Found(values, word("ORDERING"), next(iter(units), ""), nside, frame(word("COORDSYS")))
+
+
+def _counts(values: np.ndarray) -> bool:
+    """Whether a column counts pixels, 0, 1, 2, ...: no map does."""
+    flat = values.ravel()
+    return flat.dtype.kind in "iuf" and np.array_equal(flat, np.arange(flat.size))
+
+
+def frame(name: str) -> str:
+    """The letter of HEALPix for a system of coordinates; "" for none, and for another."""
+    return _FRAMES.get(name.strip().upper(), "")
+
+
+def whole_number(path: Path, name: str, value: object) -> int:
+    """A whole number of a header; InputError for another value."""
+    try:
+        number = float(str(value))
+    except ValueError:
+        number = math.nan
+    if number % 1:  # or NaN
+        raise InputError(f"{path}: expected a whole number {name}, got {str(value)[:40]!r}; mend it")
+    return int(number)
+
+
+def _spread(path: Path, values: np.ndarray, pixels: np.ndarray, nside: int | None) -> np.ndarray:
+    """A whole map from a list of some of its pixels."""
+    if nside is None or not 1 <= nside <= 8192:
+        raise InputError(
+            f"{path}: expected the NSIDE of a list of pixels, got {nside or 'none'}; write it into the header"
+        )
+    whole = 12 * nside**2
+    require_memory(path, 8 * whole, "the whole map")
+    numbers = real(path, "the index column", pixels)
+    bad = ~((numbers >= 0) & (numbers < whole) & (numbers == np.rint(numbers)))
+    if len(numbers) != len(values) or bad.any():
+        got = numbers[bad.argmax()] if bad.any() else f"{len(numbers):,} for {len(values):,} values"
+        raise InputError(f"{path}: expected numbers of pixels of NSIDE {nside}, got {got}; mend the index column")
+    index = numbers.astype(np.int64)
+    if len(np.unique(index)) < len(index):
+        raise InputError(
+            f"{path}: expected each pixel once, got some twice in the index column; average or remove them"
+        )
+    result = np.full(whole, np.nan)
+    result[index] = values
+    return result

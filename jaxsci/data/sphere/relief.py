@@ -1,5 +1,6 @@
 """The relief of the Earth: spherical harmonic coefficients, and heights on a grid."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,20 @@ from jaxsci.errors import InputError
 
 __all__ = ["Coefficients", "missing_degrees", "read_coefficients", "read_grid"]
 
+# What columns may be called, in lower case and without the indices "lm" or "nm".
+_COLUMNS = {
+    "l": "l",
+    "n": "l",
+    "degree": "l",
+    "deg": "l",
+    "m": "m",
+    "order": "m",
+    "ord": "m",
+    "c": "C",
+    "cos": "C",
+    "cosine": "C",
+}
+_COLUMNS |= {"s": "S", "sin": "S", "sine": "S"}
 _HIGHEST = 100_000  # degree: far above any model of a body
 
 
@@ -38,8 +53,9 @@ def read_coefficients(path: str | Path, *, lmax: int | None = None) -> Coefficie
         lmax: keep degrees up to this one; None: all the file has.
 
     Raises:
-        InputError: a row of another form, twice or missing, numbers that are not finite, degrees that are no whole numbers, nothing
-            but zeros, or lmax beyond the file's degree.
+        InputError: a row of another form, twice or missing, numbers that are not finite, degrees that are no whole numbers, S other
+            than 0 for m = 0, nothing but zeros, or lmax beyond the file's degree; a header that names other columns, another degree or
+            another normalization.
     """
     with reading(path, "harmonic coefficients as rows l m C S") as path:
         cosine, sine = _npz(path) if path.suffix == ".npz" else _text(path)
@@ -50,6 +66,11 @@ def read_coefficients(path: str | Path, *, lmax: int | None = None) -> Coefficie
         )
     if not (cosine.any() or sine.any()):
         raise InputError(f"{path}: expected coefficients, got zeros only; check how the file was written")
+    if sine[:, 0].any():
+        raise InputError(
+            f"{path}: expected S = 0 for m = 0, got {sine[:, 0][sine[:, 0] != 0][0]:g} at l = {int(sine[:, 0].astype(bool).argmax())}; "
+            "are the columns in the order l m C S?"
+        )
     highest = cosine.shape[0] - 1
     if lmax is not None and lmax > highest:
         raise InputError(f"{path}: expected coefficients to degree {lmax}, got {highest}; lower --lmax to {highest}")
@@ -73,7 +94,7 @@ def read_grid(path: str | Path, rows: int, columns: int) -> np.ndarray:
         InputError: not that many numbers, one that is not finite, or nothing but zeros.
     """
     with reading(path, f"a grid of {rows} x {columns} numbers") as path:
-        words = unpacked(path).decode("utf-8", "replace").split()
+        words = unpacked(path).decode("utf-8-sig", "replace").split()
         if len(words) != rows * columns:
             raise InputError(f"{path}: expected {rows} x {columns} numbers, got {len(words):,}; is this another grid?")
         values = np.array([number(word) for word in words], np.float64).reshape(rows, columns)
@@ -83,12 +104,13 @@ def read_grid(path: str | Path, rows: int, columns: int) -> np.ndarray:
 
 
 def _text(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    lines = unpacked(path).decode("utf-8", "replace").splitlines()
-    rows = [(i, line.replace(",", " ").split()) for i, line in enumerate(lines, start=1)]
+    lines = unpacked(path).decode("utf-8-sig", "replace").splitlines()
+    rows = [(i, _fields(path, line, i)) for i, line in enumerate(lines, start=1)]
     rows = [(i, words[1:] if words[0] in ("gfc", "gfct") else words) for i, words in rows if words]
     start = next((k for k, (_, words) in enumerate(rows) if _degree_and_order(words) is not None), None)
     if start is None:
         raise InputError(f"{path}: expected rows of four numbers l m C S, got none; is this a file of coefficients?")
+    header = dict(_header(path, rows[:start]))
     table: dict[tuple[int, int], tuple[float, float]] = {}
     for line, words in rows[start:]:
         if words[0].startswith("#"):
@@ -107,6 +129,10 @@ def _text(path: Path) -> tuple[np.ndarray, np.ndarray]:
         except ValueError as error:
             raise InputError(f"{path}: expected four numbers l m C S, but {error} in line {line}; mend it") from error
     lmax = max(degree for degree, _ in table)
+    if header.get("max_degree", str(lmax)) != str(lmax):
+        raise InputError(
+            f"{path}: expected degrees to {header['max_degree']} as the header says, got {lmax}; copy or download the file again"
+        )
     missing = next((place for place in _places(2, lmax) if place not in table), None)
     if 0 < len(set(_places(1, 1)) & set(table)) < 2:  # a degree is there or not
         missing = next(place for place in _places(1, 1) if place not in table)
@@ -120,6 +146,38 @@ def _text(path: Path) -> tuple[np.ndarray, np.ndarray]:
     for (degree, order), (c, s) in table.items():
         cosine[degree, order], sine[degree, order] = c, s
     return cosine, sine
+
+
+def _fields(path: Path, line: str, number: int) -> list[str]:
+    """The words of a line, separated by blanks or commas; InputError where a comma may be a decimal mark."""
+    words = line.split()
+    if len(words) > 1 and any(re.fullmatch(r"[-+]?\d+,\d+(?:[eEdD][-+]?\d+)?,?", word) for word in words):
+        raise InputError(
+            f"{path}: expected decimal points, got {line.strip()[:60]!r} in line {number}; replace the commas"
+        )
+    return line.replace(",", " ").split()
+
+
+def _header(path: Path, rows: list[tuple[int, list[str]]]) -> Iterator[tuple[str, str]]:
+    """Pairs of words above the coefficients; InputError where they name columns or a normalization that this is not."""
+    for line, row in rows:
+        bare = re.sub(r"\([^)]*\)|[#%!]", " ", " ".join(row)).casefold()
+        words = [word for word in bare.split() if word != "key"]
+        names = [_COLUMNS.get(re.sub(r"(?<=[a-z])_?[ln]m$", "", word), "?") for word in words]
+        if set(names[:2]) == {"l", "m"} and {"C", "S"} <= set(names) and names[:4] != ["l", "m", "C", "S"]:
+            raise InputError(
+                f"{path}: expected columns l m C S, got {' '.join(row)[:60]!r} in line {line}; bring them into that order"
+            )
+        if words[:1] == ["norm"] and words[1:] != ["fully_normalized"]:
+            raise InputError(
+                f"{path}: expected fully normalized coefficients, got {' '.join(row)[:60]!r}; convert them"
+            )
+        if len(words) == 3 and _degree_and_order([*words, "0"]) is not None:
+            raise InputError(
+                f"{path}: expected four numbers l m C S, got {' '.join(row)[:60]!r} in line {line}; complete it"
+            )
+        if len(words) == 2:
+            yield words[0], words[1]
 
 
 def _places(first: int, last: int) -> Iterator[tuple[int, int]]:
@@ -150,6 +208,6 @@ def _npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise InputError(
             f"{path}: expected real coefficients C and S, got {cosine.dtype} and {sine.dtype}; convert them"
         )
-    if np.triu(cosine, 1).any() or np.triu(sine, 1).any() or sine[:, 0].any():
-        raise InputError(f"{path}: expected C and S 0 for m > l, and S for m = 0, got others; index them as [l, m]")
+    if np.triu(cosine, 1).any() or np.triu(sine, 1).any():
+        raise InputError(f"{path}: expected C and S 0 for m > l, got others; index them as [l, m]")
     return cosine.astype(np.float64), sine.astype(np.float64)

@@ -1,26 +1,22 @@
 """Maps of the whole sky in HEALPix pixels, from FITS or NPZ files, and tabulated power spectra."""
 
-import io
-import warnings
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from jaxsci import healpix
 from jaxsci.data import _arrays as arrays
 from jaxsci.data._delimited import number
-from jaxsci.data.reading import reading, require_memory
-from jaxsci.data.sphere._fits import fits_content
+from jaxsci.data.reading import reading
+from jaxsci.data.sphere._fits import Found, frame, read_table, real, temperature_unit, whole_number
 from jaxsci.errors import InputError
 
 __all__ = ["SkyMap", "degrade", "in_microkelvin", "read_map", "read_mask", "read_spectrum"]
 
 MICROKELVIN = {"uk": 1.0, "mk": 1e3, "k": 1e6}  # in a unit of temperature, lower case
+_FAR = 3.0  # ranges of all other values, beyond which the same value in several pixels is a sentinel
 _LARGEST = 1e30  # of a value that was measured, in any unit; what is larger is a sentinel or damaged
-# The column of a partial map that holds the numbers of its pixels, where the header does not say that it is the first.
-_INDEX_NAMES = ("PIX", "PIXEL", "PIXELS", "IPIX", "INDEX", "HPX_INDEX", "HPXINDEX", "HEALPIX", "PIXEL_INDEX", "PIXNUM")
-_CMB_SUFFIXES = ("_cmb", ",thermodynamic", "cmb")
 
 
 class SkyMap(NamedTuple):
@@ -29,6 +25,7 @@ class SkyMap(NamedTuple):
     values: np.ndarray  # float64 [pixel]
     nside: int
     unit: str  # as the file has it; "" if it does not say
+    frame: str = ""  # G, C or E: of galactic, celestial or ecliptic coordinates; "" if the file does not say
 
 
 def read_map(path: str | Path, *, column: int | str = 0) -> SkyMap:
@@ -36,8 +33,9 @@ def read_map(path: str | Path, *, column: int | str = 0) -> SkyMap:
 
     FITS (binary tables, all pixels or a list of some with their numbers): ORDERING is honoured, NESTED maps are reordered; UNSEEN,
     BAD_DATA, TNULL, NaN and pixels that are not in the list become NaN. A map is partial where the header says INDXSCHM = EXPLICIT or
-    OBJECT = PARTIAL, or its first column has the name of an index; the first column then holds the numbers of the pixels, as in
-    healpy. NPZ: an array `map` [pixel], and if they are there `ordering` ("RING" or "NESTED"), `unit` and `nside`.
+    OBJECT = PARTIAL, or its first column has the name of an index or counts the pixels; the first column then holds their numbers, as in
+    healpy. NPZ: an array `map` [pixel], and if they are there `ordering` ("RING" or "NESTED"), `unit`, `nside` and `frame` (G, C, E), and
+    nothing else.
 
     Args:
         path: .fits, .fits.gz, .fit or .npz.
@@ -45,7 +43,7 @@ def read_map(path: str | Path, *, column: int | str = 0) -> SkyMap:
 
     Raises:
         InputError: not such a file, no such column, a number of pixels that no nside has or that contradicts NSIDE, an unknown
-            ordering, pixels twice, values that are complex or beyond any measurement.
+            ordering, pixels twice, values that are complex or beyond any measurement, a sentinel that is not named.
     """
     with reading(path, "a HEALPix map in .fits or .npz") as path:
         if path.suffix == ".npz":
@@ -55,12 +53,12 @@ def read_map(path: str | Path, *, column: int | str = 0) -> SkyMap:
                 )
             found = _npz(path)
         elif path.name.lower().endswith((".fits", ".fits.gz", ".fit")):
-            found = _fits(path, column)
+            found = read_table(path, column)
         else:
             raise InputError(f"{path}: expected a file .fits or .npz, got {path.suffix or 'no suffix'}; convert it")
         try:
             nside = healpix.nside_of(found.values.size)
-            if found.ordering.startswith("NEST"):
+            if found.ordering in ("NEST", "NESTED"):
                 found = found._replace(values=healpix.to_ring(found.values), ordering="RING")
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
@@ -78,18 +76,32 @@ def read_map(path: str | Path, *, column: int | str = 0) -> SkyMap:
         raise InputError(
             f"{path}: expected the ORDERING RING or NESTED, got {found.ordering or 'none'}; write it into the header"
         )
-    return SkyMap(values, nside, found.unit)
+    seen = np.unique(values[np.isfinite(values)], return_counts=True)
+    for extreme, other, times in (
+        () if len(seen[0]) < 3 else [(*seen[0][[0, 1]], seen[1][0]), (*seen[0][[-1, -2]], seen[1][-1])]
+    ):
+        if times > 1 and abs(extreme - other) > _FAR * (np.ptp(seen[0]) - abs(extreme - other)):
+            raise InputError(
+                f"{path}: expected values that were measured, got {extreme:g} in {times:,} pixels, far from all others; mark them as UNSEEN"
+                " or name the value as BAD_DATA in the header"
+            )
+    return SkyMap(values, nside, found.unit, found.frame)
 
 
-def read_mask(path: str | Path, nside: int) -> np.ndarray:
+def read_mask(path: str | Path, nside: int, coordinates: str = "") -> np.ndarray:
     """Read a mask for a map of this nside, bool [pixel]: True where the map is used, which is where the mask is at least 1/2.
 
     A finer mask is averaged over the pixels of the map, as a map is; each pixel of a coarser one holds for all pixels within it.
 
     Raises:
-        InputError: as `read_map`, or the mask has values outside 0 to 1 (it is a map), or leaves nothing.
+        InputError: as `read_map`, or the mask has values outside 0 to 1 (it is a map), is in other `coordinates` (G, C, E) than the map, or
+            leaves nothing.
     """
     mask = read_map(path)
+    if mask.frame and coordinates and mask.frame != coordinates:
+        raise InputError(
+            f"{path}: expected a mask in the coordinates {coordinates} of the map, got {mask.frame}; rotate one of them, or mend COORDSYS"
+        )
     values = np.nan_to_num(mask.values, nan=0.0)
     if values.min() < -1e-3 or values.max() > 1 + 1e-3:
         raise InputError(
@@ -117,7 +129,7 @@ def in_microkelvin(sky: SkyMap, source: str | Path, unit: str | None = None) -> 
     Raises:
         InputError: the unit is not known, or is not that of the file.
     """
-    own, given = _temperature_unit(sky.unit), _temperature_unit(unit or "")
+    own, given = temperature_unit(sky.unit), temperature_unit(unit or "")
     if own in MICROKELVIN and unit and given != own:
         raise InputError(f"{source}: expected --unit {sky.unit} as the file says, got {unit}; leave --unit out")
     name = given if unit else own
@@ -128,14 +140,6 @@ def in_microkelvin(sky: SkyMap, source: str | Path, unit: str | None = None) -> 
     return sky.values * MICROKELVIN[name]
 
 
-def _temperature_unit(text: str) -> str:
-    name = text.strip().lower().replace("μ", "u").replace("µ", "u").replace(" ", "")
-    for suffix in _CMB_SUFFIXES:
-        name = name.removesuffix(suffix)
-    words = {"microkelvin": "uk", "millikelvin": "mk", "kelvin": "k", "10^-6k": "uk", "10^-3k": "mk"}
-    return words.get(name, name)
-
-
 def read_spectrum(path: str | Path) -> np.ndarray:
     """The columns of a power spectrum of the Planck Legacy Archive, float64 [row, column]: l, D_l, errors, ... in its units.
 
@@ -143,121 +147,48 @@ def read_spectrum(path: str | Path) -> np.ndarray:
         InputError: a line that is no row of numbers.
     """
     with reading(path, "a table of numbers") as path:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
         rows = [line.split() for line in lines if line.strip() and line.split()[0] not in ("#", "l", "L")]
         try:
             table = np.array([[number(entry) for entry in row] for row in rows], np.float64)
         except ValueError as error:
             raise InputError(f"{path}: expected a table of numbers, but {error}; download it again") from error
-    if table.ndim != 2 or table.shape[1] < 2 or not np.isfinite(table).all() or (np.diff(table[:, 0]) <= 0).any():
+    good = (
+        table.ndim == 2 and table.shape[1] > 1 and np.isfinite(table).all() and table[0, 0] >= 0 and table[-1, 0] >= 2
+    )
+    if not good or (np.diff(table[:, 0]) <= 0).any():
         raise InputError(
             f"{path}: expected rows of finite numbers with rising degrees l first, got another table; download it again"
         )
     return table
 
 
-class _Found(NamedTuple):
-    """A map as its file has it."""
-
-    values: np.ndarray  # float64 [pixel]
-    ordering: str
-    unit: str
-    nside: int | None  # None where the file does not say
-
-
-def _npz(path: Path) -> _Found:
+def _npz(path: Path) -> Found:
     with arrays.opened(path) as found:
         if "map" not in found:
             raise InputError(f"{path}: expected an array map [pixel], found {', '.join(found) or 'none'}; rename it")
-        ordering, unit, nside = (
-            str(arrays.load(path, found, name).reshape(-1)[0]) if name in found else default
-            for name, default in (("ordering", "RING"), ("unit", ""), ("nside", ""))
-        )
-        values = _real(path, "map", arrays.load(path, found, "map"))
+        others = {"ordering": "RING", "unit": "", "nside": "", "frame": ""}
+        unknown = [name for name in found if name not in others and name != "map"]
+        if unknown:
+            raise InputError(
+                f"{path}: expected the arrays map, {', '.join(others)} alone, got {unknown[0]} too; rename it, or leave it out"
+            )
+        words = {name: _word(path, name, arrays.load(path, found, name)) for name in others if name in found}
+        ordering, unit, nside, system = (words.get(name, default) for name, default in others.items())
+        values = real(path, "map", arrays.load(path, found, "map"))
         if values.ndim != 1:
             raise InputError(
                 f"{path}: expected one map [pixel], got shape {list(values.shape)}; save one of them, as in map=maps[0]"
             )
-        return _Found(values, ordering.upper(), unit, int(float(nside)) if nside else None)
-
-
-def _real(path: Path, name: str, values: np.ndarray) -> np.ndarray:
-    """The values as float64; InputError where they are no real numbers."""
-    if values.dtype.kind not in "biuf":
-        raise InputError(f"{path}: expected real numbers in {name}, got type {values.dtype}; choose another column")
-    return values.astype(np.float64)
-
-
-def _fits(path: Path, column: int | str) -> _Found:
-    try:
-        from astropy.io import fits
-    except ImportError as error:
-        raise InputError(
-            f"{path}: reading FITS files needs astropy; pip install 'jaxsci[sky]', or save the map as .npz"
-        ) from error
-    content = fits_content(path)
-    with warnings.catch_warnings():  # what matters of the header is checked here
-        warnings.simplefilter("ignore")
-        with fits.open(io.BytesIO(content), memmap=False) as file:
-            table = next((unit for unit in file if isinstance(unit, fits.BinTableHDU)), None)
-            if table is None:
-                raise InputError(f"{path}: expected a binary table with a HEALPix map, found none; is this an image?")
-            return _fits_table(path, table, column)
-
-
-def _fits_table(path: Path, table: Any, column: int | str) -> _Found:
-    header = table.header
-
-    def word(key: str) -> str:
-        return str(header.get(key, "")).strip().upper()
-
-    every = table.columns.names
-    if len({name.upper() for name in every}) < len(every):
-        raise InputError(f"{path}: expected columns of different names, got {', '.join(every)}; rename them")
-    explicit = word("INDXSCHM") == "EXPLICIT" or word("OBJECT") == "PARTIAL" or every[0].strip().upper() in _INDEX_NAMES
-    if (word("INDXSCHM"), word("OBJECT")) in (("EXPLICIT", "FULLSKY"), ("IMPLICIT", "PARTIAL")):
-        raise InputError(
-            f"{path}: expected INDXSCHM and OBJECT that agree, got {word('INDXSCHM')} and {word('OBJECT')}; mend the header"
+        return Found(
+            values, ordering.upper(), unit, whole_number(path, "nside", nside) if nside else None, frame(system)
         )
-    names = every[1:] if explicit else every
-    wanted = column if isinstance(column, str) else names[column] if 0 <= column < len(names) else None
-    name = next((name for name in names if wanted is not None and name.upper() == wanted.upper()), None)
-    if name is None:
-        raise InputError(f"{path}: expected one of the columns {', '.join(names)}, got {column}; name one of these")
-    values = _real(path, name, np.asarray(table.data[name])).ravel()
-    for sentinel in (header.get("BAD_DATA"), table.columns[name].null):
-        if sentinel is not None:  # as the number type of the column holds it
-            values = np.where(np.isclose(values, float(sentinel), rtol=1e-6, atol=0), np.nan, values)
-    nside = int(header["NSIDE"]) if "NSIDE" in header else None
-    if explicit:
-        values = _spread(path, values, np.asarray(table.data[every[0]]).ravel(), nside)
-    units = {str(unit).strip() for unit in (table.columns[name].unit, header.get("UNITS")) if unit}
-    if len({_temperature_unit(unit) for unit in units}) > 1:
-        raise InputError(f"{path}: expected one unit of {name}, got {' and '.join(sorted(units))}; mend the header")
-    return _Found(values, word("ORDERING"), next(iter(units), ""), nside)
 
 
-def _spread(path: Path, values: np.ndarray, pixels: np.ndarray, nside: int | None) -> np.ndarray:
-    """A whole map from a list of some of its pixels."""
-    if nside is None or not 1 <= nside <= 8192:
-        raise InputError(
-            f"{path}: expected the NSIDE of a list of pixels, got {nside or 'none'}; write it into the header"
-        )
-    whole = 12 * nside**2
-    require_memory(path, 8 * whole, "the whole map")
-    numbers = _real(path, "the index column", pixels)
-    bad = ~((numbers >= 0) & (numbers < whole) & (numbers == np.rint(numbers)))
-    if len(numbers) != len(values) or bad.any():
-        got = numbers[bad.argmax()] if bad.any() else f"{len(numbers):,} for {len(values):,} values"
-        raise InputError(f"{path}: expected numbers of pixels of NSIDE {nside}, got {got}; mend the index column")
-    index = numbers.astype(np.int64)
-    if len(np.unique(index)) < len(index):
-        raise InputError(
-            f"{path}: expected each pixel once, got some twice in the index column; average or remove them"
-        )
-    result = np.full(whole, np.nan)
-    result[index] = values
-    return result
+def _word(path: Path, name: str, values: np.ndarray) -> str:
+    if values.size != 1:
+        raise InputError(f"{path}: expected one entry in {name}, got shape {list(values.shape)}; save one")
+    return str(values.reshape(-1)[0])
 
 
 def degrade(values: np.ndarray, nside: int, *, least: float = 0.5) -> np.ndarray:

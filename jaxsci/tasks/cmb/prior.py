@@ -26,9 +26,9 @@ def powers_of(path: Path, nside: int) -> np.ndarray:
     """C_l of TT, TE, EE and BB of the best fit to 10 nside, [4, l]."""
     table = sky.read_spectrum(path)
     lmax = 10 * nside
-    if table[-1, 0] < lmax or table[0, 0] != 2:
+    if table[-1, 0] < lmax or not np.array_equal(table[:, 0], np.arange(2, len(table) + 2)):
         raise InputError(
-            f"{path}: expected degrees 2 to {lmax}, got {table[0, 0]:g} to {table[-1, 0]:g}; give a longer table"
+            f"{path}: expected every degree from 2 to {lmax}, got {table[0, 0]:g} to {table[-1, 0]:g} in {len(table)} rows; complete it"
         )
     degree = table[:, 0]
     power = table[:, 1:5].T * 2 * np.pi / (degree * (degree + 1))

@@ -157,9 +157,10 @@ def read(options: Options, files: Files) -> sky_fit.Sky:
     column = int(name) if name.isdigit() else name
     found = [sky.read_map(path, column=column) for path in paths]
     nside = max(n for n in range(1, LARGEST_NSIDE + 1) if found[0].nside % n == 0)
-    if found[-1].nside % nside:
+    if found[-1].nside % nside or len({one.frame for one in found} - {""}) > 1:
+        got = f"{found[-1].nside} and {found[-1].frame or 'none'}"
         raise InputError(
-            f"{paths[-1]}: expected an nside that {nside} divides, got {found[-1].nside}; make the maps alike"
+            f"{paths[-1]}: expected an nside that {nside} divides, and one COORDSYS, got {got}; make the maps alike"
         )
     every = [_degraded(*read_map, files, nside) for read_map in zip(found, paths, strict=True)]
     values = every[0]
@@ -187,7 +188,7 @@ def _degraded(read_map: sky.SkyMap, path: Path, files: Files, nside: int) -> np.
     """A map in microkelvin on pixels of this nside, NaN where masked."""
     values = sky.in_microkelvin(read_map, path, files.unit)
     if files.mask is not None:
-        values = np.where(sky.read_mask(files.mask, read_map.nside), values, np.nan)
+        values = np.where(sky.read_mask(files.mask, read_map.nside, read_map.frame), values, np.nan)
     return sky.degrade(values, nside)
 
 

@@ -1,5 +1,6 @@
 """From the columns of a table to numbers: what is learned of the training rows, and is applied unchanged to every other row."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
@@ -12,6 +13,9 @@ from jaxsci.errors import InputError
 ONE_HOT = 16  # categories of a column; more are embedded
 _MOST = 1000  # categories of a column
 _CLASSES = 10  # different whole numbers that are still classes
+_FAR = 3.0  # ranges of all other numbers, beyond which the same one in several rows may stand for none
+# Text that begins with a number: 39(1), 39±1, <4, 1 234, 50 %, 2020-01-31. In more than so many forms it is no name of a category.
+_WRITTEN = re.compile(r"[^\w\s]*\s*\d[\d.,'()±<>~=%/:\s\-−–+]*(?:[A-Za-zμµ°%/]{1,8})?")
 _MISSING = {"", "?", "na", "n/a", "nan", "null", "none"}
 
 
@@ -58,6 +62,8 @@ def learn(
         if numbers is None:
             texts = _texts(values)
             known = sorted(set(texts) - {""})  # of all parts: what may be asked is no secret of the test part
+            if name not in categorical:
+                _refuse_written(path, name, known, f"--categorical {name} or --ignore {name}")
             if len(known) > _MOST:
                 raise InputError(
                     f"{path}: expected at most {_MOST:,} categories in the column {name}, got {len(known):,} in {len(texts):,} rows; if it "
@@ -124,6 +130,30 @@ def encode(path: object, columns: Sequence[Column], table: Mapping[str, np.ndarr
     )
 
 
+def suspects(inputs: Mapping[str, np.ndarray], target: np.ndarray) -> dict[str, str]:
+    """Columns that may say what they should not, in words: that count the rows, are the target or name it, or have a number for none."""
+    found = {}
+    answers, answer = np.unique(target, return_inverse=True)
+    for name, values in inputs.items():
+        if values.dtype.kind in "iu" and len(values) > 2 and (np.diff(values.astype(np.float64)) == 1).all():
+            found[name] = "counts the rows"
+            continue
+        kinds, place, times = np.unique(values, return_inverse=True, return_counts=True)
+        if values.dtype.kind != "U" and len(kinds) > 2 and kinds[0] < 0 < times[0] - 1:
+            rest = float(kinds[-1]) - float(kinds[1])
+            if float(kinds[1]) - float(kinds[0]) > _FAR * rest:
+                found[name] = (
+                    f"has {kinds[0]:g} in {times[0]:,} rows, far from all others: leave cells without a value blank"
+                )
+                continue
+        if len(kinds) != len(answers) or len(kinds) == 1:
+            continue
+        alike = values.dtype.kind != "U" != target.dtype.kind and np.array_equal(values, target)
+        if alike or (len(kinds) < len(values) / 2 and len(np.unique(place * len(kinds) + answer)) == len(kinds)):
+            found[name] = "tells the target of every row"
+    return found
+
+
 def classes_of(path: object, name: str, values: np.ndarray, kind: str) -> tuple[str, ...] | None:
     """The classes of a target column; None for a regression.
 
@@ -142,6 +172,8 @@ def classes_of(path: object, name: str, values: np.ndarray, kind: str) -> tuple[
             f"{path}: expected a target that varies, got {distinct[0]!r} in every row of {name}; choose another"
         )
     few = values.dtype.kind == "U" or (values.dtype.kind in "iu" and len(distinct) <= _CLASSES)
+    if kind == "auto" and values.dtype.kind == "U":
+        _refuse_numbers(path, name, distinct)
     if kind == "regression" or (kind == "auto" and not few):
         target_numbers(path, name, values)
         return None
@@ -150,6 +182,33 @@ def classes_of(path: object, name: str, values: np.ndarray, kind: str) -> tuple[
             f"{path}: expected at most {_MOST:,} classes in {name}, got {len(distinct):,}; --kind regression?"
         )
     return tuple(distinct)
+
+
+def _refuse_written(path: object, name: str, distinct: Sequence[str], remedy: str) -> None:
+    """Raise InputError for texts that are numbers with something to them."""
+    if len(distinct) > _CLASSES and all(_WRITTEN.fullmatch(text) for text in distinct):
+        raise InputError(
+            f"{path}: expected plain numbers, or categories, in the column {name}, got {len(distinct):,} different texts such as "
+            f"{distinct[0][:40]!r}; write plain numbers, or choose {remedy}"
+        )
+
+
+def _refuse_numbers(path: object, name: str, distinct: Sequence[str]) -> None:
+    """Raise InputError for texts that may not be classes: numbers among others, or such that differ by case alone."""
+    _refuse_written(path, name, distinct, "--kind classification")
+    parsed = [_parsed(text) is not None for text in distinct]
+    odd = next((text for text, is_number in zip(distinct, parsed, strict=True) if not is_number), None)
+    if odd is not None and sum(parsed) > len(distinct) / 2:
+        raise InputError(
+            f"{path}: expected numbers in {name}, or classes, got text such as {odd[:40]!r} among numbers; mend it, or choose "
+            "--kind classification"
+        )
+    folded = [text.casefold() for text in distinct]
+    if twice := next((text for text in distinct if folded.count(text.casefold()) > 1), None):
+        raise InputError(
+            f"{path}: expected classes that differ by more than case in {name}, got {twice[:40]!r} in two ways; write them alike, or take "
+            "--kind classification"
+        )
 
 
 def target_numbers(path: object, name: str, values: np.ndarray) -> np.ndarray:

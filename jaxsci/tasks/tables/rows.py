@@ -86,6 +86,8 @@ def _opened(options: Options, progress: OnProgress) -> _Opened:
         progress(
             "reading the table", 0.5, f"note: the column {meant} is an input; --weights {meant} weights the rows by it"
         )
+    for name, what in encoding.suspects(inputs, table[options.target]).items():
+        progress("reading the table", 0.5, f"note: the column {name} {what}; --ignore {name} leaves it out")
     classes = encoding.classes_of(options.data, options.target, table[options.target], options.kind)
     codes = (
         None if classes is None else encoding.class_codes(options.data, options.target, table[options.target], classes)

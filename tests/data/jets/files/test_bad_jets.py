@@ -173,7 +173,7 @@ def test_units_and_frames_that_cannot_be_are_refused(tmp_path):
     pt = np.hypot(constituents[..., 1], constituents[..., 2])
     eta, phi = np.random.default_rng(0).uniform(-1, 1, (2, *pt.shape)) * (pt > 0)
     polar = np.stack([pt + 2 * (pt > 0), eta, phi, np.zeros_like(pt)], axis=-1)
-    with pytest.raises(InputError, match=r"masses near E.*if they are \(pt, eta, phi, m\), convert them"):
+    with pytest.raises(InputError, match=r"larger ones in most jets.*if they are \(pt, eta, phi, m\), convert them"):
         jets.read(write_npz(tmp_path / "polar.npz", constituents=polar, labels=labels))
 
 

@@ -1,0 +1,251 @@
+"""Files that are nearly right: each is read as it is meant, or refused with a line that says what is wrong."""
+
+import numpy as np
+import pytest
+
+from jaxsci.data import columns, dimuons, images
+from jaxsci.data.jets import sample
+from jaxsci.data.materials import superconductors
+from jaxsci.data.materials.formula import FormulaError, parse
+from jaxsci.data.sphere import relief, sky
+from jaxsci.errors import InputError
+
+
+@pytest.mark.parametrize(
+    "text", ["Fe(III)2O3", "Am(II)", "CuO(IV)", "2H NbSe2", "1T TaS2", "YBaCuO", "BiPbSrCaCuO", "NdCeCuO", "TlBaCaCuO"]
+)
+def test_texts_that_only_look_like_formulas_are_refused(text):
+    with pytest.raises(FormulaError, match="expected"):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "elements"),
+    [("PbI2", {"Pb", "I"}), ("Pb(I1)2", {"Pb", "I"}), ("LaCuOS", {"La", "Cu", "O", "S"}), ("H2S", {"H", "S"})],
+)
+def test_formulas_that_look_like_such_texts_are_read(text, elements):
+    assert set(parse(text)) == elements
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('formula,Tc,note\nMgB2,39,"a\nNb,9,b\nPb,7,c\n', "unexpected end of data"),
+        ("formula,Tc\n(none),(mK)\nMgB2,39\nNb,9\nPb,7\n", r"got the unit '\(mK\)'"),
+        ("formula;Tc\n-;°C\nMgB2;39\nNb;9\nPb;7\n", "got the unit '°C'"),
+        ("formula,Tc\nW,15\nIr,112\nTi,390\nRu,300\nAl,175\n", "got 3 of 5 rows above"),
+    ],
+)
+def test_tables_of_tc_in_another_unit_or_with_an_open_quote_are_refused(tmp_path, text, message):
+    (tmp_path / "t.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=message):
+        superconductors.read_measured("own", tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("encoding_name", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf16_is_told_without_its_mark_too(tmp_path, encoding_name):
+    (tmp_path / "t.csv").write_bytes("formula,Tc\nMgB2,39\n".encode(encoding_name))
+    for read in (columns.read, lambda path: superconductors.read_measured("own", path)):
+        with pytest.raises(InputError, match="got UTF-16"):
+            read(tmp_path / "t.csv")
+
+
+def test_the_compound_is_the_formula_and_not_its_element(tmp_path):
+    (tmp_path / "t.csv").write_text("element,compound,Tc\nMg,MgB2,39\nNb,Nb3Sn,18\n", encoding="utf-8")
+    assert superconductors.read_measured("own", tmp_path / "t.csv").formulas.tolist() == ["MgB2", "Nb3Sn"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a;b\n1,234;0.5\n5,678;1.5\n", "thousands separators, got '1,234' in the column a"),
+        ("a;b\n1.234;0,5\n5.678;1,5\n", "thousands separators, got '1.234' in the column a"),
+        ("a\tb\n1,234\t1\n700\t2\n", "thousands separators, got '1,234' in the column a"),
+        ('a,b\n1,x\n2,"y\n3,z\n', "unexpected end of data in line 4"),
+        ("a,b\nM\xfcller,1\nM\xf6ller,2\n".encode("latin-1"), "expected UTF-8 text in the column a"),
+    ],
+)
+def test_columns_that_cannot_be_known_are_refused(tmp_path, text, message):
+    (tmp_path / "t.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(InputError, match=message):
+        columns.read(tmp_path / "t.csv")
+
+
+def test_decimal_commas_of_three_digits_are_decimals_and_long_whole_numbers_stay_exact(tmp_path):
+    (tmp_path / "t.csv").write_text(f"a;n\n0,123;{10**22 + 1}\n1,234;{10**22 + 2}\n", encoding="utf-8")
+    read = columns.read(tmp_path / "t.csv")
+    assert read["a"].tolist() == [0.123, 1.234]
+    assert len(set(read["n"])) == 2
+
+
+POLAR = "pt1,eta1,phi1,pt2,eta2,phi2"
+CARTESIAN = "E1,px1,py1,pz1,E2,px2,py2,pz2"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"{POLAR}\n40,0.1,0,42,0.2,170\n", "azimuths in radians in the column phi2, got 170 in row 0"),
+        (f"{POLAR}\n-40,0.1,0,42,0.2,3\n", "a pT above 0 in the column pt1"),
+        (f"{POLAR},m1,m2\n40,0.1,0,42,0.2,3,105.7,105.7\n", "masses of one muon in GeV"),
+        (f"{CARTESIAN}\n40,45,0,0,46,-46,0,0\n", "an energy of at least the momentum in the column E1"),
+        ("M\n0.0912\n", "masses of two muons"),
+        ("M,Q1,Q2\n91,0,1\n92,1,-1\n", "charges of -1 and 1 in the column Q1, got 0 in row 0"),
+        ("M,Run,Event\n91,1,\n92,1,\n", "a blank cell in row 0"),
+        (f"M,Run,Event\n91,1,{2**53 + 1}.0\n92,1,2.0\n", "reals hold those below"),
+        ("M,counts\n60.5,3\n61.5,4\n62.5,5\n63.5,4\n64.5,3\n", "bins of a histogram"),
+    ],
+)
+def test_muons_that_cannot_be_are_refused(tmp_path, text, message):
+    (tmp_path / "d.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=message):
+        dimuons.read(tmp_path / "d.csv")
+
+
+def test_columns_that_were_understood_and_not_used_are_named(tmp_path):
+    (tmp_path / "d.csv").write_text("M,Q1,Run,Type\n91,1,1,TT\n92,1,1,GT\n", encoding="utf-8")
+    assert dimuons.read(tmp_path / "d.csv").unused == ("Q1", "Run", "Type")
+    (tmp_path / "d.csv").write_text("M,Type,mcWeight\n91,g g,2\n92,gt,1\n", encoding="utf-8")
+    read = dimuons.read(tmp_path / "d.csv")
+    assert read.mass.tolist() == [91]
+    assert read.weight.tolist() == [2]
+    assert read.unused == ()
+
+
+JET = np.tile([[50.0, 30.0, 0.0, 40.0], [5.0, 0.0, 3.0, 4.0]], (4, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"constituents": JET / 1000}, "expected jets of at least 2 GeV, got 0.055"),
+        ({"constituents": JET * [1.03, 1, 1, 1]}, "masses of at most 20% of the energy"),
+        ({"constituents": JET, "mask": np.ones((4, 2), bool)}, "found mask too"),
+    ],
+)
+def test_jets_in_tev_off_shell_or_with_a_mask_are_refused(tmp_path, arrays, message):
+    np.savez(tmp_path / "j.npz", labels=np.arange(4) % 2, **arrays)
+    with pytest.raises(InputError, match=message):
+        sample.read(tmp_path / "j.npz")
+
+
+X, Y = np.arange(8 * 36, dtype=np.uint8).reshape(8, 6, 6), np.arange(8) % 2
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x": X[:, None].repeat(3, 1), "y": Y}, "with channels first"),
+        ({"x": X, "y": Y, "weights": Y + 1.0}, "got weights too"),
+        ({"x": X / np.where(Y, 1, 255)[:, None, None], "y": Y}, "on one scale"),
+        ({"x": X, "y": Y, "images": X, "labels": 1 - Y}, "got x and images; leave one out"),
+        ({"train_images": X, "train_labels": Y, "test_images": X, "test_labels": Y + 1}, "none of class 2"),
+    ],
+)
+def test_images_that_cannot_be_known_are_refused(tmp_path, arrays, message):
+    np.savez(tmp_path / "i.npz", **arrays)
+    with pytest.raises(InputError, match=message):
+        images.read(tmp_path / "i.npz")
+
+
+def test_images_of_0_and_1_stay_as_they_are(tmp_path):
+    np.savez(tmp_path / "i.npz", x=X % 2, y=Y)
+    read = images.read(tmp_path / "i.npz")
+    assert read.x.max() == 1
+    assert read.unit == 1
+    assert images.read(tmp_path / "i.npz", classes=2, unit=1).x.max() == 1
+
+
+GOOD = "0 0 1 0\n1 0 2 0\n1 1 3 4\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("0 0 1,5 0,0\n1 0 2,5 0,0\n1 1 3,5 4,5\n", "expected decimal points"),
+        (f"# l m S C\n{GOOD}", "expected columns l m C S, got '# l m S C' in line 1"),
+        (f"m l C S\n{GOOD}", "expected columns l m C S"),
+        (f"degree order sigma_C sigma_S C S\n{GOOD}", "expected columns l m C S"),
+        ("0 0 1 9\n1 0 2 9\n1 1 3 4\n", "expected S = 0 for m = 0, got 9 at l = 0"),
+        ("norm unnormalized\n" + GOOD, "expected fully normalized"),
+        ("max_degree 5\n" + GOOD, "expected degrees to 5 as the header says, got 1"),
+        ("0 0 1\n" + GOOD[8:], "expected four numbers l m C S, got '0 0 1' in line 1"),
+    ],
+)
+def test_coefficients_that_are_not_what_they_say_are_refused(tmp_path, text, message):
+    (tmp_path / "c.txt").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=message):
+        relief.read_coefficients(tmp_path / "c.txt")
+
+
+@pytest.mark.parametrize(
+    "head", ["\ufeff", "n m Cnm Snm\n", "# degree, order, C(l,m), S(l,m)\n", "key L M C S sigma\nmax_degree 1\n"]
+)
+def test_headers_that_agree_and_a_byte_order_mark_change_nothing(tmp_path, head):
+    (tmp_path / "c.txt").write_text(head + GOOD, encoding="utf-8")
+    read = relief.read_coefficients(tmp_path / "c.txt")
+    assert read.cosine.tolist() == [[1, 0], [2, 3]]
+    assert read.sine[1, 1] == 4
+
+
+MAP = np.arange(192) * 0.5 - 40
+
+
+def _map(path, header=(), null=None, values=MAP, first=None, **column):
+    fits = pytest.importorskip("astropy.io.fits")
+    named = [] if first is None else [fits.Column(name=first, format="J", array=np.arange(192))]
+    table = fits.BinTableHDU.from_columns(
+        [*named, fits.Column(array=values, null=null, **{"name": "T", "format": "D", "unit": "uK", **column})]
+    )
+    table.header.update({"ORDERING": "RING", "NSIDE": 4, **dict(header)})
+    table.writeto(path, overwrite=True)
+    return path
+
+
+@pytest.mark.parametrize("name", ["MYPIX", "pixel_number", "hpix"])
+def test_a_column_that_counts_the_pixels_is_no_map(tmp_path, name):
+    np.testing.assert_array_equal(sky.read_map(_map(tmp_path / "m.fits", first=name)).values, MAP)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": "J", "null": -9999, "header": {"TSCAL1": 0.5, "TZERO1": 3.0}},
+        {"format": "J", "header": {"BLANK": -9999}},
+        {"header": {"BLANK": -9999}},
+    ],
+)
+def test_sentinels_are_compared_as_they_are_stored(tmp_path, change):
+    values = np.where(np.arange(192) < 5, -9999, np.arange(192))
+    assert np.isnan(sky.read_map(_map(tmp_path / "m.fits", values=values, **change)).values).sum() == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"values": np.where(np.arange(192) < 5, -9999.0, MAP)}, "got -9999 in 5 pixels, far from all others"),
+        ({"values": np.where(np.arange(192) < 5, 1e20, MAP)}, r"got 1e\+20 in 5 pixels"),
+        ({"name": "N_OBS"}, "in the column that comes first, got N_OBS"),
+        ({"name": "Q_POLARISATION"}, "got Q_POLARISATION"),
+        ({"header": {"NSIDE": 4.5}}, "a whole number NSIDE, got '4.5'"),
+        ({"header": {"BUNIT": "K"}}, "one unit of T, got K and uK"),
+    ],
+)
+def test_maps_that_cannot_be_known_are_refused(tmp_path, change, message):
+    with pytest.raises(InputError, match=message):
+        sky.read_map(_map(tmp_path / "m.fits", **change))
+
+
+@pytest.mark.parametrize("extra", [{"nest": True}, {"mask": MAP > 0}, {"units": "K"}, {"nside": [4, 8]}])
+def test_arrays_beside_a_map_are_understood_or_refused(tmp_path, extra):
+    np.savez(tmp_path / "m.npz", map=MAP, **extra)
+    with pytest.raises(InputError, match=next(iter(extra))):
+        sky.read_map(tmp_path / "m.npz")
+
+
+def test_a_mask_in_other_coordinates_is_refused(tmp_path):
+    path = _map(tmp_path / "m.fits", {"COORDSYS": "GALACTIC"}, values=np.ones(192))
+    assert sky.read_mask(path, 4, "G").all()
+    assert sky.read_mask(path, 4).all()
+    with pytest.raises(InputError, match="in the coordinates C of the map, got G"):
+        sky.read_mask(path, 4, "C")

@@ -1,8 +1,12 @@
 """A few small jets, and files of them in each format."""
 
+import awkward as ak
 import h5py
 import numpy as np
 import pytest
+import uproot
+
+from jaxsci.data.jets.files import jetclass
 
 
 def sample(n=30, k=6, seed=0):
@@ -36,3 +40,31 @@ WRITERS = [
     for w, s in ((write_h5, ".h5"), (write_npz, ".npz"), (write_npz_compressed, ".npz"))
 ]
 formats = pytest.mark.parametrize(("write", "suffix"), WRITERS)
+
+
+def some_jets(number, room, seed=0):
+    rng = np.random.default_rng(seed)
+    pt = np.sort(rng.exponential(20, (number, room)), axis=1)[:, ::-1]
+    pt[np.arange(room) >= rng.integers(1, room + 1, number)[:, None]] = 0
+    phi, eta = rng.uniform(-0.8, 0.8, (2, number, room))
+    return np.stack([pt * np.cosh(eta), pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)], axis=-1).astype(
+        np.float32
+    )
+
+
+def write_jetclass(path, constituents, name):
+    """A file in the layout of JetClass, with a jagged branch for each component."""
+    present = constituents[..., 0] > 0
+    counts = present.sum(axis=1)
+    branches = {
+        branch: ak.unflatten(constituents[..., place][present], counts)
+        for place, branch in enumerate(("part_energy", "part_px", "part_py", "part_pz"))
+    }
+    labels = {f"label_{other}": np.full(len(counts), other == name, np.float32) for other in jetclass.CLASSES}
+    with uproot.recreate(path) as file:
+        tree = file.mktree(
+            "tree",
+            {**dict.fromkeys(branches, "var * float32"), **dict.fromkeys(labels, "float32"), "jet_pt": "float32"},
+        )
+        for rows in np.array_split(np.arange(len(counts)), 2):  # two clusters of baskets
+            tree.extend({n: v[rows] for n, v in {**branches, **labels, "jet_pt": counts.astype(np.float32)}.items()})

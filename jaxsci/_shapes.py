@@ -37,12 +37,13 @@ def expect_dtype(argument: str, array: Any, kind: Literal["integer", "floating"]
     """Raise InputError unless the numbers of this argument are of this kind; booleans are of neither."""
     dtype = array.dtype if hasattr(array, "dtype") else np.result_type(array)
     if not jnp.issubdtype(dtype, getattr(jnp, kind)):
-        python = "int" if kind == "integer" else "float"
-        raise InputError(f"{argument}: expected {kind} numbers, got {dtype}; convert them with .astype({python})")
+        remedy = "give whole numbers in an integer array" if kind == "integer" else "convert them with .astype(float)"
+        raise InputError(f"{argument}: expected {kind} numbers, got {dtype}; {remedy}")
 
 
 def _expect(form: str, arrays: tuple[Any, ...], sizes: Mapping[str, Any], *, one_example: bool) -> None:
-    known, givers = dict(sizes), dict[str, str]()
+    known = {axis: tuple(size) if isinstance(size, list) else size for axis, size in sizes.items()}
+    givers = dict[str, str]()
     for (argument, axes), array in zip(_arguments(form), arrays, strict=True):
         shape = getattr(array, "shape", () if isinstance(array, int | float | complex) else None)
         found = None if shape is None else _sizes(axes, shape, known)

@@ -9,7 +9,6 @@ Source: Wilks 1938, Ann. Math. Stat. 9, 60; James and Roos 1975, Comput. Phys. C
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 
@@ -107,7 +106,9 @@ def signed_roots(function: Function, fit: LikelihoodFit, values: Params) -> Para
     Returns:
         In the shape of the parameters; NaN where v is not allowed.
     """
-    chex.assert_trees_all_equal_structs(fit.params, values)
+    wanted, got = jax.tree.structure(fit.params), jax.tree.structure(values)
+    if wanted != got:
+        raise InputError(f"values: expected a number for each parameter, {wanted}, got {got}; give those of the fit")
     (vector, unravel), (at, _) = as_vector(fit.params), as_vector(values)
     rises = jax.vmap(lambda order: _rise(function, fit, order, at[order[0]]))(_orders(vector.size))
     return unravel(jnp.sign(vector - at) * _root(rises))

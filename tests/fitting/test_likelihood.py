@@ -152,6 +152,12 @@ def test_what_has_no_minimum_is_refused():
         require_minimum(flat)
 
 
+def test_signed_roots_of_other_parameters_are_refused():
+    fit = minimize(lambda p: (p["a"] - 1) ** 2, as_params({"a": 0.5}))
+    with pytest.raises(InputError, match="values: expected a number for each parameter"):
+        signed_roots(lambda p: (p["a"] - 1) ** 2, fit, as_params({"b": 1.0}))
+
+
 @pytest.mark.slow
 def test_intervals_and_signed_roots_of_a_skewed_likelihood():
     """A rate from 9 counts over a background of 4 in 8 times the time, against the closed form of the profile and a root finder."""

@@ -164,7 +164,8 @@ def _saves_products(
 def choice() -> str:
     """The environment's JAXSCI_CONVOLUTION, which is read whenever a program is compiled.
 
-    auto (or nothing): by the rules above; direct: never Winograd; xla: XLA's own convolution, where a processor is unlike those measured.
+    auto (or nothing): by the rules above; direct: never Winograd; xla: the forms of other processors, XLA's own
+    convolution for one group; for a CPU unlike those measured.
     """
     value = os.environ.get("JAXSCI_CONVOLUTION") or "auto"
     if value not in CHOICES:

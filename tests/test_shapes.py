@@ -131,7 +131,7 @@ def test_dtypes():
     for real in (1.0, np.float64(1), jnp.zeros(2, jnp.bfloat16)):
         expect_dtype("a", real, "floating")
     with pytest.raises(
-        InputError, match=r"^a: expected integer numbers, got float32; convert them with \.astype\(int\)$"
+        InputError, match=r"^a: expected integer numbers, got float32; give whole numbers in an integer array$"
     ):
         expect_dtype("a", VECTOR, "integer")
     for wrong in (1, True, YES, jnp.zeros((), jnp.complex64)):

@@ -106,7 +106,7 @@ def signed_roots(function: Function, fit: LikelihoodFit, values: Params) -> Para
     Returns:
         In the shape of the parameters; NaN where v is not allowed.
     """
-    wanted, got = jax.tree.structure(fit.params), jax.tree.structure(values)
+    wanted, got = (str(jax.tree.structure(tree)) for tree in (fit.params, values))
     if wanted != got:
         raise InputError(f"values: expected a number for each parameter, {wanted}, got {got}; give those of the fit")
     (vector, unravel), (at, _) = as_vector(fit.params), as_vector(values)

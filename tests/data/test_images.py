@@ -181,7 +181,6 @@ BAD = {
     "lengths differ": (bad(y=Y[:-1]), r"each of 12 images, got labels of shape \[11\]"),
     "one-hot": (bad(y=np.eye(3)[Y]), r"labels of shape \[12, 3\]; .*argmax"),
     "float labels": (bad(y=Y.astype(float)), "whole numbers as labels, got type float64"),
-    "text labels": (bad(y=Y.astype(str)), "whole numbers as labels"),
     "negative label": (bad(y=np.where(Y == 1, -1, Y)), "got -1 in row 1"),
     "gaps": (bad(y=Y * 3), "got up to 6 without 1, 2, 4, 5"),
     "from 1": (bad(y=Y + 1), "got up to 3 without 0"),

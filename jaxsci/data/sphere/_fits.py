@@ -120,7 +120,7 @@ def _fits_table(path: Path, table: Any, column: int | str) -> Found:
     name = next((name for name in names if wanted is not None and name.upper() == wanted.upper()), None)
     if name is None:
         raise InputError(f"{path}: expected one of the columns {', '.join(names)}, got {column}; name one of these")
-    if isinstance(column, int) and _NO_MAP.fullmatch(name.strip()):
+    if column == 0 and _NO_MAP.fullmatch(name.strip()):
         raise InputError(
             f"{path}: expected a map in the column that comes first, got {name}; say which is meant, as in --column {names[-1]}"
         )

@@ -18,7 +18,7 @@ from jaxsci.tasks.superconductors.options import Options
 from jaxsci.tasks.superconductors.study import intervals
 from jaxsci.training import fit_ensemble
 
-OPTIONS = Options(members=5, epochs=15, influence=0, more=False, seed=42)
+OPTIONS = Options(members=3, epochs=6, influence=0, more=False, seed=42)
 
 
 def measure(quick: bool, data: Path) -> dict[str, Any]:

@@ -46,7 +46,8 @@ def edits(content, rng, number):
             parent[f"{last}_of_another_version"] = parent.pop(last)
         else:
             parent[last] = BAD[what % len(BAD)]
-        yield f"{places[at]} {what}", edited
+        if repr(edited) != repr(content):  # null may have been null before
+            yield f"{places[at]} {what}", edited
 
 
 def _places(content, path=()):

@@ -137,28 +137,6 @@ def test_an_edited_file_is_refused_in_one_line(task, file, trained, tmp_path, ca
                 assert found is None, (where, name)
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("elsewhere")
-@pytest.mark.parametrize("task", TRAIN)
-def test_an_edited_file_of_an_earlier_version_is_no_traceback(task, trained, tmp_path, capsys, monkeypatch):
-    run, examples = trained(task)
-    monkeypatch.setenv("JAXSCI_DATA", str(run.parents[2] / "data"))
-    copied = tmp_path / "runs" / task / "run"
-    shutil.copytree(run, copied)
-    asked = commands(task, copied, examples)
-    for file in ("config.json", "evaluation.json"):
-        content = json.loads((run / file).read_text())
-        del content["checksum"]  # which earlier versions did not write
-        names = asked if file == "config.json" else ("runs", "compare")
-        for where, edited in edits(content, np.random.default_rng(1), 40):
-            for name in names:
-                (copied / file).write_text(json.dumps(edited))
-                try:
-                    answer(capsys, *asked[name])
-                except Exception as error:  # what is looked for
-                    pytest.fail(f"{file} {where}, {name}: {type(error).__name__}: {error}")
-
-
 @pytest.mark.parametrize(
     "change",
     [

@@ -10,6 +10,8 @@ from jaxsci.ops._numerics import as_real
 from jaxsci.training._mesh import AxisName, mean_of_all
 from jaxsci.training._step import Recipe, TrainState, make_step, mean_metrics
 
+ORDER = "stratified"  # of `stratified_block`, as checkpoints within an epoch note it: another order needs another name
+
 
 class BatchIndices(NamedTuple):
     """Which examples form which minibatch."""

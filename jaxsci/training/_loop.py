@@ -17,7 +17,7 @@ from jaxsci.training import _mesh as meshes
 from jaxsci.training import checkpoint
 from jaxsci.training._checks import check_data, check_finite, check_parts, check_stream
 from jaxsci.training._early_stopping import FitState
-from jaxsci.training._epoch import BatchIndices, steps_per_epoch
+from jaxsci.training._epoch import ORDER, BatchIndices, steps_per_epoch
 from jaxsci.training._programs import Hyper, Plan, Programs, programs
 from jaxsci.training._step import Recipe, mean_metrics
 from jaxsci.training.checkpoint import Begun, Record
@@ -135,6 +135,11 @@ def _run(job: Job, mesh: Mesh | None, epochs: int, resume: bool, saver: Saver) -
                     f"{job.checkpoints}: expected to go on with an epoch of {_words(begun.block)}, got {_words(job.block)}, whose order "
                     "is another; give the data as before"
                 )
+            if begun is not None and begun.block is not None and begun.order != ORDER:
+                raise InputError(
+                    f"{job.checkpoints / str(saver.number)}: expected to go on within an epoch in the order of this version, got one that "
+                    "an earlier version began in another order; remove this folder to go on from the checkpoint before it, or train anew"
+                )
             saver.written = len(history), 0 if begun is None else begun.steps
         else:
             checkpoint.clear(job.checkpoints)
@@ -225,7 +230,7 @@ def _train_epoch(
     def save() -> None:
         metrics = _joined(parts)
         held = np.asarray(meshes.to_host(active)).tolist()
-        saver.save(state, history, Begun(done, metrics, held, time.perf_counter() - began, job.block))
+        saver.save(state, history, Begun(done, metrics, held, time.perf_counter() - began, job.block, ORDER))
 
     stopped = f"stopped as asked, in epoch {epoch}"
     wanted = False

@@ -22,6 +22,14 @@ from tests.command import refused
 QUICK = ["--max-jets", "600", "--epochs", "2", "--batch-size", "64"]
 
 
+def test_both_directions_are_for_one_process(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(jax, "process_count", lambda: 2)  # they part where the training of the first one is over
+    line = refused(capsys, "train", "anomalies", *QUICK)
+    assert "--normal: expected one class in several processes, qcd or top, got both" in line
+    assert not (tmp_path / "runs").exists()
+
+
 def test_the_mixture_is_a_density(x64):
     rng = np.random.default_rng(0)
     components, features = 3, 4

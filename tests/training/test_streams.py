@@ -15,7 +15,7 @@ from jaxsci.data import sources, streaming
 from jaxsci.errors import InputError, StopTraining
 from jaxsci.losses import objective_for, squared_error
 from jaxsci.models import dense
-from jaxsci.training import Recipe, Settings, adamw, device_mesh, fit, fit_ensemble
+from jaxsci.training import Recipe, Settings, _loop, adamw, device_mesh, fit, fit_ensemble
 
 N, BATCH, BLOCK = 200, 8, 48
 RNG = np.random.default_rng(0)
@@ -117,6 +117,22 @@ def test_an_epoch_goes_on_with_the_blocks_it_began_with(source, tmp_path):
     for other in (streaming.Stream(source, as_batch, 2 * BLOCK), as_batch({"x": X, "y": Y})):
         with pytest.raises(InputError, match="expected to go on with an epoch of blocks of 48 examples, got"):
             run(train=other, resume=True)
+
+
+def test_an_epoch_begun_in_another_order_is_refused(source, tmp_path, monkeypatch):
+    """Which would take some examples of its block twice and others never."""
+
+    def stops(now):
+        raise StopTraining
+
+    stream = streaming.Stream(source, as_batch, BLOCK)
+    run = partial(fit, RECIPE, stream, VALIDATION, key=KEY, settings=SETTINGS, checkpoints=tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(_loop, "ORDER", None)  # an earlier version noted none
+        with pytest.raises(StopTraining, match="in epoch 1"):
+            run(progress=stops)
+    with pytest.raises(InputError, match=r"/1: expected to go on within an epoch in the order of this version"):
+        run(resume=True)
 
 
 def test_members_of_an_ensemble_equal_their_own_training(source):

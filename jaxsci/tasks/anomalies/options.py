@@ -12,6 +12,7 @@ DETECTORS = {
     "nae": "jaxsci.tasks.anomalies.detectors:normalized_autoencoder",
     "autoencoder": "jaxsci.tasks.anomalies.detectors:autoencoder",
 }
+CLASSES = ("qcd", "top")  # of the labels 0 and 1
 
 
 @dataclass(frozen=True)
@@ -32,3 +33,8 @@ class Options:
     """Use only N jets, for a quick look."""
     seed: int = 1
     """Of the split, the initial weights and the order."""
+
+
+def directions(options: Options) -> tuple[str, ...]:
+    """The classes that are learned, each in turn."""
+    return CLASSES if options.normal == "both" else (options.normal,)

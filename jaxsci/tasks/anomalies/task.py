@@ -21,13 +21,12 @@ from jaxsci.tasks import scores_file
 from jaxsci.tasks.anomalies import baselines, report
 from jaxsci.tasks.anomalies.detectors import Detector, detector
 from jaxsci.tasks.anomalies.evaluation import Direction, measure
-from jaxsci.tasks.anomalies.options import Options
+from jaxsci.tasks.anomalies.options import CLASSES, Options, directions
 from jaxsci.training import Recipe, Settings, adamw, steps_per_epoch, warmup_cosine
 from jaxsci.training import predict as predict_all
 
 NAME = "anomalies"
 FRACTIONS = (0.6, 0.15, 0.25)  # training, validation, test
-CLASSES = ("qcd", "top")  # of the labels 0 and 1
 Scores: TypeAlias = dict[str, np.ndarray]  # by the class that was learned, each [jet]
 _CHUNK = 10_000  # jets at once
 
@@ -49,6 +48,10 @@ def prepare(options: Options, progress: OnProgress) -> Job:
         InputError: the jets or the options cannot be used.
     """
     runs.require_positive(options, "epochs", "batch_size", "max_jets")
+    if len(directions(options)) > 1 and jax.process_count() > 1:  # they part where the first training is over
+        raise InputError(
+            "--normal: expected one class in several processes, qcd or top, got both; give one, or leave out --distributed and --processes"
+        )
     found = detector(options.detector)
     progress("reading jets", 0.0, "")
     source = options.data or jets.embedded()
@@ -66,11 +69,6 @@ def _labeled(source: Path, limit: int | None = None) -> tuple[np.ndarray, np.nda
     assert sample.labels is not None
     jets.require_both_classes(sample.labels, source)
     return sample.constituents, sample.labels
-
-
-def directions(options: Options) -> tuple[str, ...]:
-    """The classes that are learned, each in turn."""
-    return CLASSES if options.normal == "both" else (options.normal,)
 
 
 def train(options: Options, session: Session) -> Path:

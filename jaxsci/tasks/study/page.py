@@ -172,9 +172,8 @@ def _named(influence: dict[str, list[dict[str, Any]]], one: str) -> Table:
 def _suspects_words(noun: str) -> str:
     return (
         f"The training {noun} with the largest loss: what was given as their answer is what the network believes least, though it was"
-        " trained on it. That is the better order for a search of wrong labels: of those changed on purpose among simulated jets it finds"
-        " half to three quarters in as many jets as were changed, more than harm to other jets does. What looks like something else is"
-        " among them too."
+        " trained on it. A large loss is the better hint of a wrong label than harm (measured with labels that were changed on purpose:"
+        " `jaxsci bench gradient-claims`). What looks like something else is among them too."
     )
 
 

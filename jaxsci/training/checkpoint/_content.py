@@ -27,6 +27,7 @@ class Begun(NamedTuple):
     active: Any  # bool, or a list of them over the members: whether it trains in this epoch
     seconds: float  # spent on it
     block: int | None = None  # examples of a block of the stream that the data come from; None: they are in memory
+    order: str | None = None  # the name of the order within such a block; None: that of an earlier version
 
 
 class Restored(NamedTuple):

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import jax
 
+from jaxsci import files
+
 PRODUCT, EXCHANGE, OTHER = "products", "exchange", "other"
 _CONTAINERS = {"while", "call", "conditional", "async-start", "async-done"}  # their time is that of what they hold
 _PRODUCTS = {"dot", "convolution", "ragged-dot"}
@@ -44,10 +46,13 @@ def traced(file: Path, text: str) -> Iterator[list[Operation]]:
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder, create_perfetto_trace=True, profiler_options=options):
             yield found
-        written = next(Path(folder).rglob("perfetto_trace.json.gz"))
+        written = next(Path(folder).rglob("perfetto_trace.json.gz"), None)
+        if written is None:  # the profiler gives up by a line of its own, and a training goes on without a trace
+            return
         with gzip.open(written) as content:
             found += operations(json.load(content)["traceEvents"], kinds(text))
-        shutil.copyfile(written, file)
+        with files.replacing(file) as temporary:
+            shutil.copyfile(written, temporary)
 
 
 def operations(events: Iterable[Mapping[str, Any]], kinds: Mapping[str, str]) -> list[Operation]:

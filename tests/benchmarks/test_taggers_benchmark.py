@@ -35,3 +35,18 @@ def test_a_rejection_that_is_not_known_is_said():
 @pytest.mark.parametrize(("operations", "words"), [(2_700_000.0, "2.70 M"), (None, "")])
 def test_operations_in_words(operations, words):
     assert taggers._short(operations) == words
+
+
+@pytest.mark.slow
+def test_both_formats_are_compared_on_the_same_jets(tmp_path):
+    arguments = ["--only", "topodnn", "--epochs", "2", "--jets", "800", "--seeds", "1", "--out", str(tmp_path)]
+    taggers.main([*arguments, "--bfloat16"])
+    results = json.loads((tmp_path / "taggers.json").read_text())
+    assert results["taggers"] == {}
+    (run,) = results["bfloat16"]["topodnn"]
+    assert (run["training_jets"], run["test_jets"], run["epochs"]) == (480, 200, 2)
+    difference = run["bfloat16"]["value"] - run["float32"]["value"]
+    assert run["difference"]["value"] == pytest.approx(difference, abs=1e-5)
+    assert difference != 0  # the products were rounded
+    assert 0 < run["difference"]["error"] < 0.05
+    assert "| topodnn | 1 | 480 | 2 | 200 |" in (tmp_path / "taggers.md").read_text()

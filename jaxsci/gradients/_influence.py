@@ -36,7 +36,8 @@ def influence(
         influence_i = (w_i / W) grad m^T A^-1 grad loss_i,
 
     with the sum W of the weights. For a loss on other data, positive is an example that helps (without it the loss is larger) and
-    negative one that harms. No gradient of a training example is stored: each is a derivative of its loss along A^-1 grad m.
+    negative one that harms. No gradient of a training example is stored: each is a derivative of its loss along A^-1 grad m. Stored are
+    the gradients of all measured numbers, and what four solutions at a time need: of conjugate gradients four times the memory of one.
 
     With `damping` A is the Gauss-Newton matrix of the training data plus damping, solved by conjugate gradients; 2 strength is
     that of `regularized(loss, l2, strength)`, where all parameters are weights. With `inverse` it is any other: Kronecker factors, or
@@ -71,8 +72,10 @@ def influence(
         solutions = _solve_each(operator, slopes)
         require_converged(solutions.error, _TOLERANCE)
         directions = solutions.value
+    elif isinstance(inverse, Operator):
+        directions = _multiply_each(inverse, slopes)
     elif inverse is not None:
-        directions = _multiply_each(inverse if isinstance(inverse, Operator) else Operator(inverse, params), slopes)
+        directions = _multiply_once(inverse, slopes)
     size = np.shape(train.weight)[0]
     found = _along(apply, example_loss, params, in_microbatches(train, batch_size), directions)
     found = jax.vmap(partial(in_order, size=size), in_axes=1)(found)
@@ -96,6 +99,11 @@ def _solve_each(operator: Operator, slopes: Vector) -> Estimate:
 @jax.jit
 def _multiply_each(operator: Operator, slopes: Vector) -> Vector:
     return jax.lax.map(operator, slopes, batch_size=_TOGETHER)
+
+
+def _multiply_once(inverse: Callable[[Vector], Vector], slopes: Vector) -> Vector:
+    # A program of its own, which is kept no longer than the function, and of which nothing is hashed.
+    return jax.jit(lambda slopes: jax.lax.map(inverse, slopes, batch_size=_TOGETHER))(slopes)
 
 
 @partial(jax.jit, static_argnums=(0, 1))

@@ -1,5 +1,8 @@
 """Influence against trainings without the example, and its score by trainings on random subsets."""
 
+import gc
+import weakref
+from dataclasses import dataclass
 from functools import partial
 
 import jax
@@ -10,7 +13,7 @@ import pytest
 
 from jaxsci.core import Batch, Model
 from jaxsci.errors import InputError
-from jaxsci.gradients import datamodeling_score, gauss_newton, influence, solve
+from jaxsci.gradients import Operator, datamodeling_score, gauss_newton, influence, solve
 from jaxsci.losses import binary_cross_entropy, l2, objective, regularized
 from jaxsci.training import Recipe, Settings
 
@@ -101,6 +104,24 @@ def test_any_inverse_can_be_given():
     ]
     exact = np.einsum("qij,nij->qn", gradients[1], gradients[0]) / keep.sum()
     np.testing.assert_allclose(np.asarray(products)[:, keep], exact, rtol=1e-10)
+
+
+@pytest.mark.usefixtures("x64")
+def test_an_inverse_needs_no_hash_and_is_not_kept():
+    @dataclass
+    class Twice:
+        def __call__(self, vector):
+            return jax.tree.map(lambda leaf: 2 * leaf, vector)
+
+    train, validation = problem()
+    call = partial(influence, logit, binary_cross_entropy, minimum(train.weight, train), train, losses_of(validation))
+    inverse = Twice()
+    once = call(inverse=Operator(lambda vector: vector, {"kernel": jnp.ones((3, 1))}))
+    np.testing.assert_allclose(call(inverse=inverse), 2 * once, rtol=1e-12)
+    gone = weakref.ref(inverse)
+    del inverse
+    gc.collect()
+    assert gone() is None
 
 
 @pytest.mark.usefixtures("x64")

@@ -1,12 +1,11 @@
 """A trained network of images as the subject of a study."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
 import numpy as np
 
-from jaxsci.core import Batch
-from jaxsci.data import images
 from jaxsci.losses import cross_entropy, squared_error
 from jaxsci.models.heads import inference
 from jaxsci.plots import gallery
@@ -15,7 +14,7 @@ from jaxsci.runs import seen, weights
 from jaxsci.runs.figures import Drawing
 from jaxsci.runs.task import Session
 from jaxsci.tasks.images.networks import make_recipe, name, network
-from jaxsci.tasks.images.rows import NAME, read, read_options, take
+from jaxsci.tasks.images.rows import NAME, as_batch, read, read_options, take
 from jaxsci.tasks.study import subject, write
 from jaxsci.tasks.study.subject import Entry, Rows, Subject
 
@@ -35,8 +34,15 @@ def study(folder: Path, max_examples: int, session: Session) -> Path:
     subject.require_one(folder, options.members)
     sample, splits = read(options, session.progress)
     seen.require_same(folder, weights.digest(sample.x, sample.y))
-    numbers = [subject.some(part, max_examples, options.seed) for part in splits[:2]]
-    train, validation = (take(sample, of) for of in numbers)
+    chosen = [subject.some(np.arange(len(part)), max_examples, options.seed) for part in splits[:2]]
+    numbers = splits[0][chosen[0]]
+    train = take(sample, numbers)
+    # Of the whole parts, as in the training: the weights of --balance are by the classes of all images.
+    studied, beside = (
+        jax.tree.map(lambda leaf, of=of: leaf[of], as_batch(options, sample, part))
+        for part, of in zip(splits[:2], chosen, strict=True)
+    )
+    names: Sequence[str | int] = train.names or range(train.classes)
     built = network(options, train.x.shape[1:], train.classes)
     subject.require(folder, built.model)
     recipe, key = make_recipe(options, built, examples=1), jax.random.key(options.seed)
@@ -47,14 +53,14 @@ def study(folder: Path, max_examples: int, session: Session) -> Path:
         if compresses:
             errors = np.square(outputs - train.x[rows]).reshape(len(rows), -1).mean(1)
             return [
-                {"image": int(numbers[0][i]), "class": int(train.y[i]), "mean squared error": float(e)}
+                {"image": int(numbers[i]), "class": names[train.y[i]], "mean squared error": float(e)}
                 for i, e in zip(rows, errors, strict=True)
             ]
         return [
             {
-                "image": int(numbers[0][i]),
-                "label": int(train.y[i]),
-                "answer": int(p.argmax()),
+                "image": int(numbers[i]),
+                "label": names[train.y[i]],
+                "answer": names[int(p.argmax())],
                 "probability of the label": float(p[train.y[i]]),
             }
             for i, p in zip(rows, _probabilities(outputs), strict=True)
@@ -64,7 +70,8 @@ def study(folder: Path, max_examples: int, session: Session) -> Path:
         answers = None if compresses else _probabilities(outputs).argmax(1)
 
         def words(i: int) -> str:
-            return f"class {train.y[i]}" if answers is None else f"{train.y[i]}, answer {answers[i]}"
+            label = names[train.y[i]]
+            return _class(label) if answers is None else f"{label}, answer {names[answers[i]]}"
 
         shown = {kind: gallery.Examples(train.x[of], [words(i) for i in of]) for kind, of in rows.items()}
         return [
@@ -88,19 +95,22 @@ def study(folder: Path, max_examples: int, session: Session) -> Path:
             squared_error if compresses else cross_entropy,
             params,
             subject.other_weights(folder, recipe, key),
-            _batch(train, compresses),
-            _batch(validation, compresses),
-            {f"class {k}": train.y == k for k in range(train.classes)},
+            studied,
+            beside,
+            {_class(label): train.y == k for k, label in enumerate(names)},
             entries,
             draw,
             options.seed,
+            about="As in the training, the images of each class have the same weight in all."
+            if options.balance
+            else "",
         ),
         session,
     )
 
 
-def _batch(part: images.LabeledImages, compresses: bool) -> Batch:
-    return Batch(part.x, part.x if compresses else part.y, np.ones(len(part.x), np.float32))
+def _class(label: str | int) -> str:
+    return label if isinstance(label, str) else f"class {label}"
 
 
 def _probabilities(logits: np.ndarray) -> np.ndarray:

@@ -9,6 +9,8 @@ import pytest
 
 from jaxsci.cli.main import main
 from jaxsci.data.split import split
+from jaxsci.runs.task import Session
+from jaxsci.tasks.images import study
 from jaxsci.tasks.images.rows import FRACTIONS
 from jaxsci.tasks.table import load
 from tests.command import refused
@@ -58,6 +60,32 @@ def test_images_with_wrong_labels_are_the_most_harmful(tmp_path, capsys):
     found, _ = studied(capsys, tmp_path / "runs" / "images" / "autoencoder-1", "--max-examples", "60")
     assert found["training examples"] == 60
     assert "mean squared error" in found["influence"]["harmful"][0]
+
+
+def test_a_balanced_run_is_studied_by_the_loss_of_its_training_and_by_the_names_of_its_classes(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    y = rng.permutation(["cat"] * 90 + ["dog"] * 20 + ["owl"] * 10)
+    np.savez(tmp_path / "mine.npz", x=rng.random((120, 4, 4), np.float32), y=y)
+    options = ["--data", "mine.npz", "--model", "dense", "--epochs", "1", "--batch-size", "32", "--balance"]
+    main(["train", "images", *options])
+    subjects = []
+    monkeypatch.setattr(study.write, "write", lambda folder, subject, session: subjects.append(subject))
+    folder = tmp_path / "runs" / "images" / "dense-1"
+    for number in (20, 120):
+        study.study(folder, number, Session(tmp_path, None))
+    few, subject = subjects
+    assert list(subject.classes) == ["cat", "dog", "owl"]
+    number = len(subject.train.weight)
+    for one in (few, subject):
+        for name, of in one.classes.items():
+            expected = number / (3 * subject.classes[name].sum())  # of the whole part, also where few are studied
+            np.testing.assert_allclose(one.train.weight[of], expected, rtol=1e-6)
+    sums = [subject.validation.weight[subject.validation.y == k].sum() for k in range(3)]
+    np.testing.assert_allclose(sums, len(subject.validation.weight) / 3, rtol=1e-6)
+    entries = few.entries(np.arange(20), np.eye(3)[np.arange(20) % 3])
+    assert all(entry["label"] == y[entry["image"]] for entry in entries)
+    assert [entry["answer"] for entry in entries[:4]] == ["cat", "dog", "owl", "cat"]
+    assert "same weight" in few.about
 
 
 def test_the_row_that_is_off_is_the_most_harmful(tmp_path, capsys):

@@ -8,7 +8,7 @@ import scipy.optimize
 from jaxsci.core import Batch, Model
 from jaxsci.models import layers
 from jaxsci.tasks.superconductors.networks import Network
-from jaxsci.tasks.superconductors.study import intervals
+from jaxsci.tasks.superconductors.study import intervals, run
 
 INPUTS, FEATURES, LEVELS, NUMBER = 3, 4, 3, 60
 
@@ -63,3 +63,10 @@ def test_the_posterior_of_the_last_layer_is_linear_regression():
     assert counted["coverage"]["value"] == np.float32(inside.mean())
     assert inside.any()
     assert not inside.all()
+
+
+def test_a_material_of_two_kinds_is_drawn_as_both():
+    rows = {"harmful": np.array([0, 1]), "helpful": np.array([2]), "least expected": np.array([1, 3])}
+    figure = run._figure(np.arange(6.0), np.arange(6.0), rows).figure
+    told = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert told == ["others, 2", "harmful, 1", "helpful, 1", "least expected, 1", "harmful and least expected, 1"]

@@ -99,13 +99,13 @@ def _kinds(tc: np.ndarray, of_tc: bool) -> dict[str, np.ndarray]:
 
 
 def _figure(tc: np.ndarray, predicted: np.ndarray, rows: Rows) -> Drawing:
-    kinds = np.zeros(len(tc), int)
-    for number, of in enumerate(rows.values(), start=1):
-        kinds[of] = number
+    # A material may be of two kinds, such as harmful and least expected: it then has a color of its own.
+    of = [" and ".join(kind for kind, numbers in rows.items() if i in numbers) or "others" for i in range(len(tc))]
+    names = list(dict.fromkeys(["others", *rows, *of]))
     return Drawing(
         "study_materials",
         "Training materials as the network predicts them, with those that harm and help most and those that it expects least.",
-        materials.predicted_against_measured(tc, predicted, kinds, ["others", *rows]),
+        materials.predicted_against_measured(tc, predicted, np.array([names.index(name) for name in of]), names),
         f"Predicted against measured temperature of {len(tc):,} training materials.",
     )
 

@@ -164,7 +164,9 @@ def _plain(page: str) -> str:
 def of_user(error: Exception) -> str | None:
     """An error in one line where the user can mend it: what was given, the disk, the memory; None for a mistake of the program."""
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):  # of NumPy, or of JAX on any device
-        return "expected memory for the arrays of this command, got too little; take fewer examples or smaller batches"
+        line = (str(error).splitlines() or [""])[0][:200]
+        what = f" ({line})" if line else ""  # the size and shape of what was too large; Python itself says nothing
+        return f"expected memory for the arrays of this command, got too little{what}; take fewer examples or smaller batches"
     if isinstance(error, OSError) and error.errno is not None:
         where = f"{error.filename}: " if error.filename else ""
         remedy = {

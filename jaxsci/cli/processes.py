@@ -76,6 +76,8 @@ def joined(place: Place) -> Iterator[Place]:
             with tempfile.TemporaryDirectory() as scratch, suppress(OtherProcess):
                 yield Place(**{**vars(place), "runs": Path(scratch)})
     except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" in str(error):  # its own memory: it would end in the same way when it is started again
+            raise
         message = f"another process of this job ended ({_first_line(error)}); start all of them again with --resume"
         print(f"error: {message}", file=sys.stderr)
         leave(REQUEUE)

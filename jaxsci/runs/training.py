@@ -87,12 +87,8 @@ def train(
             training = _within(execution.device_memory, training, splits, mesh, progress)
         profile = Profile(folder / TRACE if jax.process_index() == 0 else None) if execution.profile else None
         result = _train(folder, training, splits, resume, progress, mesh, profile)
-        if profile is not None:
-            progress("measuring", 0.0, "")
-            summary = profile.summary()
-            if jax.process_index() == 0:
-                write_json(folder / PROFILE, summary)
-            progress("measuring", 1.0, "")
+        if profile is not None and profile.steps:  # a training that was over before has nothing to measure
+            _measure(folder, profile, progress)
     if jax.process_count() > 1:
         first = jax.process_index() == 0
         result = jax.tree.map(np.asarray, result)  # what was trained lies whole on the devices of every process
@@ -100,6 +96,21 @@ def train(
         if not first:
             raise OtherProcess
     return result
+
+
+def _measure(folder: Path, profile: Profile, progress: OnProgress) -> None:
+    """Write what a profile found. A step that cannot be measured must not cost the run what comes after."""
+    progress("measuring", 0.0, "")
+    try:
+        summary = profile.summary()
+    except Exception as error:  # the compiler raises all kinds of errors, as a device does whose memory is full
+        why = " ".join(str(error).split())[:200] or type(error).__name__
+        progress("measuring", 1.0, f"warning: no {PROFILE}, since the step could not be measured: {why}")
+        return
+    if jax.process_index() == 0:
+        write_json(folder / PROFILE, summary)
+    why = summary["step"]["unknown"]
+    progress("measuring", 1.0, f"note: the operations are not counted: {why}" if why else "")
 
 
 def _mesh(key: Key, devices: int | None) -> Mesh | None:

@@ -141,6 +141,8 @@ def _run(job: Job, mesh: Mesh | None, epochs: int, resume: bool, saver: Saver) -
                     "an earlier version began in another order; remove this folder to go on from the checkpoint before it, or train anew"
                 )
             saver.written = len(history), 0 if begun is None else begun.steps
+            if job.profile is not None:
+                job.profile.resumed = saver.written
         else:
             checkpoint.clear(job.checkpoints)
     for epoch in range(len(history) + 1, epochs + 1):

@@ -3,11 +3,13 @@
 import errno
 import os
 
+import jax
 import numpy as np
 import pytest
 
 from jaxsci.cli import main as command
-from jaxsci.cli import mistakes
+from jaxsci.cli import mistakes, processes
+from jaxsci.cli.arguments import Place
 from tests.command import refused
 from tests.runs.small_runs import TRAIN, write_examples
 
@@ -42,20 +44,36 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path, monkeypatch, capsy
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "what"),
     [
-        MemoryError(),
-        np._core._exceptions._ArrayMemoryError((10**15,), np.dtype(float)),
-        RuntimeError("RESOURCE_EXHAUSTED: x"),
+        (MemoryError(), "got too little; take"),
+        (
+            np._core._exceptions._ArrayMemoryError((10**15,), np.dtype(float)),
+            "with shape (1000000000000000,) and data type",
+        ),
+        (RuntimeError("RESOURCE_EXHAUSTED: x\nlong"), "got too little (RESOURCE_EXHAUSTED: x); take"),
     ],
     ids=["Python", "NumPy", "JAX"],
 )
-def test_too_little_memory_is_one_line(error, monkeypatch, capsys):
+def test_too_little_memory_is_one_line(error, what, monkeypatch, capsys):
     def run(command):
         raise error
 
     monkeypatch.setattr(command, "run", run)
-    assert "expected memory for the arrays of this command" in refused(capsys, "runs")
+    line = refused(capsys, "runs")
+    assert "expected memory for the arrays of this command" in line
+    assert what in line
+
+
+def test_a_process_of_several_whose_memory_is_too_small_is_not_started_again(monkeypatch, capsys):
+    monkeypatch.setattr(processes, "_joined", [])
+    monkeypatch.setattr(jax.distributed, "initialize", lambda **options: None)
+    monkeypatch.setattr(processes, "leave", lambda code: (_ for _ in ()).throw(SystemExit(code)))
+    place = Place(distributed=True)
+    for words, kind in (("RESOURCE_EXHAUSTED: x", jax.errors.JaxRuntimeError), ("UNAVAILABLE: x", SystemExit)):
+        with pytest.raises(kind), processes.joined(place):
+            raise jax.errors.JaxRuntimeError(words)
+    assert "another process of this job ended (UNAVAILABLE: x)" in capsys.readouterr().err
 
 
 def test_a_mistake_of_the_program_is_no_line(monkeypatch):

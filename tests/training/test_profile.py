@@ -14,6 +14,7 @@ from jaxsci.errors import InputError
 from jaxsci.losses import objective, squared_error
 from jaxsci.models import dense, heads
 from jaxsci.training import Profile, Recipe, Settings, adamw, fit, fit_ensemble
+from jaxsci.training.profile import _cost as cost
 from jaxsci.training.profile import _trace as traces
 
 SIZES = (30, 64, 64, 1)
@@ -80,6 +81,25 @@ def test_members_of_an_ensemble_are_counted_as_long_as_they_train():
     assert PRODUCTS < summary["step"]["operations"] < 1.3 * PRODUCTS
     assert summary["trace"]["steps"] == 0
     assert not summary["trace"]["longest"]
+
+
+def test_a_step_that_no_tpu_has_is_not_counted_and_says_so():
+    def loss(params, batch):
+        values = jnp.abs(jnp.linalg.eigvals(jnp.outer(params, params) + jnp.diag(params)))  # LAPACK's alone
+        return jnp.sum(values) * batch.weight.mean(), {}
+
+    recipe = RECIPE._replace(model=MODEL._replace(init=lambda key: jnp.arange(1.0, 4.0)), loss=loss, microbatches=1)
+    found = cost.of_step(lambda hyper: recipe, {}, KEY, data(BATCH))
+    assert found.operations is None
+    assert found.unknown.startswith("the step has an operation that not every device has (")
+
+
+def test_a_resumed_training_says_after_what(tmp_path):
+    run = {"key": KEY, "checkpoints": tmp_path}
+    fit(RECIPE, TRAIN, VALIDATION, settings=Settings(1, BATCH), **run)
+    profile = Profile()
+    fit(RECIPE, TRAIN, VALIDATION, settings=SETTINGS, resume=True, profile=profile, **run)
+    assert (profile.steps, profile.resumed) == (STEPS, (1, 0))
 
 
 def test_a_profile_without_a_training_is_refused():

@@ -22,7 +22,8 @@ _STAGES = {
 def sections(folder: Path) -> list[Section]:
     """Of each training of a run that was profiled: its time by stages and what a step costs, and its longest operations."""
     found = []
-    for path in sorted([*folder.glob(PROFILE), *folder.glob(f"*/{PROFILE}")]):
+    paths = [*folder.glob(PROFILE), *folder.glob(f"*/{PROFILE}")]
+    for path in sorted(paths, key=lambda path: (len(path.parent.name), path)):  # fold-2 before fold-10
         profile = runs.read_json(path, "train again with --profile")
         of = "" if path.parent == folder else f" ({path.parent.name})"
         found += [_times(profile, of), *_operations(profile, of)]
@@ -33,26 +34,38 @@ def _times(profile: dict[str, Any], of: str) -> Section:
     seconds = profile["seconds"]
     whole = seconds["all"]
     rows = [
-        [words, seconds[stage], f"{seconds[stage] / whole:.1%}"] for stage, words in _STAGES.items() if seconds[stage]
+        [words, seconds[stage], f"{100 * seconds[stage] / whole:.1f} %"]
+        for stage, words in _STAGES.items()
+        if seconds[stage]
     ]
-    caption = f"Time of the training, {whole:.3g} s: what was read and prepared before it, and measured after it, is not in it."
+    since = _since(profile.get("resumed"))
+    caption = f"Time of the training{since}, {whole:.3g} s: what was read and prepared before it, and measured after it, is not in it."
     table = Table([Column("stage"), Column("seconds"), Column("of the time")], rows, caption)
     return Section(f"Where the time went{of}", _words(profile), table=table)
+
+
+def _since(resumed: dict[str, int] | None) -> str:
+    if resumed is None:
+        return ""
+    epochs, steps = resumed["epochs"], resumed["steps"]
+    where = f"in epoch {epochs + 1}, after {steps:,} of its steps" if steps else f"after epoch {epochs}"
+    return f" since it was resumed {where}"
 
 
 def _words(profile: dict[str, Any]) -> str:
     """What a step costs, how fast it was, and what it needs."""
     step, product, device = profile["step"], profile["product"], profile["device"]
     steps, members = profile["steps"], profile["steps_of_members"]
-    count = f"{steps:,} steps" + (f", {members:,} of all members together," if members != steps else "")
-    words = f"{count} with {profile['batch_size']:,} examples each took {1e3 * profile['seconds']['steps'] / members:.3g} ms each."
+    counting, of = (f" ({members:,} counting members)", " of all members") if members != steps else ("", "")
+    ms = 1e3 * profile["seconds"]["steps"] / steps
+    words = f"{steps:,} steps of {profile['batch_size']:,} examples{counting}, {ms:.3g} ms per step{of}."
     if step["operations"] is None:
-        words += " XLA does not say how many operations a step has."
+        words += f" Its operations are not counted: {step.get('unknown') or 'XLA does not say how many they are'}."
     else:
         words += (
             f" A step has {_scaled(step['operations'])}FLOP, as XLA counts the operations of forward pass, backward pass and update:"
-            f" {_scaled(profile['rate'])}FLOP/s, {profile['utilization']:.0%} of the {_scaled(product['rate'])}FLOP/s that a product"
-            f" of {step['products']} matrices of side {product['side']:,} reaches on {device['count']} × {device['kind']}."
+            f" {_scaled(profile['rate'])}FLOP/s, {100 * profile['utilization']:.0f} % of the {_scaled(product['rate'])}FLOP/s that a"
+            f" product of {step['products']} matrices of side {product['side']:,} reaches on {device['count']} × {device['kind']}."
         )
     if step["bytes"] is not None:
         least = ("at least ", "at most ") if step["loops"] else ("", "")
@@ -62,8 +75,8 @@ def _words(profile: dict[str, Any]) -> str:
         words += ", since it has loops, of which XLA counts one turn." if step["loops"] else "."
     memory = profile["memory"]
     if memory is not None:
-        sizes = (f"{_scaled(memory[name])}B" for name in ("arguments", "temporaries"))
-        words += " Of a device it needs {} for data and state and {} beside them.".format(*sizes)
+        held, between = (f"{_scaled(memory[name])}B" for name in ("arguments", "temporaries"))
+        words += f" A device needs {held} of memory for data and state, and {between} for what a step computes between."
     return words
 
 
@@ -72,7 +85,7 @@ def _operations(profile: dict[str, Any], of: str) -> list[Section]:
     whole = sum(trace["seconds"].values())
     if not whole:
         return []
-    shares = ", ".join(f"{kind} {seconds / whole:.0%}" for kind, seconds in trace["seconds"].items() if seconds)
+    shares = ", ".join(f"{kind} {100 * seconds / whole:.0f} %" for kind, seconds in trace["seconds"].items() if seconds)
     words = f"From the trace of {trace['steps']} steps in `{TRACE}`, which ui.perfetto.dev shows: {shares} of the time of all operations."
     rows = [
         [
@@ -80,7 +93,7 @@ def _operations(profile: dict[str, Any], of: str) -> list[Section]:
             operation["kind"],
             operation["calls"],
             1e3 * operation["seconds"],
-            f"{operation['seconds'] / whole:.1%}",
+            f"{100 * operation['seconds'] / whole:.1f} %",
         ]
         for operation in trace["longest"][:_SHOWN]
     ]

@@ -24,12 +24,12 @@ _SIDE, _REPEATS = 8192, 5
 class Cost(NamedTuple):
     """Of one step of one network: forward pass, backward pass and update, without what augments."""
 
-    operations: (
-        float | None
-    )  # floating-point, of the step as it is written, for any device; None where XLA does not say
+    # Floating-point operations of the step as it is written, for any device; None where they are not known.
+    operations: float | None
     bytes: float | None  # that the operations of its program on this device read and write; None where XLA does not say
     loops: bool  # whether that program has loops, of which XLA counts one turn: the bytes are then more
     products: str  # the format of the numbers that are multiplied
+    unknown: str | None = None  # why the operations are not known, where that is not for XLA to say
 
 
 def of_step(recipe: Recipes, hyper: Mapping[str, Any], key: Key, batch: Batch) -> Cost:
@@ -49,17 +49,30 @@ def of_step(recipe: Recipes, hyper: Mapping[str, Any], key: Key, batch: Batch) -
         return make_step(_plain(recipe, hyper))(state, batch)
 
     traced = jax.jit(step).trace(hyper, jax.eval_shape(begin, hyper, key), batch)
-    # For a TPU nothing is lowered to a loop that another device does at once, and no kernel hides what it computes.
-    written = traced.lower(lowering_platforms=("tpu",))
+    written, unknown = _written(traced)
     text = written.as_text()
     formats = {_NAMES[kind] for kind in _PRODUCT.findall(text)}
     compiled = traced.lower().compile()
     return Cost(
-        None if "stablehlo.while" in text else _of(written, "flops"),
+        _of(written, "flops") if unknown is None else None,
         _of(compiled, "bytes accessed"),
         bool(re.search(r"= [^=\n]* while\(", compiled.as_text() or "")),
         next((name for name in _NAMES.values() if name in formats), "float32"),
+        unknown,
     )
+
+
+def _written(traced: Any) -> tuple[Any, str | None]:
+    """The program as it is written, and why its operations cannot be counted; None where they can."""
+    # For a TPU nothing is lowered to a loop that another device does at once, and no kernel hides what it computes.
+    try:
+        written = traced.lower(lowering_platforms=("tpu",))
+    except Exception as error:  # for an operation that a TPU lacks JAX raises all kinds of errors
+        why = " ".join(str(error).split())[:200] or type(error).__name__
+        return traced.lower(), f"the step has an operation that not every device has ({why})"
+    if "stablehlo.while" in written.as_text():
+        return written, "the step has a loop, of which XLA counts one turn"
+    return written, None
 
 
 def _plain(recipe: Recipes, hyper: Mapping[str, Array]) -> Any:

@@ -39,6 +39,7 @@ class Profile:
     def __init__(self, trace: Path | None = None) -> None:
         self.seconds = dict.fromkeys((*STAGES, "all"), 0.0)
         self.steps = 0
+        self.resumed: tuple[int, int] | None = None  # epochs, and steps of the next, that were done before
         self._trace = trace  # where to write that of a few steps, for ui.perfetto.dev; None writes none
         self._traced: tuple[int, list[traces.Operation]] = 0, []  # the number of these steps, and their operations
         self._calls = 0  # of the program of the steps
@@ -143,6 +144,7 @@ class Profile:
         steps, found = self._traced
         return {
             "device": {"kind": devices[0].device_kind, "count": len(devices)},
+            "resumed": None if self.resumed is None else dict(zip(("epochs", "steps"), self.resumed, strict=True)),
             "seconds": {**self.seconds, "rest": self.seconds["all"] - sum(self.seconds[stage] for stage in STAGES)},
             "steps": self.steps,
             "batch_size": plan.batch_size,

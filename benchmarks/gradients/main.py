@@ -37,6 +37,7 @@ from jaxsci.ops import conv
 
 RESULTS = Path(__file__).parents[1] / "results"
 PLAIN, STORED, HESSIAN = "loss and gradient", "squared norms, by vmap(grad)", "Hessian product"
+GAUSS_NEWTON = "Gauss-Newton product"
 
 
 class Problem(NamedTuple):
@@ -101,8 +102,8 @@ def measure(name: str, problem: Problem, options: argparse.Namespace) -> dict[st
     norms, stored = (np.asarray(calls[quantity]()) for quantity in ("squared norms", STORED))
     error = float(np.max(np.abs(norms / stored - 1)))
     if name == "dense":
-        product = np.asarray(calls[HESSIAN]()["layer_0"]["kernel"])
-        calls |= peers(problem.params, problem.batch, stored, product)
+        products = {quantity: calls[quantity]() for quantity in (HESSIAN, GAUSS_NEWTON)}
+        calls |= peers(problem.params, problem.batch, stored, products)
     seconds = timing.visits(calls, options.repeats, options.budget)
     plain = np.median(seconds[PLAIN])
     theirs = set(calls) - {*programs, PYTORCH}  # in multiples of PyTorch's gradient
@@ -147,9 +148,7 @@ def quantities(problem: Problem) -> dict[str, Callable[[Params, Batch], Any]]:
         "moments": lambda params, batch: moments(loss, params, batch),
         "noise scale": lambda params, batch: noise_scale(loss, params, batch),
         HESSIAN: lambda params, batch: hessian(loss, params, batch)(params),
-        "Gauss-Newton product": lambda params, batch: gauss_newton(problem.apply, binary_cross_entropy, params, batch)(
-            params
-        ),
+        GAUSS_NEWTON: lambda params, batch: gauss_newton(problem.apply, binary_cross_entropy, params, batch)(params),
         "KFAC factors": lambda params, batch: kfac(
             problem.apply, binary_cross_entropy, params, batch, kind="empirical"
         ),
@@ -227,8 +226,8 @@ def markdown(results: dict[str, Any]) -> str:
         f"Python {about['python']}, {versions}.",
         f"float32. {options['repeats']} rounds at most, seed {options['seed']}. Times are multiples of one loss and gradient of the same "
         "batch in the same run: medians over the rounds, in brackets the range of their middle half. Memory is what XLA plans for "
-        "intermediate arrays and results, as a multiple too. Those of BackPACK, Opacus and curvlinops are multiples of PyTorch's"
-        " gradient, which is one of ours. Where the load average exceeds the cores, other programs ran meanwhile.",
+        "intermediate arrays and results, as a multiple too. Times of BackPACK, Opacus and curvlinops are multiples of "
+        "PyTorch's own gradient, whose row is a multiple of ours. Where the load average exceeds the cores, other programs ran meanwhile.",
     ]
     for name, one in results["networks"].items():
         lines.append(f"## {name}")

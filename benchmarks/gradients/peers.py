@@ -10,14 +10,16 @@ from jaxsci.core import Batch, Params
 PYTORCH = "PyTorch, loss and gradient"
 
 
-def peers(params: Params, batch: Batch, norms: np.ndarray, product: np.ndarray) -> dict[str, Callable[[], Any]]:
-    """What is installed of PyTorch's gradient, BackPACK's and Opacus' norms, and curvlinops' products; their results must be ours.
+def peers(params: Params, batch: Batch, norms: np.ndarray, products: dict[str, Params]) -> dict[str, Callable[[], Any]]:
+    """What is installed of PyTorch's gradient, BackPACK's and Opacus' norms, and curvlinops' products.
+
+    Norms and products must be ours; the gradient, of which nothing is returned, is not compared.
 
     Args:
         params: of affine layers with ReLU between them.
         batch: of the mean cross entropy of a yes/no answer.
         norms: squared norms of the gradients of single examples.
-        product: of the Hessian with the parameters, the part of the first kernel.
+        products: of "Hessian product" and "Gauss-Newton product" with the parameters.
     """
     try:
         import torch
@@ -36,9 +38,11 @@ def peers(params: Params, batch: Batch, norms: np.ndarray, product: np.ndarray) 
             np.testing.assert_allclose(call().detach().numpy(), norms, rtol=1e-3, err_msg=name)
             calls[name] = call
     for name, call in _curvlinops(network, x, y).items():
-        if "Hessian" in name:
-            ours, theirs = product, call()[0].detach().numpy().T
-            np.testing.assert_allclose(theirs, ours, atol=1e-3 * np.abs(ours).max(), err_msg=name)
+        ours = products[name.removeprefix("curvlinops, ")]
+        leaves = [np.asarray(layer[key]).T for layer in ours.values() for key in ("kernel", "bias")]
+        largest = max(np.abs(leaf).max() for leaf in leaves)
+        for leaf, theirs in zip(leaves, call(), strict=True):
+            np.testing.assert_allclose(theirs.detach().numpy(), leaf, atol=1e-3 * largest, err_msg=name)
         calls[name] = call
     return calls
 
@@ -86,7 +90,7 @@ def _opacus(network: Any, x: Any, y: Any) -> dict[str, Callable[[], Any]]:
         torch.nn.functional.binary_cross_entropy_with_logits(module(x), y, reduction="sum").backward()
         return sum(parameter.grad_sample.flatten(1).square().sum(1) for parameter in module.parameters())
 
-    return {"Opacus, squared norms": norms}
+    return {"Opacus, squared norms of stored gradients": norms}
 
 
 def _curvlinops(network: Any, x: Any, y: Any) -> dict[str, Callable[[], Any]]:

@@ -14,9 +14,8 @@ from jaxsci.runs.task import OnProgress
 from jaxsci.runs.training import abstract_state
 from jaxsci.training import Recipe, checkpoint, init_state
 
-Rows = dict[
-    str, np.ndarray
-]  # "harmful", "helpful", "least expected" -> numbers of examples in the batch of training examples
+# "harmful", "helpful", "least expected" -> numbers of examples in the batch of training examples
+Rows = dict[str, np.ndarray]
 Entry = dict[str, Any]  # what is said of one example: column -> words, a whole number or a number
 
 

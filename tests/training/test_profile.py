@@ -1,5 +1,6 @@
 """The profile of a training: where its time goes, what a step costs, and a trace of a few steps."""
 
+import contextlib
 import gzip
 import itertools
 import json
@@ -100,6 +101,14 @@ def test_a_resumed_training_says_after_what(tmp_path):
     profile = Profile()
     fit(RECIPE, TRAIN, VALIDATION, settings=SETTINGS, resume=True, profile=profile, **run)
     assert (profile.steps, profile.resumed) == (STEPS, (1, 0))
+
+
+def test_a_trace_that_the_profiler_does_not_write_ends_no_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(jax.profiler, "trace", lambda *_, **__: contextlib.nullcontext())
+    with traces.traced(tmp_path / "trace.json.gz", "") as found:
+        pass
+    assert not found
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_profile_without_a_training_is_refused():

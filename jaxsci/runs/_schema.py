@@ -14,8 +14,11 @@ __all__ = ["described", "fits", "is_sealed", "require_options", "require_whole",
 
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
 _SEAL = "checksum"
-# Where files lie, which may change: options and data by these names are not in the checksum.
-_PLACES = ("data", "labels", "validation", "test", "mask", "cross", "grid", "file", "files", "parts")
+# Where files lie, which may change: entries of options and of data by these names are not in the checksum.
+_PLACES = {
+    "options": ("data", "labels", "validation", "test", "mask", "cross", "grid"),
+    "data": ("file", "files"),
+}
 _REMEDY = "copy the run again, or use the version of jaxsci that wrote it"
 
 
@@ -84,9 +87,9 @@ def is_sealed(path: Path) -> bool:
 def _checksum(content: dict[str, Any]) -> str:
     """32 hexadecimal digits of SHA-256, without the places of files."""
     fixed = {
-        name: {key: of for key, of in value.items() if key not in _PLACES} if name in ("options", "data") else value
+        name: {key: of for key, of in value.items() if key not in _PLACES[name]} if name in _PLACES else value
         for name, value in content.items()
-        if isinstance(value, dict) or name not in ("options", "data")
+        if isinstance(value, dict) or name not in _PLACES
     }
     return hashlib.sha256(json.dumps(json.loads(json.dumps(fixed)), sort_keys=True).encode()).hexdigest()[:32]
 

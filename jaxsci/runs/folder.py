@@ -6,6 +6,7 @@ runs/<task>/<name>/
     checkpoints/      the state at the last two checkpoints, with which a training goes on
     weights.npz       the parameters of the best epoch
     evaluation.json   what was measured on the test part
+    profile.json      of --profile: where the time went; trace.json.gz beside it
     figures/*.png
     report.html       one self-contained page
 """
@@ -191,7 +192,9 @@ def read_config(folder: Path, task: str | None = None) -> dict[str, Any]:
     Raises:
         InputError: not a run folder, or a run of another task.
     """
-    config = read_json(folder / "config.json", "give the folder of a run, such as runs/top-tagging/cnn-1")
+    known = (folder / "config.json").exists()
+    remedy = "copy the run again" if known else "give the folder of a run, such as runs/top-tagging/cnn-1"
+    config = read_json(folder / "config.json", remedy)
     if not isinstance(config, dict) or "task" not in config or "options" not in config:
         raise InputError(
             f"{folder / 'config.json'}: expected the keys task and options of a run; give the folder of a run"
@@ -207,12 +210,13 @@ def read_config(folder: Path, task: str | None = None) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def of_any_version(folder: Path) -> Iterator[None]:
-    """Within the block, what cannot be read of a run whose config.json has no checksum is said in one line; also a decorator.
+    """Within the block, an error of a run whose config.json has no checksum is said in one line; also a decorator.
 
-    Such a run is of an earlier version, or was edited. Of one whose config.json is as it was written every error is left as it is.
+    Such a run is of an earlier version, or was edited, and may lack what the block needs. Of one whose config.json is as it was written
+    every error is left as it is.
 
     Raises:
-        InputError: the block needs what config.json does not have, or has in another form.
+        InputError: instead of the errors that an entry of config.json makes which is missing or has another form.
     """
     try:
         yield
@@ -220,8 +224,8 @@ def of_any_version(folder: Path) -> Iterator[None]:
         if isinstance(error, InputError) or _schema.is_sealed(folder / "config.json"):
             raise
         raise InputError(
-            f"{folder / 'config.json'}: expected the entries of a run of this version, but {type(error).__name__}: {error}; copy the run "
-            "again, or use the version of jaxsci that wrote it"
+            f"{folder}: expected a run that this version can use, but {type(error).__name__}: {error}; its config.json has no checksum: "
+            "see where with --debug, and if an entry of it is missing or another, use the version of jaxsci that wrote it"
         ) from error
 
 

@@ -196,11 +196,12 @@ def _note_interruption(folder: Path, epochs: int) -> None:
     path = next((path for path in (folder / "config.json", folder.parent / "config.json") if path.exists()), None)
     if path is not None:
         remedy = "copy the run again"
+        seal = _schema.sealed if _schema.is_sealed(path) else dict[str, Any]  # what was not as written stays so
         config = _schema.unsealed(path, json.loads(path.read_text(encoding="utf-8")), remedy)
         device = f"{jax.device_count()} × {jax.devices()[0].device_kind}"
         now = datetime.now(UTC).isoformat(timespec="seconds")
         config.setdefault("resumed", []).append({"date": now, "epochs": epochs, "device": device})
-        write_json(path, _schema.sealed(config))
+        write_json(path, seal(config))
 
 
 def gathered(own: np.ndarray, lengths: Sequence[int]) -> np.ndarray:

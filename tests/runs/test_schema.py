@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from jaxsci.errors import InputError
+from jaxsci.files import write_json
 from jaxsci.runs import _schema as schema
 from jaxsci.runs import folder as runs
+from jaxsci.runs.training import _note_interruption
 from jaxsci.tasks.images import Options
 
 GOOD = json.loads(json.dumps(asdict(Options(data=Path("x.npz"))), default=str))
@@ -46,6 +48,26 @@ def test_what_was_written_is_read_and_what_is_absent_has_its_default(tmp_path):
     assert runs.read_options(tmp_path, "images", Options, ("data", "labels")) == Options(data=Path("x.npz"))
     (tmp_path / "config.json").write_text(json.dumps({"task": "images", "options": {"learning_rate": 1}, "data": {}}))
     assert runs.read_options(tmp_path, "images", Options, ("data", "labels")) == Options(learning_rate=1)
+
+
+def test_where_files_lie_may_change_and_numbers_of_the_same_name_may_not(tmp_path):
+    path = tmp_path / "config.json"
+    runs.write_record(path, {"options": {"validation": "a.h5", "seed": 1}, "data": {"file": "a.h5", "validation": 5}})
+    written = path.read_text()
+    path.write_text(written.replace("a.h5", "b.h5"))
+    assert runs.read_json(path, "")["data"] == {"file": "b.h5", "validation": 5}
+    path.write_text(written.replace('"validation": 5', '"validation": 6'))
+    with pytest.raises(InputError, match="a file that was edited"):
+        runs.read_json(path, "")
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_resumed_run_has_a_checksum_only_where_it_had_one(tmp_path, sealed):
+    path = tmp_path / "config.json"
+    (runs.write_record if sealed else write_json)(path, {"task": "images"})
+    _note_interruption(tmp_path, 3)
+    assert schema.is_sealed(path) == sealed
+    assert runs.read_json(path, "")["resumed"][0]["epochs"] == 3
 
 
 @pytest.mark.parametrize("value", [None, "x", -1, 0, [], [8, "x"], [8, 0], 1.5, True])

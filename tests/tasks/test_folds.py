@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,11 @@ from jaxsci.cli.main import main
 from jaxsci.core import Batch
 from jaxsci.data import jets
 from jaxsci.errors import InputError
-from jaxsci.tasks import folds
+from jaxsci.runs import folder as runs
+from jaxsci.runs.task import Session
+from jaxsci.tasks import folds, own_network
+from jaxsci.tasks.top_tagging import cross_validation, jobs
+from jaxsci.tasks.top_tagging.options import Options
 from tests.command import refused, write_jets
 
 
@@ -118,6 +123,30 @@ def test_a_table_in_folds(capsys):
     ):
         assert line in refused(capsys, *train, *words)
     assert sorted(path.name for path in Path("runs/table").iterdir()) == ["kind-1"]
+
+
+def test_options_that_an_earlier_version_ignored_do_not_keep_its_run_from_going_on(monkeypatch):
+    monkeypatch.setattr(own_network.platformdirs, "user_state_path", lambda name: Path("home"))
+    sample = jets.read(jets.embedded(), limit=40)
+    write_jets("mine.h5", sample.constituents, sample.labels)
+    Path("net.py").write_text(
+        "import math\nfrom jaxsci.models import dense, heads\n"
+        "def build(example_shape, outputs):\n"
+        "    return heads.scalar(dense.model(dense.Config(inputs=math.prod(example_shape), hidden=())))\n"
+    )
+    old = Options(data=Path("mine.h5"), folds=2, model="net.py:build", tagger="cnn")
+    session = Session(Path("runs"), find=None)
+    with pytest.raises(InputError, match="--tagger: expected none beside --model"):
+        cross_validation._prepare(old, session)
+    with pytest.raises(InputError, match="--signal-class: expected none with --folds"):
+        cross_validation.train(replace(old, signal_class="top"), session)
+    own = replace(old, tagger=None)
+    bare = cross_validation._prepare(own, session)
+    runs.write_config(runs.new_folder(session, "top-tagging", "net"), "top-tagging", old, jobs.describe(bare.job))
+    own_network.keep(Path("runs/top-tagging/net-1"), "net.py:build")
+    monkeypatch.setattr(cross_validation, "_train", lambda folder, given, session, resume: given)
+    found = cross_validation.resume(Path("runs/top-tagging/net-1"), session)
+    np.testing.assert_array_equal(np.concatenate(found.splits[0]), np.concatenate(bare.splits[0]))
 
 
 @pytest.mark.slow

@@ -37,7 +37,7 @@ def cross_notes(seen: Sky) -> list[str]:
     return notes
 
 
-def misfit_words(result: dict[str, Any], *, own: bool) -> str:
+def misfit_words(result: dict[str, Any]) -> str:
     """What a χ² that is too large or too small says; empty where it is neither."""
     ratio, away = result["chi2"] / result["dof"], deviations(result["chi2"], result["dof"])
     if away > MISFIT:
@@ -49,17 +49,9 @@ def misfit_words(result: dict[str, Any], *, own: bool) -> str:
         )
     if away > -MISFIT:
         return ""
-    words = (
+    return (
         f"χ² is {-away:.1f} standard deviations below its degrees of freedom: on scales finer than the fit the sky varies less than the"
         f" prior and the noise say, by about {100 * (1 - ratio):.0f} % in power. The errors of the coefficients count that power as noise"
         f" and are too large by at most {100 * (1 / np.sqrt(ratio) - 1):.0f} % for that reason; they are left as they are."
-    )
-    if own:
-        return words
-    return words + (
-        " Simulated skies, averaged from finer pixels with the beam of this instrument (0.22°) and 6 μK of noise, have a χ² of 0.998 ±"
-        " 0.005 of the degrees of freedom in this fit, 1.04 without the beam: nothing is counted twice. This map agrees with them to ℓ = 57"
-        " and has 10 to 17 % less power from ℓ = 58 to 95, as if it had been smoothed once more, by about 0.7° (full width at half"
-        " maximum), which its file does not say. If it was, coefficients of degree 48 are too small by 3 %, those to degree 10 by less than"
-        " 0.2 %."
+        " A map that was smoothed more than its pixels are wide, or whose noise is below --noise, has such a χ²."
     )

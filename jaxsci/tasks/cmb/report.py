@@ -59,7 +59,7 @@ def write(folder: Path, result: dict[str, Any], pictures: Pictures) -> None:
     sections = [
         Section(
             "The sky",
-            f"{misfit_words(result, own=_is_own(folder))}\n\n{fit_words}",
+            f"{misfit_words(result)}\n\n{fit_words}",
             figures=figures.pictures(folder, [_maps(pictures, result)]),
         ),
         Section("Its coefficients", words.COEFFICIENTS, table=_coefficients(result)),
@@ -96,10 +96,6 @@ def write(folder: Path, result: dict[str, Any], pictures: Pictures) -> None:
         "Simulated skies": str(result["simulations"]),
     }
     figures.write_page(folder, "The cosmic microwave background in spherical harmonics", summary, sections)
-
-
-def _is_own(folder: Path) -> bool:
-    return runs.read_config(folder)["options"].get("data") is not None
 
 
 def _crossed(folder: Path, pictures: Pictures) -> list[Any]:

@@ -52,6 +52,11 @@ def train(options: Options, session: Session) -> Path:
     Raises:
         InputError: as in the training of one, or a number of folds that cannot be.
     """
+    if options.signal_class is not None:
+        raise InputError(
+            f"--signal-class: expected none with --folds, whose page has no rejections of several classes, got {options.signal_class}; "
+            "leave out one of both"
+        )
     given = _prepare(options, session)
     with runs.whole_folder(session, NAME, own.name(options)) as folder:
         described = {**describe(given.job), "split": {"folds": options.folds, "seed": options.seed}}
@@ -63,23 +68,19 @@ def train(options: Options, session: Session) -> Path:
 
 def resume(folder: Path, session: Session) -> Path:
     """Go on with a cross-validation that was stopped; the folds that are finished are kept."""
-    given = _prepare(read_options(folder), session)
+    given = _prepare(read_options(folder), session, runs.read_config(folder))
     seen.require_same(folder, describe(given.job)["digest"])
     return _train(folder, given, session, resume=True)
 
 
-def _prepare(options: Options, session: Session) -> _Given:
+def _prepare(options: Options, session: Session, config: dict[str, Any] | None = None) -> _Given:
+    """The folds of a new run, or of the run of this config."""
     folds.require(options)
-    if options.signal_class is not None:
-        raise InputError(
-            f"--signal-class: expected none with --folds, whose page has no rejections of several classes, got {options.signal_class}; "
-            "leave out one of both"
-        )
     for option, given in (("--stream", options.stream), ("--members", options.members > 1)):
         if given:
             raise InputError(f"{option}: expected one network on jets in memory with --folds, got both; leave one out")
     assert options.folds is not None
-    job = prepare(options, session.progress)
+    job = prepare(options, session.progress, config)
     labels = labels_of(job.sample)
     share = FRACTIONS[1] / (FRACTIONS[0] + FRACTIONS[1])
     found = folds.splits(labels, options.folds, seed=options.seed, share=share)

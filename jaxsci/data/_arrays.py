@@ -48,13 +48,21 @@ def is_zip(path: Path) -> bool:
 
 
 def load(path: Path, arrays: Mapping[str, Rows], name: str) -> np.ndarray:
-    """One of the arrays as a whole. InputError where it has no numbers or text, or the memory is too small."""
+    """One of the arrays as a whole; text of HDF5, which would be Python objects, as bytes.
+
+    Raises:
+        InputError: it holds neither numbers nor text, or the memory is too small.
+    """
+    import h5py
+
     rows = arrays[name]
-    if rows.dtype.kind not in "biufcSU":
+    text = h5py.check_string_dtype(rows.dtype) is not None
+    if rows.dtype.kind not in "biufcSU" and not text:
         raise InputError(f"{path}: expected numbers in {name}, got type {rows.dtype}; save it as an array of numbers")
     require_memory(path, 2 * math.prod(rows.shape) * rows.dtype.itemsize, name)
     blocks = list(rows.blocks(max(1, rows.shape[0] if rows.shape else 1)))
-    return blocks[0] if len(blocks) == 1 else np.concatenate([np.empty((0, *rows.shape[1:]), rows.dtype), *blocks])
+    whole = blocks[0] if len(blocks) == 1 else np.concatenate([np.empty((0, *rows.shape[1:]), rows.dtype), *blocks])
+    return whole.astype(np.bytes_) if text else whole
 
 
 def npz_arrays(path: Path, archive: zipfile.ZipFile) -> dict[str, Rows]:

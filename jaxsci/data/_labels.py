@@ -54,10 +54,14 @@ def coded(
 
 
 def _text(path: Path, y: np.ndarray) -> np.ndarray:
+    if y.size != len(y):
+        raise InputError(
+            f"{path}: expected one label for each image, got text of shape {list(y.shape)}; give one column"
+        )
     try:
         text = np.strings.strip(np.char.decode(y, "utf-8") if y.dtype.kind == "S" else y).reshape(len(y))
-    except ValueError as error:
-        raise InputError(f"{path}: expected one label in UTF-8 for each image, got others; {error}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: expected labels in UTF-8, got {error.object[:40]!r}; decode them") from error
     if (empty := np.asarray(text == "")).any():
         raise InputError(
             f"{path}: expected a label for each image, got an empty one in row {int(empty.argmax())} (counted from 0); remove it"

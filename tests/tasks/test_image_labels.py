@@ -3,6 +3,7 @@
 import csv
 import json
 
+import h5py
 import numpy as np
 import pytest
 
@@ -15,7 +16,6 @@ from jaxsci.tasks.images.options import Options
 from jaxsci.tasks.images.rows import as_batch
 from tests.command import refused
 
-RNG = np.random.default_rng(0)
 TEXT = np.array(["sick", "well", "sick", "odd"])
 
 
@@ -41,13 +41,22 @@ def test_text_is_a_class_by_its_name(tmp_path, labels):
         (np.array(["b", "c"]), {"names": ("a", "b")}, r"labels a, b as in training, got 'c' in row 1"),
         (np.array([0, 1]), {"names": ("a", "b")}, "names of classes such as a, b as labels of all images, got numbers"),
         (np.array(["a", "b"]), {"classes": 2}, "labels 0 to 1 as in training, got text such as 'a'"),
-        (np.array([b"\xff", b"a"]), {}, "one label in UTF-8"),
-        (np.array([["a", "b"], ["b", "a"]]), {}, "one label in UTF-8 for each image"),
+        (np.array([b"\xff", b"a"]), {}, r"labels in UTF-8, got b'\\xff'; decode them"),
+        (np.array([["a", "b"], ["b", "a"]]), {}, r"got text of shape \[2, 2\]; give one column"),
     ],
 )
 def test_what_names_no_class_is_refused(tmp_path, labels, known, words):
     with pytest.raises(InputError, match=words):
         images.read(write(tmp_path / "t.npz", labels), **known)
+
+
+def test_strings_of_hdf5_are_labels(tmp_path):
+    words = np.array(["früh", "late", "früh"])
+    with h5py.File(tmp_path / "t.h5", "w") as file:
+        file["x"] = np.zeros((3, 4, 4), np.uint8)
+        file.create_dataset("y", data=words.astype(object), dtype=h5py.string_dtype())
+    found = images.read(tmp_path / "t.h5")
+    assert (found.names, found.y.tolist()) == (("früh", "late"), [0, 1, 0])
 
 
 def test_numbers_in_one_part_and_text_in_another_are_refused(tmp_path):
@@ -60,11 +69,12 @@ def test_numbers_in_one_part_and_text_in_another_are_refused(tmp_path):
 
 @pytest.mark.parametrize("threshold", [None, 0.1, 0.5, 0.97])
 def test_the_answer_is_the_second_class_from_the_threshold_on(threshold):
-    logits = RNG.normal(size=(500, 2)) * 3
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(500, 2)) * 3
     probability = np.exp(logits[:, 1]) / np.exp(logits).sum(1)
     expected = probability >= (threshold or 0.5)
     np.testing.assert_array_equal(metrics.decided(logits, threshold), expected)
-    y = RNG.integers(2, size=500)
+    y = rng.integers(2, size=500)
     found = metrics.classification(logits, y, 2, threshold)
     assert found["accuracy"]["value"] == pytest.approx((expected == y).mean(), abs=1e-6)
     assert found["auc"]["value"] == metrics.classification(logits, y, 2)["auc"]["value"]
@@ -82,10 +92,11 @@ def test_balanced_classes_have_the_same_weight_in_all(counts):
 def test_names_weights_and_threshold_through_the_command(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     y = np.arange(200) % 10 == 0  # rare, and hard to tell
-    x = RNG.normal(size=(200, 4, 4)) + 0.5 * y[:, None, None]
+    x = np.random.default_rng(0).normal(size=(200, 4, 4)) + 0.5 * y[:, None, None]
     np.savez("x.npz", x=x.astype(np.float32), y=np.where(y, "sick", "healthy"))
     options = ["--data", "x.npz", "--model", "dense", "--epochs", "2", "--balance", "--threshold", "0.3"]
     main(["train", "images", *options, "--name", "run"])
+    assert "note: sick is the answer from a probability of 0.3 on" in capsys.readouterr().err
     found = json.loads((tmp_path / "runs/images/run/evaluation.json").read_text())
     assert (found["names"], found["balance"], found["threshold"]) == (["healthy", "sick"], True, 0.3)
     page = (tmp_path / "runs/images/run/report.html").read_text()
@@ -101,6 +112,10 @@ def test_names_weights_and_threshold_through_the_command(tmp_path, monkeypatch, 
     for row in rows:
         assert row["class"] == ("sick" if float(row["probability_sick"]) >= 0.3 else "healthy")
     assert jaxsci.load(tmp_path / "runs/images/run").predict(x)["class"].tolist() == [row["class"] for row in rows]
+    np.savez("x.npz", x=x.astype(np.float32), y=np.where(y, "well", "ill"))  # the same classes by other names
+    assert "images of classes healthy, sick as in training, got ill, well" in refused(
+        capsys, "evaluate", "runs/images/run"
+    )
     np.savez("numbers.npz", x=x.astype(np.float32), y=y.astype(int))
     assert "expected the names of classes" in refused(capsys, "evaluate", "runs/images/run", "--data", "numbers.npz")
     for words in (["--threshold", "1.5"], ["--model", "autoencoder", "--threshold", "0.3"]):

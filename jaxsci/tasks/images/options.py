@@ -14,7 +14,8 @@ class Options:
     """Classify images of your own, or compress them with an autoencoder."""
 
     data: Annotated[Path | None, arg(metavar="FILE")] = None
-    """.npz or HDF5 with `x` [image, height, width(, channel)] and `y` [image], or `train_images`, `test_labels`, ...; or IDX images."""
+    """.npz or HDF5 with `x` [image, height, width(, channel)] and `y` [image], or `train_images`, `test_labels`, ...; or IDX images. Labels
+    are whole numbers from 0, or text, whose classes are in alphabetical order."""
     labels: Path | None = None
     """IDX labels; default: the file beside the images with `labels-idx1` in its name."""
     validation: Annotated[Path | None, arg(metavar="FILE")] = None
@@ -40,7 +41,8 @@ class Options:
     balance: bool = False
     """Weight the classes equally in the training, where some are rare; what is measured counts every image."""
     threshold: Annotated[float | None, arg(metavar="P")] = None
-    """Of two classes, the probability of the second from which it is the answer; default: 1/2."""
+    """Of two classes, the probability of the second (in alphabetical order where labels are text) from which it is the answer; default:
+    1/2."""
     patience: Annotated[int | None, arg(metavar="N")] = None
     """Stop after so many epochs without a lower validation loss; default: train all epochs."""
     gradient_noise: bool = False

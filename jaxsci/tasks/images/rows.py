@@ -11,6 +11,7 @@ from jaxsci.core import Batch
 from jaxsci.data import images
 from jaxsci.errors import InputError
 from jaxsci.runs import folder as runs
+from jaxsci.runs import seen, weights
 from jaxsci.runs.task import OnProgress
 from jaxsci.tasks import own_network, parts
 from jaxsci.tasks.images.options import MODELS, Options
@@ -62,7 +63,21 @@ def read(options: Options, progress: OnProgress) -> Given:
         x, y = (np.concatenate([getattr(each, name) for each in (sample, *others.values())]) for name in "xy")
         whole = sample._replace(x=x, y=y)
     progress("reading images", 1.0, f"{len(whole.x):,} images of {sample.classes} classes")
+    if options.threshold is not None:
+        second = "class 1" if sample.names is None else sample.names[1]
+        progress("reading images", 1.0, f"note: {second} is the answer from a probability of {options.threshold:g} on")
     return whole, splits
+
+
+def require_same(folder: Path, sample: images.LabeledImages) -> None:
+    """Raise InputError where the images of a run are no longer those it was trained on, or their classes have other names."""
+    seen.require_same(folder, weights.digest(sample.x, sample.y))
+    names = runs.read_config(folder)["data"].get("names")
+    if names is not None and sample.names is not None and (got := list(sample.names)) != names:
+        raise InputError(
+            f"{folder}: expected images of classes {', '.join(names)[:100]} as in training, got {', '.join(got)[:100]}; put them back, or "
+            "train a new run"
+        )
 
 
 def as_batch(options: Options, sample: images.LabeledImages, rows: np.ndarray) -> Batch:

@@ -10,11 +10,10 @@ from jaxsci.losses import cross_entropy, squared_error
 from jaxsci.models.heads import inference
 from jaxsci.plots import gallery
 from jaxsci.runs import folder as runs
-from jaxsci.runs import seen, weights
 from jaxsci.runs.figures import Drawing
 from jaxsci.runs.task import Session
 from jaxsci.tasks.images.networks import make_recipe, name, network
-from jaxsci.tasks.images.rows import NAME, as_batch, read, read_options, take
+from jaxsci.tasks.images.rows import NAME, as_batch, read, read_options, require_same, take
 from jaxsci.tasks.study import subject, write
 from jaxsci.tasks.study.subject import Entry, Rows, Subject
 
@@ -33,7 +32,7 @@ def study(folder: Path, max_examples: int, session: Session) -> Path:
     options = read_options(folder)
     subject.require_one(folder, options.members)
     sample, splits = read(options, session.progress)
-    seen.require_same(folder, weights.digest(sample.x, sample.y))
+    require_same(folder, sample)
     chosen = [subject.some(np.arange(len(part)), max_examples, options.seed) for part in splits[:2]]
     numbers = splits[0][chosen[0]]
     train = take(sample, numbers)

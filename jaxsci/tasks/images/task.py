@@ -23,7 +23,7 @@ from jaxsci.tasks.images import report as images_report
 from jaxsci.tasks.images import trials
 from jaxsci.tasks.images.networks import Network, make_recipe, name, network
 from jaxsci.tasks.images.options import MODELS, Options
-from jaxsci.tasks.images.rows import FRACTIONS, NAME, Given, as_batch, of_shape, read, read_options, take
+from jaxsci.tasks.images.rows import FRACTIONS, NAME, Given, as_batch, of_shape, read, read_options, require_same, take
 from jaxsci.tasks.images.study import study
 from jaxsci.training import Settings
 from jaxsci.training import predict as predict_all
@@ -77,7 +77,7 @@ def resume(folder: Path, session: Session) -> Path:
     options = read_options(folder)
     ensembles.require(options.members, session.execution)
     sample, splits = read(options, session.progress)
-    seen.require_same(folder, weights.digest(sample.x, sample.y))
+    require_same(folder, sample)
     return _train(folder, options, (sample, splits), session, resume=True)
 
 
@@ -120,8 +120,9 @@ def _answering(options: Options, built: Network, params: Params) -> tuple[Callab
 
 def load(folder: Path) -> Trained:
     """The network of a run: `predict` takes images [image, height, width(, channel)] as the run's file had them, whole numbers of the same
-    range or real numbers, and gives "class" and "probability_0", ... each [image], or of an autoencoder "code_0", .... An ensemble adds
-    "spread", the standard deviation of the probability of the class over its members.
+    range or real numbers, and gives "class" and "probability_0", ... each [image], with the names of classes for their numbers where labels
+    were text, or of an autoencoder "code_0", .... An ensemble adds "spread", the standard deviation of the probability of the class over
+    its members.
     """
     config, options = runs.read_config(folder, NAME), read_options(folder)
     _schema.require_whole(folder / "config.json", config.get("data"), "shape", "classes")
@@ -182,7 +183,7 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
     trained, shape = load(folder), tuple(config["data"]["shape"])
     if data is None:
         sample, splits = read(options, session.progress)
-        seen.require_same(folder, weights.digest(sample.x, sample.y))
+        require_same(folder, sample)
         sample = take(sample, splits[2])
         target, part = folder, "test"
     else:

@@ -82,6 +82,7 @@ def test_what_the_page_says(tmp_path):
     )
     assert times.table.rows[0] == ["compilation", 2.0, "20.0 %"]
     assert [row[0] for row in times.table.rows][-1].startswith("checkpoints")
+    assert operations.text.startswith("From the trace of 8 steps in `trace.json.gz`, ")
     assert "products 75 %, other 25 %" in operations.text
     assert operations.table.rows == [["`dot.3`", "products", 16, pytest.approx(20.0), "50.0 %"]]
 

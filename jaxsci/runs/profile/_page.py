@@ -86,7 +86,10 @@ def _operations(profile: dict[str, Any], of: str) -> list[Section]:
     if not whole:
         return []
     shares = ", ".join(f"{kind} {100 * seconds / whole:.0f} %" for kind, seconds in trace["seconds"].items() if seconds)
-    words = f"From the trace of {trace['steps']} steps in `{TRACE}`, which ui.perfetto.dev shows: {shares} of the time of all operations."
+    steps = "a step" if trace["steps"] == 1 else f"{trace['steps']} steps"
+    words = (
+        f"From the trace of {steps} in `{TRACE}`, which ui.perfetto.dev shows: {shares} of the time of all operations."
+    )
     rows = [
         [
             f"`{operation['name']}`",

@@ -164,7 +164,7 @@ def _half(taggers: dict[str, Any]) -> list[str]:
 
 
 _HALF = (
-    "Each tagger trained twice from the same seed on the same few jets, for a few epochs: with products in float32, and with"
+    "Taggers trained twice from the same seed on the same few jets, for a few epochs: with products in float32, and with"
     " `--precision bfloat16`, whose weights, moments of the optimizer, sums and loss are float32 all the same. The difference of the"
     " AUCs has DeLong's error for two rankings of the same test jets, at 68 %; it does not hold the scatter of trainings, which"
     " another rounding sets off like another seed. These trainings are short: compare the two columns, not the taggers."

@@ -108,7 +108,7 @@ def _measure(folder: Path, profile: Profile, progress: OnProgress) -> None:
         progress("measuring", 1.0, f"warning: no {PROFILE}, since the step could not be measured: {why}")
         return
     if jax.process_index() == 0:
-        write_json(folder / PROFILE, summary)
+        write_json(folder / PROFILE, _schema.sealed(summary))
     why = summary["step"]["unknown"]
     progress("measuring", 1.0, f"note: the operations are not counted: {why}" if why else "")
 

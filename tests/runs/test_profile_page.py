@@ -42,6 +42,7 @@ def test_the_command_writes_a_profile_and_says_it_on_the_page(tmp_path, monkeypa
     main(["train", "top-tagging", "--tagger", "mass", "--max-jets", "400", "--epochs", "2", "--profile", "--name", "p"])
     folder = tmp_path / "runs" / "top-tagging" / "p"
     found = json.loads((folder / "profile.json").read_text())
+    assert found["checksum"]
     assert found["steps"] == 2 * 2
     assert found["product"]["side"] == 64
     assert (folder / "trace.json.gz").stat().st_size < 10**6
@@ -54,6 +55,13 @@ def test_the_command_writes_a_profile_and_says_it_on_the_page(tmp_path, monkeypa
     )  # the training is over, and its report is made again
     assert not (folder / "profile.json").exists()
     assert "Where the time went" not in (folder / "report.html").read_text()
+
+
+@pytest.mark.parametrize("text", ["{", "{}", json.dumps(PROFILE | {"checksum": "0"})])
+def test_a_damaged_profile_is_left_out_of_the_page(tmp_path, text, caplog):
+    (tmp_path / "profile.json").write_text(text)
+    assert profile.sections(tmp_path) == []
+    assert "profile.json is left out of the page" in caplog.text
 
 
 def test_what_cannot_be_measured_costs_the_run_nothing_else(tmp_path):

@@ -1,8 +1,10 @@
 """The part of a page that says where the time of the trainings of a run went."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
+from jaxsci.errors import InputError
 from jaxsci.runs import folder as runs
 from jaxsci.runs.page import Section
 from jaxsci.runs.tables import Column, Table
@@ -24,9 +26,12 @@ def sections(folder: Path) -> list[Section]:
     found = []
     paths = [*folder.glob(PROFILE), *folder.glob(f"*/{PROFILE}")]
     for path in sorted(paths, key=lambda path: (len(path.parent.name), path)):  # fold-2 before fold-10
-        profile = runs.read_json(path, "train again with --profile")
         of = "" if path.parent == folder else f" ({path.parent.name})"
-        found += [_times(profile, of), *_operations(profile, of)]
+        try:
+            profile = runs.read_json(path, "train again with --profile")
+            found += [_times(profile, of), *_operations(profile, of)]
+        except (InputError, KeyError, TypeError, ValueError) as error:  # one that is damaged does not stop the page
+            logging.getLogger("jaxsci").warning("%s is left out of the page: %s", path, error)
     return found
 
 

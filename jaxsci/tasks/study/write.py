@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsci.files import write_json
+from jaxsci.runs.folder import write_record
 from jaxsci.runs.task import Session
 from jaxsci.tasks.study import kept, page, parts
 from jaxsci.tasks.study.subject import Rows, Subject
@@ -70,7 +70,7 @@ def write(folder: Path, subject: Subject, session: Session) -> Path:
         },
         "suspects": [{**entry, "loss": float(losses[i])} for i, entry in zip(suspects, entries(suspects), strict=True)],
     }
-    write_json(folder / "study.json", result)
+    write_record(folder / "study.json", result)
     path = page.write(folder, result, subject, norms, subject.draw({**rows, "least expected": suspects}, outputs))
     kept.drop(folder)
     return path

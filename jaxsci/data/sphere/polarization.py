@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -10,10 +11,11 @@ from jaxsci.data.sphere._fits import fits_content
 from jaxsci.data.sphere.sky import SkyMap, read_map
 from jaxsci.errors import InputError
 
-__all__ = ["Polarization", "read_polarization"]
+__all__ = ["Polarization", "has_polarization", "read_polarization"]
 
 SignOfU: TypeAlias = Literal["COSMO", "IAU"]
 
+_FITS = (".fits", ".fits.gz", ".fit")
 _NAMES = ("{}", "{}_STOKES", "{}-STOKES", "{}_POLARISATION", "{}-POLARISATION", "{}_POLARIZATION", "{}-POLARIZATION")
 
 
@@ -41,10 +43,10 @@ def read_polarization(path: str | Path, convention: SignOfU | None = None) -> Po
         InputError: as `read_map`; the sign of U is not known, or is not that of the file; Q without U; different units.
     """
     with reading(path, "a HEALPix map in .fits") as path:
-        if not path.name.lower().endswith((".fits", ".fits.gz", ".fit")):
+        if not path.name.lower().endswith(_FITS):
             return None
         names, own = _header(path)
-    columns = [next((n for n in names if n.strip().upper() in [t.format(kind) for t in _NAMES]), None) for kind in "QU"]
+    columns = _columns(names)
     if columns == [None, None]:
         return None
     if None in columns:
@@ -66,6 +68,16 @@ def read_polarization(path: str | Path, convention: SignOfU | None = None) -> Po
             f"{path}: expected Q and U in one unit, got {q.unit or 'none'} and {u.unit or 'none'}; mend the header"
         )
     return Polarization(q, u._replace(values=-u.values) if (own or convention) == "IAU" else u)
+
+
+def has_polarization(path: Path) -> bool:
+    """Whether a map that was read has a column of Q or U; their values are not looked at."""
+    return path.name.lower().endswith(_FITS) and _columns(_header(path)[0]) != [None, None]
+
+
+def _columns(names: Sequence[str]) -> list[str | None]:
+    """The columns of Q and of U."""
+    return [next((n for n in names if n.strip().upper() in [t.format(kind) for t in _NAMES]), None) for kind in "QU"]
 
 
 def _header(path: Path) -> tuple[list[str], str]:

@@ -37,7 +37,7 @@ def measured(
         "chi2": float(fitted.chi2),
         "dof": float(fitted.dof),
         "noise": options.noise,
-        "theory": options.theory or ("planck" if options.data is None else "map"),
+        "theory": options.prior,
         "error_scale": scale,  # is in the errors of the coefficients
         "coefficients": [
             {"l": int(degree[i]), "m": int(order[i]), "value": float(values[i]), "error": float(error[i])}

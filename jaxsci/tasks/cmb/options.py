@@ -40,3 +40,8 @@ class Options:
     """Of the network."""
     seed: int = 1
     """Of the simulated skies, the split of the pixels and the network."""
+
+    @property
+    def prior(self) -> Literal["planck", "map"]:
+        """The `theory` that is taken, by default too."""
+        return self.theory or ("planck" if self.data is None else "map")

@@ -4,6 +4,7 @@ Pseudo-spectra of the masked maps of T, Q and U: the mask couples degrees, and E
 EE - BB couple among themselves only (Kogut et al. 2003, Astrophys. J. Suppl. 148, 161).
 """
 
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -12,6 +13,7 @@ import numpy as np
 
 from jaxsci import healpix
 from jaxsci.core import Array, Key
+from jaxsci.data.sphere.polarization import has_polarization
 from jaxsci.ops.sphere import (
     Healpix,
     alm_degrees,
@@ -134,3 +136,10 @@ def _simulated(sky: Polarized, theory: Theory, resolved: int, key: Key) -> Array
         return jnp.stack([synthesis(kept * t, grid), *polarization_synthesis(kept * (with_t + alone), kept * b, grid)])
 
     return jax.vmap(maps)(kept) + noise
+
+
+def left_out(path: Path) -> list[str]:
+    """What to know of a map that is fitted with its own spectrum as the prior; empty where it has neither Q nor U."""
+    if not has_polarization(path):
+        return []
+    return [f"note: {path.name} has Q and U, which are not read; --theory planck adds TE, EE and BB"]

@@ -67,7 +67,7 @@ def _finer(seen: Sky, known: np.ndarray, window: np.ndarray, first: int) -> Theo
     near = cosine > np.cos(2 * np.sqrt(seen.area))
     if not near.any():
         raise InputError(
-            "--data: expected neighboring pixels, from which the spectrum is estimated, got none; --theory planck"
+            "--data: expected neighboring pixels, from which the spectrum is estimated, got none; add --theory planck"
         )
     place = np.cumsum(seen.keep) - 1
     squares = (seen.values[place[both + 1]] - seen.values[place[both]])[near] ** 2

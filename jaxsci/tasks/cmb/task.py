@@ -67,13 +67,13 @@ def find_files(options: Options, find: Find) -> Files:
     """The user's own map, or that of the data set with its mask and the unit that its file does not say; the tables where asked for."""
     name = "COM_PowerSpect_CMB-{}_R3.01.txt".format
     planck = None
-    if (options.theory or ("planck" if options.data is None else "map")) == "planck":
+    if options.prior == "planck":
         best = find("sphere", name("base-plikHM-TTTEEE-lowl-lowE-lensing-minimum-theory"))
         planck = Planck(best, find("sphere", name("TT-full")))
     elif options.polarization in ("COSMO", "IAU"):
         raise InputError(
-            f"--polarization: expected none without the best fit of Planck, of which TE, EE and BB have their errors, got "
-            f"{options.polarization}; add --theory planck"
+            "--polarization: expected no sign of U without the best fit of Planck, from which TE, EE and BB have their errors, got "
+            f"{options.polarization}; leave it out, or add --theory planck"
         )
     if options.data is not None:
         return Files(options.data, options.mask, options.unit, options.polarization, planck)
@@ -87,10 +87,11 @@ def _fit(options: Options, files: Files, session: Session) -> Path:
     progress, started = session.progress, time.monotonic()
     progress("reading the sky", 0.0, "")
     seen = read(options, files)
-    alone = options.column is not None or options.cross is not None or files.planck is None  # the temperature
-    polarized = None if alone else read_polarized(files, seen)
+    alone = options.column is not None or options.cross is not None  # the temperature
+    polarized = None if alone or files.planck is None else read_polarized(files, seen)
     progress("reading the sky", 1.0, f"nside {seen.nside}, {seen.keep.mean():.0%} of the sky")
-    for note in cross_notes(seen):
+    unread = files.planck is None and not alone and files.sign != "none"
+    for note in [*cross_notes(seen), *(polarization.left_out(files.sky) if unread else ())]:
         progress("reading the sky", 1.0, note)
     if files.planck is None:
         progress("prior", 0.0, "")

@@ -11,14 +11,17 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 from jaxsci.cli import sweep
 from jaxsci.cli.arguments import SweepPlace
 from jaxsci.cli.main import main
+from jaxsci.core import Batch
 from jaxsci.errors import StopTraining
-from jaxsci.tasks import own_network
+from jaxsci.runs.task import Session, Sweep, Trial, silent
+from jaxsci.tasks import ensembles, own_network
 from jaxsci.tasks.images.options import Options as OfImages
 from jaxsci.tasks.sweeps import run as sweeps
 from jaxsci.tasks.sweeps import space
@@ -259,6 +262,26 @@ def test_the_network_of_another_is_not_run_by_going_on(tmp_path, capsys, monkeyp
     assert (
         "evil.py: expected the network that the training began with, got one that was never trained with here" in line
     )
+
+
+def test_a_sweep_of_an_earlier_version_goes_on_from_its_own_random_key(tmp_path, monkeypatch):
+    own = ensembles.first_key(5, members=2)
+    batch = Batch(np.zeros(2, np.float32), np.zeros(2, np.float32), np.ones(2, np.float32))
+    fake = Sweep(
+        lambda options, progress: (None, (batch, batch)),
+        lambda options, prepared: Trial(None, None, "loss", own),
+        lambda options: None,
+    )
+    asked = sweeps.Request("images", fake, OfImages(seed=5), {"learning_rate": Choices((1e-3, 1e-2))}, 2, False, [])
+    keys = []
+    monkeypatch.setattr(sweeps, "_run", lambda *given: keys.append(given[3][0].trial.key))
+    folder = sweeps.start(asked, Session(tmp_path, find=None))
+    sweeps.resume(asked, folder, silent)
+    earlier = {name: value for name, value in record(folder).items() if name not in ("key", "checksum")}
+    (folder / "sweep.json").write_text(json.dumps(earlier))
+    sweeps.resume(asked, folder, silent)
+    assert [key == own for key in keys] == [True, True, False]
+    assert keys[2] == jax.random.key(5)
 
 
 @pytest.mark.slow

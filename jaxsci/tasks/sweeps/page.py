@@ -11,7 +11,7 @@ from jaxsci.runs import figures
 from jaxsci.runs.figures import Drawing
 from jaxsci.runs.page import Section, page
 from jaxsci.runs.tables import Cell, Column, Table
-from jaxsci.tasks.sweeps.run import best, read
+from jaxsci.tasks.sweeps.run import FIRST_MEMBER, best, read
 from jaxsci.tasks.sweeps.space import Dimension, Range
 
 __all__ = ["rows", "write"]
@@ -71,7 +71,7 @@ def write(folder: Path, space: Mapping[str, Dimension]) -> None:
         Section(
             "What was found", _claim(record), figures=figures.pictures(folder, [drawing]), table=_table(trials, named)
         ),
-        Section("How the trials were drawn", _drawn(space)),
+        Section("How the trials were drawn", _drawn(space, record)),
         Section("How to repeat this", _repeated(folder, record)),
     ]
     write_text(folder / "report.html", page(f"A sweep of {record['task']}", summary, sections))
@@ -92,7 +92,7 @@ def _claim(record: Mapping[str, Any]) -> str:
     return words
 
 
-def _drawn(space: Mapping[str, Dimension]) -> str:
+def _drawn(space: Mapping[str, Dimension], record: Mapping[str, Any]) -> str:
     parts = []
     for name, of in space.items():
         if isinstance(of, Range):
@@ -100,10 +100,14 @@ def _drawn(space: Mapping[str, Dimension]) -> str:
             parts.append(f"{name.replace('_', ' ')} evenly in the logarithm between {of.low:g} and {of.high:g}{whole}")
         else:
             parts.append(f"{name.replace('_', ' ')} from {', '.join(map(str, of.values))}")
+    member = (
+        ", that of an ordinary run or, where it trains an ensemble, of the ensemble's first member"
+        if record.get("key") == FIRST_MEMBER
+        else ""
+    )
     return (
         f"Drawn: {'; '.join(parts)}. Each range was cut into as many parts as there are trials, each of which has one. All trials share "
-        "the seed of initial weights and order, that of an ordinary run or, where it trains an ensemble, of the ensemble's first member; "
-        "each is a single network."
+        f"the seed of initial weights and order{member}; each is a single network."
     )
 
 

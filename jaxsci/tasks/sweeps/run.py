@@ -27,10 +27,11 @@ from jaxsci.tasks import own_network
 from jaxsci.tasks.sweeps.space import Dimension, draw
 from jaxsci.training import EpochProgress, TrainingDivergedError, checkpoint, fit_ensemble
 
-__all__ = ["FILE", "FOLDER", "Request", "best", "fractions", "read", "resume", "start"]
+__all__ = ["FILE", "FIRST_MEMBER", "FOLDER", "Request", "best", "fractions", "read", "resume", "start"]
 
 FILE = "sweep.json"
 FOLDER = "sweeps"  # beside the folders of the tasks
+FIRST_MEMBER = "first member"  # whose random key a trial has; in sweeps of earlier versions that of the seed itself
 MAPPED = ("learning_rate", "weight_decay")  # arrays of one program; other values are programs of their own
 _SAME_DATA = (*MAPPED, "batch_size")
 
@@ -87,6 +88,7 @@ def start(request: Request, session: Session) -> Path:
             "networks": [own_network.describe(reference) for reference in networks],
             "versions": runs.versions(),
             "device": f"{jax.device_count()} × {jax.devices()[0].device_kind}",
+            "key": FIRST_MEMBER,
             "rungs": [],
             "trials": trials,
         }
@@ -104,6 +106,8 @@ def resume(request: Request, folder: Path, progress: OnProgress) -> Path:
     for network in record.get("networks", ()):
         own_network.require_same(network)
     groups = _grouped(request, drawn, data)
+    if record.get("key") != FIRST_MEMBER:
+        groups = [of._replace(trial=of.trial._replace(key=jax.random.key(of.options.seed))) for of in groups]
     if data.digest(groups[0].options) != record["digest"]:
         raise InputError(
             f"{folder}: expected the data that the sweep began with, got others; put them back, or sweep anew"

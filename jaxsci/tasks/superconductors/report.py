@@ -79,7 +79,7 @@ _LIST = (
     " doi:10.1103/PhysRevB.103.014509). Their compositions are in no other split."
 )
 _INFLUENCE = (
-    "A Deep Set whose latent space has one dimension, x = Σ f_i X_i with the atomic fractions f_i, was trained on its own. X of each"
+    "A Deep Set whose latent space has one dimension, x = Σ f_i X_i with the atomic fractions f_i, was trained separately. X of each"
     " element is shifted to mean 0, scaled to spread 1 over the elements that occur, and signed so that a larger x goes with a larger"
     " target; the mean over the trainings is shown, with the spread where there are several."
 )

@@ -5,8 +5,9 @@
 Trained on the first 300 to 24,000 jets of the training part, as `jaxsci train top-tagging --tagger NAME` trains, with as many epochs more
 as 2,000 jets would have given steps. A seed is that of the jets that are taken, of the weights and of the order; the 1,500 jets of the
 validation part, which choose the epoch, and the 4,500 of the test part are the same for all. Results are added to those that the folder
-holds, a training at a time, and what it holds is not trained again: after an interruption the same command goes on. The jets are
-simulated at particle level: compare the taggers with each other, not with published numbers.
+holds, a training at a time, and what it holds is not trained again: after an interruption the same command goes on. A training of another
+number of epochs is refused beside them. The jets are simulated at particle level: compare the taggers with each other, not with published
+numbers.
 """
 
 import argparse
@@ -31,7 +32,7 @@ from jaxsci.models.heads import inference
 from jaxsci.plots import style
 from jaxsci.runs import binary_evaluation
 from jaxsci.runs.task import silent
-from jaxsci.tasks.top_tagging import jobs
+from jaxsci.tasks.top_tagging import jobs, taggers
 from jaxsci.tasks.top_tagging.options import TAGGERS, Options
 from jaxsci.tasks.top_tagging.taggers import Tagger, scaling
 from jaxsci.training import fit, predict
@@ -61,8 +62,8 @@ def measure(name: str, size: int, seed: int, epochs: int | None = None) -> dict[
         assert sample.constituents is not None
         assert isinstance(inputs, WeightedSet)
         inputs = scaling.measure(tagger, sample.constituents[taken])(inputs)
-    more = math.ceil(tagger.defaults.epochs * max(1.0, LEAST / size))
-    job = jobs.Job(Options(tagger=name, epochs=epochs or more), tagger, sample, (taken, validation, test))
+    options = Options(tagger=name, epochs=passes(name, size, epochs))
+    job = jobs.Job(options, tagger, sample, (taken, validation, test))
     batches = [jobs.as_batch(inputs, labels, rows) for rows in job.splits]
     recipe, settings = jobs.make_recipe(job)
     began = time.process_time()
@@ -80,6 +81,11 @@ def measure(name: str, size: int, seed: int, epochs: int | None = None) -> dict[
         "processor_seconds": round(seconds, 1),
         **{metric: found[metric] for metric in METRICS},
     }
+
+
+def passes(name: str, size: int, epochs: int | None) -> int:
+    """Through so many jets: what was asked for, or the tagger's own number, and more where the jets are few."""
+    return epochs or math.ceil(taggers.tagger(name, taggers.Spec()).defaults.epochs * max(1.0, LEAST / size))
 
 
 @lru_cache
@@ -113,7 +119,7 @@ def means(runs: list[dict[str, Any]], metric: str) -> dict[int, tuple[float, flo
 
 def as_markdown(results: dict[str, Any]) -> str:
     """A row a tagger, a column a number of jets: AUC and its errors, then the rejection."""
-    lines = ["# Learning curves", "", f"{_WORDS} {_seeds(results)}", ""]
+    lines = ["# Learning curves", "", f"{_WORDS} {_seeds(results)} {_machines(results)}", ""]
     for metric, title, digits in (("auc", "AUC", 4), ("rejection_0.3", "1/eps_B(0.3)", 0)):
         sizes = sorted({run["jets"] for runs in results["taggers"].values() for run in runs})
         lines += [
@@ -133,9 +139,9 @@ _WORDS = (
     " seeds (of the jets taken, the weights and the order), ± their standard deviation where there are several, in brackets half the"
     " 68 % interval that the size of the test part, 4,500 jets, gives. The epoch is chosen on 1,500 jets beside the training jets, also"
     " where those are fewer; where they are fewer than 2,000 there are as many steps as of 2,000. The defaults of pelican were found in"
-    " trials with all jets, some of which are test jets here. Many jets share the largest log odds that topodnn gives (1,000 jets, seed 1:"
-    " 1,793 of the test part, 273 of them background); its rejection at 0.3 is that of them all. An empty cell was not measured."
-    " These numbers are not to be compared with published ones. Every training: `benchmarks/results/learning_curves.json`."
+    " trials with all jets, some of which are test jets here. With seed 1 many jets share the largest log odds that topodnn gives, since"
+    " the few units of its last layers are off for them; its rejection at 0.3 is that of them all. An empty cell was not measured. These"
+    " numbers are not to be compared with published ones. Every training: `benchmarks/results/learning_curves.json`."
 )
 
 
@@ -146,7 +152,16 @@ def _seeds(results: dict[str, Any]) -> str:
         size: {sum(run["jets"] == size for run in runs) for runs in results["taggers"].values()} - {0} for size in every
     }
     said = [f"{'or '.join(f'{n} ' for n in sorted(counts[size]))}of {size:,} jets" for size in sorted(counts)]
+    if all(of == {1} for of in counts.values()):
+        return "One seed: a value is that of one training."
     return f"Seeds: {', '.join(said)}."
+
+
+def _machines(results: dict[str, Any]) -> str:
+    """On what was trained."""
+    every = [run["machine"] for runs in results["taggers"].values() for run in runs]
+    said = {f"{of['processor']}, jax {of['versions']['jax']}" for of in every}
+    return f"Trained on {'; '.join(sorted(said))}."
 
 
 def _cell(mean: float, spread: float, half: float, digits: int) -> str:
@@ -161,10 +176,12 @@ def draw(results: dict[str, Any]) -> Figure:
     """What is missing to an AUC of 1 against the number of training jets, on logarithmic axes."""
     figure = style.figure(3.6)
     axes = figure.subplots()
+    several = False  # seeds
     for i, (name, runs) in enumerate(results["taggers"].items()):
         found = means(runs, "auc")
         sizes = np.array(list(found)) * 1.03 ** (i - 1.5)  # side by side
         mean, spread, half = np.array(list(found.values())).T
+        several |= bool(np.isfinite(spread).any())
         axes.errorbar(
             sizes,
             1 - mean,
@@ -181,6 +198,8 @@ def draw(results: dict[str, Any]) -> Figure:
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.set_yticks([], minor=True)
     axes.grid(True, axis="y")
+    between = " and the standard deviation between the seeds" if several else ", one seed"
+    axes.set_title(f"bars: 68 % interval of the test part{between}", fontsize="small", loc="left")
     axes.legend()
     return figure
 
@@ -198,15 +217,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"--jets: expected numbers from 10 to {SIZES[-1]:,}")
     file = options.out / f"{NAME}.json"
     results = json.loads(file.read_text()) if file.is_file() else {"taggers": {}}
-    results["machine"] = machine.describe()
+    for name in options.only:
+        for other in results["taggers"].get(name, []):
+            asked = passes(name, other["jets"], options.epochs)
+            if other["seed"] in options.seeds and other["jets"] in options.jets and other["epochs"] != asked:
+                parser.error(
+                    f"{file}: expected trainings of {name} on {other['jets']:,} jets of {asked} epochs, got one of {other['epochs']}; give"
+                    " another --out"
+                )
     for seed in options.seeds:
         for name in options.only:
             for size in options.jets:
-                if any((other["seed"], other["jets"]) == (seed, size) for other in results["taggers"].get(name, [])):
+                held = results["taggers"].get(name, [])
+                if (seed, size) in [(other["seed"], other["jets"]) for other in held]:
+                    print(f"{name}, {size:,} jets, seed {seed}: kept", flush=True)
                     continue
-                run = measure(name, size, seed, options.epochs)
+                run = {**measure(name, size, seed, options.epochs), "machine": machine.describe()}
                 print(name, json.dumps(run), flush=True)
-                runs = [*results["taggers"].get(name, []), run]
+                runs = [*held, run]
                 results["taggers"][name] = sorted(runs, key=lambda run: (run["seed"], run["jets"]))
                 write_json(file, results)
                 write_text(options.out / f"{NAME}.md", as_markdown(results))

@@ -10,7 +10,7 @@ from benchmarks import learning_curves
 
 @pytest.mark.slow  # it reads and prepares all jets
 def test_trainings_are_measured_and_added_to_the_table(tmp_path, monkeypatch):
-    monkeypatch.setattr(learning_curves.machine, "describe", dict)
+    monkeypatch.setattr(learning_curves.machine, "describe", lambda: {"processor": "P", "versions": {"jax": "0"}})
     arguments = ["--only", "mass", "--epochs", "1", "--out", str(tmp_path)]
     learning_curves.main([*arguments, "--jets", "40", "120", "--seeds", "1"])
     before = json.loads((tmp_path / "learning_curves.json").read_text())["taggers"]["mass"]
@@ -35,6 +35,18 @@ def test_means_are_over_seeds_and_an_unknown_rejection_is_not_a_number():
     assert found[10] == pytest.approx((3.0, math.sqrt(2), 1.0))
     assert math.isnan(found[5][0])
     assert learning_curves._cell(*found[5], 0) == "no background passes in a run"
+
+
+def test_a_held_training_of_another_number_of_epochs_is_refused(tmp_path, capsys):
+    run = {"jets": 1000, "seed": 1, "epochs": 1}
+    (tmp_path / "learning_curves.json").write_text(json.dumps({"taggers": {"pfn": [run]}}))
+    with pytest.raises(SystemExit):
+        learning_curves.main(["--only", "pfn", "--jets", "1000", "--seeds", "1", "--out", str(tmp_path)])
+    assert "expected trainings of pfn on 1,000 jets of 40 epochs, got one of 1" in capsys.readouterr().err
+    run["epochs"] = 40  # twice as many as for 2,000 jets
+    (tmp_path / "learning_curves.json").write_text(json.dumps({"taggers": {"pfn": [run]}}))
+    learning_curves.main(["--only", "pfn", "--jets", "1000", "--seeds", "1", "--out", str(tmp_path)])
+    assert capsys.readouterr().out == "pfn, 1,000 jets, seed 1: kept\n"
 
 
 def test_numbers_of_jets_that_there_are_not_are_refused(capsys):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from benchmarks.gradients.claims import influence, intervals, main
+from benchmarks.gradients.claims import influence, intervals, labels, main, training
 
 
 def test_the_inverse_of_low_rank_is_that_of_its_matrix():
@@ -50,6 +50,25 @@ def test_materials_of_one_system_are_drawn_together():
     np.testing.assert_allclose((high - low) / 2, np.sqrt(10) * binomial, rtol=0.3)
 
 
+def test_files_that_are_not_there_are_told_before_anything_is_measured(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main.main(["--quick", "--data", str(tmp_path)])
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "expected a file of the published data sets, got none" in told.err
+
+
+def test_one_round_has_no_range_and_one_training_no_mean():
+    assert training._seconds({"median": 12.245, "low": 12.245, "high": 12.245}) == "12.2 s"
+    assert training._seconds({"median": 2.0, "low": 1.0, "high": 3.0}) == "2 s [1, 3]"
+    about = {"words": "", "changed": 1, "draws": 1, "seeds": 1, "processor seconds": 1.0}
+    score = {"value": 0.5, "lower": 0.4, "upper": 0.6}
+    found = {"a": {**about, "scores": {"x": score, "y": score}}, "b": {**about, "scores": {"x": score}}}
+    page = "\n".join(labels.words(found))
+    assert page.endswith("| x | 0.50 [0.40, 0.60] | 0.50 [0.40, 0.60] |\n| y | 0.50 [0.40, 0.60] |  |")
+    assert "1 draw, 1 training a part" in page
+
+
 @pytest.mark.slow
 def test_tiny_sizes_run_end_to_end(tmp_path):
     names = [name for name in main.CLAIMS if name != "intervals" or "JAXSCI_DATA" in os.environ]
@@ -57,7 +76,7 @@ def test_tiny_sizes_run_end_to_end(tmp_path):
     found = json.loads((tmp_path / "gradient_claims.json").read_text())["claims"]
     assert set(found) == set(names)
     page = (tmp_path / "gradient_claims.md").read_text()
-    assert page.count("\n## ") == len(names)
+    assert page.count("\n## ") == page.count("**Tiny sizes") == len(names)
     assert max(found["derivatives"]["found"]["relative differences"]["forward"]) < 1e-5
     assert main.main(["--quick", "--only", "moments", "--out", str(tmp_path)]) is None  # the others stay
     assert set(json.loads((tmp_path / "gradient_claims.json").read_text())["claims"]) == set(names)

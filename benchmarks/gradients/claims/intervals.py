@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from jaxsci.data.materials.compositions import same_system
+from jaxsci.errors import InputError
 from jaxsci.runs.task import silent
 from jaxsci.tasks.superconductors import inputs
 from jaxsci.tasks.superconductors.ensemble import prediction
@@ -34,10 +35,23 @@ def measure(quick: bool, data: Path) -> dict[str, Any]:
     }
 
 
+def find(data: Path, options: Options = OPTIONS) -> inputs.Files:
+    """The files that are read, or InputError where one is not there."""
+
+    def one(data_set: str, file: str) -> Path:
+        path = data / data_set / file
+        if not path.is_file():
+            raise InputError(
+                f"{path}: expected a file of the published data sets, got none; give --data, or leave out intervals"
+            )
+        return path
+
+    return inputs.find_files(options, one)
+
+
 def _of_split(options: Options, data: Path) -> dict[str, Any]:
     began = time.process_time()
-    files = inputs.find_files(options, lambda data_set, file: data / data_set / file)
-    job = inputs.prepare(options, files, silent)
+    job = inputs.prepare(options, find(data, options), silent)
     train, validation, test = job.sample.splits
     recipe = make_recipe(job.network, "tc", len(train))
     fitted = fit_ensemble(
@@ -81,14 +95,10 @@ def words(found: dict[str, Any]) -> list[str]:
     lines = ["## 90 % intervals of critical temperatures"]
     lines.append(
         f"SuperCon as cleaned by Stanev et al.; {found['members']} networks of {found['epochs']} epochs (the command trains 20 of 40)."
-        " Laplace is the"
-        " posterior of the last layer of the first network with prior and noise of the largest marginal likelihood, the process is"
-        " conditioned"
-        " on 5,000 training materials; the ensemble is blended with a process and calibrated on the validation part, and it alone was"
-        " adjusted"
-        " to hold 90 %. In brackets the 68 % binomial interval, then that of a bootstrap over chemical systems, whose materials are"
-        " right or"
-        " wrong together."
+        " Laplace is the posterior of the last layer of the first network with prior and noise of the largest marginal likelihood, the"
+        " process is conditioned on 5,000 training materials; the ensemble is blended with a process and calibrated on the validation"
+        " part, and it alone was adjusted to hold 90 %. In brackets the 68 % binomial interval, then that of a bootstrap over chemical"
+        " systems, whose materials are right or wrong together."
     )
     rows = [["split", "method", "inside", "mean width", "RMSE"], ["---"] * 5]
     for split, of in found["splits"].items():
@@ -102,8 +112,7 @@ def words(found: dict[str, Any]) -> list[str]:
     lines.append(
         "; ".join(
             f"{split}: {of['training materials']:,} training and {of['test materials']:,} test materials of {of['chemical systems']:,}"
-            " systems,"
-            f" {of['processor seconds']:.0f} processor seconds"
+            f" systems, {of['processor seconds']:.0f} processor seconds"
             for split, of in found["splits"].items()
         )
         + "."

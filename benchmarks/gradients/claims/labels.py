@@ -94,21 +94,22 @@ def _scores(problem: Problem, sizes: Sizes, draw: int) -> dict[str, Array]:
         sequential=True,
     )
     inside = jnp.sum(measured * kept[:, None], axis=(0, 1)) / (sizes.seeds * (FOLDS - 1))
-    outside = jnp.sum(measured * (1 - kept[:, None]), axis=(0, 1)) / sizes.seeds
     first = jnp.sum(measured[:, 0] * (1 - kept), axis=0)
-    return {
+    found = {
         **_by_factors(problem, last),
         "loss after the last epoch": of_epochs[-1],
         "loss, mean over the epochs": jnp.mean(of_epochs, axis=0),
         "loss, mean over the trainings with the jet": inside,
         "loss without the jet, one training": first,
-        "loss without the jet, mean over the trainings": outside,
     }
+    if sizes.seeds > 1:
+        outside = jnp.sum(measured * (1 - kept[:, None]), axis=(0, 1)) / sizes.seeds
+        found["loss without the jet, mean over the trainings"] = outside
+    return found
 
 
 def _by_factors(problem: Problem, params: Params) -> dict[str, Array]:
-    """What leaving a jet out does by the factors of EK-FAC: to the loss of other jets, to its own loss, and the loss that it would then"
-    " have."""
+    """What leaving a jet out does by the factors of EK-FAC: to the loss of others, to its own, and the loss that it would then have."""
     given: Any = (problem.apply, binary_cross_entropy, params, problem.train)
     factors = gradients.kfac(*given, corrected=True)
     largest, _ = gradients.top_eigenpairs(factors.power(1), 1, key=jax.random.key(0))
@@ -143,22 +144,22 @@ def words(found: dict[str, Any]) -> list[str]:
     lines.append(
         f"{100 * SHARE:g} % of the training labels are changed at random, and of as many jets with the highest score the share that was"
         f" changed is counted: {SHARE:g} is chance. Losses rank as minus the log odds of the label that was given. Influences are by the"
-        f" factors of EK-FAC. Trainings with and without a jet are {FOLDS} that leave out a part each, several times. In brackets the 95 %"
-        " binomial interval. A perfect network would not find all: some jets look like the other kind."
+        f" factors of EK-FAC. Trainings with and without a jet are {FOLDS} that leave out a part each, as often as is said. In brackets the"
+        " 95 % binomial interval of the count, that of all draws together: what another training would change is not in it. A perfect"
+        " network would not find all: some jets look like the other kind."
     )
     names = list(found)
     lines.append(
         "; ".join(
-            f"**{name}**: {of['words']}, {of['changed']} labels changed, {of['draws']} draws, {of['seeds']} trainings a part,"
-            f" {of['processor seconds']:.0f}"
-            " processor seconds"
+            f"**{name}**: {of['words']}, {of['changed']} labels changed, {of['draws']} draw{'s' * (of['draws'] > 1)}, {of['seeds']}"
+            f" training{'s' * (of['seeds'] > 1)} a part, {of['processor seconds']:.0f} processor seconds"
             for name, of in found.items()
         )
         + "."
     )
     rows = [["score", *names], ["---"] * (1 + len(names))]
-    for score in found[names[0]]["scores"]:
-        cells = [found[name]["scores"][score] for name in names]
-        rows.append([score, *(f"{c['value']:.2f} [{c['lower']:.2f}, {c['upper']:.2f}]" for c in cells)])
+    for score in dict.fromkeys(score for of in found.values() for score in of["scores"]):
+        cells = [of["scores"].get(score) for of in found.values()]
+        rows.append([score, *(f"{c['value']:.2f} [{c['lower']:.2f}, {c['upper']:.2f}]" if c else "" for c in cells)])
     lines.append("\n".join("| " + " | ".join(row) + " |" for row in rows))
     return lines

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from benchmarks import machine
 from benchmarks.gradients.claims import influence, intervals, labels, spectra, training
 from jaxsci.data import download
+from jaxsci.errors import InputError
 from jaxsci.files import write_json, write_text
 from jaxsci.memory import keep_memory
 
@@ -54,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "found": found,
             "minutes": round((time.perf_counter() - began) / 60, 1),
             "threads": options.threads,
+            "quick": options.quick,
             "machine": machine.describe(256),
         }
         print("\n\n".join(CLAIMS[name].words(found)), flush=True)
@@ -65,19 +67,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def markdown(results: dict[str, Any]) -> str:
     """The page of what `gradient_claims.json` holds."""
     found = results["claims"]
-    about = next(iter(found.values()))["machine"]
     lines = [
         "# What gradients say, and whether it is true",
-        f"{about['processor']}, {about['cores']} cores; jax {about['versions']['jax']}. Jets are the simulated ones of the package, at"
-        " particle"
-        " level: no number is to be compared with a published one. `python -m benchmarks.gradients.claims` repeats it.",
+        "Jets are the simulated ones of the package, at particle level: no number is to be compared with a published one."
+        " `python -m benchmarks.gradients.claims` repeats it.",
     ]
     for name in CLAIMS:
         if name in found:
             entry = found[name]
             lines += CLAIMS[name].words(entry["found"])
-            cores = f"{entry['threads']} core{'s' * (entry['threads'] > 1)}"
-            lines.append(f"{entry['minutes']} minutes on {cores}.")
+            about = entry["machine"]
+            cores = f"{entry['threads']} core{'s' * (entry['threads'] > 1)} of {about['cores']}"
+            load = about["load_average"]
+            lines.append(
+                f"{'**Tiny sizes, to see that all runs.** ' * entry.get('quick', False)}{entry['minutes']} minutes on {cores}"
+                f" ({about['processor']}, jax {about['versions']['jax']}, load average"
+                f" {'not recorded' if load is None else load[0]})."
+            )
     return "\n\n".join(lines) + "\n"
 
 
@@ -92,9 +98,16 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=Path(os.environ.get("JAXSCI_DATA", download.cache_folder())),
         help="folder of the published data sets, for the intervals",
     )
-    parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that all runs; writes no results")
+    parser.add_argument(
+        "--quick", action="store_true", help="tiny sizes, to see that all runs; written with --out alone"
+    )
     parser.add_argument("--out", type=Path, default=None, help="folder of the results (default: benchmarks/results)")
     options = parser.parse_args(arguments)
     if options.out is None and not options.quick:
         options.out = RESULTS
+    if "intervals" in options.only:  # the others take long
+        try:
+            intervals.find(options.data)
+        except InputError as error:
+            parser.error(str(error))
     return options

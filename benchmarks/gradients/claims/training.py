@@ -112,14 +112,15 @@ def words_of_noise(found: dict[str, Any]) -> list[str]:
     return [
         "## Noise of the gradients recorded every epoch",
         f"Processor seconds of epochs on {jets:,} jets, with and without `--gradient-noise` in turn, medians with the middle half of the"
-        " rounds; the"
-        " recording alone, called by itself, tells its share better than a difference of two long times.",
+        " rounds, or without brackets one round; the recording alone, called by itself, tells its share better than a difference of two"
+        " long times.",
         "\n".join("| " + " | ".join(row) + " |" for row in rows),
     ]
 
 
 def _seconds(of: dict[str, float]) -> str:
-    return f"{of['median']:.3g} s [{of['low']:.3g}, {of['high']:.3g}]"
+    middle = f" [{of['low']:.3g}, {of['high']:.3g}]" if of["low"] < of["high"] else ""  # one round has none
+    return f"{of['median']:.3g} s{middle}"
 
 
 def words_of_derivatives(found: dict[str, Any]) -> list[str]:
@@ -129,8 +130,7 @@ def words_of_derivatives(found: dict[str, Any]) -> list[str]:
     return [
         "## Derivatives of a training",
         f"A dense tagger of {found['parameters']:,} parameters, {found['steps']} steps of stochastic gradient descent with momentum,"
-        " float64: the"
-        " loss on other jets differentiated with respect to "
+        " float64: the loss on other jets differentiated with respect to "
         + ", ".join(f"{name} ({value:.4g})" for name, value in zip(NAMES, derivatives, strict=True))
         + f". Forward and reverse mode differ from central differences by {worst:.1e} at most, relatively.",
     ]

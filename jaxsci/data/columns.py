@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jaxsci.data import _arrays as arrays
-from jaxsci.data._delimited import delimiter, number, require_utf8
+from jaxsci.data._delimited import delimiter, is_number, number, require_one_mark, require_utf8
 from jaxsci.data.reading import reading, require_memory
 from jaxsci.errors import InputError
 
@@ -83,7 +83,7 @@ def require(path: str | Path, columns: dict[str, np.ndarray], names: Sequence[st
         )
     for name in names:
         if columns[name].dtype.kind not in "iuf":
-            row = next((i for i, text in enumerate(columns[name]) if not _is_number(str(text))), 0)
+            row = next((i for i, text in enumerate(columns[name]) if not is_number(str(text))), 0)
             text = str(columns[name][row])
             what = f"text such as {text[:40]!r}" if text else "a blank cell"
             raise InputError(
@@ -132,25 +132,8 @@ def _csv(path: Path, only: Sequence[str] | None) -> dict[str, np.ndarray]:
                 f"{path}: expected UTF-8 text in the column {name}, got {column[damaged][:40]!r} in row {damaged} (counted from 0); "
                 "save the file as UTF-8"
             )
-    found = {name: _numbers(column, mark != ",") for name, column in texts.items()}
-    if mark != ",":
-        _require_one_mark(path, {name: texts[name] for name, column in found.items() if column.dtype.kind == "f"})
-    return found
-
-
-def _require_one_mark(path: Path, columns: dict[str, list[str]]) -> None:
-    """Raise InputError for a column of numbers that may have thousands separators: 1,234 beside 700, or beside 0.5 in other columns."""
-    marks = {name: {mark for text in column for mark in ",." if mark in text} for name, column in columns.items()}
-    for name, column in columns.items():
-        written = [text for text in column if "," in text or "." in text]
-        if not all(re.fullmatch(r"[-+]?[1-9]\d{0,2}[.,]\d{3}", text) for text in written):
-            continue
-        mark = next(iter(marks[name]), "")
-        if any(other - {mark} for other in marks.values()) or (mark == "," and len(written) < sum(map(bool, column))):
-            raise InputError(
-                f"{path}: expected numbers with one decimal mark and no thousands separators, got {written[0]!r} in the column {name}, "
-                "which may be either; write plain numbers"
-            )
+    require_one_mark(path, texts, mark)
+    return {name: _numbers(column, mark != ",") for name, column in texts.items()}
 
 
 def _csv_rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], str]:
@@ -185,14 +168,6 @@ def _numbers(texts: list[str], comma: bool) -> np.ndarray:
         return np.array([number(text, comma=comma and marks == {","}) for text in texts], np.float64)
     except ValueError:
         return np.array(texts)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        number(text, comma=True)
-    except ValueError:
-        return False
-    return True
 
 
 def _npz(path: Path, only: Sequence[str] | None) -> dict[str, np.ndarray]:

@@ -30,7 +30,7 @@ def test_formulas_that_look_like_such_texts_are_read(text, elements):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('formula,Tc,note\nMgB2,39,"a\nNb,9,b\nPb,7,c\n', "unexpected end of data"),
+        ('formula,Tc,note\nMgB2,39,"a\nNb,9,b\nPb,7,c\n', "unexpected end of data in line 4"),
         ("formula,Tc\n(none),(mK)\nMgB2,39\nNb,9\nPb,7\n", r"got the unit '\(mK\)'"),
         ("formula;Tc\n-;°C\nMgB2;39\nNb;9\nPb;7\n", "got the unit '°C'"),
         ("formula,Tc\nW,15\nIr,112\nTi,390\nRu,300\nAl,175\n", "got 3 of 5 rows above"),
@@ -61,6 +61,10 @@ def test_the_compound_is_the_formula_and_not_its_element(tmp_path):
         ("a;b\n1,234;0.5\n5,678;1.5\n", "thousands separators, got '1,234' in the column a"),
         ("a;b\n1.234;0,5\n5.678;1,5\n", "thousands separators, got '1.234' in the column a"),
         ("a\tb\n1,234\t1\n700\t2\n", "thousands separators, got '1,234' in the column a"),
+        ("a;b\n1.234;1\n700;2\n", "thousands separators, got '1.234' in the column a"),
+        ("a;b\n1,234;1\n700;2\n;3\n", "thousands separators, got '1,234' in the column a"),
+        ('a,b\n"1,234",1\n700,2\n', "thousands separators, got '1,234' in the column a"),
+        ("a;b\n1,5;1\n1.5;2\n;3\n", "one decimal mark in the column a, got '1.5' and '1,5'"),
         ('a,b\n1,x\n2,"y\n3,z\n', "unexpected end of data in line 4"),
         ("a,b\nM\xfcller,1\nM\xf6ller,2\n".encode("latin-1"), "expected UTF-8 text in the column a"),
     ],
@@ -76,6 +80,26 @@ def test_decimal_commas_of_three_digits_are_decimals_and_long_whole_numbers_stay
     read = columns.read(tmp_path / "t.csv")
     assert read["a"].tolist() == [0.123, 1.234]
     assert len(set(read["n"])) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("PK,b\n1,2\n3,4\n", [1, 3]),
+        ("a;b\n1;0.5\n1e3;1.5\n", [1, 1000]),
+        ("a;b\n1,234;0,5\n2;1,5\n", [1.234, 2]),
+        ("a\tb\n1.234\t1\n700\t2\n", [1.234, 700]),
+        ('a,b\n1.234,"x,y"\n700,z\n', [1.234, 700]),
+    ],
+)
+def test_numbers_that_can_be_known_are_read(tmp_path, text, values):
+    (tmp_path / "t.csv").write_text(text, encoding="utf-8")
+    assert next(iter(columns.read(tmp_path / "t.csv").values())).tolist() == values
+
+
+def test_a_number_that_is_missing_stands_beside_decimals(tmp_path):
+    (tmp_path / "t.csv").write_text("a;b\n1;0.5\nnan;1.5\n", encoding="utf-8")
+    np.testing.assert_array_equal(columns.read(tmp_path / "t.csv")["a"], [1, np.nan])
 
 
 POLAR = "pt1,eta1,phi1,pt2,eta2,phi2"
@@ -236,11 +260,26 @@ def test_maps_that_cannot_be_known_are_refused(tmp_path, change, message):
         sky.read_map(_map(tmp_path / "m.fits", **change))
 
 
-@pytest.mark.parametrize("extra", [{"nest": True}, {"mask": MAP > 0}, {"units": "K"}, {"nside": [4, 8]}])
-def test_arrays_beside_a_map_are_understood_or_refused(tmp_path, extra):
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ({"nest": True}, "got nest too"),
+        ({"mask": MAP > 0}, "got mask too"),
+        ({"units": "K"}, "got units too"),
+        ({"nside": [4, 8]}, "one entry in nside"),
+        ({"frame": "sky"}, "the frame G, C or E, got 'sky'"),
+    ],
+)
+def test_arrays_beside_a_map_are_understood_or_refused(tmp_path, extra, message):
     np.savez(tmp_path / "m.npz", map=MAP, **extra)
-    with pytest.raises(InputError, match=next(iter(extra))):
+    with pytest.raises(InputError, match=message):
         sky.read_map(tmp_path / "m.npz")
+
+
+def test_a_mask_of_nothing_and_almost_everything_has_no_sentinel(tmp_path):
+    values = np.where(np.arange(192) < 40, 0.0, np.where(np.arange(192) < 50, 0.9375, 1.0))
+    np.savez(tmp_path / "m.npz", map=values)
+    assert sky.read_mask(tmp_path / "m.npz", 4).tolist() == (values > 0).tolist()
 
 
 def test_a_mask_in_other_coordinates_is_refused(tmp_path):

@@ -109,7 +109,7 @@ def _refuse_lookalikes(text: str) -> None:
         remedy = "write each element with its amount, as in YBa2Cu3O6.9"
         raise FormulaError(text, 1, "a chemical formula", f"the name {name!r}", remedy)
     if roman := _ROMAN.search(text):
-        remedy = "leave it out; iodine and vanadium have amounts in brackets of one kind, as in Pb(I1)2"
+        remedy = "leave it out, or write iodine and vanadium with their amounts, as in Pb(I1)2"
         raise FormulaError(
             text, roman.start() + 1, "elements with their amounts", f"the Roman number {roman[0]}", remedy
         )

@@ -99,14 +99,17 @@ def stream(
         first = next(lines, "")
         while first and (not first.strip() or first.startswith("#")):  # blank lines and comments above the names
             header_row, first = header_row + 1, next(lines, "")
+        reader = csv.reader(lines, delimiter=delimiter(first), strict=True)
         try:
             header = next(csv.reader([first], delimiter=delimiter(first)), [])
             layout, is_header = _find_columns(path, header, delimiter(first), with_tc, columns)
-            reader = csv.reader(lines, delimiter=layout.delimiter, strict=True)
             rows = ((fields, header_row + reader.line_num) for fields in reader)
             yield from _chunks(layout, rows if is_header else chain([(header, header_row)], rows), skip_bad, chunk)
         except csv.Error as error:
-            raise InputError(f"{path}: expected a table of formulas, but {error}; check the quotation marks") from error
+            line = header_row + reader.line_num
+            raise InputError(
+                f"{path}: expected a table of formulas, but {error} in line {line}; check the quotation marks"
+            ) from error
 
 
 def _chunks(layout: _Layout, rows: Iterable[tuple[list[str], int]], skip_bad: bool, chunk: int) -> Iterator[Chunk]:

@@ -45,6 +45,21 @@ def read_map(path: str | Path, *, column: int | str = 0) -> SkyMap:
         InputError: not such a file, no such column, a number of pixels that no nside has or that contradicts NSIDE, an unknown
             ordering, pixels twice, values that are complex or beyond any measurement, a sentinel that is not named.
     """
+    found = _read(path, column)
+    kinds, times = np.unique(found.values[np.isfinite(found.values)], return_counts=True)
+    extremes = [(kinds[0], kinds[1], times[0]), (kinds[-1], kinds[-2], times[-1])] if len(kinds) > 2 else []
+    for extreme, other, number_of in extremes:
+        gap = abs(extreme - other)
+        if number_of > 1 and gap > _FAR * (np.ptp(kinds) - gap):
+            raise InputError(
+                f"{path}: expected values that were measured, got {extreme:g} in {number_of:,} pixels, far from all others; mark them as "
+                "UNSEEN or name the value as BAD_DATA in the header"
+            )
+    return found
+
+
+def _read(path: str | Path, column: int | str) -> SkyMap:
+    """A map whose sentinels, but for the usual ones, are not looked for: most pixels of a mask are 0 or 1."""
     with reading(path, "a HEALPix map in .fits or .npz") as path:
         if path.suffix == ".npz":
             if column != 0:
@@ -76,15 +91,6 @@ def read_map(path: str | Path, *, column: int | str = 0) -> SkyMap:
         raise InputError(
             f"{path}: expected the ORDERING RING or NESTED, got {found.ordering or 'none'}; write it into the header"
         )
-    seen = np.unique(values[np.isfinite(values)], return_counts=True)
-    for extreme, other, times in (
-        () if len(seen[0]) < 3 else [(*seen[0][[0, 1]], seen[1][0]), (*seen[0][[-1, -2]], seen[1][-1])]
-    ):
-        if times > 1 and abs(extreme - other) > _FAR * (np.ptp(seen[0]) - abs(extreme - other)):
-            raise InputError(
-                f"{path}: expected values that were measured, got {extreme:g} in {times:,} pixels, far from all others; mark them as UNSEEN"
-                " or name the value as BAD_DATA in the header"
-            )
     return SkyMap(values, nside, found.unit, found.frame)
 
 
@@ -97,7 +103,7 @@ def read_mask(path: str | Path, nside: int, coordinates: str = "") -> np.ndarray
         InputError: as `read_map`, or the mask has values outside 0 to 1 (it is a map), is in other `coordinates` (G, C, E) than the map, or
             leaves nothing.
     """
-    mask = read_map(path)
+    mask = _read(path, 0)
     if mask.frame and coordinates and mask.frame != coordinates:
         raise InputError(
             f"{path}: expected a mask in the coordinates {coordinates} of the map, got {mask.frame}; rotate one of them, or mend COORDSYS"
@@ -175,6 +181,8 @@ def _npz(path: Path) -> Found:
             )
         words = {name: _word(path, name, arrays.load(path, found, name)) for name in others if name in found}
         ordering, unit, nside, system = (words.get(name, default) for name, default in others.items())
+        if system and not frame(system):
+            raise InputError(f"{path}: expected the frame G, C or E, got {system[:40]!r}; write one of these")
         values = real(path, "map", arrays.load(path, found, "map"))
         if values.ndim != 1:
             raise InputError(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxsci.core import Array
-from jaxsci.data._delimited import number
+from jaxsci.data._delimited import MISSING, number
 from jaxsci.errors import InputError
 
 ONE_HOT = 16  # categories of a column; more are embedded
@@ -16,7 +16,6 @@ _CLASSES = 10  # different whole numbers that are still classes
 _FAR = 3.0  # ranges of all other numbers, beyond which the same one in several rows may stand for none
 # Text that begins with a number: 39(1), 39±1, <4, 1 234, 50 %, 2020-01-31. In more than so many forms it is no name of a category.
 _WRITTEN = re.compile(r"[^\w\s]*\s*\d[\d.,'()±<>~=%/:\s\-−–+]*(?:[A-Za-zμµ°%/]{1,8})?")
-_MISSING = {"", "?", "na", "n/a", "nan", "null", "none"}
 
 
 class Column(NamedTuple):
@@ -241,7 +240,7 @@ def _require_entries(path: object, column: Column, absent: np.ndarray) -> None:
 
 def _texts(values: np.ndarray) -> list[str]:
     texts = [str(value).strip() for value in values.tolist()]
-    return ["" if text.lower() in _MISSING else text for text in texts]
+    return ["" if text.casefold() in MISSING else text for text in texts]
 
 
 def _numbers(path: object, name: str, values: np.ndarray) -> np.ndarray | None:

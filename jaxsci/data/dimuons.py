@@ -281,17 +281,18 @@ def _checked(
             f"{path}: expected one row per muon pair, got masses in equal steps of {steps[0]:g}, the bins of a histogram; give the pairs"
         )
     low, high = mass[chosen] > 0, mass[chosen] <= _HIGHEST_MASS
-    faults = [(mass[chosen], low & high, f"positive masses in GeV up to {_HIGHEST_MASS:,.0f}")]
-    faults.append((mass[chosen], mass[chosen] >= _LOWEST_MASS, f"masses of two muons, from {_LOWEST_MASS:.2f} GeV"))
+    faults = [
+        (mass[chosen], low & high, f"positive masses in GeV up to {_HIGHEST_MASS:,.0f}", "remove it, or check the unit")
+    ]
+    least = f"masses of two muons, from {_LOWEST_MASS:.2f} GeV"
+    faults.append((mass[chosen], mass[chosen] >= _LOWEST_MASS, least, "remove it, or check the unit"))
     if weight is not None:
-        faults.append((weight, weight >= 0, "weights of at least 0"))
-    for values, good, expected in faults:
+        faults.append((weight, weight >= 0, "weights of at least 0", "choose a sample without negative ones"))
+    for values, good, expected, remedy in faults:
         bad = ~(np.isfinite(values) & good)
         if bad.any():
             place = f"row {int(chosen[bad.argmax()])} (counted from 0)"
-            raise InputError(
-                f"{path}: expected {expected}, got {values[bad.argmax()]} in {place}; remove it, or check the unit"
-            )
+            raise InputError(f"{path}: expected {expected}, got {values[bad.argmax()]} in {place}; {remedy}")
     if weight is not None and not weight.any():
         raise InputError(f"{path}: expected weights, got zeros only; correct or remove the column")
     return Dimuons(mass[chosen], rows, selection, weight, unused)

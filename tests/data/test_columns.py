@@ -162,7 +162,10 @@ def test_weights_are_read_and_checked(tmp_path):
     table = {"M": np.array([91.0, 90, 89]), "weight": np.array([1.0, 0.5, 0.0])}
     np.testing.assert_array_equal(dimuons.read(save(tmp_path / "p.npz", table)).weight, table["weight"])
     assert dimuons.read(save(tmp_path / "q.npz", {"M": table["M"]})).weight is None
-    for bad, message in (([1, -1, 1], "weights of at least 0, got -1.0 in row 1"), ([0, 0, 0], "got zeros only")):
+    for bad, message in (
+        ([1, -1, 1], "got -1.0 in row 1 .*choose a sample without negative ones"),
+        ([0, 0, 0], "got zeros only"),
+    ):
         with pytest.raises(InputError, match=message):
             dimuons.read(save(tmp_path / "p.npz", {**table, "weight": np.array(bad)}))
     with pytest.raises(InputError, match="up to 14,000, got 91000"):

@@ -16,6 +16,7 @@ import json
 import math
 import platform
 import shutil
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -213,7 +214,7 @@ def of_any_version(folder: Path) -> Iterator[None]:
     """Within the block, an error of a run whose config.json has no checksum is said in one line; also a decorator.
 
     Such a run is of an earlier version, or was edited, and may lack what the block needs. Of one whose config.json is as it was written
-    every error is left as it is.
+    every error is left as it is, and so are those of a training under way, for which all was read.
 
     Raises:
         InputError: instead of the errors that an entry of config.json makes which is missing or has another form.
@@ -221,7 +222,8 @@ def of_any_version(folder: Path) -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
-        if isinstance(error, InputError) or _schema.is_sealed(folder / "config.json"):
+        trains = any(frame.f_code is train.__code__ for frame, _ in traceback.walk_tb(error.__traceback__))
+        if trains or isinstance(error, InputError) or _schema.is_sealed(folder / "config.json"):
             raise
         raise InputError(
             f"{folder}: expected a run that this version can use, but {type(error).__name__}: {error}; its config.json has no checksum: "

@@ -12,6 +12,7 @@ from jaxsci.cli.main import main
 from jaxsci.errors import InputError
 from jaxsci.runs import _schema as schema
 from jaxsci.runs import folder as runs
+from jaxsci.runs.task import silent
 from tests.runs.small_runs import EXAMPLES, TRAIN, write_examples
 
 BAD = (None, -1, 0, 1e300, 10**30, "x", "", [], {}, [{}], True, 0.5, float("nan"), float("inf"))
@@ -163,7 +164,9 @@ def test_what_a_run_without_a_checksum_lacks_is_said_in_one_line(change, trained
         jaxsci.load(copied)
 
 
-def test_errors_of_a_run_as_it_was_written_are_left_as_they_are(trained):
+def test_errors_of_a_run_as_it_was_written_and_of_a_training_are_left_as_they_are(trained, tmp_path):
     run, _ = trained("table")
     with pytest.raises(KeyError), runs.of_any_version(run):
         raise KeyError("x")
+    with pytest.raises(AttributeError), runs.of_any_version(tmp_path):
+        runs.train(tmp_path, None, (None, None), resume=False, progress=silent)

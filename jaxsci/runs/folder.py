@@ -180,11 +180,16 @@ def read_json(path: Path, remedy: str) -> Any:
         InputError: it is missing, damaged, or no longer what `write_record` wrote; the message ends with the remedy.
     """
     try:
-        return _schema.unsealed(path, json.loads(path.read_text(encoding="utf-8")), remedy)
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+        return _schema.unsealed(path, content, remedy)
     except FileNotFoundError as error:
         raise InputError(f"{path}: expected a file of a run folder, found none; {remedy}") from error
     except (ValueError, OSError, RecursionError) as error:
         raise InputError(f"{path}: expected a readable JSON file, but {error}; {remedy}") from error
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of JSON")
 
 
 def read_config(folder: Path, task: str | None = None) -> dict[str, Any]:

@@ -61,6 +61,15 @@ def test_where_files_lie_may_change_and_numbers_of_the_same_name_may_not(tmp_pat
         runs.read_json(path, "")
 
 
+@pytest.mark.parametrize("constant", ["NaN", "-Infinity"])
+def test_what_is_no_number_of_json_is_refused(tmp_path, constant):
+    (tmp_path / "config.json").write_text(f'{{"task": "images", "options": {{}}, "training": {{"rate": {constant}}}}}')
+    with pytest.raises(
+        InputError, match=f"a readable JSON file, but {constant} is no number of JSON; copy the run again"
+    ):
+        runs.read_config(tmp_path)
+
+
 @pytest.mark.parametrize("sealed", [True, False])
 def test_a_resumed_run_has_a_checksum_only_where_it_had_one(tmp_path, sealed):
     path = tmp_path / "config.json"

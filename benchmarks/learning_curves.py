@@ -222,8 +222,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             asked = passes(name, other["jets"], options.epochs)
             if other["seed"] in options.seeds and other["jets"] in options.jets and other["epochs"] != asked:
                 parser.error(
-                    f"{file}: expected trainings of {name} on {other['jets']:,} jets of {asked} epochs, got one of {other['epochs']}; give"
-                    " another --out"
+                    f"{file}: expected trainings of {name} on {other['jets']:,} jets of {asked} epochs, got one of"
+                    f" {other['epochs']}; give another --out"
                 )
     for seed in options.seeds:
         for name in options.only:

@@ -82,7 +82,7 @@ def markdown(results: dict[str, Any]) -> str:
             lines.append(
                 f"{'**Tiny sizes, to see that all runs.** ' * entry.get('quick', False)}{entry['minutes']} minutes on {cores}"
                 f" ({about['processor']}, jax {about['versions']['jax']}, load average"
-                f" {'not recorded' if load is None else load[0]})."
+                f" {'not recorded' if load is None else f'{load[-1]} over the last 15 minutes'})."
             )
     return "\n\n".join(lines) + "\n"
 

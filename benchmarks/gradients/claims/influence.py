@@ -135,7 +135,7 @@ def _same(vector: Params) -> Params:
 def _tracin(problem: Problem, epochs: Params) -> Array:
     """The products of gradients at the end of every epoch, added up with the learning rate there."""
     number = problem.settings.epochs
-    rates = np.asarray([float(warmup_cosine(number)(np.int32(epoch))) for epoch in range(1, number + 1)])
+    rates = np.asarray([float(warmup_cosine(number)(np.float32(epoch))) for epoch in range(1, number + 1)])
     found = [
         rate
         * gradients.influence(

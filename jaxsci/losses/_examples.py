@@ -182,8 +182,10 @@ def _one_hot(logits: Array, label: Array) -> Array:
 def _weighted_class(loss: Array, logits: Array, label: Array, class_weights: ArrayLike | None) -> Array:
     weights = jnp.ones_like(logits) if class_weights is None else jnp.asarray(class_weights, logits.dtype)
     expect_shapes("logits [class], class_weights [class]", logits, weights)
-    # An index outside wraps or vanishes in JAX: the loss would be finite and wrong.
-    return jnp.where((label >= 0) & (label < logits.size), product(weights[label], loss), jnp.nan)
+    # A sum instead of weights[label], which is refused where labels lie on an explicit axis of a mesh.
+    weight = jnp.sum(product(_one_hot(logits, label), weights))
+    # A label outside has weight 0: the loss would be finite and wrong.
+    return jnp.where((label >= 0) & (label < logits.size), product(weight, loss), jnp.nan)
 
 
 def _weighted_answer(loss: Array, y: Array, class_weights: ArrayLike | None) -> Array:

@@ -16,7 +16,7 @@ def weights_like(values: Array, weight: Array | None) -> Array:
     expect_shapes("values [example]", values)
     dtype = as_real(values).dtype
     if weight is None:
-        return jnp.ones(values.shape, dtype)
+        return jnp.ones_like(values, dtype)  # also sharded as they are
     expect_shapes("values [example], weight [example]", values, weight)
     return jnp.asarray(weight).astype(dtype)
 

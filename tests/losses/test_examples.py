@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from jaxsci import losses
+from jaxsci import losses, metrics
 from jaxsci.errors import InputError
 
 K = 4
@@ -222,6 +222,21 @@ def test_a_right_answer_that_is_certain_costs_nothing():
         assert float(loss(jnp.float32(INF), jnp.asarray(0))) == INF
     excluded = jnp.asarray([0.0, -INF])
     assert float(losses.cross_entropy(excluded, jnp.asarray(1), class_weights=[1.0, 0.0])) == 0.0
+
+
+@pytest.mark.parametrize(
+    "loss", [losses.cross_entropy, losses.focal, partial(losses.focal, class_weights=[1.0, 2.0, 3.0])]
+)
+def test_labels_may_lie_on_an_explicit_axis_of_a_mesh(loss):
+    def slopes(z, y):
+        return jax.grad(lambda z: jnp.sum(jax.vmap(loss)(z, y)))(z), metrics.log_loss(z, y)
+
+    z, y = jnp.asarray(np.random.default_rng(0).normal(size=(4, 3)), jnp.float32), jnp.asarray([0, 1, 2, 2])
+    mesh = jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType.Explicit,))
+    place = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
+    with jax.set_mesh(mesh):
+        sharded = jax.jit(slopes)(*jax.device_put((z, y), place))
+    chex.assert_trees_all_close(jax.device_get(sharded), jax.device_get(jax.jit(slopes)(z, y)), rtol=1e-6)
 
 
 def test_the_slope_of_an_impossible_answer_is_its_limit():

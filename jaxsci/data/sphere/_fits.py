@@ -1,9 +1,11 @@
 """HEALPix maps in FITS files: before a library opens them, everything their headers declare is there."""
 
+import contextlib
 import io
 import math
 import re
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -84,6 +86,15 @@ def temperature_unit(text: str) -> str:
 
 
 def read_table(path: Path, column: int | str) -> Found:
+    with first_table(path) as (_, table):
+        if table is None:
+            raise InputError(f"{path}: expected a binary table with a HEALPix map, found none; is this an image?")
+        return _fits_table(path, table, column)
+
+
+@contextlib.contextmanager
+def first_table(path: Path) -> Iterator[tuple[Any, Any]]:
+    """The units of a FITS file, and the first that is a binary table, or None."""
     try:
         from astropy.io import fits
     except ImportError as error:
@@ -91,13 +102,10 @@ def read_table(path: Path, column: int | str) -> Found:
             f"{path}: reading FITS files needs astropy; pip install 'jaxsci[sky]', or save the map as .npz"
         ) from error
     content = fits_content(path)
-    with warnings.catch_warnings():  # what matters of the header is checked here
+    with warnings.catch_warnings():  # what matters of the header is checked by whoever asks
         warnings.simplefilter("ignore")
         with fits.open(io.BytesIO(content), memmap=False) as file:
-            table = next((unit for unit in file if isinstance(unit, fits.BinTableHDU)), None)
-            if table is None:
-                raise InputError(f"{path}: expected a binary table with a HEALPix map, found none; is this an image?")
-            return _fits_table(path, table, column)
+            yield file, next((unit for unit in file if isinstance(unit, fits.BinTableHDU)), None)
 
 
 def _fits_table(path: Path, table: Any, column: int | str) -> Found:

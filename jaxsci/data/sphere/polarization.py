@@ -1,13 +1,11 @@
 """Maps of linear polarization, Q and U, from FITS files, with the sign of U known."""
 
-import io
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from jaxsci.data.reading import reading
-from jaxsci.data.sphere._fits import fits_content
+from jaxsci.data.sphere._fits import first_table
 from jaxsci.data.sphere.sky import SkyMap, read_map
 from jaxsci.errors import InputError
 
@@ -82,18 +80,8 @@ def _columns(names: Sequence[str]) -> list[str | None]:
 
 def _header(path: Path) -> tuple[list[str], str]:
     """The names of the columns of the first table, and POLCCONV of its header or that of the file."""
-    try:
-        from astropy.io import fits
-    except ImportError as error:
-        raise InputError(
-            f"{path}: reading FITS files needs astropy; pip install 'jaxsci[sky]', or save the map as .npz"
-        ) from error
-    content = fits_content(path)
-    with warnings.catch_warnings():  # what matters of the header is checked here
-        warnings.simplefilter("ignore")
-        with fits.open(io.BytesIO(content), memmap=False) as file:
-            table: Any = next((unit for unit in file if isinstance(unit, fits.BinTableHDU)), None)
-            if table is None:
-                return [], ""
-            own = table.header.get("POLCCONV", file[0].header.get("POLCCONV", ""))
-            return list(table.columns.names), str(own).strip().upper()
+    with first_table(path) as (file, table):
+        if table is None:
+            return [], ""
+        own = table.header.get("POLCCONV", file[0].header.get("POLCCONV", ""))
+        return list(table.columns.names), str(own).strip().upper()

@@ -1,4 +1,4 @@
-"""Named arrays in .npz and HDF5 files, whole or by rows, so that a file larger than the memory can be streamed."""
+"""Named arrays in .npz and HDF5 files, whole or by rows so that a file larger than the memory can be streamed; an open file."""
 
 import contextlib
 import importlib
@@ -24,6 +24,22 @@ class Rows(NamedTuple):
         None  # (first, one after the last) -> rows; None: not without the rest
     )
     stored: int = 1  # rows that the file keeps together
+
+
+class Column(NamedTuple):
+    """What a row has in one of the arrays."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+class Reader(NamedTuple):
+    """An open file."""
+
+    length: int  # rows
+    stored: int  # rows that the file keeps together, such as the chunks of HDF5: ranges of a multiple of them are read fastest
+    columns: Mapping[str, Column]
+    rows: Callable[[int, int], dict[str, np.ndarray]]  # (first, one after the last) -> each [row, ...]
 
 
 @contextlib.contextmanager

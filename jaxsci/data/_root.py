@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from jaxsci.data._arrays import Column, Reader
 from jaxsci.data.columns import opened_tree
-from jaxsci.data.sources import Column, Reader
 from jaxsci.errors import InputError
 
 

@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from jaxsci.data import _arrays as arrays
-from jaxsci.data._arrays import Rows
+from jaxsci.data._arrays import Column, Reader, Rows
 from jaxsci.data.reading import reading
 from jaxsci.errors import InputError
 
@@ -27,23 +27,6 @@ __all__ = ["Column", "Opener", "Reader", "Source", "files", "open_file", "source
 _EXPECTED = "an HDF5, .npy, .npz or ROOT file"
 _BYTES = 2**21  # that a range of rows should have at least: less is read slowly
 _OPEN = 128  # files that a process holds open
-
-
-class Column(NamedTuple):
-    """What a row has in one of the arrays."""
-
-    shape: tuple[int, ...]
-    dtype: str
-
-
-class Reader(NamedTuple):
-    """An open file."""
-
-    length: int  # rows
-    stored: int  # rows that the file keeps together, such as the chunks of HDF5: ranges of a multiple of them are read fastest
-    columns: Mapping[str, Column]
-    rows: Callable[[int, int], dict[str, np.ndarray]]  # (first, one after the last) -> each [row, ...]
-
 
 Between: TypeAlias = Callable[[int, int], np.ndarray]
 # Opens a file. A function at the top of a module, or a `functools.partial` of one, so that another process can be given it.
@@ -220,7 +203,7 @@ def open_file(path: Path) -> Reader:
     if start.startswith(b"PK"):
         return _npz(path)
     if start.startswith(b"root"):
-        from jaxsci.data import _root
+        from jaxsci.data import _root  # awkward and uproot are an extra
 
         return _root.open_tree(path, ())
     if h5py.is_hdf5(path):

@@ -8,6 +8,16 @@ import tyro
 from tyro.conf import arg, subcommand
 
 
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """In which form results are printed: JSON, CSV, or by default a table."""
+
+    json: bool = False
+    """Print JSON."""
+    csv: bool = False
+    """Print CSV."""
+
+
 @dataclass(frozen=True)
 class NewRun:
     """Where a run goes."""
@@ -51,7 +61,7 @@ class Place(NewRun):
 
 
 @dataclass(frozen=True)
-class SweepPlace:
+class SweepPlace(Form):
     """How the trials are drawn and where they go."""
 
     trials: Annotated[int, arg(metavar="N")] = 16
@@ -66,10 +76,6 @@ class SweepPlace:
     """Options in a file; those on the command line go first."""
     resume: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Go on with this sweep where it was stopped; all other options are those it was started with."""
-    json: bool = False
-    """Print the trials as JSON."""
-    csv: bool = False
-    """Print the trials as CSV."""
 
 
 @dataclass(frozen=True)
@@ -85,15 +91,18 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
-class Predict:
-    """Scores of a trained run for every example of a file, streamed."""
+class Predict(Form):
+    """Scores of a trained run for every example of a file, streamed to a file or printed.
+
+    Such as: jaxsci predict runs/top-tagging/pfn-1 mine.npz --out scores.csv
+    """
 
     run: tyro.conf.Positional[Path]
     """Run folder."""
     file: tyro.conf.Positional[Path]
     """Examples, as for training; labels are not needed."""
-    out: Path
-    """.csv, .npz or .h5 to write."""
+    out: Path | None = None
+    """.csv, .npz or .h5 to write; without it the predictions are printed."""
     trust: bool = False
     """Execute the network that comes with the run, though it was never trained with here."""
 
@@ -128,7 +137,7 @@ class Export:
 
 
 @dataclass(frozen=True)
-class Compare:
+class Compare(Form):
     """A table of runs, the best of each column marked."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
@@ -136,7 +145,7 @@ class Compare:
 
 
 @dataclass(frozen=True)
-class Runs:
+class Runs(Form):
     """A table of what was run, newest first, with its main figures."""
 
     runs: Path = Path("runs")

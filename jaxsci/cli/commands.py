@@ -21,6 +21,7 @@ from jaxsci.cli.arguments import (
     DataList,
     Evaluate,
     Export,
+    Form,
     NewRun,
     Place,
     Predict,
@@ -41,13 +42,15 @@ VERBS = {
     ),
 }
 
+_PLACES = {**{verb: place for verb, (_, place) in VERBS.items()}, "predict": Form()}
+
 
 class Chosen(NamedTuple):
     """A task that was named, with the options that were given."""
 
     entry: Entry
     options: Any  # its own dataclass
-    place: NewRun | SweepPlace | None  # None for questions, which make no run
+    place: NewRun | SweepPlace | Form  # of questions, which make no run, the form of the answer
     swept: Mapping[str, str] = MappingProxyType({})  # of a sweep: ranges and lists, as they were written, by option
     words: tuple[str, ...] = ()  # of a sweep: those after its task
 
@@ -161,7 +164,7 @@ def _one_of(kinds: dict[str, Any], summary: str) -> Any:
 def _kind(entry: Entry, named: Sequence[str], verb: str = "predict") -> Any:
     """The options of a task as a type, with where its run goes; of a task that is not named the summary alone, which imports nothing."""
     bases: tuple[Any, ...] = (entry.options,) if entry.name in named else ()
-    place = VERBS[verb][1] if verb in VERBS and bases else None
+    place = _PLACES[verb] if bases else None
     fields: list[Any] = [field for base in bases for field in _unset(base)]
     if place is not None:
         where = dataclasses.make_dataclass("Where", _unset(type(place)), bases=(type(place),), frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jaxsci
-from jaxsci.cli import batch, benchmarks, configuration, mistakes, processes
+from jaxsci.cli import batch, benchmarks, configuration, mistakes, printing, processes, tables
 from jaxsci.cli.arguments import (
     Compare,
     Completion,
@@ -18,6 +18,7 @@ from jaxsci.cli.arguments import (
     DataList,
     Evaluate,
     Export,
+    Form,
     NewRun,
     Place,
     Predict,
@@ -38,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; exits with 0, with 2 and one line on what to do, with 130 when interrupted, or with 75 after SIGTERM."""
     if arguments is None:  # the process is the command's own
         keep_memory()
+        printing.allow_any_text()
         arguments = sys.argv[1:]
     arguments = list(arguments)
     debug = "--debug" in arguments
@@ -94,9 +96,7 @@ def run(command: Any) -> None:
                 print(_trained(command.run, "evaluate")(command.run, command.data, _session(progress)))
         case Predict():
             _agree(command.run, command.trust)
-            with shown_progress() as progress:
-                _trained(command.run, "predict")(command.run, command.file, command.out, _session(progress))
-            print(command.out)
+            _predict(command)
         case Study():
             with shown_progress() as progress:
                 page = _trained(command.run, "study")(command.run, command.max_examples, _session(progress))
@@ -111,9 +111,9 @@ def run(command: Any) -> None:
             *inputs, output = export.write(trained, command.out, batch_size=command.batch_size, form=command.format)
             print(f"{command.out}: {', '.join(inputs)} -> {output}")
         case Compare():
-            _compare(command.runs)
+            _compare(command)
         case Runs():
-            _list(command.runs)
+            _list(command)
         case Data(action=action):
             _data(action)
         case Completion(shell=shell):
@@ -135,9 +135,11 @@ def _agree(folder: Path, trust: bool) -> None:
 def _start(command: Chosen) -> None:
     """Train, fit or ask a task that was named."""
     task, place = command.entry.task, command.place
-    assert not isinstance(place, SweepPlace)  # which `run` takes to its own
+    if isinstance(place, Form):
+        printing.ask(task, command.options, place, _session)
+        return
     if not isinstance(place, Place) or not processes.several(place):
-        if task.splits_over_cores and place is not None:
+        if task.splits_over_cores and isinstance(place, NewRun):
             _use_all_cores()
         _carry_out(command, place)
         return
@@ -150,19 +152,27 @@ def _start(command: Chosen) -> None:
         _carry_out(command, place)
 
 
-def _carry_out(command: Chosen, place: NewRun | None) -> None:
+def _predict(command: Predict) -> None:
+    def write(out: Path) -> None:
+        with shown_progress() as progress:
+            _trained(command.run, "predict")(command.run, command.file, out, _session(progress))
+
+    printing.require_one(command, command.out)
+    if command.out is None:
+        printing.predictions(write, command, _task_of(command.run).name)
+    else:
+        write(command.out)
+        print(command.out)
+
+
+def _carry_out(command: Chosen, place: NewRun) -> None:
     task = command.entry.task
-    if place is not None and place.save_config is not None:
+    if place.save_config is not None:
         if isinstance(place, Place) and place.resume is not None:
             raise InputError("--save-config: expected a new run, got --resume; its options are in its config.json")
         configuration.save(place.save_config, command.entry.name, command.options, place)
     mistakes.require_seed(getattr(command.options, "seed", 0))
     with shown_progress() as progress:
-        if place is None:
-            assert task.ask is not None, command.entry
-            answer = task.ask(command.options, _session(progress))
-            print(answer, end="\n" if answer else "")
-            return
         session = _session(progress, place.runs, place.name)
         if isinstance(place, Place):
             memory = None if place.device_memory is None else size_in_bytes(place.device_memory, "--device-memory")
@@ -231,17 +241,15 @@ def _of_any_version(folder: Path) -> Callable[[Callable[..., Any]], Callable[...
     return runs.of_any_version(folder)
 
 
-def _compare(folders: Sequence[Path]) -> None:
-    from jaxsci.cli import tables
-
-    tables.compare(folders, _task_of(folders[0]).lower_is_better if folders else ())
+def _compare(command: Compare) -> None:
+    tables.compare(command.runs, _task_of(command.runs[0]).lower_is_better if command.runs else (), command)
 
 
-def _list(folder: Path) -> None:
-    from jaxsci.cli import tables
+def _list(command: Runs) -> None:
     from jaxsci.tasks.table import TABLE
 
-    tables.history(folder, {entry.name: entry.task.headline for entry in TABLE if (folder / entry.name).is_dir()})
+    headlines = {entry.name: entry.task.headline for entry in TABLE if (command.runs / entry.name).is_dir()}
+    tables.history(command.runs, headlines, command)
 
 
 def _bench(name: str, arguments: Sequence[str]) -> None:

@@ -1,15 +1,12 @@
 """`jaxsci sweep`: the trials are run, and shown as a table, as JSON or as CSV."""
 
-import csv
-import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from jaxsci.cli import configuration, mistakes, tables
+from jaxsci.cli import configuration, mistakes, printing, tables
 from jaxsci.cli.arguments import SweepPlace
 from jaxsci.cli.commands import Chosen, parse
 from jaxsci.errors import InputError
@@ -27,8 +24,7 @@ def run(command: Chosen, place: SweepPlace, session: Session) -> Path:
     Returns:
         The folder of the sweep.
     """
-    if place.json and place.csv:
-        raise InputError("--json: expected it or --csv, got both; print one")
+    printing.require_one(place)
     if place.resume is not None:
         return _resume(command, place, session)
     request = _request(command, place)
@@ -76,11 +72,9 @@ def show(folder: Path, place: SweepPlace) -> None:
     rows = page.rows(record)
     best, config = sweeps.best(record)["trial"], str(folder / page.BEST)
     if place.json:
-        print(json.dumps({"task": record["task"], "best": best, "config": config, "trials": rows}, indent=1))
+        printing.as_json({"task": record["task"], "best": best, "config": config, "trials": rows})
     elif place.csv:
-        writer = csv.DictWriter(sys.stdout, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        printing.as_csv(rows)
     else:
         tables.trials(rows, best)
         Console(soft_wrap=True).print(

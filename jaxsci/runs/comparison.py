@@ -46,12 +46,13 @@ def rows(folders: Sequence[Path]) -> tuple[list[str], list[tuple[str, dict[str, 
             raise InputError(f"expected runs of one {what}, got {', '.join(sorted(seen))}; compare those of a kind")
     names: list[str] = []
     table = []
+    same_names = len({folder.name for folder in folders}) < len(folders)
     for folder, (_, evaluation) in evaluations.items():
         values = {
             name: entry for name, entry in evaluation["metrics"].items() if isinstance(entry, dict) and "value" in entry
         }
         names += [name for name in values if name not in names]
-        table.append((named(folder.name, evaluation), values))
+        table.append((named(str(folder) if same_names else folder.name, evaluation), values))
     return names, table
 
 
@@ -78,13 +79,15 @@ def _require_whole(folder: Path, config: dict[str, Any], evaluation: Any) -> Non
         )
 
 
-def best(name: str, table: list[tuple[str, dict[str, Any]]], lower_is_better: Sequence[str] = ()) -> str | None:
-    """The run with the best value of a metric: the smallest of those in `lower_is_better`; None where no run has one."""
-    known = {run: entry[name]["value"] for run, entry in table if entry.get(name, {}).get("value") is not None}
-    if not known:
-        return None
-    choose = min if name in lower_is_better else max
-    return choose(known, key=known.__getitem__)
+def best(name: str, table: list[tuple[str, dict[str, Any]]], lower_is_better: Sequence[str] = ()) -> list[int]:
+    """Rows with the best value of a metric, the smallest of those in `lower_is_better`; none where fewer than two rows have one."""
+    known = {
+        i: entry[name]["value"] for i, (_, entry) in enumerate(table) if entry.get(name, {}).get("value") is not None
+    }
+    if len(known) < 2:
+        return []
+    wanted = (min if name in lower_is_better else max)(known.values())
+    return [i for i, value in known.items() if value == wanted]
 
 
 def text(entry: dict[str, Any] | None) -> str:

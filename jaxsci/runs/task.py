@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jaxsci.core import Array, Batch, Inputs, Key, Model, Params
     from jaxsci.training import Recipe, Settings
 
-__all__ = ["Execution", "Find", "OnProgress", "Session", "Sweep", "Task", "Trained", "Trial", "silent"]
+__all__ = ["Answer", "Execution", "Find", "OnProgress", "Session", "Sweep", "Task", "Trained", "Trial", "silent"]
 
 # Words that begin with "note: " or "warning: " stay on the terminal.
 OnProgress: TypeAlias = Callable[[str, float, str], None]  # (stage, fraction of it done, a few words on its state)
@@ -79,6 +79,17 @@ class Sweep(NamedTuple):
     own: Callable[[Any], str | None]  # options -> the name of a network of the user's own, where they have one
 
 
+class Answer(NamedTuple):
+    """What `jaxsci predict NAME` answers, for the command to print as a table, as JSON or as CSV."""
+
+    head: list[str]  # titles of the table
+    cells: list[list[str]]  # of the table
+    rows: list[
+        dict[str, Any]
+    ]  # the same as JSON and CSV have it, unrounded; for CSV dicts are written as "key:value key:value"
+    notes: list[str]  # lines on what to mistrust and what was left out
+
+
 class Task(NamedTuple):
     """The functions of a task; None for what it does not do."""
 
@@ -91,8 +102,8 @@ class Task(NamedTuple):
     study: Callable[[Path, int, Session], Path] | None = (
         None  # (run, most examples) -> the page of what its gradients say
     )
-    ask: Callable[[Any, Session], str] | None = (
-        None  # (options of `jaxsci predict NAME`, session) -> what to print at the end
+    ask: "Callable[[Any, Session], Answer | str] | None" = (
+        None  # (options of `jaxsci predict NAME`, session) -> what to print: an answer, or that a file was written
     )
     sweep: Sweep | None = None
     lower_is_better: tuple[str, ...] = ()  # metrics that `jaxsci compare` ranks from the smallest

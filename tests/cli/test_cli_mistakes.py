@@ -27,7 +27,7 @@ MISTAKES = {
     "fit cmb --lmax x": "--lmax: expected a whole number, got x;",
     "evaluate": "jaxsci evaluate: expected RUN, got nothing;",
     "evaluate run --data": "--data: expected a path, got nothing;",
-    "predict run file": "jaxsci predict: expected RUN FILE --out, got run file;",
+    "predict run": "jaxsci predict: expected RUN FILE, got run;",
     "predict superconductors MgB2": "jaxsci predict superconductors: expected FORMULAS --run, got MgB2;",
     "data fetchh": "got fetchh; did you mean fetch?",
     "data generate jet": "jaxsci data generate: .*jet",

@@ -1,14 +1,22 @@
 """Tables on the terminal: nothing is cut, whatever the width, and what was run is found again."""
 
+import csv
 import io
 import json
 import os
+import re
 
+import numpy as np
 import pytest
 from rich.console import Console
 
-from jaxsci.cli import tables
+from jaxsci.cli import printing, tables
+from jaxsci.cli.arguments import Form
 from jaxsci.cli.main import main
+from jaxsci.runs import comparison
+from jaxsci.tasks import scores_file
+from jaxsci.tasks.superconductors.predict import Predictions, answer
+from tests.command import refused
 
 METRICS = {f"a_metric_of_number_{i}": {"value": 0.5 + i / 100, "lower": 0.4, "upper": 0.7} for i in range(9)}
 
@@ -23,9 +31,10 @@ def write_run(folder, evaluation, *, task="top-tagging", started=0.0):
     return folder
 
 
-def printed(show, *arguments, width):
+def printed(show, *arguments, width, **kinds):
+    """What a terminal of this width shows."""
     text = io.StringIO()
-    show(*arguments, console=Console(file=text, width=width))
+    show(*arguments, console=Console(file=text, width=width, force_terminal=True, **{"color_system": None, **kinds}))
     return text.getvalue()
 
 
@@ -48,12 +57,49 @@ def test_the_best_of_a_column_is_bold_and_has_a_star(tmp_path):
         write_run(tmp_path / run, {"metrics": {name: {"value": value} for name, value in entry.items()}})
         for run, entry in values.items()
     ]
-    text = io.StringIO()
-    tables.compare(folders, ["loss"], Console(file=text, width=80, force_terminal=True, color_system="standard"))
+    text = printed(tables.compare, folders, ["loss"], width=80, color_system="standard")
     for cell in ("0.9000 *", "0.1000 *"):
-        assert f"\x1b[1m{cell}\x1b[0m" in text.getvalue()
+        assert f"\x1b[1m{cell}\x1b[0m" in text
     for cell in ("0.8000", "0.3000"):
-        assert f"\x1b[1m{cell}\x1b[0m" not in text.getvalue()
+        assert f"\x1b[1m{cell}\x1b[0m" not in text
+    text = printed(tables.compare, folders, ["loss"], width=80, color_system="standard", no_color=True)
+    assert text.count("*") == 3
+    assert "\x1b" not in text
+    for one_alone in ({"a": {}}, {}):
+        assert comparison.best("a", [("x", {"a": {"value": 1.0}}), ("y", one_alone)]) == []
+    assert comparison.best("a", [("x", {"a": {"value": 1.0}}), ("y", {"a": {"value": 1.0}})]) == [0, 1]
+
+
+def test_in_a_pipe_a_comparison_is_plain_lines_json_or_csv(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    folders = [str(write_run(tmp_path / of / "run[bold]", {"metrics": METRICS})) for of in ("a", "b\nc")]
+    main(["compare", *folders])
+    head, first, second, note = capsys.readouterr().out.splitlines()  # of any width: one line each
+    assert [line.split()[0] for line in (head, first, note)] == ["run", folders[0], "*:"]
+    assert second.startswith(folders[1].replace("\n", "?"))
+    assert not set(head + first) & set("│┃┏━\x1b")
+    assert len({line.index("0.50") for line in (first, second)}) == 1
+    main(["compare", *folders, "--json"])
+    found = json.loads(capsys.readouterr().out)
+    name = "a_metric_of_number_3"
+    assert [run["folder"] for run in found["runs"]] == folders
+    assert found["runs"][0][name] == METRICS[name]
+    assert found["best"][name] == folders
+    main(["compare", *folders, "--csv"])
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [float(rows[1][f"{name}{of}"]) for of in ("", "_lower", "_upper")] == list(METRICS[name].values())
+    assert "--json: expected it or --csv, got both" in refused(capsys, "compare", *folders, "--csv", "--json")
+
+
+def test_a_value_that_is_not_known_is_null_and_blank(tmp_path, capsys):
+    run = write_run(tmp_path / "top-tagging" / "a", {"metrics": {"auc": {"value": None, "lower": 0.4, "upper": None}}})
+    for command in (["compare", str(run)], ["runs", "--runs", str(tmp_path)]):
+        main([*command, "--json"])
+        run_of = json.loads(capsys.readouterr().out)["runs"][0]
+        assert run_of.get("metrics", run_of)["auc"] == {"value": None, "lower": 0.4, "upper": None}
+        main([*command, "--csv"])
+        (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+        assert (row["auc"], row["auc_lower"], row["auc_upper"]) == ("", "0.4", "")
 
 
 def test_runs_are_listed_by_task_the_newest_first(tmp_path, capsys):
@@ -65,13 +111,15 @@ def test_runs_are_listed_by_task_the_newest_first(tmp_path, capsys):
     evaluation = {"events": 1500, "fits": {"radiation": {"parameters": parameters}}}
     write_run(tmp_path / "dimuon" / "z", evaluation, task="dimuon", started=1.3e9)
     main(["runs", "--runs", str(tmp_path)])
-    rows = [
-        [cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines() if "│" in line
-    ]
-    assert [row[0] for row in rows] == ["z", "stopped", "new", "old"]
-    assert rows[0][2:] == ["1,500", "91.00 ± 0.25"]
-    assert rows[1][1].endswith(", unfinished")
-    assert rows[2][2] == rows[3][2] == "0.910 ± 0.010"
+    rows = [re.split(" {2,}", line) for line in capsys.readouterr().out.splitlines()]
+    assert [row[0] for row in rows] == ["dimuon", "z", "", "top-tagging", "stopped", "new", "old"]
+    assert rows[1][2:] == ["1,500", "91.00 ± 0.25"]
+    assert rows[4][1].endswith(", unfinished")
+    assert rows[5][2] == rows[6][2] == "0.910 ± 0.010"
+    main(["runs", "--runs", str(tmp_path), "--json"])
+    found = json.loads(capsys.readouterr().out)["runs"]
+    assert [entry["state"] for entry in found] == ["finished", "unfinished", "finished", "finished"]
+    assert found[0]["metrics"]["mass"] == parameters["mass"]
 
 
 def test_a_folder_without_runs_ends_with_one_line(tmp_path, capsys):
@@ -92,3 +140,44 @@ def test_a_damaged_run_does_not_hide_the_others(tmp_path, content, capsys):
     assert "0.910 ± 0.010" in text
     assert "bad" in text
     assert "damaged" in text
+
+
+PREDICTED = {"class": np.array(["a", "b"] * 15), "probability": np.linspace(0, 1, 30), "n": np.arange(30)}
+
+
+def written(path):
+    scores_file.write(path, [{name: column[:10] for name, column in PREDICTED.items()}, PREDICTED])
+
+
+def test_predictions_of_a_file_are_printed_whole_as_json_and_csv_and_in_part_as_a_table(capsys):
+    printing.predictions(written, Form(json=True), "images")
+    found = json.loads(capsys.readouterr().out)
+    assert found["task"] == "images"
+    assert len(found["predictions"]) == 40
+    assert found["predictions"][-1] == {"class": "b", "probability": 1.0, "n": 29}
+    printing.predictions(written, Form(csv=True), "images")
+    text = capsys.readouterr().out
+    assert text.splitlines()[-1] == "b,1.0,29"
+    assert "\r" not in text
+    printing.predictions(written, Form(), "images")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["row", "class", "probability", "n"]
+    assert lines[1].split() == ["1", "a", "0", "0"]
+    assert len(lines) == 22
+    assert lines[-1] == "the first 20 of 40 rows; --csv and --json print all, --out FILE writes them"
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_formulas_are_answered_in_the_width_of_the_terminal(width, monkeypatch):
+    formulas = ["MgB2", "Hg0.8Tl0.2Ba2Ca2Cu3O8.33", "[(CH3)4N]2CuCl4"]
+    values = {name: np.array([133.25, 2.0, 0.5]) for name in ("tc", "tc_lower", "tc_upper", "aleatoric", "epistemic")}
+    parts = [{"Hg": 1.25, "Tl": -2.0, "Ba": 30.0, "Ca": 4.0, "Cu": 50.5, "O": 60.0, "Mg": 1.0, "B": 1.0}] * 3
+    found = answer(Predictions(formulas, {**values, "out_of_distribution": np.array([0, 0, 1])}, parts), ["left out"])
+    text = printed(printing.as_table, found.head, found.cells, width=width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    words = " ".join(re.sub("[┏┓┃┡┩│└┘━─┳╇┴]", " ", text).split())
+    for said in (*formulas, "Tc (K)", "aleatoric (K)", "133.2", "Hg:+1.2", "B:+1.0"):
+        assert said in words
+    assert found.notes[0] == "left out"
+    assert found.notes[1].startswith("warning: [(CH3)4N]2CuCl4: far from")

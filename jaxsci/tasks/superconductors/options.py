@@ -51,7 +51,7 @@ class Questions:
     run: tuple[Path, ...]
     """Run folder; two to have Tc and probability together."""
     out: Path | None = None
-    """.csv, .npz or .h5 to write, for a table."""
+    """.csv, .npz or .h5 to write, for a table; without it the predictions are printed."""
     skip_bad: bool = False
     """Go on without formulas that cannot be read, and count them."""
     contributions: bool = False

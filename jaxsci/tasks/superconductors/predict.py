@@ -15,7 +15,7 @@ from jaxsci.data.materials.formula import ATOMIC_NUMBER, SYMBOLS, Amounts, parse
 from jaxsci.data.materials.formula_table import Fault, stream
 from jaxsci.errors import InputError
 from jaxsci.runs import folder as runs
-from jaxsci.runs.task import OnProgress, Trained
+from jaxsci.runs.task import Answer, OnProgress, Trained
 from jaxsci.tasks import scores_file
 from jaxsci.tasks.superconductors.ensemble import files, prediction
 from jaxsci.tasks.superconductors.ensemble.prediction import Predictor
@@ -54,7 +54,9 @@ class Predictions(NamedTuple):
     values: dict[
         str, np.ndarray
     ]  # each [formula]; "out_of_distribution" where a run knows an element or a pair of them not
-    contributions: list[dict[str, float]]  # per formula, of its elements: the prediction with it minus that without it
+    contributions: list[
+        dict[str, float]
+    ]  # per formula, of its elements: the prediction with it minus that without; or none
 
 
 def predictors(folders: Sequence[Path]) -> list[Predictor]:
@@ -114,12 +116,12 @@ def load(folder: Path) -> Trained:
 
 
 def predict(
-    formulas: Sequence[str], folders: Sequence[Path], *, skip_bad: bool = False
+    formulas: Sequence[str], folders: Sequence[Path], *, skip_bad: bool = False, explain: bool = True
 ) -> tuple[Predictions, list[str]]:
     """Predict formulas as a user writes them.
 
     Returns:
-        The predictions with the contributions of the elements, and why formulas were left out.
+        The predictions, with the contributions of the elements if `explain`, and why formulas were left out.
 
     Raises:
         InputError: a formula that cannot be read, with the position of the fault, or an element beyond the table; unless `skip_bad`.
@@ -136,11 +138,12 @@ def predict(
         except InputError as error:
             if not skip_bad:
                 raise
-            refused.append(str(error))
+            refused.append(f"left out: {error}")
     if not kept:
         raise InputError("expected at least one formula that can be read, got none; write them as in MgB2")
     amounts = dense(encode(compositions), ELEMENTS)
-    return Predictions(kept, _values(ensembles, amounts), contributions(ensembles, amounts)), refused
+    parts = contributions(ensembles, amounts) if explain else []
+    return Predictions(kept, _values(ensembles, amounts), parts), refused
 
 
 def contributions(ensembles: Sequence[Predictor], amounts: np.ndarray) -> list[dict[str, float]]:
@@ -205,41 +208,40 @@ def predict_table(
             progress("predicting", 0.0, f"{done:,} formulas")
 
     scores_file.write(out, chunks())
-    progress("predicting", 1.0, reasons(bad))
+    progress("predicting", 1.0, ", ".join(reasons(bad)))
     return bad
 
 
-def reasons(bad: Counter[Fault]) -> str:
-    """Numbers of rows left out in words; empty where there are none."""
-    return ", ".join(f"{number:,} left out: {_REASONS[fault]}" for fault, number in bad.items())
+def formulas_of(source: Path, *, skip_bad: bool = False) -> tuple[list[str], Counter[Fault]]:
+    """The formulas of a table, and numbers of rows left out by reason."""
+    chunks = list(stream(source, skip_bad=skip_bad, chunk=_CHUNK))
+    return [formula for chunk in chunks for formula in chunk.formulas], sum((chunk.bad for chunk in chunks), Counter())
 
 
-def show(predictions: Predictions, refused: Sequence[str]) -> None:
-    """Print the predictions as a table."""
-    from rich.console import Console
-    from rich.table import Table
+def reasons(bad: Counter[Fault]) -> list[str]:
+    """Numbers of rows left out in words."""
+    return [f"{number:,} left out: {_REASONS[fault]}" for fault, number in bad.items()]
 
-    grid = Table()
-    grid.add_column("formula")
-    shown = [name for name in _SHOWN if name in predictions.values]
-    for name in shown:
-        grid.add_column(_SHOWN[name][0], justify="right")
-    grid.add_column("contributions" + (" (K)" if "tc" in shown else ""))
+
+def answer(predictions: Predictions, refused: Sequence[str]) -> Answer:
+    """The predictions, rounded for a table and as they are."""
+    values, parts = predictions.values, predictions.contributions
+    shown = [name for name in _SHOWN if name in values]
+    of_tc = "tc" in shown
+    head = ["formula", *(_SHOWN[name][0] for name in shown)] + ["contributions" + " (K)" * of_tc] * bool(parts)
+    cells, rows, notes = [], [], list(refused)
     for row, formula in enumerate(predictions.formulas):
-        cells = [f"{predictions.values[name][row]:.{_SHOWN[name][1]}f}" for name in shown]
-        grid.add_row(formula, *cells, _text(predictions.contributions[row], 1 if "tc" in shown else 3))
-    console = Console(width=None if Console().is_terminal else 200)
-    console.print(grid)
-    unknown = predictions.values["out_of_distribution"]
-    for formula, out_of_distribution in zip(predictions.formulas, unknown, strict=True):
-        if out_of_distribution:
-            console.print(
+        numbers = [f"{values[name][row]:.{_SHOWN[name][1]}f}" for name in shown]
+        explained = [_text(parts[row], 1 if of_tc else 3)] if parts else []
+        cells.append([formula, *numbers, *explained])
+        entry = {"formula": formula, **{name: column[row].item() for name, column in values.items()}}
+        rows.append(entry | ({"contributions": parts[row]} if parts else {}))
+        if values["out_of_distribution"][row]:
+            notes.append(
                 f"warning: {formula}: far from all materials of the training, or an element of it or two of them together occur in none;"
-                " do not trust the numbers",
-                markup=False,
+                " do not trust the numbers"
             )
-    for reason in refused:
-        console.print(f"left out: {reason}", markup=False)
+    return Answer(head, cells, rows, notes)
 
 
 def _read(text: str) -> Amounts:

@@ -1,5 +1,7 @@
 """Superconductors: the critical temperature of a composition, or whether it superconducts, with calibrated uncertainty."""
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,11 +13,12 @@ from jaxsci.core import Batch, Params
 from jaxsci.data.materials import elements
 from jaxsci.data.materials.compositions import dense, identities, taken
 from jaxsci.data.materials.elements import ELEMENTS
+from jaxsci.data.materials.formula_table import Fault
 from jaxsci.errors import InputError
 from jaxsci.runs import folder as runs
 from jaxsci.runs import seen, weights
 from jaxsci.runs.folder import Training
-from jaxsci.runs.task import OnProgress, Session, Task, silent
+from jaxsci.runs.task import Answer, OnProgress, Session, Task, silent
 from jaxsci.tasks.superconductors import evaluation as superconductor_evaluation
 from jaxsci.tasks.superconductors import influence as influences
 from jaxsci.tasks.superconductors import predict as superconductor_prediction
@@ -116,20 +119,28 @@ def predict(folder: Path, source: Path, out: Path, session: Session) -> None:
     superconductor_prediction.predict_table(source, [folder], out, session.progress)
 
 
-def ask(questions: Questions, session: Session) -> str:
-    """Do `jaxsci predict superconductors`: print a table of formulas, or write the predictions for a file of them.
+def ask(questions: Questions, session: Session) -> Answer | str:
+    """Do `jaxsci predict superconductors`: answer for formulas or a file of them, or write the predictions for a file.
 
     Returns:
-        What to print at the end.
+        The predictions, or what to say of the file that was written.
     """
     tables = [text for text in questions.formulas if text.endswith(superconductor_prediction.TABLES)]
+    if tables and len(questions.formulas) > 1:
+        raise InputError(f"{tables[0]}: expected one table, got {len(questions.formulas)} names; give one at a time")
+    if questions.out is None:
+        formulas: Sequence[str] = questions.formulas
+        bad: Counter[Fault] = Counter()
+        if tables:
+            formulas, bad = superconductor_prediction.formulas_of(Path(tables[0]), skip_bad=questions.skip_bad)
+        found, refused = superconductor_prediction.predict(
+            formulas, questions.run, skip_bad=questions.skip_bad, explain=questions.contributions or not tables
+        )
+        return superconductor_prediction.answer(found, [*refused, *superconductor_prediction.reasons(bad)])
     if not tables:
-        show, predict = superconductor_prediction.show, superconductor_prediction.predict
-        show(*predict(questions.formulas, questions.run, skip_bad=questions.skip_bad))
-        return ""
-    if len(questions.formulas) > 1 or questions.out is None:
+        endings = ", ".join(superconductor_prediction.TABLES)
         raise InputError(
-            f"{tables[0]}: expected one table and --out, got {len(questions.formulas)} names; give --out FILE.csv"
+            f"--out {questions.out}: expected a table of formulas ({endings}), got formulas; leave it out, or print them with --csv"
         )
     bad = superconductor_prediction.predict_table(
         Path(tables[0]),
@@ -139,7 +150,7 @@ def ask(questions: Questions, session: Session) -> str:
         skip_bad=questions.skip_bad,
         explain=questions.contributions,
     )
-    return f"{questions.out} {superconductor_prediction.reasons(bad)}".rstrip()
+    return f"{questions.out} {', '.join(superconductor_prediction.reasons(bad))}".rstrip()
 
 
 def evaluate(folder: Path, data: Path | None, session: Session) -> Path:

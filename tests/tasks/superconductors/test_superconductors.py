@@ -1,5 +1,6 @@
 """Superconductors from the command: training, report, evaluation, prediction and bad input, on a small simulated set of tables."""
 
+import csv
 import json
 import os
 import shutil
@@ -111,6 +112,29 @@ def test_formulas_on_the_command_line(tc_run, class_run, capsys):
     assert "warning: HeNa" in printed
     assert "warning: Nb30Sn: far from all materials" in printed
     assert "warning: Nb1.5Sn" not in printed
+
+
+def test_formulas_and_tables_of_them_are_answered_as_json_and_csv(tc_run, capsys):
+    Path("some.csv").write_text("formula\nNb1.5Sn\nNbx\nHeNa\n")
+    for words in (["Nb1.5Sn", "HeNa"], ["some.csv", "--skip-bad", "--contributions"]):
+        command = ["predict", "superconductors", *words, "--run", str(tc_run)]
+        capsys.readouterr()
+        main([*command, "--json"])
+        out, said = capsys.readouterr()
+        assert ("1 left out: formula not readable" in said) == ("some.csv" in words)
+        assert "warning: HeNa" in said
+        found = json.loads(out)["predictions"]
+        assert [entry["formula"] for entry in found] == ["Nb1.5Sn", "HeNa"]
+        assert [entry["out_of_distribution"] for entry in found] == [False, True]
+        main([*command, "--csv"])
+        rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+        assert [float(row["tc"]) for row in rows] == [entry["tc"] for entry in found]
+        parts = {k: float(v) for k, v in (part.split(":") for part in rows[0]["contributions"].split())}
+        assert parts == pytest.approx(found[0]["contributions"], rel=1e-3)
+    assert "got both" in refused(capsys, *command, "--json", "--out", "x.csv")
+    assert "expected a table of formulas" in refused(
+        capsys, "predict", "superconductors", "Nb", "--run", tc_run, "--out", "x.csv"
+    )
 
 
 def test_an_answer_depends_on_the_composition_alone(tc_run):

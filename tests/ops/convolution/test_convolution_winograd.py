@@ -29,12 +29,21 @@ def test_the_matrices_of_one_dimension_are_the_filter(window):
     np.testing.assert_allclose(at @ ((g @ k) * (bt @ d)), expected, rtol=1e-12, atol=1e-13)  # float64 roundings
 
 
-@pytest.mark.parametrize(("size", "window"), [((7, 10), (3, 5)), ((6, 6), (4, 4)), ((5, 4, 7), (3, 3, 2))])
-def test_tiles_of_any_number_and_blocks_that_overlap(monkeypatch, size, window):
+@pytest.mark.parametrize(
+    ("size", "window", "dilation"),
+    [
+        ((7, 10), (3, 5), (1, 1)),
+        ((6, 6), (4, 4), (1, 1)),
+        ((5, 4, 7), (3, 3, 2), (1, 1, 1)),
+        ((9, 14), (3, 4), (2, 3)),  # grids that differ by a pixel
+        ((7, 6, 5), (3, 2, 3), (2, 1, 2)),
+    ],
+)
+def test_tiles_of_any_number_grids_and_blocks_that_overlap(monkeypatch, size, window, dilation):
     monkeypatch.setattr(winograd, "OUTPUT_BYTES", 2**15)
     monkeypatch.setattr(winograd, "KERNEL_BYTES", 2**15)
     ones = (1,) * len(size)
-    shape, output = conv_geometry(size, window, ones, "SAME", ones)
+    shape, output = conv_geometry(size, window, ones, "SAME", dilation)
     with jax.enable_x64(True):
         x, k, y = draws((11, *size, 3), (*window, 3, 2), (11, *output, 2))
         whole = jax.jit(partial(winograd.convolve, geometry=shape))(x, k)

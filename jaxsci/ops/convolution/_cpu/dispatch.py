@@ -152,12 +152,12 @@ def _saves_products(
 ) -> bool:
     """Whether Winograd is faster, and allowed: float64 and the highest precision are for the most exact sums."""
     exact = x.dtype != jnp.float32 or _is_highest(precision) or choice() == "direct"
-    if exact or max(geometry.strides + geometry.dilation) > 1:
+    if exact or max(geometry.strides) > 1:
         return False
     if min(window) < 3 or max(window) > 5 or len(window) == 1:
         return False
     fewer, together = least[len(window)]
-    saving = math.prod(window) * math.prod(size) / winograd.products(size, window)
+    saving = math.prod(window) * math.prod(size) / winograd.products(size, window, geometry.dilation)
     return saving >= SAVING and min(channels) >= fewer and sum(channels) >= together
 
 

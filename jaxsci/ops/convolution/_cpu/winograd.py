@@ -7,8 +7,8 @@ In one dimension, m neighboring outputs of a window of r elements need r m produ
 for the n inputs d (Winograd, Arithmetic Complexity of Computations, 1980; Lavin and Gray, arXiv:1509.09308). The matrices come from
 evaluating polynomials at n points, infinity among them; several dimensions apply them to one axis after the other, and sum over channels
 between the two transformations: a matrix product for each of the n^dimensions elements. Here n = 6, so that a 3 x 3 or 4 x 4 window in two
-dimensions needs a quarter of the products. A window dilated by d sees one of d^dimensions grids of the pixels, on which it is a window as any
-other; the grids are more images, without a number being moved.
+dimensions needs a quarter of the products. A window dilated by d sees one of d^dimensions grids of the pixels, on which it is a window as
+any other; the grids are more images, without a number being moved.
 
 The points 0, +-3/4, +-3/2 and infinity were chosen among those with few digits for the smallest rounding error: in float32 an error of 8e-7
 of the standard deviation of the result (root mean square) and 7e-6 (largest of many), against 3e-7 and 2e-6 of direct sums, at 64 channels

@@ -111,7 +111,8 @@ def provenance(folder: Path) -> report.Section:
     """How the run can be repeated: the command, what it chose by itself, interruptions, versions and device, from config.json."""
     run = runs.run_of(folder)
     config = runs.read_config(run)
-    words = [f"`{command(config, trained=bool(_metrics(run)))}`"]
+    repeated = f"`{command(config, trained=bool(_metrics(run)))}`"  # by itself, so that it can be pasted
+    words = []
     chosen = {name: value for name, value in (config.get("training") or {}).items() if name != "seconds"}
     if chosen:
         words.append(", ".join(f"{name} {value:,}" for name, value in chosen.items()))
@@ -124,7 +125,7 @@ def provenance(folder: Path) -> report.Section:
         words.append(f"Commit {config['commit'][:12]}")
     words.append("Versions: " + ", ".join(f"{name} {version}" for name, version in config["versions"].items()))
     words.append(f"Device: {facts(folder)['Device']}")
-    return report.Section("How to repeat this", ".\n\n".join(words) + ".")
+    return report.Section("How to repeat this", repeated + "\n\n" + ".\n\n".join(words) + ".")
 
 
 def command(config: dict[str, Any], *, trained: bool) -> str:

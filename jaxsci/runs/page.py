@@ -136,6 +136,7 @@ dt { color: var(--quiet); font-size: 0.8rem; }
 dd { margin: 0; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 a { color: var(--accent); }
 code { font: 0.875em/1.5 ui-monospace, "SFMono-Regular", Menlo, Consolas, "DejaVu Sans Mono", monospace; }
+code span { white-space: nowrap; }
 figure { margin: 1.4rem 0; }
 img { display: block; width: var(--width); max-width: 100%; height: auto; margin: 0 auto; mix-blend-mode: multiply; }
 figcaption { color: var(--quiet); font-size: 0.875rem; line-height: 1.5; margin-top: 0.6rem; }

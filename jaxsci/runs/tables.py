@@ -81,6 +81,7 @@ def typeset(text: object) -> str:
     return _SET.sub(_markup, escape(text))
 
 
+_OPTION = re.compile(r"(?<!\S)--\S+")  # a browser would break its line after a hyphen
 _SET = re.compile(
     r"`(?P<code>[^`]+)`"
     r"|(?P<doi>doi:10\.\d{4,9}/[\w./()-]*\w)|(?P<arxiv>arXiv:\d{4}\.\d{4,5})"
@@ -92,7 +93,7 @@ _SET = re.compile(
 def _markup(found: re.Match[str]) -> str:
     whole = found[0]
     if found["code"]:
-        return f"<code>{found['code']}</code>"
+        return "<code>" + _OPTION.sub(r"<span>\g<0></span>", found["code"]) + "</code>"
     if found["doi"]:
         return f'<a href="https://doi.org/{whole[4:]}">{whole}</a>'
     if found["arxiv"]:

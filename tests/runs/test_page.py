@@ -213,7 +213,7 @@ def test_symbols_code_and_references_are_set_and_names_with_underscores_are_not(
     assert "<h1>run_1</h1>" in source
     assert (
         "<p><i>m</i><sub>top</sub>, <i>a</i><sub>ℓm</sub>, <i>C</i><sub>ℓ</sub> and <i>T</i><sub>c</sub> of "
-        "<code>run m_top --x a_b</code>; x_1, my_C_l, T_cold; "
+        "<code>run m_top <span>--x</span> a_b</code>; x_1, my_C_l, T_cold; "
         '<a href="https://doi.org/10.1086/338126">doi:10.1086/338126</a>, '
         '<a href="https://arxiv.org/abs/1902.09914">arXiv:1902.09914</a>.</p>'
     ) in source

@@ -115,8 +115,8 @@ def _repeated(folder: Path, record: Mapping[str, Any]) -> str:
     words = " ".join(shlex.quote(Path(word).name if "/" in word else word) for word in record["words"])
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     return (
-        f"`jaxsci sweep {record['task']} {words}`.\n\nThe best trial as an ordinary run: "
-        f"`jaxsci train {record['task']} --config {folder.name}/{BEST}`.\n\nBegun {record['created']}. Trained as {record['programs']} "
+        f"`jaxsci sweep {record['task']} {words}`\n\nThe best trial as an ordinary run:\n\n"
+        f"`jaxsci train {record['task']} --config {folder.name}/{BEST}`\n\nBegun {record['created']}. Trained as {record['programs']} "
         f"compiled program{'s' if record['programs'] > 1 else ''}. Versions: {versions}."
     )
 

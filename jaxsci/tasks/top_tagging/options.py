@@ -31,8 +31,9 @@ class Options:
     """Your own network instead: a function (example_shape, **options) that makes it, in a file, an installed module or an entry point."""
     model_options: Annotated[tuple[str, ...], arg(metavar="NAME=VALUE")] = ()
     """Options of its function."""
-    input: Literal["images", "features", "constituents"] = "images"
-    """What it sees of a jet: images [40, 40, 1]; seven features a constituent, a WeightedSet; or (E, px, py, pz) in GeV."""
+    input: Literal["images", "features", "constituents"] | None = None
+    """What your network sees of a jet: images [40, 40, 1], the default; seven features a constituent, a WeightedSet; or (E, px, py, pz) in
+    GeV."""
     data: Path | None = None
     """Your jets: .h5 or .npz with `constituents` [jet, constituent, 4] (E, px, py, pz in GeV) or `images`, and `labels` (1 top, 0 QCD), or
     .root of JetClass; many files by a pattern in quotes, such as 'train_*.h5'."""

@@ -19,6 +19,7 @@ from jaxsci.tasks.top_tagging.taggers import Spec, Tagger, TrainingDefaults
 
 DEFAULT = "cnn"  # of the table
 DEFAULTS = TrainingDefaults(epochs=10, batch_size=128, learning_rate=1e-3, weight_decay=1e-2)
+IMAGES = "images"  # what it is given by default
 
 
 def name(options: Options) -> str:
@@ -28,9 +29,8 @@ def name(options: Options) -> str:
 
 def require_heeded(options: Options) -> None:
     """Raise InputError for options that would be ignored: a tagger's beside a network of the user's own, or such a network's alone."""
-    default = Options()
     if options.model is None:
-        given = options.input if options.input != default.input else ""
+        given = "" if options.input in (None, IMAGES) else options.input
         for option, got in (("--model-options", " ".join(options.model_options)), ("--input", given)):
             if got:
                 raise InputError(
@@ -50,7 +50,7 @@ def require_heeded(options: Options) -> None:
 def sees_images(options: Options) -> bool:
     """Whether the tagger sees the jets as images."""
     if options.model is not None:
-        return options.input == "images"
+        return options.input in (None, IMAGES)
     return taggers.tagger(name(options)).from_images is not None
 
 
@@ -66,12 +66,13 @@ def tagger(options: Options, spec: Spec, constituents: int | None) -> Tagger:
         InputError: as in `own_network.build`, or the jets are images and the network wants constituents.
     """
     assert options.model is not None
-    if constituents is None and options.input != "images":
+    images = options.input in (None, IMAGES)
+    if constituents is None and not images:
         raise InputError(f"--input: expected images, which is what the jets are, got {options.input}; leave it out")
     outputs = () if spec.classes == 2 else (spec.classes,)
     build = partial(own_network.build, options.model, outputs=outputs, options=options.model_options)
     nothing = np.zeros((1, constituents or 1, 4), np.float32)
-    if options.input == "images":
+    if images:
         model = build(np.zeros((*spec.pixels, 1), np.float32))
         return Tagger(taggers.image_inputs, model, DEFAULTS, taggers.shift_image, taggers.images_as_inputs, spec.pixels)
     if options.input == "features":

@@ -39,7 +39,9 @@ class Reader(NamedTuple):
     length: int  # rows
     stored: int  # rows that the file keeps together, such as the chunks of HDF5: ranges of a multiple of them are read fastest
     columns: Mapping[str, Column]
-    rows: Callable[[int, int], dict[str, np.ndarray]]  # (first, one after the last) -> each [row, ...]
+    rows: Callable[[int, int], dict[str, np.ndarray]]  # (first, one after the last) -> each [row, ...], checked
+    # The same of rows that were checked before, without the checks; None: there is nothing to save.
+    again: Callable[[int, int], dict[str, np.ndarray]] | None = None
 
 
 @contextlib.contextmanager

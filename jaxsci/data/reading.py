@@ -1,17 +1,73 @@
-"""What every reader shares: a file that can be read, and enough memory for it. All trouble is an `InputError` of one line."""
+"""What every reader shares: files by a pattern, whether one can be read, and memory. All trouble is an `InputError` of one line."""
 
 import contextlib
+import glob
 import gzip
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from jaxsci.errors import InputError
 
-__all__ = ["free_memory", "reading", "require_memory", "unpacked"]
+__all__ = ["files", "free_memory", "reading", "require_memory", "unpacked"]
 
 _BLOCK = 2**20  # bytes
 _LARGEST = 2**33  # bytes of a file that is read as a whole, unpacked
+
+
+def files(pattern: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
+    """The files that match a pattern, numbers in their names in the order of numbers.
+
+    Raises:
+        InputError: there is none, or one of a numbered series is missing.
+    """
+    if not isinstance(pattern, str | Path):
+        return tuple(Path(path) for path in pattern)
+    patterns = _without_braces(str(pattern))
+    if Path(pattern).exists() or (len(patterns) == 1 and not glob.has_magic(str(pattern))):
+        return (Path(pattern),)
+    found = sorted((path for one in patterns for path in glob.glob(one, recursive=True)), key=_numbers_as_numbers)
+    if not found:
+        raise InputError(f"{pattern}: expected files, got a pattern that none matches; check the name and the folder")
+    _require_all(pattern, found)
+    return tuple(Path(path) for path in found)
+
+
+def _without_braces(pattern: str) -> list[str]:
+    """a{b,c}d as abd and acd."""
+    match = re.search(r"\{([^{}]*,[^{}]*)\}", pattern)
+    if match is None:
+        return [pattern]
+    before, after = pattern[: match.start()], pattern[match.end() :]
+    return [one for part in match[1].split(",") for one in _without_braces(before + part + after)]
+
+
+def _numbers_as_numbers(name: str) -> list[Any]:
+    return [(0, int(part), part) if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name)]
+
+
+def _require_all(pattern: str | Path, found: Sequence[str]) -> None:
+    """Raise InputError where a series train_0, train_1, ... or train-0-of-9, ... has a gap."""
+    series: dict[tuple[str, str], list[int]] = {}
+    for name in found:
+        match = re.fullmatch(r"(.*?)(\d+)(\D*|-of-\d+\D*)", Path(name).stem)
+        if match:
+            series.setdefault((match[1], match[3]), []).append(int(match[2]))
+    for (before, after), numbers in series.items():
+        of = re.match(r"-of-(\d+)", after)
+        whole = (
+            range(min(numbers), int(of[1]) + min(numbers))
+            if of and min(numbers) < 2
+            else range(min(numbers), max(numbers) + 1)
+        )
+        missing = sorted(set(whole) - set(numbers)) if len(numbers) > 1 or of else []
+        if missing:
+            raise InputError(
+                f"{pattern}: expected all files of the series {before}*{after}, got none with the number {missing[0]}"
+                f"{f' and {len(missing) - 1} more' if len(missing) > 1 else ''}; put it back, or choose files by a narrower pattern"
+            )
 
 
 @contextlib.contextmanager

@@ -5,28 +5,43 @@ keeps its own handles, so that a `Source` can be sent to other processes.
 """
 
 import atexit
-import glob
 import os
-import re
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from jaxsci.data import _arrays as arrays
 from jaxsci.data._arrays import Column, Reader, Rows
-from jaxsci.data.reading import reading
+from jaxsci.data.reading import files, reading
 from jaxsci.errors import InputError
 
-__all__ = ["Column", "Opener", "Reader", "Source", "files", "open_file", "source"]
+__all__ = ["Checked", "Column", "FileState", "Opener", "Reader", "Source", "files", "open_file", "source"]
 
 _EXPECTED = "an HDF5, .npy, .npz or ROOT file"
 _BYTES = 2**21  # that a range of rows should have at least: less is read slowly
 _OPEN = 128  # files that a process holds open
+
+
+class FileState(NamedTuple):
+    """What changes when a file is written: as long as it is the same, what was found in the file holds."""
+
+    inode: int
+    size: int
+    modified: int  # ns
+
+
+class Checked(NamedTuple):
+    """Rows that this process need not check again, and the files as they were before their rows were checked."""
+
+    files: Mapping[Path, FileState]
+    first: int
+    last: int  # one after the last
+
 
 Between: TypeAlias = Callable[[int, int], np.ndarray]
 # Opens a file. A function at the top of a module, or a `functools.partial` of one, so that another process can be given it.
@@ -39,6 +54,7 @@ class Source:
 
     paths: tuple[Path, ...]
     opener: Opener
+    checked: Checked | None = None  # files that change from now on are refused
 
     def __len__(self) -> int:
         return int(self.ends[-1])
@@ -65,6 +81,15 @@ class Source:
                 step = max(1, 8 * _BYTES // row)
             bounds.append(end - length + np.append(np.arange(step, length, step), length))
         return np.concatenate(bounds)
+
+    def states(self) -> dict[Path, FileState]:
+        """What the files are now."""
+        return {path: state(path) for path in self.paths}
+
+    def known(self, path: Path, first: int, last: int) -> FileState | None:
+        """What the file that these rows are in must still be; None: they have not been checked."""
+        checked = self.checked
+        return None if checked is None or first < checked.first or checked.last < last else checked.files[path]
 
     def place(self, row: int) -> tuple[Path, int]:
         """The file that a row is in, and the number of the first row of that file."""
@@ -106,59 +131,6 @@ def source(pattern: str | Path | Sequence[str | Path], opener: Opener | None = N
     return found
 
 
-def files(pattern: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
-    """The files that match a pattern, numbers in their names in the order of numbers.
-
-    Raises:
-        InputError: there is none, or one of a numbered series is missing.
-    """
-    if not isinstance(pattern, str | Path):
-        return tuple(Path(path) for path in pattern)
-    patterns = _without_braces(str(pattern))
-    if Path(pattern).exists() or (len(patterns) == 1 and not glob.has_magic(str(pattern))):
-        return (Path(pattern),)
-    found = sorted((path for one in patterns for path in glob.glob(one, recursive=True)), key=_numbers_as_numbers)
-    if not found:
-        raise InputError(f"{pattern}: expected files, got a pattern that none matches; check the name and the folder")
-    _require_all(pattern, found)
-    return tuple(Path(path) for path in found)
-
-
-def _without_braces(pattern: str) -> list[str]:
-    """a{b,c}d as abd and acd."""
-    match = re.search(r"\{([^{}]*,[^{}]*)\}", pattern)
-    if match is None:
-        return [pattern]
-    before, after = pattern[: match.start()], pattern[match.end() :]
-    return [one for part in match[1].split(",") for one in _without_braces(before + part + after)]
-
-
-def _numbers_as_numbers(name: str) -> list[Any]:
-    return [(0, int(part), part) if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name)]
-
-
-def _require_all(pattern: str | Path, found: Sequence[str]) -> None:
-    """Raise InputError where a series train_0, train_1, ... or train-0-of-9, ... has a gap."""
-    series: dict[tuple[str, str], list[int]] = {}
-    for name in found:
-        match = re.fullmatch(r"(.*?)(\d+)(\D*|-of-\d+\D*)", Path(name).stem)
-        if match:
-            series.setdefault((match[1], match[3]), []).append(int(match[2]))
-    for (before, after), numbers in series.items():
-        of = re.match(r"-of-(\d+)", after)
-        whole = (
-            range(min(numbers), int(of[1]) + min(numbers))
-            if of and min(numbers) < 2
-            else range(min(numbers), max(numbers) + 1)
-        )
-        missing = sorted(set(whole) - set(numbers)) if len(numbers) > 1 or of else []
-        if missing:
-            raise InputError(
-                f"{pattern}: expected all files of the series {before}*{after}, got none with the number {missing[0]}"
-                f"{f' and {len(missing) - 1} more' if len(missing) > 1 else ''}; put it back, or choose files by a narrower pattern"
-            )
-
-
 def _require_columns(path: Path, here: Mapping[str, Column], first: Path, there: Mapping[str, Column]) -> None:
     for name in sorted({*here, *there}):
         if here.get(name) != there.get(name):
@@ -170,21 +142,36 @@ def _require_columns(path: Path, here: Mapping[str, Column], first: Path, there:
             )
 
 
-def read(opener: Opener, path: Path, first: int, last: int) -> dict[str, np.ndarray]:
-    """Rows of one file; whatever goes wrong is an InputError that names it."""
+def read(opener: Opener, path: Path, first: int, last: int, known: FileState | None = None) -> dict[str, np.ndarray]:
+    """Rows of one file; whatever goes wrong is an InputError that names it.
+
+    With `known` they are not checked again, and a file that is no longer that one is refused.
+    """
     with reading(path, _EXPECTED):
-        return reader(opener, path).rows(first, last)
+        now = state(path)
+        if known is not None and now != known:
+            raise InputError(
+                f"{path}: expected the file whose rows were checked when the work began, got one that was written since; begin "
+                "again, or go on with --resume where it holds the same rows"
+            )
+        found = _opened(opener, path, os.getpid(), now)
+        return (found.rows if known is None or found.again is None else found.again)(first, last)
 
 
 def reader(opener: Opener, path: Path) -> Reader:
     """The open file, which this process keeps open."""
+    return _opened(opener, path, os.getpid(), state(path))
+
+
+def state(path: Path) -> FileState:
+    """What the file is now."""
     with reading(path, _EXPECTED):
         now = path.stat()
-    return _opened(opener, path, os.getpid(), (now.st_ino, now.st_size, now.st_mtime_ns))
+    return FileState(now.st_ino, now.st_size, now.st_mtime_ns)
 
 
 @lru_cache(maxsize=_OPEN)
-def _opened(opener: Opener, path: Path, process: int, file: tuple[int, ...]) -> Reader:
+def _opened(opener: Opener, path: Path, process: int, now: FileState) -> Reader:
     with reading(path, _EXPECTED) as path:
         return opener(path)
 

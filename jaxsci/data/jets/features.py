@@ -86,30 +86,42 @@ def _by_blocks(inputs: _Inputs, constituents: np.ndarray, k: int, width: int) ->
         rows = slice(start, start + _JETS_AT_ONCE)
         block, weight = inputs(kinematics.trim(constituents[rows]), k)
         kept = weight.shape[1]
-        elements[rows, :kept] = np.where(weight[..., None] > 0, block, 0)
+        elements[rows, :kept] = block
         weights[rows, :kept] = weight
     return elements, weights
 
 
 def _features(jets: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    axis = kinematics.jet_momentum(jets)[:, None]
-    hardest = jets[:, :k]
-    pt = kinematics.pt(hardest)
-    log_pt = np.log(np.maximum(pt, _TINY))
-    log_e = np.log(np.maximum(hardest[..., 0], _TINY, dtype=np.float64))
-    d_eta = kinematics.eta(hardest) - kinematics.rapidity(axis)
-    d_phi = kinematics.wrap(kinematics.phi(hardest) - kinematics.phi(axis))
-    log_pt_fraction = log_pt - np.log(np.maximum(kinematics.pt(axis), _TINY))
-    log_e_fraction = log_e - np.log(np.maximum(axis[..., 0], _TINY))
-    columns = (d_eta, d_phi, log_pt, log_e, log_pt_fraction, log_e_fraction, np.hypot(d_eta, d_phi))
-    standardized = (np.stack(columns, axis=-1) - _SHIFT) * _SCALE
-    return np.clip(standardized, -_LIMIT, _LIMIT), pt > 0
+    hardest = np.ascontiguousarray(jets[:, :k])
+    present = (hardest[..., 1] != 0) | (hardest[..., 2] != 0)
+    places = np.flatnonzero(present)  # without the padding, a third of the numbers and more
+    momenta = hardest.reshape(-1, 4).take(places, axis=0).astype(np.float64)
+    columns = _columns(momenta, kinematics.jet_momentum(jets), np.count_nonzero(present, axis=1))
+    standardized = np.empty((len(momenta), len(FEATURES)), np.float32)
+    for i, column in enumerate(columns):
+        standardized[:, i] = np.clip((column - _SHIFT[i]) * _SCALE[i], -_LIMIT, _LIMIT)
+    elements = np.zeros((present.size, len(FEATURES)), np.float32)
+    elements[places] = standardized
+    return elements.reshape(*present.shape, len(FEATURES)), present
+
+
+def _columns(momenta: np.ndarray, axis: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The features of constituents [constituent, 4], the first `counts[0]` of them in the jet with the momentum axis[0], and so on."""
+    pt = np.sqrt(momenta[:, 1] ** 2 + momenta[:, 2] ** 2)
+    log_pt, log_e = np.log(pt), np.log(np.maximum(momenta[:, 0], _TINY))
+    d_eta = np.arcsinh(momenta[:, 3] / pt) - np.repeat(kinematics.rapidity(axis), counts)
+    x, y = (np.repeat(axis[:, i], counts) for i in (1, 2))
+    # The angle between the two, which needs no care across phi = +-pi.
+    d_phi = np.arctan2(momenta[:, 2] * x - momenta[:, 1] * y, momenta[:, 1] * x + momenta[:, 2] * y)
+    log_pt_fraction = log_pt - np.repeat(np.log(np.maximum(kinematics.pt(axis), _TINY)), counts)
+    log_e_fraction = log_e - np.repeat(np.log(np.maximum(axis[:, 0], _TINY)), counts)
+    return d_eta, d_phi, log_pt, log_e, log_pt_fraction, log_e_fraction, np.sqrt(d_eta**2 + d_phi**2)
 
 
 def _pfn(jets: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     pt = kinematics.pt(jets)
     x, y = jet_images.center(pt, kinematics.eta(jets), kinematics.phi(jets))
-    return np.stack([_shares(pt), x, y], axis=-1)[:, :k], pt[:, :k] > 0
+    return _shares_and_angles(pt, x, y, k)
 
 
 def _efn(jets: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -118,9 +130,10 @@ def _efn(jets: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _topodnn(jets: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    pt, x, y = jet_images.align(jets)
-    return np.stack([_shares(pt), x, y], axis=-1)[:, :k], pt[:, :k] > 0
+    return _shares_and_angles(*jet_images.align(jets), k)
 
 
-def _shares(pt: np.ndarray) -> np.ndarray:
-    return pt / np.maximum(pt.sum(axis=1, keepdims=True), _TINY)
+def _shares_and_angles(pt: np.ndarray, x: np.ndarray, y: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    present = pt[:, :k] > 0
+    shares = pt / np.maximum(pt.sum(axis=1, keepdims=True), _TINY)
+    return np.where(present[..., None], np.stack([shares, x, y], axis=-1)[:, :k], 0), present

@@ -61,7 +61,9 @@ def wrap(angle: np.ndarray) -> np.ndarray:
 
 def jet_momentum(constituents: np.ndarray) -> np.ndarray:
     """The sum of the constituents [..., constituent, 4] of each jet: float64 [..., 4]."""
-    return np.asarray(constituents).sum(axis=-2, dtype=np.float64)
+    return np.einsum(
+        "...ci->...i", np.asarray(constituents, np.float64)
+    )  # several times as fast as a sum along this axis
 
 
 def trim(constituents: np.ndarray) -> np.ndarray:

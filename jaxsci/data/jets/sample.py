@@ -14,7 +14,8 @@ Several files, by a pattern such as `train_*.h5`, are read as one.
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -162,18 +163,21 @@ def rows(path: Path) -> Reader:
             "or write the arrays constituents and labels as HDF5"
         )
     between, clean = source.between, checks.clean_images if source.images else checks.clean_constituents
+    arrange = checks.normalized if source.images else checks.hardest_first
     name = "images" if source.images else "constituents"
     columns = {name: Column(source.shape[1:], "<f4")}
     if source.labels is not None:
         columns["labels"] = Column((), "|u1")
 
-    def cleaned(first: int, last: int) -> dict[str, np.ndarray]:
+    def cleaned(clean: Callable[[np.ndarray, int], np.ndarray], first: int, last: int) -> dict[str, np.ndarray]:
         assert stack  # the file stays open as long as this function is kept
         jets, labels = between(first, last)
-        found = {name: clean(path, jets, first)}
+        found = {name: clean(jets, first)}
         return found if labels is None else {**found, "labels": checks.clean_labels(path, labels, first)}
 
-    return Reader(source.shape[0], source.stored, columns, cleaned)
+    checked = partial(cleaned, lambda jets, first: clean(path, jets, first))
+    again = partial(cleaned, lambda jets, _: arrange(jets))
+    return Reader(source.shape[0], source.stored, columns, checked, again)
 
 
 def weight_names(path: str | Path) -> list[str]:

@@ -111,6 +111,17 @@ def split_parts(options: Options, labels: np.ndarray, lengths: parts.Lengths) ->
     return parts.splits(lengths, seed=options.seed, fractions=FRACTIONS, draw=draw)
 
 
+def lengths(options: Options, labels: np.ndarray) -> parts.Lengths:
+    """How many jets --data, --validation and --test have, each of which has both classes."""
+    assert options.data is not None
+    lengths, first = dict.fromkeys(("data", "validation", "test"), 0), 0
+    for name, path in {"data": options.data, **parts.files(options)}.items():
+        lengths[name] = jets.count(path)
+        jets.require_both_classes(labels[first : first + lengths[name]], path)
+        first += lengths[name]
+    return lengths["data"], lengths["validation"], lengths["test"]
+
+
 def _read_files(options: Options) -> tuple[jets.JetSample, parts.Lengths]:
     """The jets of all files, one after the other, and how many each has."""
     own = parts.files(options)

@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxsci.core import Batch, Inputs
 from jaxsci.data import jets
-from jaxsci.data.sources import Source, files, source
+from jaxsci.data.sources import Checked, Source, files, source
 from jaxsci.data.streaming import Stream, Workers
 from jaxsci.errors import InputError
 from jaxsci.memory import size_in_bytes
@@ -108,9 +108,8 @@ def prepare(options: Options, workers: Workers, progress: OnProgress, config: di
     if "labels" not in found.columns:
         raise InputError(f"{options.data}: expected labels, 1 for top and 0 for background, got jets without")
     images, (_, *shape) = jets.form(options.data)
-    labels, hashes = _looked_at(found, workers, progress)
-    lengths = _lengths(options, labels)
-    splits = samples.split_parts(options, labels, lengths)
+    found, labels, hashes = _looked_at(found, workers, progress)
+    splits = samples.split_parts(options, labels, samples.lengths(options, labels))
     form = images, tuple(shape)
     tagger = _tagger(options, form, None)
     if config is not None:
@@ -133,17 +132,6 @@ def prepare(options: Options, workers: Workers, progress: OnProgress, config: di
             least = _PROGRAM + int(batch * one / _BLOCK) + 10**8
             raise InputError(f"--memory: expected at least {least / 1e9:.1f}GB, got {options.memory}; allow more")
     return Run(job, found, form, labels, hashes, block, validation, workers)
-
-
-def _lengths(options: Options, labels: np.ndarray) -> parts.Lengths:
-    """How many jets --data, --validation and --test have, each of which has both classes."""
-    assert options.data is not None
-    lengths, first = dict.fromkeys(("data", "validation", "test"), 0), 0
-    for name, path in {"data": options.data, **parts.files(options)}.items():
-        lengths[name] = jets.count(path)
-        jets.require_both_classes(labels[first : first + lengths[name]], path)
-        first += lengths[name]
-    return lengths["data"], lengths["validation"], lengths["test"]
 
 
 def describe(run: Run, shared: Mapping[str, int] | None = None) -> dict[str, Any]:
@@ -268,8 +256,9 @@ def _noted(rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {"labels": rows["labels"], "hashes": seen.hashes(samples.contents(sample))}
 
 
-def _looked_at(found: Source, workers: Workers, progress: OnProgress) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and hashes of all jets, each of which is checked; of several processes each looks at its share."""
+def _looked_at(found: Source, workers: Workers, progress: OnProgress) -> tuple[Source, np.ndarray, np.ndarray]:
+    """The source with all jets checked, their labels and hashes; of several processes each looks at its share."""
+    files = found.states()
     ends = np.linspace(0, len(found.chunks) - 1, jax.process_count() + 1).astype(int)
     chunks = found.chunks[ends[jax.process_index()] : ends[jax.process_index() + 1] + 1]
     number, done = chunks[-1] - chunks[0], 0
@@ -279,7 +268,12 @@ def _looked_at(found: Source, workers: Workers, progress: OnProgress) -> tuple[n
         labels[rows], hashes[rows], done = part["labels"], part["hashes"], rows.stop
         progress("reading jets", done / number, f"{done:,} jets")
     lengths = np.diff(found.chunks[ends])
-    return gathered(labels, lengths), gathered(hashes, lengths)
+    # What another process checked holds here if both see the same files, and not copies of another time.
+    times = np.array([[each.size, each.modified] for each in files.values()]).ravel()
+    every = gathered(times, [len(times)] * jax.process_count()).reshape(-1, len(times))
+    first, last = (0, len(found)) if (every == times).all() else (int(chunks[0]), int(chunks[-1]))
+    found = replace(found, checked=Checked(files, first, last))
+    return found, gathered(labels, lengths), gathered(hashes, lengths)
 
 
 def _grouped(parts: Iterable[tuple[Inputs, np.ndarray]]) -> Iterator[tuple[Inputs, np.ndarray]]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jaxsci.data import jets
+from jaxsci.data.jets import _checks as checks
 from jaxsci.errors import InputError
 from jaxsci.runs.task import Session, silent
 from jaxsci.tasks.top_tagging import jobs, streamed
@@ -83,3 +84,53 @@ def test_an_ensemble_is_trained_on_a_stream(files, tmp_path):
     assert len(set(found["of_members"]["log_loss"]["each"])) == 2
     TASK.evaluate(folder, None, session(tmp_path))
     assert json.loads((folder / "evaluation.json").read_text()) == found
+
+
+def test_jets_are_checked_once_and_a_file_that_changes_is_refused(files, tmp_path, monkeypatch):
+    copy = tmp_path / "train_0.h5"
+    copy.write_bytes(Path(str(files).replace("*", "0")).read_bytes())
+    with h5py.File(copy, "r+") as file:
+        file["labels"][::2] = 0
+        file["labels"][1::2] = 1
+        file["constituents"][:5] = file["constituents"][:5][:, ::-1]  # the hardest last
+    checked = []
+    clean = checks.clean_constituents
+    monkeypatch.setattr(checks, "clean_constituents", lambda *a: checked.append(len(a[1])) or clean(*a))
+    run = streamed.prepare(options(copy), streamed.Workers(0), silent)
+    jets_read = np.concatenate(list(streamed.Stream(run.source, streamed._constituents, 1).in_order()))
+    assert sum(checked) == len(run.labels) == len(jets_read)
+    np.testing.assert_array_equal(jets_read, jets.read(copy).constituents)
+    other = tmp_path / "other.h5"
+    other.write_bytes(copy.read_bytes())
+    with h5py.File(other, "r+") as file:
+        file["constituents"][0, 0] = np.nan
+    other.replace(copy)
+    with pytest.raises(InputError, match=r"train_0.h5: expected the file whose rows were checked when the work began"):
+        list(streamed.Stream(run.source, streamed._constituents, 1).in_order())
+    with pytest.raises(InputError, match="finite four-momenta"):
+        streamed.prepare(options(copy), streamed.Workers(0), silent)
+
+
+def test_of_several_processes_each_trusts_the_checks_of_others_on_the_same_files_alone(files, monkeypatch):
+    """Copies on the disk of each node may differ."""
+    found = streamed.source(files, jets.rows)
+    half = int(found.chunks[(len(found.chunks) - 1) // 2])
+    monkeypatch.setattr(streamed.jax, "process_count", lambda: 2)
+    for offset, known in ((0, len(found)), (1, half)):
+
+        def gathered(own, lengths, offset=offset):
+            return np.concatenate([own, own + np.array(offset, own.dtype)])
+
+        monkeypatch.setattr(streamed, "gathered", gathered)
+        here, _, _ = streamed._looked_at(found, streamed.Workers(0), silent)
+        assert (here.checked.first, here.checked.last) == (0, known)
+        path, _ = here.place(len(found) - 1)
+        assert (here.known(path, len(found) - 1, len(found)) is None) == (offset == 1)
+
+
+def test_images_read_again_are_those_that_were_checked(tmp_path):
+    images = np.random.default_rng(0).random((20, 4, 4))
+    np.savez(tmp_path / "images.npz", images=images, labels=np.arange(20) % 2)
+    reader = jets.rows(tmp_path / "images.npz")
+    for name, values in reader.rows(3, 9).items():
+        np.testing.assert_array_equal(reader.again(3, 9)[name], values)

@@ -25,10 +25,12 @@ class Scaling(NamedTuple):
 
     def __call__(self, x: WeightedSet) -> WeightedSet:
         """The set on this scale; padding stays 0."""
-        shift, scale = np.asarray(self.shift, np.float32), np.asarray(self.scale, np.float32)
-        present = (x.weights != 0)[..., None]
-        elements = np.where(present, (x.elements - shift) * scale, np.float32(0))
-        return x._replace(elements=elements, weights=x.weights * np.float32(self.weight))  # type: ignore[arg-type]  # numpy until training
+        number, room, _ = x.elements.shape
+        shift, scale = (np.tile(np.asarray(each, np.float32), room) for each in (self.shift, self.scale))
+        rows = (x.elements.reshape(number, -1) - shift) * scale  # long rows are faster than one of a few features
+        elements = rows.reshape(x.elements.shape)
+        elements[x.weights == 0] = 0
+        return x._replace(elements=elements, weights=x.weights * np.float32(self.weight))
 
 
 def measure(tagger: Tagger, constituents: np.ndarray) -> Scaling:

@@ -10,7 +10,6 @@ from rich.console import Console
 from jaxsci.cli import printing
 from jaxsci.cli.arguments import Form
 from jaxsci.errors import InputError
-from jaxsci.runs import comparison
 from jaxsci.runs import folder as runs
 from jaxsci.runs.estimate import Estimate, rounded
 
@@ -23,6 +22,8 @@ def compare(
 ) -> None:
     """Print the estimates of runs, the best of each column with a star; `lower_is_better` names those whose smallest value is best."""
     printing.require_one(form)
+    from jaxsci.runs import comparison  # which imports jax and a plotting library
+
     names, table = comparison.rows(folders)
     winners = {name: comparison.best(name, table, lower_is_better) for name in names}
     if form.json:

@@ -96,7 +96,7 @@ def _eigenvalues(hessian: dict[str, Any]) -> Table:
         [Column("number"), Column("eigenvalue")],
         rows,
         "Largest eigenvalues of the Hessian.",
-        ["The uncertainty is the residual of the eigenpair, a bound on the distance to an eigenvalue."],
+        ["The uncertainty bounds the error of the eigenvalue, from the residuals and the distances to the others."],
     )
 
 

@@ -1,5 +1,6 @@
 """What batch systems need of the command: an end in time when they ask for it, and lines instead of bars."""
 
+import io
 import logging
 import os
 import signal
@@ -100,3 +101,9 @@ def pipe_closed() -> None:
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     raise SystemExit(128 + signal.SIGPIPE)
+
+
+def allow_any_text() -> None:
+    """Let the standard output take all names: those that are no text as they are, and signs that it does not have as question marks."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape" if sys.stdout.encoding.lower() == "utf-8" else "replace")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jaxsci
-from jaxsci.cli import batch, benchmarks, configuration, mistakes, printing, processes, tables
+from jaxsci.cli import batch, benchmarks, configuration, mistakes, processes
 from jaxsci.cli.arguments import (
     Compare,
     Completion,
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; exits with 0, with 2 and one line on what to do, with 130 when interrupted, or with 75 after SIGTERM."""
     if arguments is None:  # the process is the command's own
         keep_memory()
-        printing.allow_any_text()
+        batch.allow_any_text()
         arguments = sys.argv[1:]
     arguments = list(arguments)
     debug = "--debug" in arguments
@@ -111,9 +111,13 @@ def run(command: Any) -> None:
             *inputs, output = export.write(trained, command.out, batch_size=command.batch_size, form=command.format)
             print(f"{command.out}: {', '.join(inputs)} -> {output}")
         case Compare():
-            _compare(command)
+            from jaxsci.cli import tables
+
+            tables.compare(command.runs, _task_of(command.runs[0]).lower_is_better if command.runs else (), command)
         case Runs():
-            _list(command)
+            from jaxsci.cli import tables
+
+            tables.history(command.runs, command)
         case Data(action=action):
             _data(action)
         case Completion(shell=shell):
@@ -136,6 +140,8 @@ def _start(command: Chosen) -> None:
     """Train, fit or ask a task that was named."""
     task, place = command.entry.task, command.place
     if isinstance(place, Form):
+        from jaxsci.cli import printing
+
         printing.ask(task, command.options, place, _session)
         return
     if not isinstance(place, Place) or not processes.several(place):
@@ -153,6 +159,8 @@ def _start(command: Chosen) -> None:
 
 
 def _predict(command: Predict) -> None:
+    from jaxsci.cli import printing
+
     def write(out: Path) -> None:
         with shown_progress() as progress:
             _trained(command.run, "predict")(command.run, command.file, out, _session(progress))
@@ -239,17 +247,6 @@ def _of_any_version(folder: Path) -> Callable[[Callable[..., Any]], Callable[...
     from jaxsci.runs import folder as runs
 
     return runs.of_any_version(folder)
-
-
-def _compare(command: Compare) -> None:
-    tables.compare(command.runs, _task_of(command.runs[0]).lower_is_better if command.runs else (), command)
-
-
-def _list(command: Runs) -> None:
-    from jaxsci.tasks.table import TABLE
-
-    headlines = {entry.name: entry.task.headline for entry in TABLE if (command.runs / entry.name).is_dir()}
-    tables.history(command.runs, headlines, command)
 
 
 def _bench(name: str, arguments: Sequence[str]) -> None:

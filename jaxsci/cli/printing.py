@@ -1,7 +1,6 @@
 """What a command prints of its results: a table on a terminal, plain lines in a pipe, JSON or CSV where they are asked for."""
 
 import csv
-import io
 import json
 import math
 import sys
@@ -23,12 +22,6 @@ from jaxsci.errors import InputError
 from jaxsci.runs.task import OnProgress, Session, Task
 
 FIRST = 20  # rows of a file's predictions that a terminal shows
-
-
-def allow_any_text() -> None:
-    """Let the standard output take all names: those that are no text as they are, and signs that it does not have as question marks."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape" if sys.stdout.encoding.lower() == "utf-8" else "replace")
 
 
 def require_one(form: Form, out: Path | None = None) -> None:

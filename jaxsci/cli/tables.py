@@ -12,6 +12,7 @@ from jaxsci.cli.arguments import Form
 from jaxsci.errors import InputError
 from jaxsci.runs import folder as runs
 from jaxsci.runs.estimate import Estimate, rounded
+from jaxsci.tasks.table import TABLE
 
 
 def compare(
@@ -42,16 +43,13 @@ def compare(
 
 def history(
     folder: Path,
-    headlines: Mapping[str, Sequence[str]],
     form: Form = Form(),  # noqa: B008  # frozen
     console: Console | None = None,
 ) -> None:
-    """Print what was run, a table per task, the newest run first.
+    """Print what was run, a table per task, the newest run first, with the headline of its task; a damaged run is said to be so.
 
     Args:
         folder: of all runs.
-        headlines: for each task the keys of evaluation.json to show, such as "metrics/auc"; keys that a run lacks are left out, and
-            a run whose file is damaged is said to be so.
         form: of what is printed.
         console: where to print; by default the standard output.
 
@@ -62,6 +60,7 @@ def history(
     configs = sorted(folder.glob("*/*/config.json"), key=lambda path: path.stat().st_mtime, reverse=True)
     if not configs:
         raise InputError(f"{folder}: expected a folder of runs, got none in it; start with jaxsci train top-tagging")
+    headlines = {entry.name: entry.task.headline for entry in TABLE if (folder / entry.name).is_dir()}
     found = [_entry(path.parent, headlines.get(path.parts[-3], ())) for path in configs]
     if form.json:
         printing.as_json({"runs": [{**entry, "folder": str(entry["folder"])} for entry in found]})

@@ -15,6 +15,7 @@ __all__ = ["Dimuons", "read"]
 _MOST_OFF_SHELL = 1e-2  # the part by which an energy may fall short of its momentum: files have few digits
 _HEAVIEST = 2.0  # GeV of one lepton, above the tau's 1.8; a muon in MeV has 106
 _HIGHEST_MASS = 14_000.0  # GeV, the largest energy of two colliding protons so far; in MeV a pair of 14 GeV
+_TYPICAL_MASS = 1_000.0  # GeV, which the median of no sample of muon pairs exceeds; in MeV a pair of 1 GeV
 MUON_MASS = 0.1056583755  # GeV, Particle Data Group 2024
 _LOWEST_MASS = 1.99 * MUON_MASS  # of a pair at rest, and rounding; in TeV a pair of 210 GeV
 
@@ -280,12 +281,10 @@ def _checked(
         raise InputError(
             f"{path}: expected one row per muon pair, got masses in equal steps of {steps[0]:g}, the bins of a histogram; give the pairs"
         )
-    low, high = mass[chosen] > 0, mass[chosen] <= _HIGHEST_MASS
-    faults = [
-        (mass[chosen], low & high, f"positive masses in GeV up to {_HIGHEST_MASS:,.0f}", "remove it, or check the unit")
-    ]
-    least = f"masses of two muons, from {_LOWEST_MASS:.2f} GeV"
-    faults.append((mass[chosen], mass[chosen] >= _LOWEST_MASS, least, "remove it, or check the unit"))
+    found, remedy = mass[chosen], "remove it, or check the unit"
+    possible = (found > 0) & (found <= _HIGHEST_MASS)
+    faults = [(found, possible, f"positive masses in GeV up to {_HIGHEST_MASS:,.0f}", remedy)]
+    faults.append((found, found >= _LOWEST_MASS, f"masses of two muons, from {_LOWEST_MASS:.2f} GeV", remedy))
     if weight is not None:
         faults.append((weight, weight >= 0, "weights of at least 0", "choose a sample without negative ones"))
     for values, good, expected, remedy in faults:
@@ -293,6 +292,9 @@ def _checked(
         if bad.any():
             place = f"row {int(chosen[bad.argmax()])} (counted from 0)"
             raise InputError(f"{path}: expected {expected}, got {values[bad.argmax()]} in {place}; {remedy}")
+    if (middle := np.median(mass[chosen])) > _TYPICAL_MASS:
+        expected = f"masses in GeV, most below {_TYPICAL_MASS:,.0f}, got a median of {middle:,.0f}"
+        raise InputError(f"{path}: expected {expected}; divide by 1000 if they are in MeV")
     if weight is not None and not weight.any():
         raise InputError(f"{path}: expected weights, got zeros only; correct or remove the column")
     return Dimuons(mass[chosen], rows, selection, weight, unused)

@@ -83,6 +83,19 @@ def test_images_of_16_bits_are_scaled_by_their_range(tmp_path):
         images.read_unlabeled(write(tmp_path / "real.npz", x=x / 65535), unit=read.unit)
 
 
+@pytest.mark.parametrize(
+    ("bits", "unit"), [(8, 255), (9, 1023), (10, 1023), (12, 4095), (13, 16383), (14, 16383), (16, 65535)]
+)
+def test_images_of_cameras_in_files_of_16_bits_are_scaled_by_the_bits_that_are_used(bits, unit, tmp_path):
+    x = np.array([[[0, 2**bits - 1]], [[2, 1]]], np.uint16)
+    read = images.read(write(tmp_path / "mine.npz", x=x, y=[0, 1]))
+    assert read.unit == unit
+    np.testing.assert_allclose(read.x[..., 0], x / unit, rtol=1e-6)
+    if bits < 16:
+        with pytest.raises(InputError, match=f"from 0 to {unit} as in the images for training, got 0 to 65535"):
+            images.read_unlabeled(write(tmp_path / "other.npz", x=np.array([[[0, 65535]]], np.uint16)), unit=unit)
+
+
 def test_images_without_labels_are_read_for_prediction(tmp_path):
     x, y = sample()
     expected = (x / np.float32(255))[..., None]
@@ -176,7 +189,7 @@ BAD = {
     "complex": (bad(x=X.astype(complex)), "type complex128"),
     "NaN": (bad(x=np.where(np.arange(12)[:, None, None] == 4, np.nan, X)), "NaN or infinity, first in image 4"),
     "too large for float32": (bad(x=X * 1e38), "NaN or infinity"),
-    "negative whole numbers": (bad(x=X.astype(int) - 300), "from 0 to 255"),
+    "negative whole numbers": (bad(x=X.astype(int) - 300), "from 0 to 65535"),
     "large whole numbers": (bad(x=X.astype(int) * 1000), "scale the images"),
     "lengths differ": (bad(y=Y[:-1]), r"each of 12 images, got labels of shape \[11\]"),
     "one-hot": (bad(y=np.eye(3)[Y]), r"labels of shape \[12, 3\]; .*argmax"),

@@ -288,3 +288,14 @@ def test_a_mask_in_other_coordinates_is_refused(tmp_path):
     assert sky.read_mask(path, 4).all()
     with pytest.raises(InputError, match="in the coordinates C of the map, got G"):
         sky.read_mask(path, 4, "C")
+
+
+@pytest.mark.parametrize("name", ["mass", "M"])
+def test_masses_of_light_pairs_in_mev_are_refused(name, tmp_path):
+    path = tmp_path / "pairs.csv"
+    masses = np.random.default_rng(0).normal(3097, 30, 50)  # of the J/psi
+    path.write_text(f"{name}\n" + "".join(f"{mass:.3f}\n" for mass in masses))
+    with pytest.raises(InputError, match=r"most below 1,000, got a median of 3,\d+; divide by 1000 if they are in MeV"):
+        dimuons.read(path)
+    path.write_text(f"{name}\n" + "".join(f"{mass / 1000:.6f}\n" for mass in masses))
+    assert len(dimuons.read(path).mass) == 50

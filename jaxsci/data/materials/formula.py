@@ -55,6 +55,13 @@ _POLYTYPE = re.compile(r"\s*\d[HT]\s+\S")
 _FULL_STOP = re.compile(r"(?<=[A-Za-z)\]}])0*[1-9]\d*(\.)\d+\s*[(\[]?(?:[HDT]2O|N[HDT]3)(?![\d./])")
 # An amount that was not measured, "y" in capitals: Bi2Sr2Ca1Cu2OY. With the elements in Hill's order, ClOY, it is yttrium.
 _UNMEASURED = re.compile(rf"(?:(?:{_SYMBOL})(?:{_NUMBER})?+)++(?<=O[YW])")
+# Symbols of two letters in capitals, NB3SN or CUO, that letter by letter are other elements. Formulas name the more electronegative
+# element last, or all in Hill's order: two letters in neither order are one symbol. More pairs are where there is no small letter at all.
+_REVERSED = re.compile(r"(?:CU|DY|N[BIP]|P[BU]|SB|TB)(?![a-z])")
+_IN_CAPITALS = re.compile(r"(?:SN|BI|[ST]I|IN|TH|P[TD])|HF(?=[A-Z])|ND(?=\d*O)|CD(?=[SO])|^COO|CSI|^OSO")
+# An adduct by full stop behind an anion: CaO.2SiO2, Al2O3.2SiO2.
+_ANION = re.compile(r"(O|F|Cl|Br|I|S|Se|Te|N|H)(?!0+$)\d*$")
+_MULTIPLE = re.compile(r"[1-9]\d?(?=[A-Z(\[{])")
 
 
 class FormulaError(InputError):
@@ -77,8 +84,9 @@ def parse(text: str, *, charges: Literal["refuse", "strip"] = "refuse") -> Amoun
     bracket or its adduct ends ("Na+"); charges="strip" leaves it out. A sign behind a number ("O7-") is refused always: it may be a
     charge or an amount that was not measured. So are the amounts x, y, z, δ and +- of SuperCon, and a last Y or W behind an O without
     amount ("Bi2Sr2Ca1Cu2OY"), unless the elements stand in Hill's order ("ClOY"). Names that would parse are refused too: "YBCO",
-    "Bi2212", "NaN", "YBaCuO"; with every amount written ("Y1B1C1O1") they are formulas. So are Roman numbers ("Fe(III)2O3", "Am(II)") and
-    polytypes ("2H NbSe2"), which are neither iodine nor hydrogen. A hydrate by full stop, "CuSO4.5H2O", is refused.
+    "Bi2212", "NaN", "YBaCuO", and symbols in capitals, "NB3SN"; with every amount written ("Y1B1C1O1") they are formulas. So are Roman
+    numbers ("Fe(III)2O3", "Am(II)") and polytypes ("2H NbSe2"), which are neither iodine nor hydrogen. Hydrates and adducts by full stop,
+    "CuSO4.5H2O" and "CaO.2SiO2", are refused.
 
     The time is proportional to the length, at most 1,000 characters; brackets nest at most 50 deep.
 
@@ -118,11 +126,47 @@ def _refuse_lookalikes(text: str) -> None:
     if hydrate := _FULL_STOP.search(text):
         remedy = "write a hydrate as CuSO4·5H2O or CuSO4*5H2O, and an amount with another element behind it"
         raise FormulaError(text, hydrate.start(1) + 1, "a dot before the water", "a full stop", remedy)
-    if _UNMEASURED.fullmatch(name):
-        symbols = [symbol for symbol, _ in _PAIR.findall(name)]
-        if symbols != sorted(symbols, key=lambda s: (s not in ("C", "H") if "C" in symbols else True, s)):
-            remedy = f"give it as a number; if {name[-1]} is an element, write {name[-1]}1"
-            raise FormulaError(text, len(text.rstrip()), "the amount of O", repr(name[-1]), remedy)
+    pair = _capitals(name)
+    if pair is not None:
+        one, two = pair[0][:2].capitalize(), f"{pair[0][0]}1{pair[0][1]}"
+        remedy = f"write {one} for one element, {two} for two"
+        raise FormulaError(
+            text, text.index(name) + pair.start() + 1, "symbols in upper and lower case", repr(pair[0]), remedy
+        )
+    if name.count(".") == 1 and _is_adduct(*name.split(".")):
+        remedy = "write an adduct as CaO·2SiO2 or CaO*2SiO2, and an amount with another element behind it"
+        raise FormulaError(text, text.index(".") + 1, "a dot before an adduct", "a full stop", remedy)
+    if _UNMEASURED.fullmatch(name) and not _in_hills_order(name):
+        remedy = f"give it as a number; if {name[-1]} is an element, write {name[-1]}1"
+        raise FormulaError(text, len(text.rstrip()), "the amount of O", repr(name[-1]), remedy)
+
+
+def _capitals(name: str) -> re.Match[str] | None:
+    """The first two capitals that stand for one symbol; None where there are none."""
+    ordered = _in_hills_order(name)
+    pair = _REVERSED.search(name)
+    if pair and (len(name) == len(pair[0]) or not ordered):
+        return pair
+    if name != name.upper() or (ordered and {*"CHD"} & {*name}):
+        return None
+    pair = _IN_CAPITALS.search(name)
+    # Two letters alone are what they are, and three are of a kind that is known.
+    return pair if pair and (len(pair[0]) > 2 or {*re.sub(r"[^A-Z]", "", name)} - {*pair[0]}) else None
+
+
+def _in_hills_order(name: str) -> bool:
+    """Whether the elements stand in Hill's order: C and H first where there is C, the others by the alphabet."""
+    symbols = [symbol for symbol, _ in _PAIR.findall(name)]
+    return symbols == sorted(symbols, key=lambda s: (s not in ("C", "H") if "C" in symbols else True, s))
+
+
+def _is_adduct(before: str, after: str) -> bool:
+    """Whether a full stop between these stands before the number of a compound, which has the anion that ends the first one, too."""
+    anion, multiple = _ANION.search(before), _MULTIPLE.match(after)
+    if anion is None or multiple is None:
+        return False
+    first, second = ({symbol for symbol, _ in _PAIR.findall(part)} for part in (before, after))
+    return len(first) > 1 and len(second) > 1 and anion[1] in second
 
 
 def _read_plain(text: str) -> Amounts | None:

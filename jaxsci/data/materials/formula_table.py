@@ -28,7 +28,14 @@ TC_NAMES = ("tc", "t c", "critical temp", "critical temperature", "transition te
 _OTHER_UNIT = re.compile(r"(?i)[\s(\[]*(?:[mμµu]k|milli-?kelvin|°?[cf]|celsius|m?ev)[\s)\]]*")
 HOTTEST = 400.0  # K; a larger number is taken for another unit, of which a message warns
 
-Fault = Literal["encoding", "columns", "formula", "element", "tc"]
+# A column of pressures, with the unit in its name: "pressure (GPa)", "P_kbar"; without one those above 0 are not the ambient one.
+_PRESSURE = re.compile(
+    r"(?:applied |hydrostatic )?(?:pressure|press|p(?= ?[(\[/ ]))\W*(?P<unit>[gmkh]?pa|k?bar|atm)?\W*(?:applied)?"
+)
+_AMBIENT = {"gpa": 1.01e-3, "mpa": 1.01, "kpa": 110, "hpa": 1100, "pa": 1.1e5, "bar": 1.1, "kbar": 1.1e-2, "atm": 1.1}
+_NO_NUMBER = {"", "-", "–", "na", "n/a", "nan", "none", "null", "ambient", "amb", "amb."}
+
+Fault = Literal["encoding", "columns", "formula", "element", "pressure", "tc"]
 
 
 class Chunk(NamedTuple):
@@ -57,6 +64,7 @@ class _Layout(NamedTuple):
     fields: int
     formula: int
     tc: int | None
+    pressure: tuple[int, float] | None  # the column, and the largest value that is no pressure
     delimiter: str
     marks: set[str]  # decimal marks of Tc seen so far
 
@@ -156,9 +164,11 @@ def _find_columns(
                 + ", or name it with --formula-column"
                 * (with_tc and named is not None)
             )
-        return _Layout(path, 1, 0, None, separator, set()), False
+        return _Layout(path, 1, 0, None, None, separator, set()), False
     if not with_tc:
-        return _Layout(path, len(header), formula, None, separator, set()), True
+        return _Layout(path, len(header), formula, None, None, separator, set()), True
+    pressures = [(i, match) for i, name in enumerate(names) if (match := _PRESSURE.fullmatch(name))]
+    pressure = (pressures[0][0], _AMBIENT.get(pressures[0][1]["unit"], 0.0)) if pressures else None
     names = [re.sub(r"\s*[(\[/]?\s*(k|kelvin)\s*[)\]]?$", "", name) or name for name in names]
     if columns[1]:
         names = [_key(field) for field in header]
@@ -169,7 +179,7 @@ def _find_columns(
             f"{path}: expected a column of critical temperatures in K, {wanted}, got the columns {found!r}; "
             "convert other units and rename the column" + ", or name it with --tc-column" * (named is not None)
         )
-    return _Layout(path, len(header), formula, tc, separator, set()), True
+    return _Layout(path, len(header), formula, tc, pressure, separator, set()), True
 
 
 def _key(name: str) -> str:
@@ -220,7 +230,24 @@ def _read_row(layout: _Layout, line: int, fields: list[str]) -> tuple[str, Amoun
             "element",
             f"{where}: expected elements up to {SYMBOLS[ELEMENTS - 1]}, got {beyond[0]} in {text!r}; its properties are not known",
         )
+    if layout.pressure is not None:
+        _require_ambient(where, fields[layout.pressure[0]].strip(), layout.pressure[1])
     return text, amounts, math.nan if layout.tc is None else _read_tc(where, fields[layout.tc].strip(), layout)
+
+
+def _require_ambient(where: str, text: str, most: float) -> None:
+    """Raise RowError where a material was measured under pressure: the same formula has another Tc without."""
+    if text.casefold() in _NO_NUMBER:
+        return
+    try:
+        ambient = abs(float(text.replace(",", "."))) <= most
+    except ValueError:
+        ambient = False
+    if not ambient:
+        raise RowError(
+            "pressure",
+            f"{where}: expected Tc at ambient pressure, got {text[:40]!r} in the column of pressures; leave it out, or rename the column",
+        )
 
 
 def _read_tc(where: str, text: str, layout: _Layout) -> float:

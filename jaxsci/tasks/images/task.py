@@ -138,7 +138,8 @@ def load(folder: Path) -> Trained:
     def predict(x: np.ndarray) -> dict[str, np.ndarray]:
         return say(prepare(x))
 
-    kind = {255: np.uint8, 65535: np.uint16}.get(_unit(config) or 1, np.float32)
+    unit = _unit(config) or 1
+    kind = np.float32 if unit == 1 else np.uint8 if unit == 255 else np.uint16
     return Trained(inference(built.model), params, prepare, predict, config, np.zeros((1, *shape), kind))
 
 

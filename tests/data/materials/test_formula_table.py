@@ -20,6 +20,31 @@ def read(path, **options):
 
 
 @pytest.mark.parametrize(
+    ("name", "values", "kept"),
+    [
+        ("pressure (GPa)", ["0", "150", "0.0001", ""], [2, 4, 5]),
+        ("Pressure_GPa", ["0", "1.5", "ambient", "-"], [2, 4, 5]),
+        ("P (kbar)", ["0.001", "12", "0", "n/a"], [2, 4, 5]),
+        ("pressure", ["0", "0.5", "high", "0.0"], [2, 5]),
+        ("applied pressure/MPa", ["0.1", "2000", "1", "0"], [2, 4, 5]),
+        ("press", ["0", "1e9", "0", "0"], [2, 4, 5]),
+        ("phase", ["1", "2", "3", "4"], [2, 3, 4, 5]),
+        ("P", ["1", "2", "3", "4"], [2, 3, 4, 5]),
+    ],
+)
+def test_rows_under_pressure_are_left_out_and_counted(name, values, kept, tmp_path):
+    rows = zip(["MgB2", "H3S", "Nb", "Nb3Sn"], values, ["39", "203", "9.2", "18"], strict=True)
+    path = write(tmp_path, f"formula,{name},Tc\n" + "".join(f"{','.join(row)}\n" for row in rows))
+    (chunk,) = stream(path, with_tc=True, skip_bad=True)
+    assert chunk.rows == kept
+    assert chunk.bad["pressure"] == 4 - len(kept)
+    assert len(next(stream(path)).rows) == 4  # formulas to predict
+    if len(kept) < 4:
+        with pytest.raises(InputError, match="row 3: expected Tc at ambient pressure, got"):
+            list(stream(path, with_tc=True))
+
+
+@pytest.mark.parametrize(
     ("content", "name", "rows"),
     [
         ("formula,Tc\nMgB2,39\nNb,9.2\n", "t.csv", [2, 3]),

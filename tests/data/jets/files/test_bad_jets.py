@@ -183,3 +183,33 @@ def test_sizes_that_memory_cannot_hold_are_refused_before_reading(tmp_path):
         file.create_dataset("labels", (10**10,), np.uint8, chunks=(1000,))
     with pytest.raises(InputError, match="GiB of free memory for its jets"):
         jets.read(tmp_path / "huge.h5")
+
+
+@pytest.fixture(scope="module")
+def simulated():
+    return jets.read(jets.embedded(), limit=6000).constituents[:, :20]
+
+
+@pytest.mark.parametrize("order", [(0, 3, 2, 1), (0, 1, 3, 2), (0, 2, 3, 1), (0, 3, 1, 2)])
+@pytest.mark.parametrize("number", [4000, 6000])
+def test_a_beam_along_another_axis_is_refused(order, number, simulated, tmp_path):
+    path = tmp_path / "jets.npz"
+    np.savez(path, constituents=simulated[:number, :, order], labels=np.arange(number) % 2)
+    with pytest.raises(InputError, match=r"uniform about axis [12] of the momentum, the place of p[xy]; write"):
+        jets.read(path)
+
+
+def test_jets_about_the_beam_or_turned_to_one_azimuth_are_read(simulated, tmp_path):
+    turned = simulated.astype(np.float64)
+    whole = turned.sum(axis=1)
+    angle = -np.arctan2(whole[:, 2], whole[:, 1])[:, None]
+    x, y = turned[..., 1].copy(), turned[..., 2].copy()
+    turned[..., 1], turned[..., 2] = (
+        np.cos(angle) * x - np.sin(angle) * y,
+        np.sin(angle) * x + np.cos(angle) * y,
+    )
+    for number, found in enumerate(
+        (simulated, simulated[..., [0, 2, 1, 3]], turned, simulated[:1000][..., [0, 3, 2, 1]])
+    ):
+        np.savez(tmp_path / f"{number}.npz", constituents=found, labels=np.arange(len(found)) % 2)
+        assert len(jets.read(tmp_path / f"{number}.npz").labels) == len(found)

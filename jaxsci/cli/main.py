@@ -36,7 +36,7 @@ from jaxsci.runs.task import Execution, OnProgress, Session, Task
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; exits with 0, with 2 and one line on what to do, with 130 when interrupted, or with 75 after SIGTERM."""
+    """Run the command; exits with 0, with 2 (of several processes 78) and one line on what to do, with 130 or, after SIGTERM, 75."""
     if arguments is None:  # the process is the command's own
         keep_memory()
         batch.allow_any_text()
@@ -68,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         line = mistakes.of_user(error)
         if debug or line is None:
+            processes.leave_with_traceback()
             raise
         _fail(line, 2)
 

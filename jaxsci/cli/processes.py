@@ -6,6 +6,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,9 @@ from jaxsci.cli.arguments import Place
 from jaxsci.cli.batch import REQUEUE
 from jaxsci.errors import InputError
 
+# The exit code EX_CONFIG of sysexits.h: one of several processes ended by an error of its own, and would when it is started again. Batch
+# systems take the largest code of a job's processes as that of the job: this one counts, and not the REQUEUE of those that only lost it.
+OWN_ERROR = 78
 HEARTBEAT = 30  # seconds without a sign of life after which a process counts as lost
 
 _joined: list[int] = []  # which process of several this is
@@ -26,11 +30,18 @@ def joined_as_other() -> bool:
 
 
 def leave(code: int) -> NoReturn:
-    """End this process after an error; one of several at once, for an orderly end would wait for all others."""
+    """End this process after an error; one of several at once, since an orderly end would wait for all others, with OWN_ERROR for 2."""
     if _joined:
         sys.stderr.flush()
-        os._exit(code)
+        os._exit(OWN_ERROR if code == 2 else code)
     raise SystemExit(code)
+
+
+def leave_with_traceback() -> None:
+    """End one of several processes after a mistake of the program; a process alone is left to Python."""
+    if _joined:
+        traceback.print_exc()
+        leave(2)
 
 
 def several(place: Any) -> bool:

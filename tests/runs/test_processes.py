@@ -11,6 +11,9 @@ import time
 import numpy as np
 import pytest
 
+from jaxsci.cli import processes as processes_of_command
+from jaxsci.cli.batch import REQUEUE
+from jaxsci.cli.processes import OWN_ERROR
 from jaxsci.data import jets
 from tests.command import refused
 
@@ -39,15 +42,19 @@ def test_an_ensemble_is_for_one_process(capsys):
     assert "got superconductors" in refused(capsys, "train", "superconductors", "--distributed")
 
 
-def start(cwd, number, *arguments):
+def start(cwd, number, *arguments, before_last=""):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     code = "from jaxsci.cli.main import main; main()"
-    command = [sys.executable, "-c", code, "train", "top-tagging", *arguments]
+    commands = [
+        [sys.executable, "-c", before + code, "train", "top-tagging", *arguments] for before in ("", before_last)
+    ]
     several = [["--coordinator", address, "--processes", str(number), "--process", str(i)] for i in range(number)]
     options = {"cwd": cwd, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return [subprocess.Popen([*command, *(more if number > 1 else ())], **options) for more in several]
+    return [
+        subprocess.Popen([*commands[more is several[-1]], *(more if number > 1 else ())], **options) for more in several
+    ]
 
 
 def codes(processes):
@@ -93,6 +100,34 @@ def test_two_processes_train_the_run_of_one_though_killed_and_stopped(tmp_path):
     assert found.keys() == wanted.keys()
     for name, values in wanted.items():
         np.testing.assert_allclose(found[name], values, rtol=0, atol=1e-5 * np.abs(values).max())
+
+
+LACKS_MEMORY = """
+from jaxsci.runs import training
+def fit(*arguments, **options):
+    raise MemoryError("Unable to allocate 9.00 TiB for an array")
+training.fit = fit
+"""
+
+
+@pytest.mark.slow
+def test_a_job_of_which_one_process_lacks_memory_is_not_started_again(tmp_path):
+    processes = start(tmp_path, 2, *SMALL, "--epochs", "30", before_last=LACKS_MEMORY)
+    other, own = ended = codes(processes)
+    assert own == OWN_ERROR
+    assert other in (75, -signal.SIGABRT)
+    assert max(code % 256 for code in ended) != REQUEUE  # what srun gives
+
+
+@pytest.mark.parametrize(("code", "given"), [(2, OWN_ERROR), (REQUEUE, REQUEUE), (130, 130)])
+def test_the_cause_outweighs_what_it_did_to_other_processes(code, given, monkeypatch):
+    ended = []
+    monkeypatch.setattr(processes_of_command, "_joined", [1])
+    monkeypatch.setattr(processes_of_command.os, "_exit", ended.append)
+    with pytest.raises(SystemExit):  # not reached in a process that ends
+        processes_of_command.leave(code)
+    assert ended == [given]
+    assert OWN_ERROR > REQUEUE
 
 
 @pytest.mark.slow

@@ -14,9 +14,10 @@
 # %% [markdown]
 # # 6. What gradients say
 #
-# A training uses the gradient of its loss to take a step, and forgets it. This chapter asks a trained network four
+# A training uses the gradient of its loss to take a step, and forgets it. This chapter asks a trained network five
 # questions that only derivatives answer: how much of a gradient is noise, what the loss looks like around the weights,
-# which labels are probably wrong, and how sure a prediction is. Each answer is a claim that can be tested, and is.
+# which labels are probably wrong, how sure a prediction is, and in which direction the learning rate should change. Each
+# answer is a claim that can be tested, and is.
 #
 # **Time.** Some minutes on one CPU core. With the environment variable `JAXSCI_SMALL=1` the same code runs on few examples
 # in about one; the numbers are then worthless.
@@ -33,6 +34,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from IPython.display import Image, display
 
 import jaxsci as js
@@ -320,6 +322,53 @@ for name, of in found.items():
 # they end at 0 K, and so too wide for most materials and too narrow for some. Those of the ensemble grow where its errors do. The share
 # that is inside is about the same, which is why it alone is no proof. How all three do on chemical systems that were never seen is
 # measured in `benchmarks/results/gradient_claims.md`, as is how exact everything else in this chapter is.
+#
+# ## A learning rate by its derivative
+#
+# A training of 60 steps is a function like any other: its result can be differentiated with respect to the learning rate, in the memory of
+# one training. Descend along that derivative, by steps of a bound that shrinks, and the learning rate is found by its own gradient. The
+# dots are the steps, the line is a scan, which costs a training for each of its points. The network is a small dense one on the images.
+
+# %%
+pupil = heads.scalar(dense.model(dense.Config(400, hidden=(32,), activation="tanh")))
+goal = js.losses.objective(pupil.apply, binary_cross_entropy)
+part, judge = (
+    js.Batch(jnp.asarray(x[some].reshape(len(some), -1)), jnp.asarray(labels[some]), jnp.ones(len(some)))
+    for some in (parts[0][:1000], parts[1])
+)
+
+
+def after(log_rate, part, judge):
+    """The validation loss after 60 steps of gradient descent."""
+    recipe = js.Recipe(pupil, goal, optax.sgd(jnp.exp(log_rate), momentum=0.9))
+    state = js.training.init_state(recipe, jax.random.key(SEED))
+    return goal(js.training.unroll(recipe, state, part, steps=60, batch_size=100).params, judge)[0]
+
+
+slope = jax.jit(lambda t, *data: jax.jvp(lambda t: after(t, *data), (t,), (jnp.ones_like(t),)))
+rate, path = jnp.float32(np.log(1e-4)), []
+for number in range(3 if SMALL else 18):
+    value, derivative = slope(rate, part, judge)
+    path.append((float(jnp.exp(rate)), float(value)))
+    rate = rate - 0.7 * 0.93**number * jnp.clip(100 * derivative, -1, 1)
+scan = np.geomspace(3e-5, 0.5, 4 if SMALL else 18).astype(np.float32)
+losses = np.asarray(jax.jit(lambda t, *data: jax.lax.map(lambda t: after(t, *data), t))(jnp.log(scan), part, judge))
+print(f"from {path[0][0]:.4f} to {path[-1][0]:.4f}: validation loss {path[0][1]:.3f} to {path[-1][1]:.3f}")
+print(f"the best of the scan: {scan[np.nanargmin(losses)]:.4f}, {np.nanmin(losses):.3f}")
+
+with style.context():
+    figure = style.figure(2.8)
+    axes = figure.subplots()
+    axes.plot(scan, losses, color=style.color(0), label="scan")
+    axes.plot(*np.array(path).T, "o", color=style.color(1), label="steps along the derivative")
+    axes.set(xscale="log", ylim=(0.25, 0.9), xlabel="Learning rate", ylabel="Validation loss after 60 steps")
+    axes.legend()
+show(figure)
+
+# %% [markdown]
+# The same derivative goes through weight decay, the weights of the examples and the initial parameters, in forward mode
+# for few numbers and in reverse mode for many. Close to the rate at which the training diverges it becomes large and says little, one
+# more reason to bound the steps.
 #
 # From the command line: `jaxsci train top-tagging --gradient-noise` records the noise, `jaxsci study RUN` writes a page with the
 # spectrum, the most influential jets and those that are expected least.

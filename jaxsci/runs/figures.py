@@ -139,7 +139,7 @@ def command(config: dict[str, Any], *, trained: bool) -> str:
         if isinstance(value, bool):
             words.append(option if value else f"--no-{option[2:]}")
         elif isinstance(value, list):
-            words += [option, *map(str, value)]
+            words += [option, *(shlex.quote(str(entry)) for entry in value)]
         else:
             text = str(value)
             words += [option, shlex.quote(Path(text).name if "/" in text or "\\" in text else text)]

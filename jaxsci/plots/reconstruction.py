@@ -174,7 +174,8 @@ def _draw_plane(axes: Axes, points: np.ndarray, labels: np.ndarray, names: Seque
         if len(of_class):
             outline = [withStroke(linewidth=2.5, foreground="white")]
             x, y = np.median(of_class, axis=0)
-            axes.text(x, y, text, ha="center", va="center", weight="bold", path_effects=outline)
+            # Black on its own white outline, on dark pages too.
+            axes.text(x, y, text, ha="center", va="center", weight="bold", path_effects=outline, gid=style.ON_COLOR)
 
 
 def _draw_one_dimension(axes: Axes, values: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> None:

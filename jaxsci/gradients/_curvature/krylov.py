@@ -89,7 +89,8 @@ def top_eigenpairs(
 
     about R^2 / g, equal or close eigenvalues being one group. What is left is taken to lie below value_(j+1) + r_(j+1): Lanczos cannot see
     an eigenvector that the start has no part of, nor tell two eigenvalues apart in fewer steps than their distance asks for.
-    Values are never too large but for rounding. Those of `-1.0 * A` are minus the smallest. Memory: `steps` vectors.
+    Values are never too large but for rounding, which adds up at random: no error is below sqrt(steps) times that of the largest value.
+    Those of `-1.0 * A` are minus the smallest. Memory: `steps` vectors.
 
     Args:
         operator: A.
@@ -134,7 +135,7 @@ def _top_eigenpairs(
     values, vectors = ritz(krylov)
     values, vectors = values[::-1], vectors[:, ::-1]
     errors = eigenvalue_errors(values, jnp.abs(krylov.beside[-1] * vectors[-1]))
-    rounding = jnp.finfo(dtype).eps * jnp.max(jnp.abs(values))
+    rounding = steps**0.5 * jnp.finfo(dtype).eps * jnp.max(jnp.abs(values))  # of the products, added up at random
     estimate = Estimate(values[:count], jnp.maximum(errors, rounding)[:count])
     return estimate, jax.vmap(unravel)(vectors[:, :count].T @ krylov.basis)
 

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import machine, taggers
+from benchmarks import machine, tagger_tables, taggers
 from jaxsci import fitting
 from jaxsci.core import Array, WeightedSet
 from jaxsci.data import jets
@@ -193,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     others = json.loads(file.read_text()) if file.is_file() else {"taggers": {}}
     others["linear"] = others.get("linear", {}) | rows
     write_json(file, others)
-    write_text(options.out / f"{taggers.NAME}.md", taggers.as_markdown(others))
+    write_text(options.out / f"{taggers.NAME}.md", tagger_tables.as_markdown(others))
 
 
 def _joined(folder: Path, alone: dict[str, np.ndarray], labels: dict[str, np.ndarray]) -> dict[str, Any]:

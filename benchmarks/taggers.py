@@ -1,6 +1,7 @@
 """Taggers side by side on the same simulated jets: how well, how large, how much work a jet, how fast.
 
-    jaxsci bench taggers [--only NAME ...] [--seeds 1 2 3] [--epochs N] [--jets N] [--out benchmarks/results] [--logits FOLDER]
+    jaxsci bench taggers [--only NAME ...] [--seeds 1 2 3] [--epochs N] [--jets N] [--out benchmarks/results]
+    jaxsci bench taggers --logits FOLDER [--fresh FILE]
     jaxsci bench taggers --bfloat16 --only pfn part --seeds 1 2 --epochs 4 --jets 8000
 
 Each is trained as `jaxsci train top-tagging --tagger NAME` trains it, on the 30,000 jets of the package, on the same split; a seed is that
@@ -22,6 +23,8 @@ import jax
 import numpy as np
 
 from benchmarks import machine
+from benchmarks.tagger_tables import as_markdown
+from jaxsci.data.jets import read as read_jets
 from jaxsci.files import replacing, write_json, write_text
 from jaxsci.runs import binary_evaluation
 from jaxsci.runs.task import silent
@@ -35,11 +38,17 @@ PREDICTED = 3000  # jets whose prediction is timed
 
 
 def measure(
-    name: str, seed: int, epochs: int | None = None, jets: int | None = None, logits: Path | None = None
+    name: str,
+    seed: int,
+    epochs: int | None = None,
+    jets: int | None = None,
+    logits: Path | None = None,
+    fresh: Path | None = None,
 ) -> dict[str, Any]:
     """One training: what it reaches on the test part, its size, its work and its rates.
 
-    With `logits` its log odds of the validation and test jets are kept in that folder, for ensembles.
+    With `logits` its log odds of the validation and test jets are kept in that folder, for ensembles, and those of the jets of the file
+    `fresh`, for `benchmarks.fresh_jets`.
     """
     job = jobs.prepare(Options(tagger=name, epochs=epochs, max_jets=jets), silent)
     inputs, labels = jobs.make_inputs(job.tagger, job.sample, silent), samples.labels_of(job.sample)
@@ -50,6 +59,8 @@ def measure(
     seconds, processor = time.perf_counter() - began, time.process_time() - used
     apply = job.tagger.model.apply
     found = {part: predict(apply, result.params, jets.x) for part, jets in (("validation", validation), ("test", test))}
+    if fresh is not None:
+        found["fresh"] = predict(apply, result.params, jobs.make_inputs(job.tagger, read_jets(fresh), silent))
     if logits is not None:
         with replacing(logits / f"{name}-{seed}.npz") as file:
             np.savez(file, **found)
@@ -112,92 +123,6 @@ def rate(apply: Any, params: Any, x: Any) -> float:
     return len(jax.tree.leaves(some)[0]) / min(seconds[1:])
 
 
-def as_markdown(results: dict[str, Any]) -> str:
-    """A row a tagger: means over the seeds."""
-    lines = [
-        "| tagger | parameters | operations a jet | AUC | 1/eps_B(0.3) | 1/eps_B(0.5) | accuracy | seeds | epochs |"
-        " processor time of a training | jets a second, training | prediction |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for name, runs in results["taggers"].items():
-        first = runs[0]
-        cells = [name, f"{first['parameters']:,}", _short(first["operations"])]
-        cells += [_mean(runs, *of) for of in (("auc", 4), ("rejection_0.3", 0), ("rejection_0.5", 0), ("accuracy", 4))]
-        best = min(runs, key=lambda run: run["processor_seconds"])
-        rate = best["training_jets"] * best["epochs"] / best["processor_seconds"]
-        cells += [str(len(runs)), str(best["epochs"]), f"{best['processor_seconds'] / 60:.1f} min", f"{rate:,.0f}"]
-        cells.append(f"{max(run['predicted_per_second'] for run in runs):,}")
-        lines.append(f"| {' | '.join(cells)} |")
-    further = [*_linear(results.get("linear", {})), *_half(results.get("bfloat16", {}))]
-    return "\n".join(["# Taggers", "", _WORDS, "", *lines, *further, ""])
-
-
-def _linear(rows: dict[str, Any]) -> list[str]:
-    """A table of what `benchmarks.polynomials` has measured on the same jets."""
-    if not rows:
-        return []
-    metrics = ("auc", 4), ("rejection_0.3", 0), ("rejection_0.5", 0), ("accuracy", 4)
-    lines = ["", _LINEAR, "", "| | AUC | 1/eps_B(0.3) | 1/eps_B(0.5) | accuracy |", "|---|---|---|---|---|"]
-    return lines + [f"| {name} | {' | '.join(_mean([row], *of) for of in metrics)} |" for name, row in rows.items()]
-
-
-_LINEAR = (
-    "Logistic regression on 101 [energy-flow polynomials](polynomials.md) (efp), a linear tagger whose coefficients have errors, on the"
-    " same jets and split; and, where named, weighted with the log odds of networks (their first seeds), by a second regression on the"
-    " validation part alone (`python -m benchmarks.polynomials`)."
-)
-
-
-def _half(taggers: dict[str, Any]) -> list[str]:
-    """A table of trainings in both formats, a row for each seed."""
-    if not taggers:
-        return []
-    head = "| tagger | seed | training jets | epochs | test jets | AUC, float32 | AUC, bfloat16 | difference |"
-    lines = ["", "## Products in bfloat16", "", _HALF, "", head, "|---|---|---|---|---|---|---|---|"]
-    for name, runs in taggers.items():
-        for run in runs:
-            sizes = [f"{run[key]:,}" for key in ("training_jets", "epochs", "test_jets")]
-            areas = [f"{run[key]['value']:.4f}" for key in ("float32", "bfloat16")]
-            difference = f"{run['difference']['value']:+.4f} ± {run['difference']['error']:.4f}".replace("-", "−")
-            lines.append(f"| {' | '.join([name, str(run['seed']), *sizes, *areas, difference])} |")
-    return lines
-
-
-_HALF = (
-    "Taggers trained twice from the same seed on the same few jets, for a few epochs: with products in float32, and with"
-    " `--precision bfloat16`, whose weights, moments of the optimizer, sums and loss are float32 all the same. The difference of the"
-    " AUCs has DeLong's error for two rankings of the same test jets, at 68 %; it does not hold the scatter of trainings, which"
-    " another rounding sets off like another seed. These trainings are short: compare the two columns, not the taggers."
-)
-
-
-_WORDS = (
-    "Each tagger as `jaxsci train top-tagging --tagger NAME` trains it, on 18,000 of the 30,000 simulated jets of the package; numbers of"
-    " the 7,500 of the test part, epochs chosen on the 4,500 of the validation part. The defaults of pelican, particlenet and part were"
-    " found in trials on this same test part: their numbers are a little too good. A value is the mean over the seeds of the weights,"
-    " with the standard deviation between them (seeds) where there are several, and with half the mean 68 % interval that the size of the"
-    " test part gives (jets). At 1/eps_B of 1,000 four of the 3,750 background jets of the test part are left: differences there are noise."
-    " Operations are those of one prediction as XLA counts them. The time of a training (with"
-    " compilation) and its rate are those of the processor, not of the clock; the rate of prediction is the best of three by the clock, in"
-    " batches of 100. The jets are simulated at particle level: these numbers are not to be compared with published ones. Machine and every"
-    " training, with the load of the machine: `benchmarks/results/taggers.json`. Those of efn and cnn and the later seeds were made on"
-    " a busy machine, in pieces: their accuracies do not depend on it, their times and rates are upper and lower bounds."
-)
-
-
-def _mean(runs: list[dict[str, Any]], metric: str, digits: int) -> str:
-    values = [run[metric]["value"] for run in runs]
-    if None in values:
-        return "no background passes in a run"
-    half = np.mean([run[metric]["upper"] - run[metric]["lower"] for run in runs]) / 2
-    spread = f" ± {np.std(values, ddof=1):.{digits}f} (seeds)" if len(values) > 1 else ""
-    return f"{np.mean(values):.{digits}f}{spread} ± {half:.{digits}f} (jets)"
-
-
-def _short(operations: float | None) -> str:
-    return "" if operations is None else f"{operations / 1e6:.2f} M"
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, measure, and write taggers.json and taggers.md after every training."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -208,7 +133,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--bfloat16", action="store_true", help="train each in float32 and in bfloat16, and compare")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--logits", type=Path, metavar="FOLDER", help="keep the log odds of every training there")
+    parser.add_argument("--fresh", type=Path, metavar="FILE", help="with --logits, also those of these jets")
     options = parser.parse_args(arguments)
+    if options.fresh and not options.logits:
+        parser.error("--fresh: expected a place for the log odds of these jets, got none; add --logits FOLDER")
     file = options.out / f"{NAME}.json"
     results = json.loads(file.read_text()) if file.is_file() else {"taggers": {}}
     kind = "bfloat16" if options.bfloat16 else "taggers"
@@ -218,7 +146,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for seed in options.seeds:
         for name in options.only:
             arguments_of_run = name, seed, options.epochs, options.jets
-            run = bfloat16(*arguments_of_run) if options.bfloat16 else measure(*arguments_of_run, options.logits)
+            kept = () if options.bfloat16 else (options.logits, options.fresh)
+            run = (bfloat16 if options.bfloat16 else measure)(*arguments_of_run, *kept)
             print(name, json.dumps(run), flush=True)
             before = [other for other in runs.get(name, []) if other["seed"] != seed]
             runs[name] = sorted([*before, run], key=lambda run: run["seed"])

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import taggers
+from benchmarks import tagger_tables, taggers
 
 
 def test_a_training_is_measured_and_added_to_the_table(tmp_path, monkeypatch):
@@ -29,12 +29,12 @@ def test_a_training_is_measured_and_added_to_the_table(tmp_path, monkeypatch):
 
 def test_a_rejection_that_is_not_known_is_said():
     run = {"rejection_0.3": {"value": None, "lower": 30.0, "upper": None}}
-    assert taggers._mean([run], "rejection_0.3", 0) == "no background passes in a run"
+    assert tagger_tables.mean([run], "rejection_0.3", 0) == "no background passes in a run"
 
 
 @pytest.mark.parametrize(("operations", "words"), [(2_700_000.0, "2.70 M"), (None, "")])
 def test_operations_in_words(operations, words):
-    assert taggers._short(operations) == words
+    assert tagger_tables.short(operations) == words
 
 
 @pytest.mark.slow

@@ -33,7 +33,7 @@ from jaxsci.tasks.top_tagging.options import TAGGERS, Options
 from jaxsci.training import fit, predict
 
 NAME = "taggers"
-CHOSEN = ("mass", "efn", "pfn", "cnn", "particlenet", "pelican", "pelican-10k", "part")
+CHOSEN = ("mass", "efn", "pfn", "cnn", "particlenet", "pelican", "pelican-10k", "pelican-rest", "part")
 PREDICTED = 3000  # jets whose prediction is timed
 
 

@@ -21,7 +21,10 @@ def run_folder(tmp_path_factory):
     return root / "runs" / "top-tagging" / "topodnn-1"
 
 
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("cnn", "efn", "pelican", "particlenet", "part")]
+SLOW = [
+    pytest.param(name, marks=pytest.mark.slow)
+    for name in ("cnn", "efn", "pelican", "pelican-rest", "particlenet", "part")
+]
 
 
 @pytest.mark.parametrize("tagger", ["pfn", *SLOW, "topodnn", "mass"])

@@ -69,7 +69,7 @@ def test_networks_have_the_same_gradients_with_less(name):
 
 @pytest.mark.parametrize("name", TAGGERS)
 def test_taggers_without_equal_blocks_refuse_it(name):
-    if name in ("pelican", "pelican-10k", "part"):
+    if name in ("pelican", "pelican-10k", "pelican-rest", "part"):
         taggers.tagger(name, taggers.Spec(remat=True))
         return
     with pytest.raises(InputError, match=f"^--remat: expected a tagger of equal blocks, .* got {name};"):

@@ -9,6 +9,7 @@ __all__ = [
     "eta",
     "jet_momentum",
     "mass",
+    "merge_at_rest",
     "merge_soft",
     "phi",
     "pt",
@@ -20,6 +21,7 @@ __all__ = [
 # Keeps the logarithm-like angles of a momentum along the beam finite: far below any real momentum in GeV.
 _TINY = 1e-30
 _JETS_AT_ONCE = 1000  # bounds the memory
+_METRIC = np.array([1.0, -1.0, -1.0, -1.0])
 
 
 def pt(momenta: np.ndarray) -> np.ndarray:
@@ -100,4 +102,39 @@ def merge_soft(constituents: np.ndarray, k: int) -> np.ndarray:
         block[:, : hard.shape[1]] = hard
         if momenta.shape[1] > k:
             np.add.at(block, (jet, distance.argmin(axis=-1)), momenta[:, k:])
+    return merged
+
+
+def merge_at_rest(constituents: np.ndarray, k: int) -> np.ndarray:
+    """As `merge_soft`, but hard and near are what they are in the rest frame of the jet: no Lorentz transformation changes who is merged.
+
+    With the momentum P of the jet and its mass M the energies there are p_i . P / M, and between directions, of massless particles,
+    1 - cos(angle) = M^2 p_i . p_j / (p_i . P p_j . P). The decay of a heavy particle looks the same at any speed; in the laboratory
+    what it throws backward is soft and would be merged first.
+
+    Args:
+        constituents: [jet, constituent, 4], (E, px, py, pz) in GeV, in any order, padded with zeros.
+        k: how many are kept; jets with fewer are padded.
+
+    Returns:
+        float64 [jet, k, 4], in the order of the energy at rest of the constituents around which they were merged.
+    """
+    merged = np.zeros((len(constituents), k, 4))
+    for first in range(0, len(constituents), _JETS_AT_ONCE):
+        momenta = trim(constituents[first : first + _JETS_AT_ONCE]).astype(np.float64)
+        energy = np.einsum("jia,ja->ji", momenta * _METRIC, jet_momentum(momenta))  # times the mass of the jet
+        energy = np.where(momenta[..., 0] > 0, energy, -np.inf)
+        order = np.argsort(-energy, axis=1, kind="stable")
+        momenta, energy = (
+            np.take_along_axis(momenta, order[..., None], axis=1),
+            np.take_along_axis(energy, order, axis=1),
+        )
+        hard = momenta[:, :k]
+        products = np.einsum("jsa,jha->jsh", momenta[:, k:] * _METRIC, hard)
+        # Of a soft particle its energy is the same for all that it may join.
+        distance = np.where(hard[:, None, :, 0] > 0, products / np.maximum(energy[:, None, :k], _TINY), np.inf)
+        block = merged[first : first + _JETS_AT_ONCE]
+        block[:, : hard.shape[1]] = hard
+        if momenta.shape[1] > k:
+            np.add.at(block, (np.arange(len(momenta))[:, None], distance.argmin(axis=-1)), momenta[:, k:])
     return merged

@@ -37,7 +37,12 @@ def trained(model, prepare, example):
 
 
 @pytest.mark.parametrize(
-    "name", ["pfn", "pelican", *(pytest.param(name, marks=pytest.mark.slow) for name in ("cnn", "particlenet"))]
+    "name",
+    [
+        "pfn",
+        "pelican",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("cnn", "pelican-rest", "particlenet")),
+    ],
 )
 def test_logits_are_those_of_the_network(name, constituents, tmp_path):
     found = tagger(name)

@@ -20,7 +20,7 @@ def trained(model, prepare, example):
     return Trained(model, model.init(jax.random.key(3)), prepare, prepare, {"task": "top-tagging"}, example)
 
 
-@pytest.mark.parametrize("name", ["cnn", "pfn", "pelican"])
+@pytest.mark.parametrize("name", ["cnn", "pfn", "pelican", pytest.param("pelican-rest", marks=pytest.mark.slow)])
 def test_logits_are_those_of_the_network(name, tmp_path):
     pytest.importorskip("jax2onnx")
     onnxruntime = pytest.importorskip("onnxruntime")

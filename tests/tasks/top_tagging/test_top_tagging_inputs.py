@@ -77,6 +77,29 @@ def test_the_invariant_tagger_is_given_the_whole_momentum_at_rest_along_the_beam
     np.testing.assert_array_equal(momenta[x.weights == 0], 0)
 
 
+def turned_and_boosted(direction, rapidity, angle):
+    """A boost in any direction after a turn about the x axis."""
+    n = np.asarray(direction) / np.linalg.norm(direction)
+    boost, turn = np.eye(4), np.eye(4)
+    boost[0, 0] = np.cosh(rapidity)
+    boost[0, 1:] = boost[1:, 0] = np.sinh(rapidity) * n
+    boost[1:, 1:] += (np.cosh(rapidity) - 1) * np.outer(n, n)
+    turn[2:, 2:] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    return boost @ turn
+
+
+@pytest.mark.parametrize("matrix", [turned_and_boosted([1, 2, -1], 0.8, 0), turned_and_boosted([0, 1, 3], -0.5, 2.0)])
+def test_the_tagger_at_rest_gives_the_same_in_every_frame(matrix):
+    tagger = taggers.tagger("pelican-rest")
+    params = jax.jit(tagger.model.init)(jax.random.key(1))
+    apply = jax.jit(jax.vmap(tagger.model.apply, (None, 0)))
+    still, moved = (tagger.inputs(jets) for jets in (some[:20], some[:20].astype(np.float64) @ matrix.T))
+    np.testing.assert_array_equal(still.weights, moved.weights)
+    logits = apply(params, moved)
+    np.testing.assert_allclose(logits, apply(params, still), rtol=0, atol=1e-5)
+    assert np.std(logits) > 1e-3
+
+
 @pytest.mark.parametrize("name", ["particlenet", "part"])
 def test_inputs_of_merged_particles_are_finite_and_padded_with_zeros(name):
     few = some[:50].copy()

@@ -79,7 +79,7 @@ def tagger(name: str, spec: Spec | None = None) -> Tagger:
     found: Tagger = getattr(importlib.import_module(module), function)(spec)
     if spec.remat and not found.remat:
         raise InputError(
-            f"--remat: expected a tagger of equal blocks, pelican, pelican-10k or part, got {name}; --device-memory serves any tagger"
+            f"--remat: expected a tagger of equal blocks, part or a pelican, got {name}; --device-memory serves any tagger"
         )
     return found
 

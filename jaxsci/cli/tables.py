@@ -79,7 +79,7 @@ def history(
         body = [
             [
                 entry["run"],
-                ", ".join(part for part in (entry["started"], _STATES[entry["state"]]) if part),
+                entry["started"] + ("" if entry["state"] == "finished" else f", {entry['state']}"),
                 *(_shown(entry["metrics"].get(name)) for name in names),
             ]
             for entry in of_task
@@ -95,19 +95,19 @@ def trials(rows: Sequence[Mapping[str, Any]], best: int, console: Console | None
     printing.as_table(head, body, {(winner, 0)}, console)
 
 
-_STATES = {"finished": "", "unfinished": "unfinished", "damaged": "evaluation.json damaged"}
-
-
 def _entry(run: Path, keys: Sequence[str]) -> dict[str, Any]:
     """A run with what was measured of it; one that was edited has nothing, and the others are shown."""
     metrics: dict[str, Any] = {}
-    state = "finished" if (run / "evaluation.json").exists() else "unfinished"
+    state, read = "finished" if (run / "evaluation.json").exists() else "unfinished", "config.json"
     try:
-        metrics = _results(run, keys)
-        for value in metrics.values():
+        runs.read_config(run)
+        read = "evaluation.json"
+        found = _results(run, keys)
+        for value in found.values():
             _shown(value)
+        metrics = found
     except (InputError, TypeError, ValueError, AttributeError):
-        metrics, state = {}, "damaged"
+        state = f"{read} damaged"
     return {
         "task": run.parts[-2],
         "run": run.name,

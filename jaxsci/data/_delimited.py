@@ -20,6 +20,11 @@ def require_utf8(path: object, start: bytes) -> None:
         raise InputError(f"{path}: expected UTF-8 text, got UTF-16; save the file as UTF-8")
 
 
+def is_above(line: str) -> bool:
+    """Whether a line stands above the names: a blank one, a comment, or the separator as spreadsheets name it (sep=;)."""
+    return not line.strip() or line.startswith("#") or re.fullmatch(r"sep=.\s*", line) is not None
+
+
 def delimiter(header: str) -> str:
     """What separates the fields of a table with this first line: a tab, else a semicolon, else a comma; marks in quotes do not count."""
     bare = re.sub(r'"[^"]*"', "", header)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jaxsci.data import _arrays as arrays
-from jaxsci.data._delimited import delimiter, is_number, number, require_one_mark, require_utf8
+from jaxsci.data._delimited import delimiter, is_above, is_number, number, require_one_mark, require_utf8
 from jaxsci.data.reading import reading, require_memory
 from jaxsci.errors import InputError
 
@@ -118,6 +118,10 @@ def _csv(path: Path, only: Sequence[str] | None) -> dict[str, np.ndarray]:
     if len(set(head)) < len(head):
         twice = next(name for name in head if head.count(name) > 1)
         raise InputError(f"{path}: expected each column once, got {twice!r} more than once; rename one")
+    if head and all(map(is_number, head)):
+        raise InputError(
+            f"{path}: expected names of columns in the first line, got {', '.join(head)[:80]}; write names above the numbers"
+        )
     for line, row in body:
         if len(row) != len(head):
             raise InputError(
@@ -142,7 +146,7 @@ def _csv_rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], str]:
         require_utf8(path, binary.read(4))
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         above, first = 0, file.readline()
-        while first and (not first.strip() or first.startswith("#")):  # blank lines and comments above the names
+        while first and is_above(first):
             above, first = above + 1, file.readline()
         mark = delimiter(first)
         head = [name.strip() for name in next(csv.reader([first], delimiter=mark), [])]

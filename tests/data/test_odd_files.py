@@ -7,6 +7,7 @@ from jaxsci.data import columns, dimuons, images
 from jaxsci.data.jets import sample
 from jaxsci.data.materials import superconductors
 from jaxsci.data.materials.formula import FormulaError, parse
+from jaxsci.data.materials.formula_table import stream
 from jaxsci.data.sphere import relief, sky
 from jaxsci.errors import InputError
 
@@ -299,3 +300,15 @@ def test_masses_of_light_pairs_in_mev_are_refused(name, tmp_path):
         dimuons.read(path)
     path.write_text(f"{name}\n" + "".join(f"{mass / 1000:.6f}\n" for mass in masses))
     assert len(dimuons.read(path).mass) == 50
+
+
+def test_the_separator_that_spreadsheets_name_is_no_column_and_numbers_are_no_names(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("sep=;\na;b\n1,5;2\n")
+    assert {name: column.tolist() for name, column in columns.read(path).items()} == {"a": [1.5], "b": [2]}
+    path.write_text("sep=;\nformula;Tc\nMgB2;39,5\n")
+    (chunk,) = stream(path, with_tc=True)
+    assert (chunk.formulas, chunk.tc) == (["MgB2"], [39.5])
+    path.write_text("1,2.5\n3,4\n")
+    with pytest.raises(InputError, match=r"expected names of columns in the first line, got 1, 2.5; write names above"):
+        columns.read(path)

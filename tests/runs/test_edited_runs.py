@@ -77,6 +77,23 @@ def answer(capsys, *arguments):
     return None
 
 
+FITS = {
+    "dimuon": ["--data", "pairs.npz"],
+    "cmb": ["--data", "sky.npz", "--lmax", "8"],
+    "earth": ["--data", "relief.txt"],
+}
+
+
+def write_fitted(folder):
+    """The files that FITS names."""
+    rng = np.random.default_rng(0)
+    masses = 91.2 + 1.25 * rng.standard_cauchy(600)
+    np.savez(folder / "pairs.npz", mass=masses[(masses > 60) & (masses < 120)])
+    np.savez(folder / "sky.npz", map=rng.normal(size=192) * 70, unit="uK")
+    rows = [(n, m, *rng.normal(size=2)) for n in range(5) for m in range(n + 1)]
+    (folder / "relief.txt").write_text("".join(f"{n} {m} {c} {s if m else 0}\n" for n, m, c, s in rows))
+
+
 @pytest.fixture
 def elsewhere(tmp_path, monkeypatch):
     """Run in an empty folder."""
@@ -136,6 +153,28 @@ def test_an_edited_file_is_refused_in_one_line(task, file, trained, tmp_path, ca
                 assert file == "config.json" or "damaged" in found, where
             else:
                 assert found is None, (where, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", FITS)
+def test_an_edited_file_of_a_fit_is_refused_in_one_line_and_named_in_the_list(task, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_fitted(tmp_path)
+    main(["fit", task, *FITS[task], "--name", "run"])
+    run = tmp_path / "runs" / task / "run"
+    for file in ("config.json", "evaluation.json"):
+        whole = (run / file).read_text()
+        texts = WHOLE | {w: json.dumps(e) for w, e in edits(json.loads(whole), np.random.default_rng(0), 30)}
+        for where, text in texts.items():
+            (run / file).write_text(text)
+            for words in (["compare", run], ["predict", run, "x.npz"], ["evaluate", run], ["study", run]):
+                assert answer(capsys, *words) is None, (where, words)
+            with pytest.raises(InputError):
+                jaxsci.load(run)
+            for form in ([], ["--json"], ["--csv"]):
+                listed = answer(capsys, "runs", *form)
+                assert "checksum" in where or f"{file} damaged" in listed, where
+        (run / file).write_text(whole)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from jaxsci.data._delimited import delimiter, number, require_utf8
+from jaxsci.data._delimited import delimiter, is_above, number, require_utf8
 from jaxsci.data.materials.elements import ELEMENTS
 from jaxsci.data.materials.formula import ATOMIC_NUMBER, SYMBOLS, Amounts, FormulaError, parse
 from jaxsci.data.reading import reading
@@ -28,8 +28,9 @@ TC_NAMES = ("tc", "t c", "critical temp", "critical temperature", "transition te
 _OTHER_UNIT = re.compile(r"(?i)[\s(\[]*(?:[mμµu]k|milli-?kelvin|°?[cf]|celsius|m?ev)[\s)\]]*")
 HOTTEST = 400.0  # K; a larger number is taken for another unit, of which a message warns
 
-# A column of pressures, with the unit in its name: "pressure (GPa)", "P_kbar"; without one those above 0 are not the ambient one.
+# A column of pressures or magnetic fields, with the unit in its name: "pressure (GPa)", "P/kbar", "H (T)"; without one those above 0 count.
 _PRESSURE = re.compile(
+    r"(?:applied |external )?(?:magnetic field|field|[bh](?= ?[(\[/]))\W*(?:m?t|tesla|k?oe)?\W*|"
     r"(?:applied |hydrostatic )?(?:pressure|press|p(?= ?[(\[/ ]))\W*(?P<unit>[gmkh]?pa|k?bar|atm)?\W*(?:applied)?"
 )
 _AMBIENT = {"gpa": 1.01e-3, "mpa": 1.01, "kpa": 110, "hpa": 1100, "pa": 1.1e5, "bar": 1.1, "kbar": 1.1e-2, "atm": 1.1}
@@ -64,7 +65,7 @@ class _Layout(NamedTuple):
     fields: int
     formula: int
     tc: int | None
-    pressure: tuple[int, float] | None  # the column, and the largest value that is no pressure
+    ambient: tuple[tuple[int, float], ...]  # columns of pressures and fields, and the largest value that is none
     delimiter: str
     marks: set[str]  # decimal marks of Tc seen so far
 
@@ -105,7 +106,7 @@ def stream(
         for _ in range(header_row - 1):
             next(lines, None)
         first = next(lines, "")
-        while first and (not first.strip() or first.startswith("#")):  # blank lines and comments above the names
+        while first and is_above(first):
             header_row, first = header_row + 1, next(lines, "")
         reader = csv.reader(lines, delimiter=delimiter(first), strict=True)
         try:
@@ -164,11 +165,11 @@ def _find_columns(
                 + ", or name it with --formula-column"
                 * (with_tc and named is not None)
             )
-        return _Layout(path, 1, 0, None, None, separator, set()), False
+        return _Layout(path, 1, 0, None, (), separator, set()), False
     if not with_tc:
-        return _Layout(path, len(header), formula, None, None, separator, set()), True
-    pressures = [(i, match) for i, name in enumerate(names) if (match := _PRESSURE.fullmatch(name))]
-    pressure = (pressures[0][0], _AMBIENT.get(pressures[0][1]["unit"], 0.0)) if pressures else None
+        return _Layout(path, len(header), formula, None, (), separator, set()), True
+    found_there = [(i, match["unit"]) for i, name in enumerate(names) if (match := _PRESSURE.fullmatch(name))]
+    ambient = tuple((i, _AMBIENT.get(unit, 0.0)) for i, unit in found_there)
     names = [re.sub(r"\s*[(\[/]?\s*(k|kelvin)\s*[)\]]?$", "", name) or name for name in names]
     if columns[1]:
         names = [_key(field) for field in header]
@@ -179,7 +180,7 @@ def _find_columns(
             f"{path}: expected a column of critical temperatures in K, {wanted}, got the columns {found!r}; "
             "convert other units and rename the column" + ", or name it with --tc-column" * (named is not None)
         )
-    return _Layout(path, len(header), formula, tc, pressure, separator, set()), True
+    return _Layout(path, len(header), formula, tc, ambient, separator, set()), True
 
 
 def _key(name: str) -> str:
@@ -230,8 +231,8 @@ def _read_row(layout: _Layout, line: int, fields: list[str]) -> tuple[str, Amoun
             "element",
             f"{where}: expected elements up to {SYMBOLS[ELEMENTS - 1]}, got {beyond[0]} in {text!r}; its properties are not known",
         )
-    if layout.pressure is not None:
-        _require_ambient(where, fields[layout.pressure[0]].strip(), layout.pressure[1])
+    for column, most in layout.ambient:
+        _require_ambient(where, fields[column].strip(), most)
     return text, amounts, math.nan if layout.tc is None else _read_tc(where, fields[layout.tc].strip(), layout)
 
 
@@ -246,7 +247,7 @@ def _require_ambient(where: str, text: str, most: float) -> None:
     if not ambient:
         raise RowError(
             "pressure",
-            f"{where}: expected Tc at ambient pressure, got {text[:40]!r} in the column of pressures; leave it out, or rename the column",
+            f"{where}: expected Tc at ambient pressure in no field, got {text[:40]!r} in their column; leave it out, or rename the column",
         )
 
 

@@ -215,7 +215,7 @@ _MOST_LEFT_OUT = 1 / 3  # of the rows, before a table is refused; of the export 
 _REASONS: dict[Fault, str] = {
     "formula": "formula not readable",
     "element": "element beyond the table",
-    "pressure": "under pressure",
+    "pressure": "under pressure or in a field",
     "tc": "Tc not a number in K",
     "encoding": "not UTF-8",
     "columns": "another number of fields",

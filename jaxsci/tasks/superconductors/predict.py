@@ -30,7 +30,7 @@ _REASONS: dict[Fault, str] = {
     "element": "element beyond the table",
     "encoding": "not UTF-8",
     "columns": "columns missing",
-    "pressure": "under pressure",
+    "pressure": "under pressure or in a field",
     "tc": "Tc not readable",
 }
 _ORDER = (  # of the columns: those of a class run, those of a Tc run

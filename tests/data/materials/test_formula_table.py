@@ -28,6 +28,8 @@ def read(path, **options):
         ("pressure", ["0", "0.5", "high", "0.0"], [2, 5]),
         ("applied pressure/MPa", ["0.1", "2000", "1", "0"], [2, 4, 5]),
         ("press", ["0", "1e9", "0", "0"], [2, 4, 5]),
+        ("H (T)", ["0", "9", "0.0", ""], [2, 4, 5]),
+        ("applied magnetic field [kOe]", ["0", "1", "-", "0"], [2, 4, 5]),
         ("phase", ["1", "2", "3", "4"], [2, 3, 4, 5]),
         ("P", ["1", "2", "3", "4"], [2, 3, 4, 5]),
     ],
@@ -40,7 +42,7 @@ def test_rows_under_pressure_are_left_out_and_counted(name, values, kept, tmp_pa
     assert chunk.bad["pressure"] == 4 - len(kept)
     assert len(next(stream(path)).rows) == 4  # formulas to predict
     if len(kept) < 4:
-        with pytest.raises(InputError, match="row 3: expected Tc at ambient pressure, got"):
+        with pytest.raises(InputError, match="row 3: expected Tc at ambient pressure in no field, got"):
             list(stream(path, with_tc=True))
 
 

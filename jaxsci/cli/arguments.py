@@ -80,7 +80,10 @@ class SweepPlace(Form):
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Measure a trained run again, on its own test part or on another file."""
+    """Measure a trained run again, on its own test part or on another file.
+
+    Example: jaxsci evaluate runs/top-tagging/pfn-1 --data mine.npz
+    """
 
     run: tyro.conf.Positional[Path]
     """Run folder."""
@@ -94,7 +97,7 @@ class Evaluate:
 class Predict(Form):
     """Scores of a trained run for every example of a file, streamed to a file or printed.
 
-    Such as: jaxsci predict runs/top-tagging/pfn-1 mine.npz --out scores.csv
+    Example: jaxsci predict runs/top-tagging/pfn-1 mine.npz --out scores.csv
     """
 
     run: tyro.conf.Positional[Path]
@@ -109,7 +112,10 @@ class Predict(Form):
 
 @dataclass(frozen=True)
 class Study:
-    """What the gradients of a trained run say: curvature, noise, and the training examples that help and harm it most."""
+    """What the gradients of a trained run say: curvature, noise, and the training examples that help and harm it most.
+
+    Example: jaxsci study runs/images/cnn-1 --json
+    """
 
     run: tyro.conf.Positional[Path]
     """Run folder. Its study.html and study.json are written anew; a study that was stopped goes on where it was."""
@@ -121,7 +127,10 @@ class Study:
 
 @dataclass(frozen=True)
 class Export:
-    """Write the network of a trained run as one file that is read without this library."""
+    """Write the network of a trained run as one file that is read without this library.
+
+    Example: jaxsci export runs/top-tagging/pfn-1 --out pfn.npz --format npz
+    """
 
     run: tyro.conf.Positional[Path]
     """Run folder."""
@@ -138,7 +147,10 @@ class Export:
 
 @dataclass(frozen=True)
 class Compare(Form):
-    """A table of runs, the best of each column marked."""
+    """A table of runs, the best of each column marked.
+
+    Example: jaxsci compare runs/top-tagging/cnn-1 runs/top-tagging/pfn-1
+    """
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
     """Run folders."""
@@ -146,7 +158,10 @@ class Compare(Form):
 
 @dataclass(frozen=True)
 class Runs(Form):
-    """A table of what was run, newest first, with its main figures."""
+    """A table of what was run, newest first, with its main figures.
+
+    Example: jaxsci runs --csv
+    """
 
     runs: Path = Path("runs")
     """Folder of all runs."""
@@ -167,7 +182,10 @@ class DataList:
 
 @dataclass(frozen=True)
 class DataFetch:
-    """Download a data set, checked and resumable."""
+    """Download a data set, checked and resumable.
+
+    Example: jaxsci data fetch sphere
+    """
 
     name: tyro.conf.Positional[str]
     """Such as top-tagging."""
@@ -177,7 +195,10 @@ class DataFetch:
 
 @dataclass(frozen=True)
 class DataGenerate:
-    """Simulate data."""
+    """Simulate data.
+
+    Example: jaxsci data generate jets --n 10000 --out mine.h5
+    """
 
     what: tyro.conf.Positional[Literal["jets"]]
     """jets: top quarks and QCD by Pythia 8 and fastjet (needs the extra `hep`)."""

@@ -1,11 +1,13 @@
 """Mistakes in the words after `jaxsci`: one line, with what was perhaps meant."""
 
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 
+from jaxsci.cli import commands
 from jaxsci.cli.commands import parse
 from jaxsci.errors import InputError
 from tests.command import refused
@@ -71,3 +73,23 @@ def test_a_reader_that_ends_early_ends_the_command_in_silence():
         assert done.stderr == ""
         assert done.returncode != 0
     os.close(writer)
+
+
+COMMANDS = [
+    *((verb, entry.name) for verb in ("train", "fit", "sweep", "predict") for entry in commands._entries(verb)),
+    *((name,) for name in ("evaluate", "predict", "study", "export", "compare", "runs")),
+    *(("data", name) for name in ("fetch", "generate")),
+]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_help_has_an_example_that_is_a_command(words, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit, match="0"):
+        parse([*words, "--help"])
+    text = capsys.readouterr().out
+    assert "\x1b" not in text
+    assert all(len(line) <= 80 for line in text.splitlines() if set(line) & set("│╭╰"))
+    example = re.search(r"Example: jaxsci ((?:.|\n)*?)\n *(?:\n|╭)", text)[1].split()
+    assert tuple(example[: len(words)]) == words
+    parse(example)  # is understood

@@ -87,7 +87,7 @@ FITS = {
 def write_fitted(folder):
     """The files that FITS names."""
     rng = np.random.default_rng(0)
-    masses = 91.2 + 1.25 * rng.standard_cauchy(600)
+    masses = np.concatenate([91.2 + 1.25 * rng.standard_cauchy(600), rng.uniform(60, 120, 200)])
     np.savez(folder / "pairs.npz", mass=masses[(masses > 60) & (masses < 120)])
     np.savez(folder / "sky.npz", map=rng.normal(size=192) * 70, unit="uK")
     rows = [(n, m, *rng.normal(size=2)) for n in range(5) for m in range(n + 1)]

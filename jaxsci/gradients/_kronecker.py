@@ -160,19 +160,22 @@ def kfac(
 
         if rows is None:
             return added_up(of_part, size, (data, shares))
-        number = data.weight.shape[0]
-        each = jax.lax.map(
-            lambda row: added_up(of_part, size, (data._replace(y=jnp.broadcast_to(row, number)), shares)),
-            jnp.arange(rows),
-        )
-        return jax.tree.map(lambda leaf: jnp.sum(leaf, 0), each)
+
+        def of_row(row: Array) -> Any:
+            y = jnp.broadcast_to(row, data.weight.shape)
+            return added_up(of_part, size, (data._replace(y=y), shares))
+
+        return added_up(of_row, 1, jnp.arange(rows))
 
     shapes = capture(loss, params, data)
     leaves = range(len(shapes.parameters))
     sums = over_targets(lambda passes, records, p: [_sums(passes, leaf, records, p) for leaf in leaves])
     factors = []
     for leaf, (inputs, count, outputs) in zip(leaves, sums, strict=True):
-        mean = inputs / jnp.where(count == 0, 1, count)[:, None, None]
+        if count is None:  # dividing a large matrix by 1 is a pass over it
+            mean = inputs if rows in (None, 1) else inputs / rows
+        else:
+            mean = inputs / jnp.where(count == 0, 1, count)[:, None, None]
         factors.append(Factors(_order(shapes, leaf), mean, outputs))
     if not corrected:
         return Kronecker(factors, params)
@@ -234,8 +237,8 @@ def _order(passes: Capture, leaf: int) -> Array:
     return order
 
 
-def _sums(passes: Capture, leaf: int, records: Records, p: Array) -> tuple[Array, Array, Array]:
-    """sum_b p_b of: A over active positions, their number, and S."""
+def _sums(passes: Capture, leaf: int, records: Records, p: Array) -> tuple[Array, Array | None, Array]:
+    """sum_b p_b of: A over active positions, their number (None: that of the rows, as p adds up to 1), and S."""
     product = _product(passes, leaf)
     if product is None:
         return _moments_of_other(passes, leaf, records, p)
@@ -248,7 +251,7 @@ def _sums(passes: Capture, leaf: int, records: Records, p: Array) -> tuple[Array
     outputs = second_moment(d, p * jnp.ones_like(active))
     known = product.second_moment
     inputs = second_moment(a, weight) if known is None else known(records, p[:, 0, 0])
-    return inputs, jnp.sum(weight, axis=(0, 2)), outputs
+    return inputs, jnp.sum(weight, axis=(0, 2)) if product.positions > 1 else None, outputs
 
 
 def _moments_of_other(passes: Capture, leaf: int, records: Records, p: Array) -> tuple[Array, Array, Array]:

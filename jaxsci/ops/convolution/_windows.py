@@ -18,10 +18,11 @@ def offsets(window: tuple[int, ...]) -> Iterable[tuple[int, ...]]:
 
 
 def output_size(
-    size: tuple[int, ...], window: tuple[int, ...], geometry: ConvGeometry, lhs_dilation: tuple[int, ...]
+    size: tuple[int, ...], window: tuple[int, ...], geometry: ConvGeometry, lhs_dilation: tuple[int, ...] | None
 ) -> tuple[int, ...]:
     """Size of the output for an input of `size` with lhs_dilation - 1 zeros between its elements."""
-    return geometry.output_size(tuple(s * (n - 1) + 1 for n, s in zip(size, lhs_dilation, strict=True)), window)
+    inner = lhs_dilation or (1,) * len(size)
+    return geometry.output_size(tuple(s * (n - 1) + 1 for n, s in zip(size, inner, strict=True)), window)
 
 
 def transposed(geometry: ConvGeometry, window: tuple[int, ...]) -> ConvGeometry:

@@ -1,6 +1,5 @@
 """The contractions of `convolution_primitives` as XLA's own convolution and its transposes: cuDNN on a GPU."""
 
-import operator
 from functools import partial
 from typing import Any
 
@@ -12,40 +11,22 @@ from jaxsci.ops.convolution import _windows as windows
 from jaxsci.ops.convolution._sizes import ConvGeometry
 
 
-def convolve(
-    x: Array, kernel: Array, geometry: ConvGeometry, lhs_dilation: tuple[int, ...] | None = None, precision: Any = None
-) -> Array:
-    """y[b, t, o] from x[b, n, i], with `lhs_dilation` - 1 zeros between its elements, and k[w, i, o]."""
+def convolve(x: Array, kernel: Array, geometry: ConvGeometry, precision: Any = None) -> Array:
+    """y[b, t, o] from x[b, n, i] and k[w, i, o]."""
     space = "HWD"[: len(geometry.strides)]
-    if fails_on_cpu(x.shape[1:-1], kernel.shape[:-2], geometry, lhs_dilation or (1,) * len(space)):
-        x = lax.optimization_barrier(windows.pad(x, 1, geometry.padding, lhs_dilation or (1,) * len(space)))
-        geometry, lhs_dilation = geometry._replace(padding=((0, 0),) * len(space)), None
+    if min(before for before, _ in geometry.padding) < 0:
+        # jaxlib 0.10.2 reads what lies before the array on a CPU, a wrong result without a word.
+        x = lax.optimization_barrier(windows.pad(x, 1, geometry.padding))
+        geometry = geometry._replace(padding=((0, 0),) * len(space))
     return lax.conv_general_dilated(
         x,
         kernel,
         window_strides=geometry.strides,
         padding=geometry.padding,
-        lhs_dilation=lhs_dilation,
         rhs_dilation=geometry.dilation,
         dimension_numbers=(f"N{space}C", f"{space}IO", f"N{space}C"),
         precision=precision,
     )
-
-
-def fails_on_cpu(
-    size: tuple[int, ...], window: tuple[int, ...], geometry: ConvGeometry, lhs_dilation: tuple[int, ...]
-) -> bool:
-    """Where XLA's convolution cannot be trusted with the padding: it is written out then, which is never needed at common shapes.
-
-    With negative padding before the input jaxlib 0.10.2 reads what lies before the array, a wrong result without a word. And up to 0.12 at
-    least the compiler aborts the process where it exchanges the operands, which it does for a window larger than the input, but leaves
-    an axis out whose window equals its lhs_dilation, unpadded.
-    """
-    if min(before for before, _ in geometry.padding) < 0:
-        return True
-    extents = (d * (k - 1) + 1 for k, d in zip(window, geometry.dilation, strict=True))
-    left_out = zip(window, lhs_dilation, geometry.padding, strict=True)
-    return any(map(operator.gt, extents, size)) and any(k == s > 1 and not any(pair) for k, s, pair in left_out)
 
 
 def output(x: Array, kernel: Array, *, geometry: ConvGeometry, precision: Any) -> Array:

@@ -1,5 +1,6 @@
 """Convolution against plain loops and against XLA: values, and derivatives to second order."""
 
+import operator
 from functools import partial
 
 import jax
@@ -55,8 +56,18 @@ def draws(*shapes, dtype=jnp.float64, seed=0):
 
 
 def input_fails_in_xla(shape, window, output):
+    """Where XLA's own transposition of a convolution cannot be trusted on a CPU.
+
+    With negative padding before the input jaxlib 0.10.2 reads what lies before the array, a wrong result without a word. And up to 0.12 at
+    least the compiler aborts the process where it exchanges the operands, which it does for a window larger than the input, but leaves
+    an axis out whose window equals its stride, unpadded.
+    """
     back = windows.transposed(shape, window)
-    return convolution_lax.fails_on_cpu(output, window, back, shape.strides)
+    if min(before for before, _ in back.padding) < 0:
+        return True
+    extents = (d * (k - 1) + 1 for k, d in zip(window, shape.dilation, strict=True))
+    left_out = zip(window, shape.strides, back.padding, strict=True)
+    return any(map(operator.gt, extents, output)) and any(k == s > 1 and not any(pair) for k, s, pair in left_out)
 
 
 @CASE

@@ -1,12 +1,12 @@
-"""The contractions of `convolution_primitives` in forms that are fast on a CPU, inside loops too: which one for which shape.
+"""The contractions of `_primitives` in forms that are fast on a CPU, inside loops too: which one for which shape.
 
 XLA's CPU compiler brings a convolution into the axis order of its fast kernels only outside loops; inside `lax.scan` any other order runs
 in naive loops (github.com/jax-ml/jax/issues/12868), and so does float64 everywhere. Convolutions are written in that order from the start
 here; what was transposed for it stays behind an optimization barrier, because XLA would fold the transposition back into the convolution.
-Windows of 3 to 5 at stride 1 with enough channels need a quarter of the products (`convolution_winograd`). The rest are matrix products
-over blocks of images whose factors, shifted copies of the arrays laid side by side, stay in the cache (`convolution_cpu_output`,
-`convolution_cpu_kernel`). The limits below were measured on 2 cores of
-a Zen 3 and of a Zen 4.
+Windows of 3 to 5 at stride 1 with enough channels need a quarter of the products (`winograd`). The rest are matrix products
+over blocks of images whose factors, shifted copies of the arrays laid side by side, stay in the cache (`forward`, `kernel_gradient`). The
+input of a strided convolution is that of one at stride 1 with more channels (`strided`). The limits below were measured on 2 cores of a
+Zen 3 and of a Zen 4.
 """
 
 import math
@@ -21,15 +21,15 @@ from jax import lax
 from jaxsci.core import Array
 from jaxsci.errors import InputError
 from jaxsci.ops.convolution import _windows as windows
-from jaxsci.ops.convolution._cpu import forward as outputs
+from jaxsci.ops.convolution._cpu import forward, strided, winograd
 from jaxsci.ops.convolution._cpu import kernel_gradient as kernels
-from jaxsci.ops.convolution._cpu import winograd
 from jaxsci.ops.convolution._sizes import ConvGeometry
 
 FEW_PRODUCTS = 36  # a sum of so few products is faster as elementwise arithmetic
 FEW_CHANNELS = 4  # of the array that is laid side by side, rather than the other one
 MANY_CHANNELS = 16  # from which a strided kernel is faster by columns, if y is not shifted
 WIDE_OUTPUT = 32  # output channels from which a strided convolution is faster as a product of columns
+MOST_EXCESS = 1.5  # of products by zeros for which phases of pixels are faster than shifted products, except in volumes
 # Groups, as for the gradient of each example, so small that a few are computed at the same time: numbers in both factors, products.
 SMALL_FACTORS = 2**20
 SMALL_PRODUCTS = 4 * 10**7
@@ -61,14 +61,28 @@ ONE_DEVICE = Method()
 
 def output(x: Array, kernel: Array, *, geometry: ConvGeometry, precision: Any, method: Method = ONE_DEVICE) -> Array:
     """y[g, b, t, o] from x[g, b, n, i] and k[g, w, i, o]."""
-    return _convolve(*widen(x, kernel), geometry, (1,) * len(geometry.strides), precision, method).astype(x.dtype)
+    return _convolve(*widen(x, kernel), geometry, precision, method).astype(x.dtype)
 
 
 def input(kernel: Array, y: Array, *, geometry: ConvGeometry, precision: Any, method: Method = ONE_DEVICE) -> Array:
-    """x[g, b, n, i] from k[g, w, i, o] and y[g, b, t, o]: y, its lhs_dilation the strides, convolved with the mirrored kernel."""
-    mirrored = lax.optimization_barrier(_mirror(kernel, first=1))
-    back = windows.transposed(geometry, kernel.shape[1:-2])
-    return _convolve(*widen(y, mirrored), back, geometry.strides, precision, method).astype(y.dtype)
+    """x[g, b, n, i] from k[g, w, i, o] and y[g, b, t, o]: y, strides - 1 zeros between its elements, convolved with the mirrored kernel."""
+    window, (inputs, outputs) = kernel.shape[1:-2], kernel.shape[-2:]
+    wide = widen(y, lax.optimization_barrier(_mirror(kernel, first=1)))
+    back = windows.transposed(geometry, window)
+    if max(geometry.strides) == 1:
+        x = _convolve(*wide, back, precision, method)
+    elif max(inputs, outputs) == 1 and math.prod(window) <= FEW_PRODUCTS:
+        x = forward.depthwise(*wide, back, geometry.strides)
+    elif outputs <= FEW_CHANNELS and math.prod(window) * outputs <= FEW_PRODUCTS:
+        x = forward.sum_of_products(*wide, back, geometry.strides)
+    elif inputs > _few_outputs(window) and (len(window) == 3 or strided.excess(window, geometry) <= MOST_EXCESS):
+        x = strided.input(partial(input, precision=precision, method=method), kernel, y, geometry)
+    else:
+        x = _each_group(
+            partial(forward.product_then_sum, geometry=back, lhs_dilation=geometry.strides, devices=method.devices),
+            *wide,
+        )
+    return x.astype(y.dtype)
 
 
 def kernel(x: Array, y: Array, *, geometry: ConvGeometry, precision: Any, method: Method = ONE_DEVICE) -> Array:
@@ -99,31 +113,34 @@ def kernel(x: Array, y: Array, *, geometry: ConvGeometry, precision: Any, method
     return result.astype(x.dtype)
 
 
-def _convolve(
-    x: Array, kernel: Array, geometry: ConvGeometry, lhs_dilation: tuple[int, ...], precision: Any, method: Method
-) -> Array:
-    """y[g, b, t, o] from x[g, b, n, i], with lhs_dilation - 1 zeros between its elements, and k[g, w, i, o]."""
+def _convolve(x: Array, kernel: Array, geometry: ConvGeometry, precision: Any, method: Method) -> Array:
+    """y[g, b, t, o] from x[g, b, n, i] and k[g, w, i, o]."""
     window, channels = kernel.shape[1:-2], kernel.shape[-2:]
     stride = max(geometry.strides)
     few = channels[0] <= FEW_CHANNELS
     wide_strided = len(window) == 2 and stride > 1 and channels[1] >= WIDE_OUTPUT
     if max(channels) == 1 and math.prod(window) <= FEW_PRODUCTS:
-        return outputs.depthwise(x, kernel, geometry, lhs_dilation)
+        return forward.depthwise(x, kernel, geometry)
     if few and math.prod(window) * channels[0] <= FEW_PRODUCTS:
-        return outputs.sum_of_products(x, kernel, geometry, lhs_dilation)
-    size = windows.output_size(x.shape[2:-1], window, geometry, lhs_dilation)
+        return forward.sum_of_products(x, kernel, geometry)
+    size = geometry.output_size(x.shape[2:-1], window)
     least = OUTPUT_CHANNELS if max(window) == 3 else WIDE_WINDOW_CHANNELS
-    if channels[1] <= (4 if len(window) == 3 else 2) and not few and stride == 1:
-        apply = outputs.product_then_sum
+    apply: Callable[..., Array]
+    if channels[1] <= _few_outputs(window) and not few and stride == 1:
+        apply = forward.product_then_sum
     elif method.products or wide_strided or x.dtype == jnp.float64 or len(window) == 3:
-        apply = outputs.product_of_rows
+        apply = forward.product_of_rows
     else:
-        apply = outputs.convolution_in_parts
-    one = partial(apply, geometry=geometry, lhs_dilation=lhs_dilation, devices=method.devices)
-    saves = max(lhs_dilation) == 1 and _saves_products(x, geometry, window, size, channels, least, precision)
-    if saves and method.winograd:
+        apply = forward.convolution_in_parts
+    one = partial(apply, geometry=geometry, devices=method.devices)
+    if method.winograd and _saves_products(x, geometry, window, size, channels, least, precision):
         one = partial(_by_range, partial(winograd.convolve, geometry=geometry), one)
     return _each_group(one, x, kernel)
+
+
+def _few_outputs(window: tuple[int, ...]) -> int:
+    """Output channels up to which the product of each pixel with the whole window, its parts shifted and added, is fastest."""
+    return 4 if len(window) == 3 else 2
 
 
 def _by_range(

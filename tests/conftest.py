@@ -44,11 +44,14 @@ def bound(folder, largest):
             size -= bytes_
 
 
+# Sources are translated once, not by every process: half of the time to collect the tests.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Most of the tests' time goes into compiling small programs: half of it with less effort of LLVM, one module per program and, where
-# XLA still has them, its older emitters. `XLA_FLAGS= pytest` compiles as users do.
-QUICK = ["--xla_backend_optimization_level=1", "--xla_cpu_parallel_codegen_split_count=1"]
+# Most of the tests' time goes into compiling small programs: less than half of it with no effort of LLVM, one module per program and,
+# where XLA still has them, its older emitters. `XLA_FLAGS= pytest` compiles as users do.
+QUICK = ["--xla_backend_optimization_level=0", "--xla_cpu_parallel_codegen_split_count=1"]
 if version("jaxlib").startswith("0.10."):
     QUICK.append("--xla_cpu_use_fusion_emitters=false")
 os.environ.setdefault("XLA_FLAGS", " ".join(QUICK))

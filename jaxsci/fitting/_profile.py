@@ -83,14 +83,16 @@ def intervals(function: Function, fit: LikelihoodFit) -> tuple[Params, Params]:
     orders = _orders(vector.size)
     error = jnp.sqrt(jnp.diagonal(fit.covariance))
 
-    def ends(side: float) -> Params:
+    def ends(side: Array) -> Array:
         def one(order: Array) -> Array:
             best, step = vector[order[0]], side * error[order[0]]
             return best + step * _where_one(lambda t: _root(_rise(function, fit, order, best + t * step)), step.dtype)
 
-        return unravel(jax.vmap(one)(orders))
+        return jax.vmap(one)(orders)
 
-    return ends(-1.0), ends(1.0)
+    # Both sides at once: the search, whose compilation takes seconds, is in the program once.
+    lower, upper = jax.vmap(ends)(jnp.asarray([-1.0, 1.0], vector.dtype))
+    return unravel(lower), unravel(upper)
 
 
 def signed_roots(function: Function, fit: LikelihoodFit, values: Params) -> Params:

@@ -141,7 +141,7 @@ def test_an_edited_file_is_refused_in_one_line(task, file, trained, tmp_path, ca
     asked = commands(task, copied, examples)
     if file == "evaluation.json":  # which others write anew
         asked = {name: asked[name] for name in ("runs", "compare")}
-    texts = WHOLE | {where: json.dumps(edited) for where, edited in edits(content, rng, 30)}
+    texts = WHOLE | {where: json.dumps(edited) for where, edited in edits(content, rng, 12)}
     for where, text in texts.items():
         (copied / file).write_text(text)
         for name, arguments in asked.items():

@@ -46,7 +46,7 @@ def test_a_sky_of_your_own(tmp_path, capsys):
     theta, phi = healpix.angles(nside)
     values = 40 * np.sin(theta) ** 2 * np.cos(2 * phi) + 300 + 5 * np.random.default_rng(1).normal(size=theta.size)
     np.savez("mine.npz", map=np.where(abs(np.cos(theta)) < 0.2, np.nan, values), unit="uK")
-    arguments = ["cmb", "--data", "mine.npz", "--lmax", "6", "--free", "2", "--simulations", "20", "--noise", "5"]
+    arguments = ["cmb", "--data", "mine.npz", "--lmax", "6", "--free", "2", "--simulations", "4", "--noise", "5"]
     planck = ["--theory", "planck", "--model", "dense", "--epochs", "2"]
     result = run(tmp_path / "runs" / "cmb" / "dense-1", *arguments, *planck)
     found = {(c["l"], c["m"]): c for c in result["coefficients"]}
@@ -110,10 +110,10 @@ def test_a_relief_of_your_own(tmp_path, capsys, monkeypatch):
 
 def test_muon_pairs_of_your_own(tmp_path, capsys):
     rng = np.random.default_rng(3)
-    mass = 91.0 + 1.25 * rng.standard_cauchy(3000) + 1.5 * rng.normal(size=3000)
-    np.savez("mine.npz", M=np.concatenate([mass[(mass > 60) & (mass < 120)], rng.uniform(60, 120, 300)]))
+    mass = 91.0 + 1.25 * rng.standard_cauchy(600) + 1.5 * rng.normal(size=600)
+    np.savez("mine.npz", M=np.concatenate([mass[(mass > 60) & (mass < 120)], rng.uniform(60, 120, 60)]))
     folder = tmp_path / "runs" / "dimuon" / "z-1"
-    result = run(folder, "dimuon", "--data", "mine.npz", "--no-radiation", "--simulations", "10")
+    result = run(folder, "dimuon", "--data", "mine.npz", "--no-radiation", "--simulations", "3")
     values = result["fits"]["no_radiation"]["parameters"]
     for name, truth in (("mass", 91.0), ("width", 2.5), ("resolution", 1.5)):
         assert abs(values[name]["value"] - truth) < 4 * values[name]["error"]

@@ -9,7 +9,7 @@ import pytest
 
 
 def on_eight_devices(*arguments, **environment):
-    flags = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=1"
+    flags = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
     file = str(Path(__file__).with_name("on_eight_devices.py"))
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-n", "0", file, *arguments],

@@ -166,7 +166,8 @@ def simulate(
     log_p = np.asarray(jax.jit(jax.vmap(model.apply, in_axes=(None, 0)))(fitted.params, jnp.asarray(grid)))
     cumulative = np.concatenate([[0], np.cumsum((np.exp(log_p[1:]) + np.exp(log_p[:-1])) / 2)])
     parts: list[Params] = []
-    for first in range(0, options.simulations, portion):
+    portion = min(portion, options.simulations)
+    for first in range(0, options.simulations, portion or 1):
         progress("simulated fits", first / options.simulations, "")
         masses = np.interp(rng.uniform(size=(portion, events)) * cumulative[-1], cumulative, grid)
         parts.append(jax.tree.map(np.asarray, pulls(jnp.asarray(masses))))

@@ -172,6 +172,7 @@ def of_user(error: Exception) -> str | None:
         remedy = {
             errno.ENOSPC: "free some disk space and run the command again; nothing was left half-written",
             errno.EDQUOT: "free some of your disk quota and run the command again; nothing was left half-written",
+            errno.EFBIG: "allow larger files (ulimit -f) and run the command again; nothing was left half-written",
             errno.EACCES: "choose a place you may write to and files you may read",
             errno.EROFS: "choose a place you may write to",
             errno.EMFILE: "allow more open files (ulimit -n)",

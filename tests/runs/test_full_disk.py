@@ -38,7 +38,11 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path, monkeypatch, capsy
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
     assert "Not a directory" in refused(capsys, "train", "table", *TRAIN["table"], "--runs", "file")
-    for number, words in ((errno.EROFS, "choose a place you may write to"), (errno.EACCES, "choose a place")):
+    for number, words in (
+        (errno.EFBIG, "allow larger files (ulimit -f)"),
+        (errno.EROFS, "choose a place you may write to"),
+        (errno.EACCES, "choose a place"),
+    ):
         error = OSError(number, os.strerror(number), "runs")
         assert mistakes.of_user(error).startswith(f"runs: {os.strerror(number)}; {words}")
 

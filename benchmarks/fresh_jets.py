@@ -1,12 +1,12 @@
-"""Trained taggers on jets that nothing was chosen by: AUC, rejections, and how often one rejects what another does.
+"""Trained taggers on jets that nothing was chosen by: AUC, rejections, and ratios of the rejections of two taggers.
 
     jaxsci data generate jets --n 60000 --seed 20 --compact --out fresh.h5
     jaxsci bench taggers --only pfn cnn pelican-10k --seeds 1 2 3 --logits FOLDER --fresh fresh.h5
-    python -m benchmarks.fresh_jets fresh.h5 FOLDER [--against pfn] [--out benchmarks/results]
+    jaxsci bench fresh-jets fresh.h5 FOLDER [--against pfn] [--out benchmarks/results]
 
 The 3,750 background jets of the test part cannot tell a rejection of 400 from one of 800. Here the networks that `jaxsci bench taggers`
-trained, on the jets of the package, answer as many jets as were generated beside, of the same generator with another seed. Ratios of
-rejections have intervals of a bootstrap: the same drawn jets for both taggers, and of each drawn trainings. Results join those of the
+trained, on the jets of the package, classify as many new jets as one cares to generate, with another seed of the same generator. Ratios of
+rejections have intervals of a bootstrap: of the jets, the same for both taggers, and of the trainings of each. Results join those of the
 other taggers. The jets are simulated at particle level: compare the taggers with each other, not with published numbers.
 """
 
@@ -34,21 +34,23 @@ METRICS = ("auc", "rejection_0.3", "rejection_0.5")
 TOGETHER = "{}, {} together"  # the mean log odds of all trainings of a tagger
 
 
-def trained(folder: Path, part: str, labels: np.ndarray) -> dict[str, np.ndarray]:
+def trained(folder: Path, sample: jets.JetSample) -> dict[str, np.ndarray]:
     """The log odds [training, jet] of each tagger of which the folder holds trainings, and of several trainings together.
 
     Raises:
         InputError: there are none, or those of other jets.
     """
     found: dict[str, list[np.ndarray]] = {}
+    known = taggers.digest(sample)
     for path in sorted(folder.glob("*-*.npz")):
         with np.load(path) as file:
-            if part not in file:
+            if "fresh" not in file:
                 continue
-            logits = file[part]
-        if logits.shape != labels.shape:
+            logits, of = file["fresh"], str(file[taggers.DIGEST]) if taggers.DIGEST in file else None
+        if of != known:
+            others = "ones that do not say of which jets" if of is None else f"those of {len(logits):,} others"
             raise InputError(
-                f"{path}: expected log odds of {len(labels):,} jets, got {len(logits):,}; train with --fresh and these jets"
+                f"{path}: expected log odds of these jets, got {others}; train with --fresh and these jets"
             )
         found.setdefault(path.stem.rpartition("-")[0], []).append(logits)
     if not found:
@@ -88,8 +90,9 @@ def ratios(
 ) -> dict[str, list[dict[str, Any]]]:
     """For each tagger and signal efficiency, how many times the rejection of the tagger `against` it has, with intervals.
 
-    A rejection is here 1 over the mean background efficiency of the trainings, which is finite where one of them lets nothing pass. Drawn
-    with replacement are jets within each class, the same for all taggers, and trainings within each tagger.
+    A rejection is here 1 over the mean background efficiency of the trainings, which is finite where one of them lets nothing pass. Where
+    both taggers let nothing pass it is `unknown`, and in an interval it may be anything. Drawn with replacement are jets
+    within each class, the same for all taggers, and trainings within each tagger.
     """
     rng = np.random.default_rng(seed)
     ranked = {name: [rank(one, labels) for one in several] for name, several in logits.items()}
@@ -109,13 +112,14 @@ def ratios(
     values = efficiencies(np.ones(len(labels), np.int64), range)
     resampled = [efficiencies(draw(), lambda n: rng.integers(n, size=n).tolist()) for _ in range(number)]
     found: dict[str, list[dict[str, Any]]] = {}
-    with np.errstate(divide="ignore"):  # nothing passes: an infinite ratio
+    with np.errstate(divide="ignore", invalid="ignore"):  # nothing passes: an infinite ratio, or of both an unknown one
         for name in (name for name in logits if name != against):
             drawn = np.array([one[against] / one[name] for one in resampled])
             found[name] = [
                 {
                     "efficiency": efficiency,
                     "value": binary_evaluation.number(values[against][i] / values[name][i]),
+                    "unknown": bool(np.isnan(values[against][i] / values[name][i])),
                     **{str(level): _interval(drawn[:, i], level) for level in LEVELS},
                     "above_2": float(np.mean(drawn[:, i] > 2)),
                 }
@@ -125,7 +129,8 @@ def ratios(
 
 
 def _interval(drawn: np.ndarray, level: float) -> list[float | None]:
-    ends = np.quantile(drawn, (1 - level) / 2, method="lower"), np.quantile(drawn, (1 + level) / 2, method="higher")
+    least, most = (np.where(np.isnan(drawn), value, drawn) for value in (0, np.inf))  # an unknown ratio may be any
+    ends = np.quantile(least, (1 - level) / 2, method="lower"), np.quantile(most, (1 + level) / 2, method="higher")
     return [binary_evaluation.number(end) for end in ends]
 
 
@@ -167,7 +172,7 @@ def measure(file: Path, folder: Path, against: str, number: int = RESAMPLES) -> 
     sample = jets.read(file)
     labels = sample.labels
     assert labels is not None
-    logits = trained(folder, "fresh", labels)
+    logits = trained(folder, sample)
     if against not in logits:
         raise InputError(f"--against: expected one of {', '.join(logits)}, got {against}; train it first")
     rows = {

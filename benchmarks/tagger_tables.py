@@ -74,7 +74,8 @@ def _fresh(found: dict[str, Any]) -> list[str]:
 
 def _ratio(one: dict[str, Any]) -> str:
     ends = [f"{_finite(one[level][0])} to {_finite(one[level][1])}" for level in ("0.68", "0.95")]
-    return f"{_finite(one['value'])} ({ends[0]}; 95 %: {ends[1]})"
+    value = "unknown, both let nothing pass" if one.get("unknown") else _finite(one["value"])
+    return f"{value} ({ends[0]}; 95 %: {ends[1]})"
 
 
 def _finite(value: float | None) -> str:
@@ -86,7 +87,8 @@ _FRESH = (
     " chosen (`python -m benchmarks.fresh_jets`). {shared} of them are among the jets of the package; of {tests} Kolmogorov-Smirnov tests"
     " of mass, pT, eta and number of constituents against those the least p value is {least} ({where}). A value is the mean over the"
     " trainings, ± as above. The ratios are those of 1 over the mean background efficiency of the trainings, with intervals of"
-    " {resamples:,} bootstrap samples: of the jets, the same for both taggers, and of the trainings of each. Of three trainings a bootstrap"
+    " {resamples:,} bootstrap samples: of the jets, the same for both taggers, and of the trainings of each; several trainings"
+    " together are one row, of which no trainings are drawn. Of three trainings a bootstrap"
     " underrates their scatter by a fifth. Several trainings together answer with the mean of their log odds."
 )
 
@@ -117,7 +119,8 @@ _HALF = (
 _WORDS = (
     "Each tagger as `jaxsci train top-tagging --tagger NAME` trains it, on 18,000 of the 30,000 simulated jets of the package; numbers of"
     " the 7,500 of the test part, epochs chosen on the 4,500 of the validation part. The defaults of pelican, particlenet and part were"
-    " found in trials on this same test part: their numbers are a little too good. A value is the mean over the seeds of the weights,"
+    " found in trials on this same test part, and so were those that pelican-10k and pelican-rest take over:"
+    " their numbers are a little too good. A value is the mean over the seeds of the weights,"
     " with the standard deviation between them (seeds) where there are several, and with half the mean 68 % interval that the size of the"
     " test part gives (jets). At 1/eps_B of 1,000 four of the 3,750 background jets of the test part are left: differences there are noise."
     " Operations are those of one prediction as XLA counts them. The time of a training (with"

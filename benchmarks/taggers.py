@@ -24,9 +24,10 @@ import numpy as np
 
 from benchmarks import machine
 from benchmarks.tagger_tables import as_markdown
+from jaxsci.data.jets import JetSample
 from jaxsci.data.jets import read as read_jets
 from jaxsci.files import replacing, write_json, write_text
-from jaxsci.runs import binary_evaluation
+from jaxsci.runs import binary_evaluation, weights
 from jaxsci.runs.task import silent
 from jaxsci.tasks.top_tagging import jobs, samples
 from jaxsci.tasks.top_tagging.options import TAGGERS, Options
@@ -35,6 +36,7 @@ from jaxsci.training import fit, predict
 NAME = "taggers"
 CHOSEN = ("mass", "efn", "pfn", "cnn", "particlenet", "pelican", "pelican-10k", "pelican-rest", "part")
 PREDICTED = 3000  # jets whose prediction is timed
+DIGEST = "fresh_digest"  # beside log odds of fresh jets: which jets they are of
 
 
 def measure(
@@ -60,7 +62,9 @@ def measure(
     apply = job.tagger.model.apply
     found = {part: predict(apply, result.params, jets.x) for part, jets in (("validation", validation), ("test", test))}
     if fresh is not None:
-        found["fresh"] = predict(apply, result.params, jobs.make_inputs(job.tagger, read_jets(fresh), silent))
+        sample = read_jets(fresh)
+        found["fresh"] = predict(apply, result.params, jobs.make_inputs(job.tagger, sample, silent))
+        found[DIGEST] = np.array(digest(sample))
     if logits is not None:
         with replacing(logits / f"{name}-{seed}.npz") as file:
             np.savez(file, **found)
@@ -79,6 +83,11 @@ def measure(
         "load_average": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         **{metric: metrics[metric] for metric in kept},
     }
+
+
+def digest(sample: JetSample) -> str:
+    """By which jets are known again, in this order."""
+    return weights.digest(sample.constituents, sample.images, sample.labels)
 
 
 def bfloat16(name: str, seed: int, epochs: int | None = None, jets: int | None = None) -> dict[str, Any]:

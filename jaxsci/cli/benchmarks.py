@@ -37,6 +37,7 @@ TABLE = [
     Benchmark("scaling", "benchmarks.scaling.main", "What it costs to split a training over devices and processes."),
     Benchmark("fit-pulls", "benchmarks.fit_pulls.main", "Whether the error bars of every fitter are right."),
     Benchmark("taggers", "benchmarks.taggers", "Accuracy, size, work and rate of every tagger on the same jets."),
+    Benchmark("fresh-jets", "benchmarks.fresh_jets", "Trained taggers on jets of another seed, with ratios."),
     Benchmark(
         "learning-curves", "benchmarks.learning_curves", "Taggers against the number of jets they are trained on."
     ),

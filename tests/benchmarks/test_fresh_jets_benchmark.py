@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import fresh_jets, tagger_tables
+from benchmarks import fresh_jets, tagger_tables, taggers
 from jaxsci import metrics
 from jaxsci.data import jets
 from jaxsci.errors import InputError
@@ -55,6 +55,9 @@ def test_nothing_that_passes_is_an_infinite_ratio_and_said():
     (ratio, _) = fresh_jets.ratios({"pfn": scores(0.5), "perfect": perfect}, LABELS, "pfn", number=20)["perfect"]
     assert ratio["value"] is None
     assert "infinity" in tagger_tables._ratio(ratio)
+    (ratio, _) = fresh_jets.ratios({"pfn": perfect, "perfect": perfect}, LABELS, "pfn", number=20)["perfect"]
+    assert (ratio["value"], ratio["0.68"]) == (None, [0, None])
+    assert "unknown" in tagger_tables._ratio(ratio)
 
 
 def test_jets_of_the_package_are_found_again():
@@ -67,6 +70,12 @@ def test_jets_of_the_package_are_found_again():
     assert min(min(tests.values()) for tests in found["p_values"].values()) > 1e-3
 
 
+def keep(path, sample):
+    """Log odds of these jets, as `benchmarks.taggers` keeps them."""
+    logits = RNG.normal(sample.labels, 1).astype(np.float32)
+    np.savez(path, fresh=logits, **{taggers.DIGEST: np.array(taggers.digest(sample))})
+
+
 def test_trainings_of_a_folder_join_the_page(tmp_path):
     sample = jets.read(jets.embedded(), limit=400)
     file, folder = tmp_path / "fresh.npz", tmp_path / "logits"
@@ -75,7 +84,7 @@ def test_trainings_of_a_folder_join_the_page(tmp_path):
     with pytest.raises(InputError, match="expected log odds of fresh jets, got none"):
         fresh_jets.main([str(file), str(folder)])
     for name, seed in (("pfn", 1), ("pfn", 2), ("pelican-10k", 1)):
-        np.savez(folder / f"{name}-{seed}.npz", fresh=RNG.normal(sample.labels, 1).astype(np.float32))
+        keep(folder / f"{name}-{seed}.npz", jets.read(file))
     fresh_jets.main([str(file), str(folder), "--resamples", "20", "--out", str(tmp_path)])
     found = json.loads((tmp_path / "taggers.json").read_text())["fresh"]
     assert (found["jets"], found["shared"]) == (400, 400)
@@ -87,6 +96,10 @@ def test_trainings_of_a_folder_join_the_page(tmp_path):
     page = (tmp_path / "taggers.md").read_text()
     assert "400 of them are among the jets of the package" in page
     assert sum(line.startswith(("| pfn", "| pelican-10k")) for line in page.splitlines()) == 3
-    np.savez(folder / "pfn-3.npz", fresh=np.zeros(5, np.float32))
-    with pytest.raises(InputError, match=r"pfn-3\.npz: expected log odds of 400 jets, got 5"):
+    others = jets.read(file)
+    keep(folder / "pfn-3.npz", others._replace(constituents=others.constituents[::-1], labels=others.labels))
+    with pytest.raises(InputError, match=r"pfn-3\.npz: expected log odds of these jets, got those of 400 others"):
+        fresh_jets.main([str(file), str(folder)])
+    np.savez(folder / "pfn-3.npz", fresh=np.zeros(400, np.float32))
+    with pytest.raises(InputError, match=r"pfn-3\.npz: expected .* got ones that do not say of which jets"):
         fresh_jets.main([str(file), str(folder)])

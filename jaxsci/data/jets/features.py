@@ -106,7 +106,11 @@ def _features(jets: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _columns(momenta: np.ndarray, axis: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The features of constituents [constituent, 4], the first `counts[0]` of them in the jet with the momentum axis[0], and so on."""
+    """The features of constituents [constituent, 4], the first `counts[0]` of them in the jet with the momentum axis[0], and so on.
+
+    They do not depend on the azimuth of the jet. Of a jet whose transverse momenta add up to exactly 0, which has none, `d_phi` is 0 or
+    pi, by the signs of zeros.
+    """
     pt = np.sqrt(momenta[:, 1] ** 2 + momenta[:, 2] ** 2)
     log_pt, log_e = np.log(pt), np.log(np.maximum(momenta[:, 0], _TINY))
     d_eta = np.arcsinh(momenta[:, 3] / pt) - np.repeat(kinematics.rapidity(axis), counts)

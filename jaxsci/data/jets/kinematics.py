@@ -106,7 +106,7 @@ def merge_soft(constituents: np.ndarray, k: int) -> np.ndarray:
 
 
 def merge_at_rest(constituents: np.ndarray, k: int) -> np.ndarray:
-    """As `merge_soft`, but hard and near are what they are in the rest frame of the jet: no Lorentz transformation changes who is merged.
+    """As `merge_soft`, with energies and angles in the rest frame of the jet: a Lorentz transformation does not change which are merged.
 
     With the momentum P of the jet and its mass M the energies there are p_i . P / M, and between directions, of massless particles,
     1 - cos(angle) = M^2 p_i . p_j / (p_i . P p_j . P). The decay of a heavy particle looks the same at any speed; in the laboratory

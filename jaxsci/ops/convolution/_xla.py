@@ -1,4 +1,4 @@
-"""The contractions of `convolution_primitives` as XLA's own convolution and its transposes: cuDNN on a GPU."""
+"""The contractions of `_primitives` as XLA's own convolution and its transposes: cuDNN on a GPU."""
 
 from functools import partial
 from typing import Any

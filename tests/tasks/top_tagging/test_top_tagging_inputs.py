@@ -28,6 +28,7 @@ def test_scaled_inputs_are_of_order_one(name):
     assert np.mean(x.weights.sum(1)) == pytest.approx(1, abs=1e-4)
     np.testing.assert_array_equal(x.elements[x.weights == 0], 0)
     assert x.elements.dtype == x.weights.dtype == np.float32
+    assert scaling.scaled(tagger, scale).inputs(some[:0]).elements.shape == (0, *x.elements.shape[1:])
     assert scale.shift[:2] == (0, 0)
     assert scale.scale[0] == scale.scale[1]
 

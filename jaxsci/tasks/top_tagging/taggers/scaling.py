@@ -25,9 +25,11 @@ class Scaling(NamedTuple):
 
     def __call__(self, x: WeightedSet) -> WeightedSet:
         """The set on this scale; padding stays 0."""
-        number, room, _ = x.elements.shape
+        number, room, features = x.elements.shape
         shift, scale = (np.tile(np.asarray(each, np.float32), room) for each in (self.shift, self.scale))
-        rows = (x.elements.reshape(number, -1) - shift) * scale  # long rows are faster than one of a few features
+        rows = (
+            x.elements.reshape(number, room * features) - shift
+        ) * scale  # long rows are faster than one of a few features
         elements = rows.reshape(x.elements.shape)
         elements[x.weights == 0] = 0
         return x._replace(elements=elements, weights=x.weights * np.float32(self.weight))

@@ -45,22 +45,6 @@ VERBS = {
 _PLACES = {**{verb: place for verb, (_, place) in VERBS.items()}, "predict": Form()}
 
 
-_EXAMPLES = {
-    ("train", "top-tagging"): "--tagger pfn --epochs 20",
-    ("train", "anomalies"): "--max-jets 10000",
-    ("train", "images"): "--data images.npz",
-    ("train", "table"): "--data table.csv --target mass",
-    ("train", "superconductors"): "--data mine.csv --tc-column Tc_K",
-    ("predict", "superconductors"): "MgB2 YBa2Cu3O7 --run runs/superconductors/tc-random-1",
-    ("fit", "cmb"): "--data map.fits --mask mask.fits",
-    ("fit", "earth"): "--lmax 100",
-    ("fit", "dimuon"): "--data pairs.csv",
-    ("sweep", "top-tagging"): "--learning-rate 1e-4:1e-2 --trials 16",
-    ("sweep", "images"): "--data images.npz --batch-size 64,128",
-    ("sweep", "table"): "--data table.csv --target mass --learning-rate 1e-4:1e-2",
-}
-
-
 class Chosen(NamedTuple):
     """A task that was named, with the options that were given."""
 
@@ -187,11 +171,9 @@ def _kind(entry: Entry, named: Sequence[str], verb: str = "predict") -> Any:
         where.__doc__ = place.__doc__
         fields.append(("place", where, dataclasses.field(default=where())))
     kind = dataclasses.make_dataclass("Options", fields, bases=bases, frozen=True)
-    kind.__doc__ = (
-        f"{bases[0].__doc__}\n\nExample: jaxsci {verb} {entry.name} {_EXAMPLES[verb, entry.name]}"
-        if bases
-        else entry.summary
-    )
+    example = entry.swept if verb == "sweep" else entry.example
+    shown = f"\n\nExample: jaxsci {verb} {entry.name} {example}" if example else ""
+    kind.__doc__ = f"{bases[0].__doc__}{shown}" if bases else entry.summary
     kind.entry = entry  # type: ignore[attr-defined]  # by which the parsed command is known again
     return kind
 

@@ -38,11 +38,11 @@ def as_json(content: Mapping[str, Any]) -> None:
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print rows as CSV under the names of all their columns; what a row lacks is blank."""
+    """Print rows as CSV under the names of all their columns; what a row lacks is blank, and so are numbers that are not finite."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(_plain(row) for row in rows)
 
 
 def as_table(

@@ -1,7 +1,7 @@
 """Runs side by side, what was run, and the trials of a sweep: as tables, as JSON or as CSV."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ def compare(
     printing.require_one(form)
     from jaxsci.runs import comparison  # which imports jax and a plotting library
 
+    folders = list(dict.fromkeys(folders))
     names, table = comparison.rows(folders)
     winners = {name: comparison.best(name, table, lower_is_better) for name in names}
     if form.json:
@@ -33,7 +34,8 @@ def compare(
         printing.as_json({"task": runs.read_config(folders[0])["task"], "best": best, "runs": entries})
         return
     if form.csv:
-        printing.as_csv([{"run": run, **dict(_flat(values))} for run, values in table])
+        rows_of = zip(folders, table, strict=True)
+        printing.as_csv([{"run": run, "folder": str(f), **dict(_flat(values))} for f, (run, values) in rows_of])
         return
     rows = [[run, *(comparison.text(values.get(name)) for name in names)] for run, values in table]
     marks = {(i, j) for j, name in enumerate(names, start=1) for i in winners[name]}
@@ -57,11 +59,12 @@ def history(
         InputError: there is no run.
     """
     printing.require_one(form)
-    configs = sorted(folder.glob("*/*/config.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    configs = list(folder.glob("*/*/config.json"))
     if not configs:
         raise InputError(f"{folder}: expected a folder of runs, got none in it; start with jaxsci train top-tagging")
     headlines = {entry.name: entry.task.headline for entry in TABLE if (folder / entry.name).is_dir()}
     found = [_entry(path.parent, headlines.get(path.parts[-3], ())) for path in configs]
+    found.sort(key=lambda entry: datetime.fromisoformat(entry["started"]), reverse=True)
     if form.json:
         printing.as_json({"runs": [{**entry, "folder": str(entry["folder"])} for entry in found]})
         return
@@ -79,12 +82,18 @@ def history(
         body = [
             [
                 entry["run"],
-                entry["started"] + ("" if entry["state"] == "finished" else f", {entry['state']}"),
+                _begun(entry),
                 *(_shown(entry["metrics"].get(name)) for name in names),
             ]
             for entry in of_task
         ]
         printing.as_table(head, body, console=console)
+
+
+def _begun(entry: Mapping[str, Any]) -> str:
+    """When a run was started, in local time, and what is the matter with it."""
+    state = "" if entry["state"] == "finished" else f", {entry['damaged'] or ''} {entry['state']}".replace("  ", " ")
+    return f"{datetime.fromisoformat(entry['started']).astimezone():%Y-%m-%d %H:%M}{state}"
 
 
 def trials(rows: Sequence[Mapping[str, Any]], best: int, console: Console | None = None) -> None:
@@ -98,28 +107,36 @@ def trials(rows: Sequence[Mapping[str, Any]], best: int, console: Console | None
 def _entry(run: Path, keys: Sequence[str]) -> dict[str, Any]:
     """A run with what was measured of it; one that was edited has nothing, and the others are shown."""
     metrics: dict[str, Any] = {}
-    state, read = "finished" if (run / "evaluation.json").exists() else "unfinished", "config.json"
+    state, read, damaged = "finished" if (run / "evaluation.json").exists() else "unfinished", "config.json", None
+    started = datetime.fromtimestamp((run / "config.json").stat().st_mtime, UTC).isoformat(timespec="seconds")
     try:
-        runs.read_config(run)
+        started = _utc(runs.read_config(run).get("created", started))
         read = "evaluation.json"
         found = _results(run, keys)
         for value in found.values():
             _shown(value)
         metrics = found
     except (InputError, TypeError, ValueError, AttributeError):
-        state = f"{read} damaged"
+        state, damaged = "damaged", read
     return {
         "task": run.parts[-2],
         "run": run.name,
         "folder": run,
-        "started": f"{datetime.fromtimestamp((run / 'config.json').stat().st_mtime):%Y-%m-%d %H:%M}",
+        "started": started,
         "state": state,
+        "damaged": damaged,
         "metrics": metrics,
     }
 
 
+def _utc(time: str) -> str:
+    """A time in UTC; one without a zone is in UTC already."""
+    found = datetime.fromisoformat(time)
+    return (found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)).isoformat(timespec="seconds")
+
+
 def _results(folder: Path, keys: Sequence[str]) -> dict[str, Any]:
-    """The entries of evaluation.json under these keys, of a run that has been evaluated, by the last part of the key."""
+    """The entries of evaluation.json under these keys, by the last part of a key, or by the whole key where two share it."""
     if not (folder / "evaluation.json").exists():
         return {}
     evaluation = runs.read_json(folder / "evaluation.json", f"evaluate the run again: jaxsci evaluate {folder}")
@@ -128,12 +145,13 @@ def _results(folder: Path, keys: Sequence[str]) -> dict[str, Any]:
             f"{folder / 'evaluation.json'}: expected what was measured, got another file; evaluate the run again"
         )
     found = {}
-    for key in keys:
+    last = [key.rpartition("/")[2] for key in keys]
+    for key, name in zip(keys, last, strict=True):
         entry: Any = evaluation
         for part in key.split("/"):
             entry = entry.get(part) if isinstance(entry, dict) else None
         if entry is not None:
-            found[key.rpartition("/")[2]] = entry
+            found[name if last.count(name) == 1 else key] = entry
     return found
 
 

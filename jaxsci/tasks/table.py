@@ -19,6 +19,8 @@ class Entry(NamedTuple):
     module: str  # holds `TASK`, and `Options`; for the verb predict `Questions`
     summary: str
     sweeps: bool = False  # whether its options can be swept
+    example: str = ""  # options that the help shows
+    swept: str = ""  # options of a sweep that its help shows
 
     @property
     def options(self) -> Any:
@@ -33,15 +35,45 @@ class Entry(NamedTuple):
 
 
 TABLE = [
-    Entry("train", "top-tagging", "jaxsci.tasks.top_tagging", "Tag top quarks among jets.", True),
-    Entry("train", "anomalies", "jaxsci.tasks.anomalies", "Find jets unlike those learned, in both directions."),
-    Entry("train", "images", "jaxsci.tasks.images", "Classify images of your own, or compress them.", True),
-    Entry("train", "table", "jaxsci.tasks.tables", "Predict a column of a plain table from the others.", True),
-    Entry("train", "superconductors", "jaxsci.tasks.superconductors", "Critical temperatures of compositions."),
-    Entry("predict", "superconductors", "jaxsci.tasks.superconductors", "Tc or probability of formulas."),
-    Entry("fit", "cmb", "jaxsci.tasks.cmb", "The microwave sky in spherical harmonics."),
-    Entry("fit", "earth", "jaxsci.tasks.earth", "The relief of the Earth in spherical harmonics."),
-    Entry("fit", "dimuon", "jaxsci.tasks.dimuon", "Mass and width of the Z boson from muon pairs."),
+    Entry(
+        *("train", "top-tagging", "jaxsci.tasks.top_tagging", "Tag top quarks among jets.", True),
+        example="--tagger pfn --epochs 20",
+        swept="--learning-rate 1e-4:1e-2 --trials 16",
+    ),
+    Entry(
+        *("train", "anomalies", "jaxsci.tasks.anomalies", "Find jets unlike those learned, in both directions."),
+        example="--max-jets 10000",
+    ),
+    Entry(
+        *("train", "images", "jaxsci.tasks.images", "Classify images of your own, or compress them.", True),
+        example="--data images.npz",
+        swept="--data images.npz --batch-size 64,128",
+    ),
+    Entry(
+        *("train", "table", "jaxsci.tasks.tables", "Predict a column of a plain table from the others.", True),
+        example="--data table.csv --target mass",
+        swept="--data table.csv --target mass --learning-rate 1e-4:1e-2",
+    ),
+    Entry(
+        *("train", "superconductors", "jaxsci.tasks.superconductors", "Critical temperatures of compositions."),
+        example="--data mine.csv --tc-column Tc_K",
+    ),
+    Entry(
+        *("predict", "superconductors", "jaxsci.tasks.superconductors", "Tc or probability of formulas."),
+        example="MgB2 YBa2Cu3O7 --run runs/superconductors/tc-random-1",
+    ),
+    Entry(
+        *("fit", "cmb", "jaxsci.tasks.cmb", "The microwave sky in spherical harmonics."),
+        example="--data map.fits --mask mask.fits",
+    ),
+    Entry(
+        *("fit", "earth", "jaxsci.tasks.earth", "The relief of the Earth in spherical harmonics."),
+        example="--lmax 100",
+    ),
+    Entry(
+        *("fit", "dimuon", "jaxsci.tasks.dimuon", "Mass and width of the Z boson from muon pairs."),
+        example="--data pairs.csv",
+    ),
 ]
 
 

@@ -10,6 +10,7 @@ import pytest
 from jaxsci.cli import commands
 from jaxsci.cli.commands import parse
 from jaxsci.errors import InputError
+from jaxsci.tasks.table import Entry
 from tests.command import refused
 
 MISTAKES = {
@@ -93,3 +94,11 @@ def test_help_has_an_example_that_is_a_command(words, capsys, monkeypatch):
     example = re.search(r"Example: jaxsci ((?:.|\n)*?)\n *(?:\n|╭)", text)[1].split()
     assert tuple(example[: len(words)]) == words
     parse(example)  # is understood
+
+
+def test_a_task_without_an_example_has_help(capsys, monkeypatch):
+    foreign = Entry("fit", "half-life", "jaxsci.tasks.earth", "The half-life of a sample.")
+    monkeypatch.setattr(commands, "TABLE", [*commands.TABLE, foreign])
+    with pytest.raises(SystemExit, match="0"):
+        parse(["fit", "half-life", "--help"])
+    assert "Example" not in capsys.readouterr().out

@@ -87,7 +87,10 @@ def test_in_a_pipe_a_comparison_is_plain_lines_json_or_csv(tmp_path, capsys, mon
     assert found["best"][name] == folders
     main(["compare", *folders, "--csv"])
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["folder"] for row in rows] == folders
     assert [float(rows[1][f"{name}{of}"]) for of in ("", "_lower", "_upper")] == list(METRICS[name].values())
+    main(["compare", folders[0], folders[0], "--json"])
+    assert [run["folder"] for run in json.loads(capsys.readouterr().out)["runs"]] == folders[:1]
     assert "--json: expected it or --csv, got both" in refused(capsys, "compare", *folders, "--csv", "--json")
 
 
@@ -120,6 +123,11 @@ def test_runs_are_listed_by_task_the_newest_first(tmp_path, capsys):
     found = json.loads(capsys.readouterr().out)["runs"]
     assert [entry["state"] for entry in found] == ["finished", "unfinished", "finished", "finished"]
     assert found[0]["metrics"]["mass"] == parameters["mass"]
+    assert found[0]["started"] == "2011-03-13T07:06:40+00:00"
+    keys = ("events", "fits/radiation/parameters/mass", "other/mass")
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "evaluation.json").write_text(json.dumps({**evaluation, "other": {"mass": 90}}))
+    assert list(tables._results(tmp_path / "x", keys)) == list(keys)
 
 
 def test_a_folder_without_runs_ends_with_one_line(tmp_path, capsys):

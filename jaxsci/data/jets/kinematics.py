@@ -63,9 +63,8 @@ def wrap(angle: np.ndarray) -> np.ndarray:
 
 def jet_momentum(constituents: np.ndarray) -> np.ndarray:
     """The sum of the constituents [..., constituent, 4] of each jet: float64 [..., 4]."""
-    return np.einsum(
-        "...ci->...i", np.asarray(constituents, np.float64)
-    )  # several times as fast as a sum along this axis
+    # Several times as fast as a sum along this axis, and without a copy of all constituents in float64.
+    return np.einsum("...ci->...i", np.asarray(constituents), dtype=np.float64)
 
 
 def trim(constituents: np.ndarray) -> np.ndarray:

@@ -162,7 +162,7 @@ def rows(path: Path) -> Reader:
             f"{path}: expected jets of which rows can be read without the rest, got a compressed .npz or the compact format; read it whole "
             "or write the arrays constituents and labels as HDF5"
         )
-    between, clean = source.between, checks.clean_images if source.images else checks.clean_constituents
+    between, clean = source.between, _cleaning(source)
     arrange = checks.normalized if source.images else checks.hardest_first
     name = "images" if source.images else "constituents"
     columns = {name: Column(source.shape[1:], "<f4")}
@@ -217,11 +217,19 @@ def mass(constituents: np.ndarray) -> np.ndarray:
 def _cleaned(
     path: Path, source: Records, rows: int, classes: Sequence[str] | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-    clean = checks.clean_images if source.images else checks.clean_constituents
+    clean = _cleaning(source)
     row, numbers = 0, math.prod(source.shape[1:])
     for jets, labels in source.blocks(max(1, min(rows, _NUMBERS_AT_ONCE // numbers))):
         yield clean(path, jets, row), None if labels is None else checks.clean_labels(path, labels, row, classes)
         row += len(jets)
+
+
+def _cleaning(source: Records) -> Callable[[Path, np.ndarray, int], np.ndarray]:
+    """What checks the jets of a file, range by range."""
+    if source.images:
+        return checks.clean_images
+    beam = checks.Beam()
+    return lambda path, jets, first: checks.clean_constituents(path, jets, first, beam)
 
 
 def _selected(parts: list[Records], limit: int) -> np.ndarray:

@@ -37,10 +37,10 @@ def all_classes(path: Path) -> Reader:
     Raises:
         InputError: a branch is missing, a label is none, or a number cannot be part of a jet.
     """
-    tree = _tree(path)
+    tree, beam = _tree(path), checks.Beam()
 
     def rows(first: int, last: int) -> dict[str, np.ndarray]:
-        jets = checks.clean_constituents(path, _constituents(tree, first, last), first)
+        jets = checks.clean_constituents(path, _constituents(tree, first, last), first, beam)
         return {"constituents": jets, "labels": _labels(path, tree, first, last).astype(np.uint8)}
 
     columns = {"constituents": Column((PARTICLES, 4), "<f4"), "labels": Column((), "|u1")}

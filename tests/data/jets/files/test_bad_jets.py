@@ -195,8 +195,11 @@ def simulated():
 def test_a_beam_along_another_axis_is_refused(order, number, simulated, tmp_path):
     path = tmp_path / "jets.npz"
     np.savez(path, constituents=simulated[:number, :, order], labels=np.arange(number) % 2)
-    with pytest.raises(InputError, match=r"uniform about axis [12] of the momentum, the place of p[xy]; write"):
+    with pytest.raises(InputError, match=r"a beam that seems to lie along p[xy], not pz; write"):
         jets.read(path)
+    source = jets.rows(path)  # in ranges, as streams read
+    with pytest.raises(InputError, match="seems to lie along"):
+        [source.rows(first, first + 500) for first in range(0, number, 500)]
 
 
 def test_jets_about_the_beam_or_turned_to_one_azimuth_are_read(simulated, tmp_path):

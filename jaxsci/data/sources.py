@@ -8,7 +8,7 @@ import atexit
 import os
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -20,7 +20,7 @@ from jaxsci.data._arrays import Column, Reader, Rows
 from jaxsci.data.reading import files, reading
 from jaxsci.errors import InputError
 
-__all__ = ["Checked", "Column", "FileState", "Opener", "Reader", "Source", "files", "open_file", "source"]
+__all__ = ["Checked", "Column", "FileState", "Known", "Opener", "Reader", "Source", "files", "open_file", "source"]
 
 _EXPECTED = "an HDF5, .npy, .npz or ROOT file"
 _BYTES = 2**21  # that a range of rows should have at least: less is read slowly
@@ -36,11 +36,18 @@ class FileState(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """Rows that this process need not check again, and the files as they were before their rows were checked."""
+    """The files as they were at the first look, before any row was checked, and the rows that this process need not check again."""
 
-    files: Mapping[Path, FileState]
-    first: int
-    last: int  # one after the last
+    files: tuple[FileState, ...]  # in the order of the paths
+    first: int = 0
+    last: int = 0  # one after the last
+
+
+class Known(NamedTuple):
+    """What the file of some rows must still be, and whether these rows have been checked."""
+
+    file: FileState
+    rows: bool
 
 
 Between: TypeAlias = Callable[[int, int], np.ndarray]
@@ -82,19 +89,29 @@ class Source:
             bounds.append(end - length + np.append(np.arange(step, length, step), length))
         return np.concatenate(bounds)
 
-    def states(self) -> dict[Path, FileState]:
+    def states(self) -> tuple[FileState, ...]:
         """What the files are now."""
-        return {path: state(path) for path in self.paths}
+        return tuple(map(state, self.paths))
 
-    def known(self, path: Path, first: int, last: int) -> FileState | None:
-        """What the file that these rows are in must still be; None: they have not been checked."""
-        checked = self.checked
-        return None if checked is None or first < checked.first or checked.last < last else checked.files[path]
+    def with_checked(self, checked: Checked) -> "Source":
+        """The same rows, of files that are refused if they change; what is known of their lengths stays known."""
+        found = replace(self, checked=checked)
+        vars(found).update({name: value for name, value in vars(self).items() if name in ("ends", "chunks")})
+        return found
+
+    def known(self, first: int, last: int) -> Known | None:
+        """What is known of the rows from `first` up to `last`, which lie in one file; None before the first look."""
+        if self.checked is None:
+            return None
+        return Known(self.checked.files[self._file(first)], self.checked.first <= first and last <= self.checked.last)
 
     def place(self, row: int) -> tuple[Path, int]:
         """The file that a row is in, and the number of the first row of that file."""
-        file = int(np.searchsorted(self.ends, row, side="right"))
+        file = self._file(row)
         return self.paths[file], int(self.ends[file - 1]) if file else 0
+
+    def _file(self, row: int) -> int:
+        return int(np.searchsorted(self.ends, row, side="right"))
 
     def rows(self, first: int, last: int) -> dict[str, np.ndarray]:
         """The rows from `first` up to `last`, which does not belong to them: each array [row, ...]."""
@@ -142,20 +159,21 @@ def _require_columns(path: Path, here: Mapping[str, Column], first: Path, there:
             )
 
 
-def read(opener: Opener, path: Path, first: int, last: int, known: FileState | None = None) -> dict[str, np.ndarray]:
+def read(opener: Opener, path: Path, first: int, last: int, known: Known | None = None) -> dict[str, np.ndarray]:
     """Rows of one file; whatever goes wrong is an InputError that names it.
 
-    With `known` they are not checked again, and a file that is no longer that one is refused.
+    With `known` a file that is no longer that one is refused, and rows that have been checked are not checked again.
     """
     with reading(path, _EXPECTED):
         now = state(path)
-        if known is not None and now != known:
+        if known is not None and now != known.file:
             raise InputError(
-                f"{path}: expected the file whose rows were checked when the work began, got one that was written since; begin "
+                f"{path}: expected the file as it was when the work began, got one that was written since; begin "
                 "again, or go on with --resume where it holds the same rows"
             )
         found = _opened(opener, path, os.getpid(), now)
-        return (found.rows if known is None or found.again is None else found.again)(first, last)
+        again = found.again if known is not None and known.rows else None
+        return (again or found.rows)(first, last)
 
 
 def reader(opener: Opener, path: Path) -> Reader:

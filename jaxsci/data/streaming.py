@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from jaxsci.data import sources
-from jaxsci.data.sources import FileState, Opener, Source
+from jaxsci.data.sources import Known, Opener, Source
 from jaxsci.errors import InputError
 
 __all__ = ["Prepare", "Stream", "Workers", "prepared"]
@@ -211,15 +211,15 @@ class Stream:
 def prepared(source: Source, prepare: Prepare, pieces: Iterable[np.ndarray], workers: Workers) -> Iterator[Any]:
     """What `prepare` makes of the rows of each piece, which lie in one file and rise."""
 
-    def places() -> Iterator[tuple[Path, np.ndarray, FileState | None]]:
+    def places() -> Iterator[tuple[Path, np.ndarray, Known | None]]:
         for rows in pieces:
             path, start = source.place(int(rows[0]))
-            yield path, rows - start, source.known(path, int(rows[0]), int(rows[-1]) + 1)
+            yield path, rows - start, source.known(int(rows[0]), int(rows[-1]) + 1)
 
     return workers.map(partial(_read, source.opener, prepare), places())
 
 
-def _read(opener: Opener, prepare: Prepare, piece: tuple[Path, np.ndarray, FileState | None]) -> Any:
+def _read(opener: Opener, prepare: Prepare, piece: tuple[Path, np.ndarray, Known | None]) -> Any:
     path, rows, known = piece
     first, last = int(rows[0]), int(rows[-1]) + 1
     values = sources.read(opener, path, first, last, known)

@@ -259,6 +259,7 @@ def _noted(rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 def _looked_at(found: Source, workers: Workers, progress: OnProgress) -> tuple[Source, np.ndarray, np.ndarray]:
     """The source with all jets checked, their labels and hashes; of several processes each looks at its share."""
     files = found.states()
+    found = found.with_checked(Checked(files))
     ends = np.linspace(0, len(found.chunks) - 1, jax.process_count() + 1).astype(int)
     chunks = found.chunks[ends[jax.process_index()] : ends[jax.process_index() + 1] + 1]
     number, done = chunks[-1] - chunks[0], 0
@@ -269,11 +270,10 @@ def _looked_at(found: Source, workers: Workers, progress: OnProgress) -> tuple[S
         progress("reading jets", done / number, f"{done:,} jets")
     lengths = np.diff(found.chunks[ends])
     # What another process checked holds here if both see the same files, and not copies of another time.
-    times = np.array([[each.size, each.modified] for each in files.values()]).ravel()
+    times = np.array([[each.size, each.modified] for each in files]).ravel()
     every = gathered(times, [len(times)] * jax.process_count()).reshape(-1, len(times))
     first, last = (0, len(found)) if (every == times).all() else (int(chunks[0]), int(chunks[-1]))
-    found = replace(found, checked=Checked(files, first, last))
-    return found, gathered(labels, lengths), gathered(hashes, lengths)
+    return found.with_checked(Checked(files, first, last)), gathered(labels, lengths), gathered(hashes, lengths)
 
 
 def _grouped(parts: Iterable[tuple[Inputs, np.ndarray]]) -> Iterator[tuple[Inputs, np.ndarray]]:

@@ -105,7 +105,7 @@ def test_jets_are_checked_once_and_a_file_that_changes_is_refused(files, tmp_pat
     with h5py.File(other, "r+") as file:
         file["constituents"][0, 0] = np.nan
     other.replace(copy)
-    with pytest.raises(InputError, match=r"train_0.h5: expected the file whose rows were checked when the work began"):
+    with pytest.raises(InputError, match=r"train_0.h5: expected the file as it was when the work began"):
         list(streamed.Stream(run.source, streamed._constituents, 1).in_order())
     with pytest.raises(InputError, match="finite four-momenta"):
         streamed.prepare(options(copy), streamed.Workers(0), silent)
@@ -124,8 +124,28 @@ def test_of_several_processes_each_trusts_the_checks_of_others_on_the_same_files
         monkeypatch.setattr(streamed, "gathered", gathered)
         here, _, _ = streamed._looked_at(found, streamed.Workers(0), silent)
         assert (here.checked.first, here.checked.last) == (0, known)
-        path, _ = here.place(len(found) - 1)
-        assert (here.known(path, len(found) - 1, len(found)) is None) == (offset == 1)
+        last = here.known(len(found) - 1, len(found))
+        assert last == (here.checked.files[-1], offset == 0)  # what it did not check must be the same file all the same
+        assert isinstance(hash(here), int)
+
+
+def test_a_file_that_changes_is_refused_though_its_rows_are_those_of_another_process(files, tmp_path):
+    copy = tmp_path / "train_0.h5"
+    copy.write_bytes(Path(str(files).replace("*", "0")).read_bytes())
+    found = streamed.source(copy, jets.rows)
+    length = len(found)
+    here = found.with_checked(streamed.Checked(found.states(), 0, length // 2))
+    assert {"ends"} <= vars(here).keys()  # files are not opened again for their lengths
+    rest = np.arange(length // 2, length)
+    stream = streamed.Stream(here, streamed._constituents, 1)
+    assert sum(map(len, stream.in_order([rest]))) == len(rest)
+    other = tmp_path / "other.h5"
+    other.write_bytes(copy.read_bytes())
+    with h5py.File(other, "r+") as file:
+        file["labels"][:] = 1 - file["labels"][:]  # well-formed
+    other.replace(copy)
+    with pytest.raises(InputError, match=r"train_0.h5: expected the file as it was when the work began"):
+        list(stream.in_order([rest]))
 
 
 def test_images_read_again_are_those_that_were_checked(tmp_path):

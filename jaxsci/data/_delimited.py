@@ -22,7 +22,7 @@ def require_utf8(path: object, start: bytes) -> None:
 
 def is_above(line: str) -> bool:
     """Whether a line stands above the names: a blank one, a comment, or the separator as spreadsheets name it (sep=;)."""
-    return not line.strip() or line.startswith("#") or re.fullmatch(r"sep=.\s*", line) is not None
+    return not line.strip() or line.startswith("#") or re.fullmatch(r"sep=[,;\t]\s*", line) is not None
 
 
 def delimiter(header: str) -> str:

@@ -18,6 +18,7 @@ __all__ = ["SUFFIXES", "names", "read", "require"]
 
 SUFFIXES = (".root", ".csv", ".npz")
 _EXPECTED = "a table in .root, .csv or .npz"
+_FEW_BY_CHANCE = 8  # numbers that no row of measurements has in rising order but one in 40,000
 _TREES = ("TTree", "TNtuple", "ROOT::RNTuple")
 
 
@@ -118,9 +119,10 @@ def _csv(path: Path, only: Sequence[str] | None) -> dict[str, np.ndarray]:
     if len(set(head)) < len(head):
         twice = next(name for name in head if head.count(name) > 1)
         raise InputError(f"{path}: expected each column once, got {twice!r} more than once; rename one")
-    if head and all(map(is_number, head)):
+    if head and all(map(is_number, head)) and (not _rises(head) or any(_rises(row) for _, row in body[:5])):
         raise InputError(
-            f"{path}: expected names of columns in the first line, got {', '.join(head)[:80]}; write names above the numbers"
+            f"{path}: expected names of columns in the first line, got {', '.join(head)[:80]}; write names above the numbers, and before "
+            "names that are numbers a letter, as in c0, c1"
         )
     for line, row in body:
         if len(row) != len(head):
@@ -138,6 +140,18 @@ def _csv(path: Path, only: Sequence[str] | None) -> dict[str, np.ndarray]:
             )
     require_one_mark(path, texts, mark)
     return {name: _numbers(column, mark != ",") for name, column in texts.items()}
+
+
+def _rises(texts: Sequence[str]) -> bool:
+    """Whether numbers rise as names of columns do: in equal steps, as 0, 1, 2 or wavelengths, or as many whole ones, such as years."""
+    if len(texts) < 2 or not all(map(is_number, texts)):
+        return False
+    steps = np.diff([number(text, comma=True) for text in texts])
+    if len(texts) == 2:
+        return [text.strip() for text in texts] == ["0", "1"]
+    equal = bool(steps[0] > 0 and np.allclose(steps, steps[0], rtol=1e-3, atol=0))
+    whole = all(text.strip().isdecimal() for text in texts)
+    return equal or (whole and len(texts) >= _FEW_BY_CHANCE and bool((steps > 0).all()))
 
 
 def _csv_rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], str]:

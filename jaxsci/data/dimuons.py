@@ -10,12 +10,14 @@ from jaxsci.data import columns
 from jaxsci.data.jets import kinematics
 from jaxsci.errors import InputError
 
-__all__ = ["Dimuons", "read"]
+__all__ = ["TYPICAL_MASS", "Dimuons", "read"]
 
 _MOST_OFF_SHELL = 1e-2  # the part by which an energy may fall short of its momentum: files have few digits
 _HEAVIEST = 2.0  # GeV of one lepton, above the tau's 1.8; a muon in MeV has 106
 _HIGHEST_MASS = 14_000.0  # GeV, the largest energy of two colliding protons so far; in MeV a pair of 14 GeV
-_TYPICAL_MASS = 1_000.0  # GeV, which the median of no sample of muon pairs exceeds; in MeV a pair of 1 GeV
+TYPICAL_MASS = (
+    1_000.0  # GeV, which the median of a sample does not exceed that was not chosen for it; in MeV a pair of 1 GeV
+)
 MUON_MASS = 0.1056583755  # GeV, Particle Data Group 2024
 _LOWEST_MASS = 1.99 * MUON_MASS  # of a pair at rest, and rounding; in TeV a pair of 210 GeV
 
@@ -57,7 +59,7 @@ class Dimuons(NamedTuple):
     unused: tuple[str, ...] = ()  # names of columns that were not looked at
 
 
-def read(path: str | Path, *, tree: str | None = None) -> Dimuons:
+def read(path: str | Path, *, tree: str | None = None, typical: float = TYPICAL_MASS) -> Dimuons:
     """Read muon pairs and keep one per collision, chosen without a look at its mass.
 
     The mass in GeV is a column `M` or `mass`, or it is computed from the four-momenta `E1, px1, py1, pz1, E2, ...` or from `pt1, eta1,
@@ -75,13 +77,18 @@ def read(path: str | Path, *, tree: str | None = None) -> Dimuons:
     A tree in the NanoAOD format of CMS (lists `Muon_pt`, `Muon_eta`, `Muon_phi`, `Muon_charge` per event) gives the pair of the muon
     of the largest pT and the one of the largest pT with the opposite charge.
 
+    Args:
+        path: as in `columns.read`.
+        tree: likewise.
+        typical: GeV that the median of the masses does not exceed; a larger one is taken for MeV.
+
     Raises:
         InputError: a column is missing or two have one meaning, a mass, a muon, a charge or a weight cannot be, the rows are those of a
             histogram, no row is left.
     """
     present = columns.names(path, tree=tree, wanted=("M", "mass", *_NANO))
     if set(_NANO) <= set(present):
-        return _read_lists(path, tree, present)
+        return _read_lists(path, tree, present, typical)
     meaning = _meanings(path, present)
     _require_mass(path, meaning, present)
     table = columns.read(path, tree=tree, only=list(meaning.values()))
@@ -113,7 +120,7 @@ def read(path: str | Path, *, tree: str | None = None) -> Dimuons:
     idle = {meaning[what] for what in _SELECTING - used if what in meaning}
     unused = tuple(name for name in present if name in idle or name not in meaning.values())
     weight = _numbers(path, table, meaning["weight"]) if "weight" in meaning else None
-    return _checked(path, mass, chosen, rows, tuple(selection), weight, unused)
+    return _checked(path, mass, chosen, rows, tuple(selection), weight, unused, typical)
 
 
 def _meanings(path: str | Path, present: list[str]) -> dict[str, str]:
@@ -235,7 +242,7 @@ def _one_per_event(run: np.ndarray, event: np.ndarray, hardness: np.ndarray, row
     return np.sort(order[first])
 
 
-def _read_lists(path: str | Path, tree: str | None, present: list[str]) -> Dimuons:
+def _read_lists(path: str | Path, tree: str | None, present: list[str], typical: float) -> Dimuons:
     """Pairs from lists of muons: the hardest, with the hardest of the opposite charge."""
     more = [name for name in ("Muon_mass", *_NANO_EVENT) if name in present]
     table = columns.read(path, tree=tree, only=(*_NANO, *more), nested=(*_NANO, "Muon_mass"))
@@ -259,7 +266,7 @@ def _read_lists(path: str | Path, tree: str | None, present: list[str]) -> Dimuo
         selection.append("each collision once")
     weight = table.get("genWeight")
     unused = tuple(name for name in present if name not in table)
-    return _checked(path, mass, chosen, len(counts), tuple(selection), weight, unused)
+    return _checked(path, mass, chosen, len(counts), tuple(selection), weight, unused, typical)
 
 
 def _checked(
@@ -270,6 +277,7 @@ def _checked(
     selection: tuple[str, ...],
     weight: np.ndarray | None,
     unused: tuple[str, ...],
+    typical: float,
 ) -> Dimuons:
     if chosen.size == 0:
         raise InputError(
@@ -292,9 +300,11 @@ def _checked(
         if bad.any():
             place = f"row {int(chosen[bad.argmax()])} (counted from 0)"
             raise InputError(f"{path}: expected {expected}, got {values[bad.argmax()]} in {place}; {remedy}")
-    if (middle := np.median(mass[chosen])) > _TYPICAL_MASS:
-        expected = f"masses in GeV, most below {_TYPICAL_MASS:,.0f}, got a median of {middle:,.0f}"
-        raise InputError(f"{path}: expected {expected}; divide by 1000 if they are in MeV")
+    if (middle := np.median(mass[chosen])) > typical:
+        expected = f"masses in GeV, most below {typical:,.0f}, got a median of {middle:,.0f}"
+        raise InputError(
+            f"{path}: expected {expected}; divide by 1000 if they are in MeV, or give a --window at that mass"
+        )
     if weight is not None and not weight.any():
         raise InputError(f"{path}: expected weights, got zeros only; correct or remove the column")
     return Dimuons(mass[chosen], rows, selection, weight, unused)

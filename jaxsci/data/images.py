@@ -24,7 +24,8 @@ _EXPECTED = f"images in an .npz or HDF5 file ({_ARRAYS}) or in an IDX file, gzip
 _NAMES = (("x", "y"), ("images", "labels"), ("data", "labels"))
 _PART_NAMES = (("{}_images", "{}_labels"), ("x_{}", "y_{}"), ("{}_x", "{}_y"))
 _PART_WORDS = (("train", "training"), ("val", "valid", "validation"), ("test",))
-UNITS = (1, *(2**bits - 1 for bits in (8, 10, 12, 14, 16)))
+_LARGEST = 2**16 - 1
+_SATURATED = (2**10 - 1, 2**12 - 1, 2**14 - 1)  # of cameras of so many bits, whose files are of 16
 
 # The type codes of the IDX format (yann.lecun.com/exdb/mnist), numbers big-endian.
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -38,7 +39,7 @@ class LabeledImages(NamedTuple):
     y: np.ndarray  # int32 [n], from 0 to classes - 1
     classes: int
     part: np.ndarray | None = None  # uint8 [n], an index of PARTS where the file has parts of its own
-    unit: int = 1  # what whole numbers were divided by, an entry of UNITS; 1 for 0 and 1, and for real numbers
+    unit: int = 1  # what whole numbers were divided by, 2^bits - 1; 1 for 0 and 1, and for real numbers
     names: tuple[str, ...] | None = None  # of the classes, where the labels are text
 
 
@@ -52,8 +53,9 @@ def read(
 ) -> LabeledImages:
     """Read labeled images.
 
-    Whole numbers are divided by the largest number of their bits: 255, or 1,023, 4,095, 16,383 or 65,535 where one is larger (cameras
-    of 10, 12 and 14 bits write files of 16); those that are only 0 and 1, and real numbers, stay as they are.
+    Whole numbers are divided by 255, or by 65,535 where one is larger; but by 1,023, 4,095 or 16,383 where the largest is just that: a
+    saturated pixel of a camera of 10, 12 or 14 bits, which writes files of 16. Those that are only 0 and 1, and real numbers, stay as they
+    are.
 
     Args:
         path: an .npz or HDF5 file with `x` and `y` (or `images` and `labels`), or with these for each part, as in `train_images` and
@@ -63,7 +65,7 @@ def read(
         classes: their number, where it is known: labels are then 0 to classes - 1, of which some may be absent. None: every class from
             0 to the largest label occurs, and there are two at least.
         names: of the classes, where they are known: labels are then these. Without them labels that are text have their own.
-        unit: that of the images these go with: dark images of 16 bits are then divided by the same. None: as said above.
+        unit: that of the images these go with, by which these are then divided, too. None: as said above.
 
     Raises:
         InputError: a file is missing, damaged or of another format, an array is missing or of a wrong shape or type, a pixel is not
@@ -247,7 +249,7 @@ def pixels(path: object, x: np.ndarray, unit: int | None = None) -> np.ndarray:
 
 
 def _unit(path: object, x: np.ndarray, wanted: int | None) -> int:
-    """What the images are divided by: one of UNITS, for whole numbers the largest of their bits; 1 for 0 and 1, and for real ones."""
+    """What the images are divided by: what is wanted, else what `read` says."""
     if x.dtype.kind not in "iu":
         if wanted not in (None, 1):
             raise InputError(
@@ -255,15 +257,20 @@ def _unit(path: object, x: np.ndarray, wanted: int | None) -> int:
             )
         return 1
     low, high = (int(x.min()), int(x.max())) if x.size else (0, 0)
-    largest = wanted or UNITS[-1]
+    largest = wanted or _LARGEST
     if low < 0 or high > largest:
         words = (
             "real numbers, or 0 and 1, as in the images for training"
             if wanted == 1
             else f"whole numbers from 0 to {largest}{' as in the images for training' if wanted else ''}"
         )
-        raise InputError(f"{path}: expected {words}, got {low} to {high}; scale the images to [0, 1]")
-    return wanted or next(unit for unit in UNITS if high <= unit)
+        remedy = "scale the images to [0, 1]"
+        if wanted not in (None, 1):
+            remedy = "give images of the same bits, or train anew on all images divided by one number, as real numbers from 0 to 1"
+        raise InputError(f"{path}: expected {words}, got {low} to {high}; {remedy}")
+    if wanted or high in _SATURATED:
+        return wanted or high
+    return next(unit for unit in (1, 255, _LARGEST) if high <= unit)
 
 
 def _require_one_scale(path: Path, x: np.ndarray) -> None:

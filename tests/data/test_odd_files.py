@@ -298,6 +298,7 @@ def test_masses_of_light_pairs_in_mev_are_refused(name, tmp_path):
     path.write_text(f"{name}\n" + "".join(f"{mass:.3f}\n" for mass in masses))
     with pytest.raises(InputError, match=r"most below 1,000, got a median of 3,\d+; divide by 1000 if they are in MeV"):
         dimuons.read(path)
+    assert len(dimuons.read(path, typical=4000.0).mass) == 50  # of a Z' in GeV
     path.write_text(f"{name}\n" + "".join(f"{mass / 1000:.6f}\n" for mass in masses))
     assert len(dimuons.read(path).mass) == 50
 
@@ -311,4 +312,17 @@ def test_the_separator_that_spreadsheets_name_is_no_column_and_numbers_are_no_na
     assert (chunk.formulas, chunk.tc) == (["MgB2"], [39.5])
     path.write_text("1,2.5\n3,4\n")
     with pytest.raises(InputError, match=r"expected names of columns in the first line, got 1, 2.5; write names above"):
+        columns.read(path)
+    path.write_text("sep=|\na|b\n1|2\n")
+    assert list(columns.read(path)) == ["sep=|"]
+
+
+@pytest.mark.parametrize("head", ["0,1,2", "400.0,402.5,405.0", "1990,2000,2010", "1,2,4,8,16,32,64,128", "0,1"])
+def test_numbers_that_rise_are_names(head, tmp_path):
+    path = tmp_path / "t.csv"
+    row = ",".join("5" for _ in head.split(","))
+    path.write_text(f"{head}\n{row}\n{row}\n")
+    assert list(columns.read(path)) == head.split(",")
+    path.write_text(f"{head}\n{head}\n{row}\n")  # rows of such numbers without names
+    with pytest.raises(InputError, match="before names that are numbers a letter, as in c0, c1"):
         columns.read(path)

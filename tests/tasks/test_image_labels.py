@@ -11,9 +11,11 @@ import jaxsci
 from jaxsci.cli.main import main
 from jaxsci.data import images
 from jaxsci.errors import InputError
+from jaxsci.runs import weights
+from jaxsci.runs.task import silent
 from jaxsci.tasks.images import metrics
 from jaxsci.tasks.images.options import Options
-from jaxsci.tasks.images.rows import as_batch
+from jaxsci.tasks.images.rows import as_batch, read_again
 from tests.command import refused
 
 TEXT = np.array(["sick", "well", "sick", "odd"])
@@ -78,6 +80,20 @@ def test_the_answer_is_the_second_class_from_the_threshold_on(threshold):
     found = metrics.classification(logits, y, 2, threshold)
     assert found["accuracy"]["value"] == pytest.approx((expected == y).mean(), abs=1e-6)
     assert found["auc"]["value"] == metrics.classification(logits, y, 2)["auc"]["value"]
+
+
+def test_a_run_is_gone_on_with_on_the_scale_it_began_with(tmp_path):
+    x = np.arange(40 * 9, dtype=np.uint16).reshape(40, 3, 3)
+    x[0, 0, 0] = 4095  # a saturated camera now, whole numbers of 16 bits when the run began
+    path = tmp_path / "mine.npz"
+    np.savez(path, x=x, y=np.arange(40) % 2)
+    folder, options = tmp_path / "run", Options(data=path)
+    folder.mkdir()
+    digest = weights.digest((x / np.float32(65535))[..., None], (np.arange(40) % 2).astype(np.int32))
+    config = {"task": "images", "options": {}, "data": {"unit": 65535, "digest": digest, "file": str(path)}}
+    (folder / "config.json").write_text(json.dumps(config))
+    sample, _ = read_again(folder, options, silent)
+    assert sample.x.max() == np.float32(4095) / np.float32(65535)
 
 
 @pytest.mark.parametrize("counts", [(90, 10), (5, 5), (3, 20, 77)])

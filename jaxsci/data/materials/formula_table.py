@@ -28,12 +28,30 @@ TC_NAMES = ("tc", "t c", "critical temp", "critical temperature", "transition te
 _OTHER_UNIT = re.compile(r"(?i)[\s(\[]*(?:[mμµu]k|milli-?kelvin|°?[cf]|celsius|m?ev)[\s)\]]*")
 HOTTEST = 400.0  # K; a larger number is taken for another unit, of which a message warns
 
-# A column of pressures or magnetic fields, with the unit in its name: "pressure (GPa)", "P/kbar", "H (T)"; without one those above 0 count.
+# A column of pressures or magnetic fields, with the unit in its name: "pressure (GPa)", "P/kbar", "H (T)". Without a unit a letter alone
+# names neither, nor does "field", and of a pressure what is above 0 counts. Of each unit the largest value that is ambient:
+_AMBIENT = {
+    **{
+        "gpa": 1.01e-3,
+        "mpa": 1.01,
+        "kpa": 110,
+        "hpa": 1100,
+        "pa": 1.1e5,
+        "bar": 1.1,
+        "kbar": 1.1e-2,
+        "mbar": 1100,
+        "atm": 1.1,
+    },
+    **{"torr": 830, "mmhg": 830, "psi": 16},
+    **dict.fromkeys(("t", "mt", "tesla", "oe", "koe", "g", "kg", "gauss"), 0.0),
+}
 _PRESSURE = re.compile(
-    r"(?:applied |external )?(?:magnetic field|field|[bh](?= ?[(\[/]))\W*(?:m?t|tesla|k?oe)?\W*|"
-    r"(?:applied |hydrostatic )?(?:pressure|press|p(?= ?[(\[/ ]))\W*(?P<unit>[gmkh]?pa|k?bar|atm)?\W*(?:applied)?"
+    r"(?:applied |external |hydrostatic |max(?:imum)? )?"
+    r"(?P<what>magnetic field|field|pressure|press|p ?max|p|(?:μ|mu)0 ?h|[bh])(?: applied)?"
+    rf"(?:\s*[(\[/]\s*(?P<unit>[^()\[\]/]*?)\s*[)\]]?| (?:in )?(?P<word>{'|'.join(_AMBIENT)}))?(?: applied)?\W*"
 )
-_AMBIENT = {"gpa": 1.01e-3, "mpa": 1.01, "kpa": 110, "hpa": 1100, "pa": 1.1e5, "bar": 1.1, "kbar": 1.1e-2, "atm": 1.1}
+_NAMED = ("magnetic field", "pressure", "press")  # that mean one whatever the unit
+_MEASURED = re.compile(r"([-+]?[\d.,]+(?:e[-+]?\d+)?)\s*([a-z]*)")
 _NO_NUMBER = {"", "-", "–", "na", "n/a", "nan", "none", "null", "ambient", "amb", "amb."}
 
 Fault = Literal["encoding", "columns", "formula", "element", "pressure", "tc"]
@@ -65,7 +83,9 @@ class _Layout(NamedTuple):
     fields: int
     formula: int
     tc: int | None
-    ambient: tuple[tuple[int, float], ...]  # columns of pressures and fields, and the largest value that is none
+    ambient: tuple[
+        tuple[int, str, float], ...
+    ]  # columns of pressures and fields, their names, and the largest value that is none
     delimiter: str
     marks: set[str]  # decimal marks of Tc seen so far
 
@@ -168,8 +188,8 @@ def _find_columns(
         return _Layout(path, 1, 0, None, (), separator, set()), False
     if not with_tc:
         return _Layout(path, len(header), formula, None, (), separator, set()), True
-    found_there = [(i, match["unit"]) for i, name in enumerate(names) if (match := _PRESSURE.fullmatch(name))]
-    ambient = tuple((i, _AMBIENT.get(unit, 0.0)) for i, unit in found_there)
+    found_there = [(i, field.strip(), _most_ambient(path, field.strip())) for i, field in enumerate(header)]
+    ambient = tuple((i, name, most) for i, name, most in found_there if most is not None)
     names = [re.sub(r"\s*[(\[/]?\s*(k|kelvin)\s*[)\]]?$", "", name) or name for name in names]
     if columns[1]:
         names = [_key(field) for field in header]
@@ -231,23 +251,45 @@ def _read_row(layout: _Layout, line: int, fields: list[str]) -> tuple[str, Amoun
             "element",
             f"{where}: expected elements up to {SYMBOLS[ELEMENTS - 1]}, got {beyond[0]} in {text!r}; its properties are not known",
         )
-    for column, most in layout.ambient:
-        _require_ambient(where, fields[column].strip(), most)
+    for column, name, most in layout.ambient:
+        _require_ambient(where, name, fields[column].strip(), most)
     return text, amounts, math.nan if layout.tc is None else _read_tc(where, fields[layout.tc].strip(), layout)
 
 
-def _require_ambient(where: str, text: str, most: float) -> None:
+def _most_ambient(path: Path, name: str) -> float | None:
+    """The largest value of a column that is no pressure or field to speak of; None for a column of something else.
+
+    Raises:
+        InputError: a pressure or a magnetic field in a unit that is not known.
+    """
+    found = _PRESSURE.fullmatch(_key(name))
+    if found is None:
+        return None
+    what, unit = found["what"], found["unit"] or found["word"]
+    if unit is None or (found["word"] and what in ("b", "h")):
+        return 0.0 if what in _NAMED else None
+    if unit not in _AMBIENT and what in _NAMED:
+        raise InputError(
+            f"{path}: expected a unit of pressure or field, {', '.join(_AMBIENT)}, got {unit[:40]!r} in the column {name!r}; convert and "
+            "rename it"
+        )
+    return _AMBIENT.get(unit)
+
+
+def _require_ambient(where: str, name: str, text: str, most: float) -> None:
     """Raise RowError where a material was measured under pressure: the same formula has another Tc without."""
     if text.casefold() in _NO_NUMBER:
         return
-    try:
-        ambient = abs(float(text.replace(",", "."))) <= most
-    except ValueError:
-        ambient = False
+    ambient, found = False, _MEASURED.fullmatch(text.casefold())
+    if found is not None and (not found[2] or found[2] in _AMBIENT):
+        try:
+            ambient = abs(number(found[1], comma=True)) <= (_AMBIENT[found[2]] if found[2] else most)
+        except ValueError:  # 1.2.3
+            ambient = False
     if not ambient:
         raise RowError(
             "pressure",
-            f"{where}: expected Tc at ambient pressure in no field, got {text[:40]!r} in their column; leave it out, or rename the column",
+            f'{where}: expected Tc without pressure or field, got {text[:40]} in the column "{name}"; leave out the row',
         )
 
 

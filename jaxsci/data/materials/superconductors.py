@@ -211,7 +211,9 @@ _LAYOUTS: dict[str, dict[str, Any]] = {
     "own": {"with_tc": True},
     "nims": {"with_tc": True, "columns": ("element", "tc"), "header_row": 3},
 }
-_MOST_LEFT_OUT = 1 / 3  # of the rows, before a table is refused; of the export of SuperCon it is 22 %
+_MOST_LEFT_OUT = (
+    1 / 3
+)  # of the rows that are not under pressure, before a table is refused; of the export of SuperCon it is 22 %
 _REASONS: dict[Fault, str] = {
     "formula": "formula not readable",
     "element": "element beyond the table",
@@ -227,7 +229,7 @@ def _read(path: str | Path, **layout: Any) -> Materials:
     rows = sum(len(chunk.rows) for chunk in chunks)
     counts = {reason: sum(chunk.bad[fault] for chunk in chunks) for fault, reason in _REASONS.items()}
     counts = {"rows": rows + sum(counts.values())} | {reason: n for reason, n in counts.items() if n}
-    if rows < (1 - _MOST_LEFT_OUT) * counts["rows"]:
+    if rows == 0 or rows < (1 - _MOST_LEFT_OUT) * (counts["rows"] - counts.get(_REASONS["pressure"], 0)):
         reasons = ", ".join(f"{reason} {n:,}" for reason, n in list(counts.items())[1:])
         first = next(chunk.first_bad for chunk in chunks if chunk.first_bad)
         raise InputError(

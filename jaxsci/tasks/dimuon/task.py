@@ -56,7 +56,7 @@ def fit(options: Options, session: Session) -> Path:
 def _fit(options: Options, path: Path, session: Session) -> Path:
     progress, started = session.progress, time.monotonic()
     progress("reading muon pairs", 0.0, "")
-    sample = dimuons.read(path, tree=options.tree)
+    sample = dimuons.read(path, tree=options.tree, typical=max(dimuons.TYPICAL_MASS, options.window[1]))
     if sample.weight is not None and np.ptp(sample.weight) > 0:
         raise InputError(
             f"{path}: expected events of one weight, got weights from {sample.weight.min():g} to {sample.weight.max():g}, whose errors "

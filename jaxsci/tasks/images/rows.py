@@ -1,8 +1,9 @@
 """The images of a run: read, put into parts, and made the batches of a network."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax.numpy as jnp
 import numpy as np
@@ -27,8 +28,25 @@ def take(sample: images.LabeledImages, indices: np.ndarray) -> images.LabeledIma
     return sample._replace(x=sample.x[indices], y=sample.y[indices], part=None)
 
 
-def read(options: Options, progress: OnProgress) -> Given:
-    """Read the images of a run, those of all its files one after the other, and which of them are its parts."""
+def unit_of(config: Mapping[str, Any]) -> int | None:
+    """What the whole numbers of a run's images were divided by; None for a run that was written before this was noted."""
+    unit: int | None = config.get("data", {}).get("unit")
+    return unit
+
+
+def read_again(folder: Path, options: Options, progress: OnProgress) -> Given:
+    """The images of a run as it was trained on them.
+
+    Raises:
+        InputError: they are no longer those, or their classes have other names.
+    """
+    sample, splits = read(options, progress, unit=unit_of(runs.read_config(folder)))
+    _require_same(folder, sample)
+    return sample, splits
+
+
+def read(options: Options, progress: OnProgress, *, unit: int | None = None) -> Given:
+    """Read the images of a run, those of all its files one after the other, and which of them are its parts; `unit` as in `images.read`."""
     runs.require_positive(
         options, "latent", "epochs", "batch_size", "learning_rate", "patience", or_zero=("weight_decay",)
     )
@@ -38,7 +56,7 @@ def read(options: Options, progress: OnProgress) -> Given:
         )
     progress("reading images", 0.0, "")
     own = parts.files(options)
-    sample = images.read(options.data, options.labels)
+    sample = images.read(options.data, options.labels, unit=unit)
     others = {
         name: images.read(path, classes=sample.classes, unit=sample.unit, names=sample.names)
         for name, path in own.items()
@@ -69,7 +87,7 @@ def read(options: Options, progress: OnProgress) -> Given:
     return whole, splits
 
 
-def require_same(folder: Path, sample: images.LabeledImages) -> None:
+def _require_same(folder: Path, sample: images.LabeledImages) -> None:
     """Raise InputError where the images of a run are no longer those it was trained on, or their classes have other names."""
     seen.require_same(folder, weights.digest(sample.x, sample.y))
     names = runs.read_config(folder)["data"].get("names")

@@ -13,7 +13,7 @@ from jaxsci.runs import folder as runs
 from jaxsci.runs.figures import Drawing
 from jaxsci.runs.task import Session
 from jaxsci.tasks.images.networks import make_recipe, name, network
-from jaxsci.tasks.images.rows import NAME, as_batch, read, read_options, require_same, take
+from jaxsci.tasks.images.rows import NAME, as_batch, read_again, read_options, take
 from jaxsci.tasks.study import subject, write
 from jaxsci.tasks.study.subject import Entry, Rows, Subject
 
@@ -31,8 +31,7 @@ def study(folder: Path, max_examples: int, session: Session) -> Path:
     """
     options = read_options(folder)
     subject.require_one(folder, options.members)
-    sample, splits = read(options, session.progress)
-    require_same(folder, sample)
+    sample, splits = read_again(folder, options, session.progress)
     chosen = [subject.some(np.arange(len(part)), max_examples, options.seed) for part in splits[:2]]
     numbers = splits[0][chosen[0]]
     train = take(sample, numbers)

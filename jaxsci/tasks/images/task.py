@@ -23,7 +23,18 @@ from jaxsci.tasks.images import report as images_report
 from jaxsci.tasks.images import trials
 from jaxsci.tasks.images.networks import Network, make_recipe, name, network
 from jaxsci.tasks.images.options import MODELS, Options
-from jaxsci.tasks.images.rows import FRACTIONS, NAME, Given, as_batch, of_shape, read, read_options, require_same, take
+from jaxsci.tasks.images.rows import (
+    FRACTIONS,
+    NAME,
+    Given,
+    as_batch,
+    of_shape,
+    read,
+    read_again,
+    read_options,
+    take,
+    unit_of,
+)
 from jaxsci.tasks.images.study import study
 from jaxsci.training import Settings
 from jaxsci.training import predict as predict_all
@@ -76,8 +87,7 @@ def resume(folder: Path, session: Session) -> Path:
     """Go on with a run that was stopped; ends with the same parameters, bit for bit, as if it had not been."""
     options = read_options(folder)
     ensembles.require(options.members, session.execution)
-    sample, splits = read(options, session.progress)
-    require_same(folder, sample)
+    sample, splits = read_again(folder, options, session.progress)
     return _train(folder, options, (sample, splits), session, resume=True)
 
 
@@ -133,20 +143,14 @@ def load(folder: Path) -> Trained:
     say = _saying(options, built, params, _names(config))
 
     def prepare(x: np.ndarray) -> np.ndarray:
-        return of_shape("images", images.pixels("images", np.asarray(x), _unit(config)), shape)
+        return of_shape("images", images.pixels("images", np.asarray(x), unit_of(config)), shape)
 
     def predict(x: np.ndarray) -> dict[str, np.ndarray]:
         return say(prepare(x))
 
-    unit = _unit(config) or 1
+    unit = unit_of(config) or 1
     kind = np.float32 if unit == 1 else np.uint8 if unit == 255 else np.uint16
     return Trained(inference(built.model), params, prepare, predict, config, np.zeros((1, *shape), kind))
-
-
-def _unit(config: Mapping[str, Any]) -> int | None:
-    """What the whole numbers of a run's images were divided by; None for a run that was written before this was noted."""
-    unit: int | None = config["data"].get("unit")
-    return unit
 
 
 def _names(config: Mapping[str, Any]) -> tuple[str, ...] | None:
@@ -183,12 +187,11 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
     config, options = runs.read_config(folder, NAME), read_options(folder)
     trained, shape = load(folder), tuple(config["data"]["shape"])
     if data is None:
-        sample, splits = read(options, session.progress)
-        require_same(folder, sample)
+        sample, splits = read_again(folder, options, session.progress)
         sample = take(sample, splits[2])
         target, part = folder, "test"
     else:
-        sample = images.read(data, classes=config["data"]["classes"], unit=_unit(config), names=_names(config))
+        sample = images.read(data, classes=config["data"]["classes"], unit=unit_of(config), names=_names(config))
         target, part = folder / "evaluations" / data.stem, data.name
         of_shape(data, sample.x, shape)
     built = network(options, shape, config["data"]["classes"])
@@ -247,7 +250,7 @@ def predict(folder: Path, source: Path, out: Path, session: Session) -> None:
     trained, options = load(folder), read_options(folder)
     data = trained.config["data"]
     shape = tuple(data["shape"])
-    x = of_shape(source, images.read_unlabeled(source, unit=_unit(trained.config)), shape)
+    x = of_shape(source, images.read_unlabeled(source, unit=unit_of(trained.config)), shape)
     say = _saying(
         options, network(options, shape, data["classes"]), trained.params, _names(trained.config)
     )  # x is prepared already

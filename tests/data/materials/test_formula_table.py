@@ -1,9 +1,11 @@
 """Tables of formulas: every layout that is read, and every fault with its row and reason."""
 
 import math
+import re
 
 import pytest
 
+from jaxsci.data.materials import superconductors
 from jaxsci.data.materials.formula_table import stream
 from jaxsci.errors import InputError
 
@@ -30,6 +32,13 @@ def read(path, **options):
         ("press", ["0", "1e9", "0", "0"], [2, 4, 5]),
         ("H (T)", ["0", "9", "0.0", ""], [2, 4, 5]),
         ("applied magnetic field [kOe]", ["0", "1", "-", "0"], [2, 4, 5]),
+        ("pressure (GPa)", ["1 atm", "2 GPa", "101 kPa", "0.1 MPa"], [2, 4, 5]),
+        ("P/mbar", ["1013", "2e6", "1e-3", "0"], [2, 4, 5]),
+        ("Pmax (GPa)", ["0", "2", "0", "0"], [2, 4, 5]),
+        ("mu0H (T)", ["0", "5 T", "0 T", "0"], [2, 4, 5]),
+        ("H (G)", ["0", "100", "0", "0"], [2, 4, 5]),
+        ("field", ["metal", "oxide", "3", "4"], [2, 3, 4, 5]),
+        ("H (kJ/mol)", ["1", "2", "3", "4"], [2, 3, 4, 5]),
         ("phase", ["1", "2", "3", "4"], [2, 3, 4, 5]),
         ("P", ["1", "2", "3", "4"], [2, 3, 4, 5]),
     ],
@@ -42,8 +51,28 @@ def test_rows_under_pressure_are_left_out_and_counted(name, values, kept, tmp_pa
     assert chunk.bad["pressure"] == 4 - len(kept)
     assert len(next(stream(path)).rows) == 4  # formulas to predict
     if len(kept) < 4:
-        with pytest.raises(InputError, match="row 3: expected Tc at ambient pressure in no field, got"):
+        said = re.escape(
+            f'row 3: expected Tc without pressure or field, got {values[1]} in the column "{name}"; leave out'
+        )
+        with pytest.raises(InputError, match=said):
             list(stream(path, with_tc=True))
+
+
+def test_a_pressure_in_an_unknown_unit_is_refused(tmp_path):
+    path = write(tmp_path, "formula,pressure (dyn),Tc\nNb,0,9.2\n")
+    with pytest.raises(
+        InputError, match=r"unit of pressure or field, .*, got 'dyn' in the column 'pressure \(dyn\)'; convert"
+    ):
+        list(stream(path, with_tc=True))
+
+
+def test_rows_under_pressure_do_not_make_a_table_unusable(tmp_path):
+    good, pressed = "Nb,0,9.2\nMgB2,0,39\nNb3Sn,0,18\n", "H3S,150,203\n" * 20
+    path = write(tmp_path, "formula,P (GPa),Tc\n" + good + pressed)
+    read = superconductors._read(path, with_tc=True)
+    assert (len(read.tc), read.cleaning["under pressure or in a field"]) == (3, 20)
+    with pytest.raises(InputError, match="of which 0 can be used"):
+        superconductors._read(write(tmp_path, "formula,P (GPa),Tc\n" + pressed), with_tc=True)
 
 
 @pytest.mark.parametrize(

@@ -46,9 +46,12 @@ def leave_with_traceback() -> None:
 
 def several(place: Any) -> bool:
     """Whether the options ask for several processes."""
-    return isinstance(place, Place) and (
-        place.distributed or any(value is not None for value in (place.coordinator, place.processes, place.process))
-    )
+    return isinstance(place, Place) and (place.distributed or _named(place))
+
+
+def _named(place: Place) -> bool:
+    """Whether the options themselves say where the other processes are."""
+    return any(value is not None for value in (place.coordinator, place.processes, place.process))
 
 
 @contextmanager
@@ -59,7 +62,7 @@ def joined(place: Place) -> Iterator[Place]:
     seconds = place.coordinator_timeout
     options: dict[str, Any] = {"initialization_timeout": seconds + 60, "heartbeat_timeout_seconds": HEARTBEAT}
     where = "the coordinator that the batch system names"
-    if not place.distributed:
+    if _named(place):  # also beside --distributed, which asks the batch system otherwise
         where = _check(place)
         options |= {"coordinator_address": where, "num_processes": place.processes, "process_id": place.process}
         if place.process:

@@ -28,6 +28,7 @@ ADDRESS = ("--coordinator", "127.0.0.1:9", "--processes", "2")  # where nobody l
         ((*ADDRESS,), "expected all three or none of them"),
         ((*ADDRESS, "--process", "2"), "--process: expected a number from 0 to 1, got 2"),
         (("--coordinator", "node", "--processes", "2", "--process", "0"), "expected HOST:PORT, got node"),
+        (("--distributed", "--coordinator", "node:1"), "expected all three or none of them"),  # not the batch system's
         (("--devices", "1000"), "mesh: expected at most "),
         (("--device-memory", "16"), "--device-memory: expected a size such as 16GB, got '16'"),
         (("--device-memory", "100kB", "--epochs", "1"), "fits into 0.1 MB of a device, got one that needs "),

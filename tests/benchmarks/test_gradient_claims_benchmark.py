@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from benchmarks.gradients.claims import influence, intervals, labels, main, training
+from benchmarks.gradients.claims import influence, intervals, labels, main, spectra, training
 
 
 def test_the_inverse_of_low_rank_is_that_of_its_matrix():
@@ -67,6 +67,23 @@ def test_one_round_has_no_range_and_one_training_no_mean():
     page = "\n".join(labels.words(found))
     assert page.endswith("| x | 0.50 [0.40, 0.60] | 0.50 [0.40, 0.60] |\n| y | 0.50 [0.40, 0.60] |  |")
     assert "1 draw, 1 training a part" in page
+
+
+def test_the_page_is_what_the_stored_results_say():
+    file = main.RESULTS / "gradient_claims.json"
+    stored = json.loads(file.read_text(encoding="utf-8"))
+    assert file.with_suffix(".md").read_text(encoding="utf-8") == main.markdown(stored)
+    old = {
+        "eigenvalues": [2.0],
+        "parameters": 9,
+        "jets": 1,
+        "steps": 2,
+        "seconds": 1,
+        "processor seconds": 1,
+        "a product": 1,
+    }
+    assert "that is no bound" in spectra.words({**old, "relative errors": [1e-3]})[1]
+    assert "as its residual, at most 1.0e-03" in spectra.words({**old, "relative residuals": [1e-3]})[1]
 
 
 @pytest.mark.slow

@@ -36,8 +36,8 @@ def trace(
 
         Var z^T f(A) z <= 2 (tr f(A)^2 - (tr f(A))^2 / size),
 
-    which is reached where eigenvectors have no preferred direction. It is surer than the spread of a few skewed numbers, and too large
-    where f(A) is nearly diagonal.
+    which is reached where eigenvectors have no preferred direction. It varies less than the spread of a few skewed numbers, and is too
+    large where f(A) is nearly diagonal.
 
     Args:
         operator: A.
@@ -49,10 +49,11 @@ def trace(
 
     Returns:
         The estimate and its standard error, in the shape of f. Without a function the error is from the spread of the probes, and an
-        interval takes Student's factor for probes - 1; with one, 95 % are 1.96 errors.
+        interval takes Student's factor for probes - 1. With one, 1.96 errors hold 95 % where many eigenvalues count; where one alone
+        does, which is the worst, 84 % with 2 probes, 89 % with 4, 93 % with 16 and 94 % with 32.
 
     Raises:
-        InputError: fewer than 2 probes.
+        InputError: fewer than 2 probes, or a function of complex values.
 
     Source: Meyer et al. 2021, arXiv:2010.09649; Ubaru, Chen and Saad 2017, SIAM J. Matrix Anal. Appl. 38, 1075; the variance, whose sum
     of squared diagonal entries is at least (tr f(A))^2 / size: Avron and Toledo 2011, J. ACM 58, 8.
@@ -152,12 +153,17 @@ def _trace_of(operator: Operator, key: Key, function: Function, probes: int, ste
         start = _signs(sign_key, (operator.size,), dtype)
         nodes, vectors = ritz(lanczos(product, start, key, steps))
         values, weights = jax.vmap(function)(nodes), vectors[0] ** 2
-        return jnp.tensordot(weights, values, 1), jnp.tensordot(weights, values**2, 1)
+        if jnp.iscomplexobj(values):
+            raise InputError("function: expected real values, got complex ones; stack their real and imaginary parts")
+        mean = jnp.tensordot(weights, values, 1)
+        return mean, jnp.tensordot(weights, (values - mean) ** 2, 1)
 
-    mean, square = (jnp.mean(each, axis=0) for each in jax.lax.map(quadrature, jax.random.split(key, probes)))
-    variance = 2 * jnp.maximum(square - mean**2, jnp.zeros_like(mean)) / (operator.size * probes)
+    means, squares = jax.lax.map(quadrature, jax.random.split(key, probes))
+    mean, size = jnp.mean(means, axis=0), float(operator.size)
+    # Squares around the mean, within the probes and between them: the mean square minus the squared mean would cancel.
+    variance = 2 * (jnp.mean(squares, axis=0) + jnp.var(means, axis=0)) / (size * probes)
     error = jnp.maximum(jnp.sqrt(variance), jnp.finfo(mean.dtype).eps * jnp.abs(mean))
-    return Estimate(operator.size * mean, operator.size * error)
+    return Estimate(size * mean, size * error)
 
 
 @partial(jax.jit, static_argnums=(4, 5))

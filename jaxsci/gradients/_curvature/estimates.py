@@ -156,7 +156,7 @@ def _trace_of(operator: Operator, key: Key, function: Function, probes: int, ste
         if jnp.iscomplexobj(values):
             raise InputError("function: expected real values, got complex ones; stack their real and imaginary parts")
         mean = jnp.tensordot(weights, values, 1)
-        return mean, jnp.tensordot(weights, (values - mean) ** 2, 1)
+        return mean, jnp.tensordot(weights, (values - mean[None]) ** 2, 1)
 
     means, squares = jax.lax.map(quadrature, jax.random.split(key, probes))
     mean, size = jnp.mean(means, axis=0), float(operator.size)

@@ -42,7 +42,8 @@ def conv(
             "highest" turns off Winograd, which needs fewer multiplications but rounds more: in float32 the largest of many errors is up to
             four times that of direct sums. Images in which a value exceeds 32 root mean squares of the image (volumes: 10), such as
             a hot pixel, get direct sums anyway. Where a dark region of an image touches a bright one, Winograd errs relative to the
-            bright values within five steps of the window (pixels, times its dilation); ask for "highest" if this matters.
+            bright values within five steps of the window (pixels, times its dilation); ask for "highest" if this matters. The gradient
+            by `x` of a strided convolution is computed as one at stride 1 whose steps are whole strides, so that this holds for it too.
 
     Returns:
         [batch, *space', out] in the dtype of `x`, with o = floor((i + 2p - k - (k-1)(d-1)) / s) + 1 (relation 15 of arXiv:1603.07285; its

@@ -18,6 +18,7 @@ from jaxsci.ops.convolution import _xla as convolution_lax
 from jaxsci.ops.convolution._cpu import dispatch as convolution_cpu
 from jaxsci.ops.convolution._cpu import forward as convolution_cpu_output
 from jaxsci.ops.convolution._cpu import kernel_gradient as convolution_cpu_kernel
+from jaxsci.ops.convolution._cpu import strided
 from jaxsci.ops.convolution._sizes import conv_geometry
 from tests.ops.convolution.definition import loops
 
@@ -122,6 +123,21 @@ def test_transposes_at_which_xla_aborts_the_process_or_is_wrong(size, window, op
     ours = jax.jit(partial(convolution_cpu.input, geometry=shape, precision=None))(kernel, y)
     expected = loops("input", kernel, y, shape, ours.shape)
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_strided_inputs_of_dilated_windows_multiply_few_zeros():
+    """Each pair of strides and dilations: with and without a common factor, a window shorter and longer than the stride."""
+    for strides, dilation, window, padding in (
+        ((2, 3), (3, 2), (3, 4), "SAME"),
+        ((4, 6), (2, 4), (3, 5), ((1, 3), (0, 2))),
+        ((3, 4), (5, 3), (2, 3), "FULL"),
+    ):
+        shape, output = conv_geometry((17, 19), window, strides, padding, dilation)
+        assert strided.excess(window, shape) < 2 * 2  # the window rounded up to whole phases, in each of two dimensions
+        kernel, y = draws((1, *window, 3, 2), (1, 2, *output, 2), dtype=jnp.float32)
+        contraction = partial(convolution_cpu.input, precision=None)
+        ours = jax.jit(partial(strided.input, contraction, geometry=shape))(kernel, y)
+        np.testing.assert_allclose(ours, loops("input", kernel, y, shape, ours.shape), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "float64"])

@@ -81,17 +81,25 @@ def test_rounding_is_as_documented_and_the_highest_precision_asks_for_direct_sum
             np.testing.assert_array_equal(again, direct_sums)
 
 
-@pytest.mark.parametrize("role", ["output", "input", "kernel"])
-def test_few_products_are_used_for_any_mapped_operand(monkeypatch, role):
+@pytest.mark.parametrize(
+    ("role", "n", "stride", "dilation", "window"),
+    [
+        ("output", 8, 1, 1, 3),
+        ("input", 8, 1, 1, 3),
+        ("kernel", 8, 1, 1, 3),
+        ("output", 16, 1, 2, 3),
+        ("input", 22, 2, 1, 5),
+    ],
+)
+def test_few_products_are_used_for_any_mapped_operand(monkeypatch, role, n, stride, dilation, window):
     # An ensemble whose channels fold together must not lose the fast way, nor its correctness.
     monkeypatch.setattr(convolution_cpu, "SMALL_FACTORS", 1)
     used = []
     for name in ("convolve", "kernel"):
         method = getattr(winograd, name)
         monkeypatch.setattr(winograd, name, lambda *a, method=method, **k: used.append(role) or method(*a, **k))
-    x, k, y = draws((3, 2, 8, 8, 96), (3, 3, 3, 96, 96), (3, 2, 8, 8, 96), dtype=np.float32)
-    ones = (1, 1)
-    shape, _ = conv_geometry((8, 8), (3, 3), ones, "SAME", ones)
+    shape, output = conv_geometry((n, n), (window,) * 2, (stride,) * 2, "SAME", (dilation,) * 2)
+    x, k, y = draws((3, 2, n, n, 96), (3, window, window, 96, 96), (3, 2, *output, 96), dtype=np.float32)
     arrays = {"input": x, "kernel": k, "output": y}
     pair = [array for name, array in arrays.items() if name != role]
     ours, xla = (
@@ -99,7 +107,7 @@ def test_few_products_are_used_for_any_mapped_operand(monkeypatch, role):
         for module in (convolution_cpu, convolution_lax)
     )
     assert used
-    np.testing.assert_allclose(ours, xla, rtol=1e-3, atol=1e-3)  # float32, sums of up to 864 products
+    np.testing.assert_allclose(ours, xla, rtol=1e-3, atol=1e-3)  # float32, sums of up to 2,400 products
 
 
 def test_every_window_of_three_to_five_may_be_asked_for():

@@ -29,7 +29,7 @@ FEW_PRODUCTS = 36  # a sum of so few products is faster as elementwise arithmeti
 FEW_CHANNELS = 4  # of the array that is laid side by side, rather than the other one
 MANY_CHANNELS = 16  # from which a strided kernel is faster by columns, if y is not shifted
 WIDE_OUTPUT = 32  # output channels from which a strided convolution is faster as a product of columns
-MOST_EXCESS = 1.5  # of products by zeros for which phases of pixels are faster than shifted products, except in volumes
+MOST_EXCESS = 1.5  # of products by zeros for which phases of pixels are faster than shifted products; in volumes always, where it is < 8
 # Groups, as for the gradient of each example, so small that a few are computed at the same time: numbers in both factors, products.
 SMALL_FACTORS = 2**20
 SMALL_PRODUCTS = 4 * 10**7

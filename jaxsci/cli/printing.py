@@ -20,8 +20,10 @@ from jaxsci.cli.arguments import Form
 from jaxsci.cli.progress import shown_progress
 from jaxsci.errors import InputError
 from jaxsci.runs.task import OnProgress, Session, Task
+from jaxsci.tasks.scores_file import words
 
 FIRST = 20  # rows of a file's predictions that a terminal shows
+_FIRST_OF_MORE = "the first {} of {:,} rows; --csv and --json print all, --out FILE writes them"
 
 
 def require_one(form: Form, out: Path | None = None) -> None:
@@ -119,7 +121,7 @@ def predictions(write: Callable[[Path], None], form: Form, task: str) -> None:
         [[*(str(i + 1) for _ in first), *map(cell, row.values())] for i, row in enumerate(rows)],
     )
     if shown < number:
-        print(f"the first {shown} of {number:,} rows; --csv and --json print all, --out FILE writes them")
+        print(_FIRST_OF_MORE.format(shown, number))
 
 
 def ask(task: Task, options: Any, form: Form, session: Callable[[OnProgress], Session]) -> None:
@@ -134,9 +136,13 @@ def ask(task: Task, options: Any, form: Form, session: Callable[[OnProgress], Se
     if form.json:
         as_json({"task": task.name, "predictions": found.rows})
     elif form.csv:
-        as_csv([{name: _words(value) for name, value in row.items()} for row in found.rows])
+        as_csv(
+            [{k: words(value) if isinstance(value, dict) else value for k, value in row.items()} for row in found.rows]
+        )
     else:
-        as_table(found.head, found.cells)
+        as_table(found.head, found.cells[:FIRST])
+        if len(found.cells) > FIRST:
+            print(_FIRST_OF_MORE.format(FIRST, len(found.cells)))
     for note in found.notes:
         Console(soft_wrap=True, stderr=form.json or form.csv).print(Text(_one_line(note)))
 
@@ -145,10 +151,6 @@ def cell(value: Any) -> str:
     """A value in a table: four significant digits of a number, a dash for none."""
     unknown = value is None or (isinstance(value, float) and math.isnan(value))
     return "–" if unknown else f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _words(value: Any) -> Any:
-    return " ".join(f"{k}:{v:+.4g}" for k, v in value.items()) if isinstance(value, dict) else value
 
 
 def _plain(content: Any) -> Any:

@@ -20,7 +20,7 @@ from jaxsci.data._arrays import Column, Reader, Rows
 from jaxsci.data.reading import files, reading
 from jaxsci.errors import InputError
 
-__all__ = ["Checked", "Column", "FileState", "Known", "Opener", "Reader", "Source", "files", "open_file", "source"]
+__all__ = ["Checked", "Column", "FileState", "Known", "Opener", "Reader", "Source", "open_file", "source"]
 
 _EXPECTED = "an HDF5, .npy, .npz or ROOT file"
 _BYTES = 2**21  # that a range of rows should have at least: less is read slowly

@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from jaxsci.data import sources
+from jaxsci.data import reading
 from jaxsci.errors import InputError
 from jaxsci.runs.task import OnProgress
 
@@ -45,7 +45,7 @@ def files(options: Files) -> dict[str, Path]:
         raise InputError(f"--{next(iter(own))}: expected --data beside it, with what to train on, got none; add it")
     taken: dict[Path, str] = {}
     for name, pattern in {"data": options.data, **own}.items():
-        for path in () if pattern is None else sources.files(pattern):
+        for path in () if pattern is None else reading.files(pattern):
             other = taken.setdefault(path.resolve(), name)
             if other != name:
                 raise InputError(

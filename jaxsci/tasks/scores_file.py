@@ -10,7 +10,7 @@ import numpy as np
 from jaxsci.errors import InputError
 from jaxsci.files import replacing
 
-__all__ = ["Columns", "check", "write"]
+__all__ = ["Columns", "check", "words", "write"]
 
 Columns = Mapping[str, np.ndarray]  # of one chunk of examples, each [example]
 SUFFIXES = (".csv", ".h5", ".npz")
@@ -24,6 +24,11 @@ def check(path: Path, source: Path | None = None) -> None:
         raise InputError(
             f"{path}: expected a name that ends in {', '.join(SUFFIXES)}, got {path.suffix!r}; rename the output"
         )
+
+
+def words(named: Mapping[str, float]) -> str:
+    """Numbers with their names in one cell, with all digits: "Mg:+12.25 B:-20.5"."""
+    return " ".join(f"{name}:{value:+}" for name, value in named.items())
 
 
 def write(path: Path, chunks: Iterable[Columns]) -> None:

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from jaxsci.data import sources
+from jaxsci.data import reading, sources
 from jaxsci.errors import InputError
 
 RNG = np.random.default_rng(3)
@@ -97,7 +97,7 @@ def test_what_cannot_be_used_is_refused_in_one_line(tmp_path):
     for number in (0, 1):
         write_hdf5(tmp_path / f"part-{number}-of-3.h5", 0, 9)
     assert "none with the number 2;" in refusal(tmp_path / "part-*.h5")
-    assert len(sources.files(tmp_path / "shard_[01].h5")) == 2
+    assert len(reading.files(tmp_path / "shard_[01].h5")) == 2
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["x"] = X[:, :2]
         file["y"] = Y

@@ -52,12 +52,10 @@ class Predictions(NamedTuple):
     """Predictions for formulas, of one run or of several."""
 
     formulas: list[str]
-    values: dict[
-        str, np.ndarray
-    ]  # each [formula]; "out_of_distribution" where a run knows an element or a pair of them not
-    contributions: list[
-        dict[str, float]
-    ]  # per formula, of its elements: the prediction with it minus that without; or none
+    # Each [formula]; "out_of_distribution" where a run knows an element or a pair of them not.
+    values: dict[str, np.ndarray]
+    contributions: list[dict[str, float]]  # of its elements: the prediction with it minus that without; or none
+    rows: Sequence[int] = ()  # of a table the line of each formula
 
 
 def predictors(folders: Sequence[Path]) -> list[Predictor]:
@@ -182,7 +180,7 @@ def predict_table(
         out: .csv, .npz or .h5.
         progress: called with stage, fraction and a few words.
         skip_bad: leave out rows that cannot be used.
-        explain: add a column with the contributions of the elements, such as "Mg:+12.3 B:+20.1".
+        explain: add a column with the contributions of the elements, such as "Mg:+12.25 B:+20.5".
 
     Returns:
         Number of rows left out, by reason.
@@ -191,32 +189,60 @@ def predict_table(
         InputError: a bad row, with its number and the reason, unless `skip_bad`; nothing is written then.
     """
     scores_file.check(out, source)
-    ensembles = predictors(folders)
     bad: Counter[Fault] = Counter()
-
-    def chunks() -> Iterator[dict[str, np.ndarray]]:
-        done = 0
-        for chunk in stream(source, skip_bad=skip_bad, chunk=_CHUNK):
-            bad.update(chunk.bad)
-            if not chunk.rows:
-                continue
-            amounts = dense(encode(chunk.compositions), ELEMENTS)
-            columns = {"row": np.array(chunk.rows), "formula": np.array(chunk.formulas), **_values(ensembles, amounts)}
-            if explain:
-                columns["contributions"] = np.array([_text(parts) for parts in contributions(ensembles, amounts)])
-            yield columns
-            done += len(chunk.rows)
-            progress("predicting", 0.0, f"{done:,} formulas")
-
-    scores_file.write(out, chunks())
+    found = _of_table(source, predictors(folders), bad, progress, skip_bad=skip_bad, explain=explain)
+    scores_file.write(out, map(_columns, found))
     progress("predicting", 1.0, ", ".join(reasons(bad)))
     return bad
 
 
-def formulas_of(source: Path, *, skip_bad: bool = False) -> tuple[list[str], Counter[Fault]]:
-    """The formulas of a table, and numbers of rows left out by reason."""
-    chunks = list(stream(source, skip_bad=skip_bad, chunk=_CHUNK))
-    return [formula for chunk in chunks for formula in chunk.formulas], sum((chunk.bad for chunk in chunks), Counter())
+def predict_rows(
+    source: Path, folders: Sequence[Path], progress: OnProgress, *, skip_bad: bool = False, explain: bool = False
+) -> tuple[Predictions, Counter[Fault]]:
+    """What `predict_table` writes, in memory.
+
+    Raises:
+        InputError: as there, or no row is left.
+    """
+    bad: Counter[Fault] = Counter()
+    found = list(_of_table(source, predictors(folders), bad, progress, skip_bad=skip_bad, explain=explain))
+    if not found:
+        raise InputError(
+            f"{source}: expected at least one formula that can be read, got none ({', '.join(reasons(bad))}); write them as in MgB2"
+        )
+    values = {name: np.concatenate([part.values[name] for part in found]) for name in found[0].values}
+    formulas = [formula for part in found for formula in part.formulas]
+    contributions = [each for part in found for each in part.contributions]
+    return Predictions(formulas, values, contributions, [row for part in found for row in part.rows]), bad
+
+
+def _of_table(
+    source: Path,
+    ensembles: Sequence[Predictor],
+    bad: Counter[Fault],
+    progress: OnProgress,
+    *,
+    skip_bad: bool,
+    explain: bool,
+) -> Iterator[Predictions]:
+    """The predictions for a table, part by part; what is left out is counted in `bad`."""
+    done = 0
+    for chunk in stream(source, skip_bad=skip_bad, chunk=_CHUNK):
+        bad.update(chunk.bad)
+        if not chunk.rows:
+            continue
+        amounts = dense(encode(chunk.compositions), ELEMENTS)
+        parts = contributions(ensembles, amounts) if explain else []
+        yield Predictions(chunk.formulas, _values(ensembles, amounts), parts, chunk.rows)
+        done += len(chunk.rows)
+        progress("predicting", 0.0, f"{done:,} formulas")
+
+
+def _columns(found: Predictions) -> dict[str, np.ndarray]:
+    """Predictions for a table as columns of a file."""
+    columns = {"row": np.array(found.rows), "formula": np.array(found.formulas), **found.values}
+    explained = {"contributions": np.array([scores_file.words(parts) for parts in found.contributions])}
+    return columns | (explained if found.contributions else {})
 
 
 def reasons(bad: Counter[Fault]) -> list[str]:
@@ -229,19 +255,24 @@ def answer(predictions: Predictions, refused: Sequence[str]) -> Answer:
     values, parts = predictions.values, predictions.contributions
     shown = [name for name in _SHOWN if name in values]
     of_tc = "tc" in shown
-    head = ["formula", *(_SHOWN[name][0] for name in shown)] + ["contributions" + " (K)" * of_tc] * bool(parts)
+    row_of = ["row"] if len(predictions.rows) else []
+    head = [*row_of, "formula", *(_SHOWN[name][0] for name in shown)] + ["contributions" + " (K)" * of_tc] * bool(parts)
     cells, rows, notes = [], [], list(refused)
     for row, formula in enumerate(predictions.formulas):
         numbers = [f"{values[name][row]:.{_SHOWN[name][1]}f}" for name in shown]
         explained = [_text(parts[row], 1 if of_tc else 3)] if parts else []
-        cells.append([formula, *numbers, *explained])
-        entry = {"formula": formula, **{name: column[row].item() for name, column in values.items()}}
+        start: dict[str, Any] = {**dict.fromkeys(row_of, predictions.rows[row]), "formula": formula}
+        cells.append([*map(str, start.values()), *numbers, *explained])
+        entry = start | {name: column[row].item() for name, column in values.items()}
         rows.append(entry | ({"contributions": parts[row]} if parts else {}))
-        if values["out_of_distribution"][row]:
-            notes.append(
-                f"warning: {formula}: far from all materials of the training, or an element of it or two of them together occur in none;"
-                " do not trust the numbers"
-            )
+    far = [predictions.formulas[row] for row in np.flatnonzero(values["out_of_distribution"])]
+    if row_of and len(far) > 1:  # one line for all rows of a table
+        far = [f"{far[0]} and {len(far) - 1:,} more"]
+    notes += [
+        f"warning: {which}: far from all materials of the training, or an element of it or two of them together occur in none; do not "
+        "trust the numbers"
+        for which in far
+    ]
     return Answer(head, cells, rows, notes)
 
 
@@ -264,5 +295,5 @@ def _values(ensembles: Sequence[Predictor], amounts: np.ndarray) -> dict[str, np
     return {name: merged[name] for name in _ORDER if name in merged}
 
 
-def _text(parts: dict[str, float], digits: int = 2) -> str:
+def _text(parts: dict[str, float], digits: int) -> str:
     return " ".join(f"{symbol}:{value:+.{digits}f}" for symbol, value in parts.items())

@@ -1,7 +1,5 @@
 """Superconductors: the critical temperature of a composition, or whether it superconducts, with calibrated uncertainty."""
 
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +11,6 @@ from jaxsci.core import Batch, Params
 from jaxsci.data.materials import elements
 from jaxsci.data.materials.compositions import dense, identities, taken
 from jaxsci.data.materials.elements import ELEMENTS
-from jaxsci.data.materials.formula_table import Fault
 from jaxsci.errors import InputError
 from jaxsci.runs import folder as runs
 from jaxsci.runs import seen, weights
@@ -129,14 +126,19 @@ def ask(questions: Questions, session: Session) -> Answer | str:
     if tables and len(questions.formulas) > 1:
         raise InputError(f"{tables[0]}: expected one table, got {len(questions.formulas)} names; give one at a time")
     if questions.out is None:
-        formulas: Sequence[str] = questions.formulas
-        bad: Counter[Fault] = Counter()
         if tables:
-            formulas, bad = superconductor_prediction.formulas_of(Path(tables[0]), skip_bad=questions.skip_bad)
+            found, bad = superconductor_prediction.predict_rows(
+                Path(tables[0]),
+                questions.run,
+                session.progress,
+                skip_bad=questions.skip_bad,
+                explain=questions.contributions,
+            )
+            return superconductor_prediction.answer(found, superconductor_prediction.reasons(bad))
         found, refused = superconductor_prediction.predict(
-            formulas, questions.run, skip_bad=questions.skip_bad, explain=questions.contributions or not tables
+            questions.formulas, questions.run, skip_bad=questions.skip_bad
         )
-        return superconductor_prediction.answer(found, [*refused, *superconductor_prediction.reasons(bad)])
+        return superconductor_prediction.answer(found, refused)
     if not tables:
         endings = ", ".join(superconductor_prediction.TABLES)
         raise InputError(

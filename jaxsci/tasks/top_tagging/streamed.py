@@ -16,7 +16,8 @@ import numpy as np
 
 from jaxsci.core import Batch, Inputs
 from jaxsci.data import jets
-from jaxsci.data.sources import Checked, Source, files, source
+from jaxsci.data.reading import files
+from jaxsci.data.sources import Checked, Source, source
 from jaxsci.data.streaming import Stream, Workers
 from jaxsci.errors import InputError
 from jaxsci.memory import size_in_bytes

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from jaxsci.data import _arrays as arrays
-from jaxsci.data import sources
 from jaxsci.data.jets import compact, records, reference
 from jaxsci.data.jets.files import jetclass
 from jaxsci.data.jets.records import Records
-from jaxsci.data.reading import reading
+from jaxsci.data.reading import files, reading
 from jaxsci.errors import InputError
 
 EXPECTED = "jets in an HDF5, .npz or JetClass .root file"
@@ -23,7 +22,7 @@ EXPECTED = "jets in an HDF5, .npz or JetClass .root file"
 def all_opened(pattern: str | Path, classes: Sequence[str] | None = None) -> Iterator[list[tuple[Path, Records]]]:
     """The file, or those that match the pattern, all of one form."""
     with contextlib.ExitStack() as stack:
-        parts = [(path, stack.enter_context(opened(path, classes))) for path in sources.files(pattern)]
+        parts = [(path, stack.enter_context(opened(path, classes))) for path in files(pattern)]
         (first, like), *others = parts
         for path, part in others:
             found, wanted = (_words(one) for one in (part, like))

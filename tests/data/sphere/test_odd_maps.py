@@ -1,0 +1,116 @@
+"""Sky maps and coefficients that are nearly right: read as meant, or refused in one line."""
+
+import numpy as np
+import pytest
+
+from jaxsci.data.sphere import relief, sky
+from jaxsci.errors import InputError
+
+GOOD = "0 0 1 0\n1 0 2 0\n1 1 3 4\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("0 0 1,5 0,0\n1 0 2,5 0,0\n1 1 3,5 4,5\n", "expected decimal points"),
+        (f"# l m S C\n{GOOD}", "expected columns l m C S, got '# l m S C' in line 1"),
+        (f"m l C S\n{GOOD}", "expected columns l m C S"),
+        (f"degree order sigma_C sigma_S C S\n{GOOD}", "expected columns l m C S"),
+        ("0 0 1 9\n1 0 2 9\n1 1 3 4\n", "expected S = 0 for m = 0, got 9 at l = 0"),
+        ("norm unnormalized\n" + GOOD, "expected fully normalized"),
+        ("max_degree 5\n" + GOOD, "expected degrees to 5 as the header says, got 1"),
+        ("0 0 1\n" + GOOD[8:], "expected four numbers l m C S, got '0 0 1' in line 1"),
+    ],
+)
+def test_coefficients_that_are_not_what_they_say_are_refused(tmp_path, text, message):
+    (tmp_path / "c.txt").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=message):
+        relief.read_coefficients(tmp_path / "c.txt")
+
+
+@pytest.mark.parametrize(
+    "head", ["\ufeff", "n m Cnm Snm\n", "# degree, order, C(l,m), S(l,m)\n", "key L M C S sigma\nmax_degree 1\n"]
+)
+def test_headers_that_agree_and_a_byte_order_mark_change_nothing(tmp_path, head):
+    (tmp_path / "c.txt").write_text(head + GOOD, encoding="utf-8")
+    read = relief.read_coefficients(tmp_path / "c.txt")
+    assert read.cosine.tolist() == [[1, 0], [2, 3]]
+    assert read.sine[1, 1] == 4
+
+
+MAP = np.arange(192) * 0.5 - 40
+
+
+def _map(path, header=(), null=None, values=MAP, first=None, **column):
+    fits = pytest.importorskip("astropy.io.fits")
+    named = [] if first is None else [fits.Column(name=first, format="J", array=np.arange(192))]
+    table = fits.BinTableHDU.from_columns(
+        [*named, fits.Column(array=values, null=null, **{"name": "T", "format": "D", "unit": "uK", **column})]
+    )
+    table.header.update({"ORDERING": "RING", "NSIDE": 4, **dict(header)})
+    table.writeto(path, overwrite=True)
+    return path
+
+
+@pytest.mark.parametrize("name", ["MYPIX", "pixel_number", "hpix"])
+def test_a_column_that_counts_the_pixels_is_no_map(tmp_path, name):
+    np.testing.assert_array_equal(sky.read_map(_map(tmp_path / "m.fits", first=name)).values, MAP)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": "J", "null": -9999, "header": {"TSCAL1": 0.5, "TZERO1": 3.0}},
+        {"format": "J", "header": {"BLANK": -9999}},
+        {"header": {"BLANK": -9999}},
+    ],
+)
+def test_sentinels_are_compared_as_they_are_stored(tmp_path, change):
+    values = np.where(np.arange(192) < 5, -9999, np.arange(192))
+    assert np.isnan(sky.read_map(_map(tmp_path / "m.fits", values=values, **change)).values).sum() == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"values": np.where(np.arange(192) < 5, -9999.0, MAP)}, "got -9999 in 5 pixels, far from all others"),
+        ({"values": np.where(np.arange(192) < 5, 1e20, MAP)}, r"got 1e\+20 in 5 pixels"),
+        ({"name": "N_OBS"}, "in the column that comes first, got N_OBS"),
+        ({"name": "Q_POLARISATION"}, "got Q_POLARISATION"),
+        ({"header": {"NSIDE": 4.5}}, "a whole number NSIDE, got '4.5'"),
+        ({"header": {"BUNIT": "K"}}, "one unit of T, got K and uK"),
+    ],
+)
+def test_maps_that_cannot_be_known_are_refused(tmp_path, change, message):
+    with pytest.raises(InputError, match=message):
+        sky.read_map(_map(tmp_path / "m.fits", **change))
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ({"nest": True}, "got nest too"),
+        ({"mask": MAP > 0}, "got mask too"),
+        ({"units": "K"}, "got units too"),
+        ({"nside": [4, 8]}, "one entry in nside"),
+        ({"frame": "sky"}, "the frame G, C or E, got 'sky'"),
+    ],
+)
+def test_arrays_beside_a_map_are_understood_or_refused(tmp_path, extra, message):
+    np.savez(tmp_path / "m.npz", map=MAP, **extra)
+    with pytest.raises(InputError, match=message):
+        sky.read_map(tmp_path / "m.npz")
+
+
+def test_a_mask_of_nothing_and_almost_everything_has_no_sentinel(tmp_path):
+    values = np.where(np.arange(192) < 40, 0.0, np.where(np.arange(192) < 50, 0.9375, 1.0))
+    np.savez(tmp_path / "m.npz", map=values)
+    assert sky.read_mask(tmp_path / "m.npz", 4).tolist() == (values > 0).tolist()
+
+
+def test_a_mask_in_other_coordinates_is_refused(tmp_path):
+    path = _map(tmp_path / "m.fits", {"COORDSYS": "GALACTIC"}, values=np.ones(192))
+    assert sky.read_mask(path, 4, "G").all()
+    assert sky.read_mask(path, 4).all()
+    with pytest.raises(InputError, match="in the coordinates C of the map, got G"):
+        sky.read_mask(path, 4, "C")

@@ -147,7 +147,7 @@ def test_stopped_or_not_halved_or_not_the_trials_are_the_same(swept):
 def test_the_table_the_page_and_what_is_printed(swept, capsys):
     page = (swept / "report.html").read_text()
     assert "evenly in the logarithm between 0.001 and 1" in page
-    assert "jaxsci sweep top-tagging --tagger mass" in page
+    assert "jaxsci sweep top-tagging <span>--tagger</span> mass" in page
     assert str(swept.parents[2]) not in page
     assert (swept / "figures" / "sweep.png").exists()
     capsys.readouterr()

@@ -261,7 +261,8 @@ def answer(predictions: Predictions, refused: Sequence[str]) -> Answer:
     for row, formula in enumerate(predictions.formulas):
         numbers = [f"{values[name][row]:.{_SHOWN[name][1]}f}" for name in shown]
         explained = [_text(parts[row], 1 if of_tc else 3)] if parts else []
-        start: dict[str, Any] = {**dict.fromkeys(row_of, predictions.rows[row]), "formula": formula}
+        start: dict[str, Any] = {"row": predictions.rows[row]} if row_of else {}
+        start["formula"] = formula
         cells.append([*map(str, start.values()), *numbers, *explained])
         entry = start | {name: column[row].item() for name, column in values.items()}
         rows.append(entry | ({"contributions": parts[row]} if parts else {}))

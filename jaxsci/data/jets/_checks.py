@@ -23,12 +23,14 @@ _HEAVIEST = (
 # Azimuths about the beam are uniform: the mean of exp(2 i phi) is 0 up to chance, and to holes of a detector. About x or y it is 0.14 in
 # jets of up to 2 in pseudorapidity, which fewer jets cannot tell from chance.
 _FEWEST_JETS, _HOLES = 2_000, 0.08
+_TURNED = 0.9  # of jets that were turned to one azimuth, or to one axis; with the beam along x or y it is less
 
 
 class Beam:
     """Whether azimuths about z are uniform, from the jets of a file as they come: components that were exchanged are told so.
 
-    Jets that were turned to a common azimuth are uniform about no axis, and pass. Decided at 2,000 jets and each time they have doubled.
+    Jets that were turned to a common azimuth or axis say nothing of the beam, and pass. Decided at 2,000 jets and each time they have
+    doubled.
     """
 
     def __init__(self) -> None:
@@ -48,7 +50,7 @@ class Beam:
                 return
             self._next = 2 * self._jets
             anisotropy, chance = np.abs(self._sums) / self._jets, np.sqrt(1 / self._jets)  # of the mean of unit vectors
-        if anisotropy[2] < max(_HOLES, 5 * chance):
+        if anisotropy[2] < max(_HOLES, 5 * chance) or anisotropy[2] > _TURNED:
             return
         for axis, name in enumerate(("px", "py")):
             if anisotropy[axis] < 3 * chance:

@@ -211,8 +211,16 @@ def test_jets_about_the_beam_or_turned_to_one_azimuth_are_read(simulated, tmp_pa
         np.cos(angle) * x - np.sin(angle) * y,
         np.sin(angle) * x + np.cos(angle) * y,
     )
-    for number, found in enumerate(
-        (simulated, simulated[..., [0, 2, 1, 3]], turned, simulated[:1000][..., [0, 3, 2, 1]])
-    ):
+
+    def moved(rapidity):  # of the whole jets, along the beam
+        whole = turned.sum(axis=1)
+        shift = (rapidity - np.arctanh(whole[:, 3] / whole[:, 0]))[:, None]
+        energy, along = turned[..., 0], turned[..., 3]
+        rest = np.cosh(shift) * energy + np.sinh(shift) * along, np.sinh(shift) * energy + np.cosh(shift) * along
+        return np.stack([rest[0], turned[..., 1], turned[..., 2], rest[1]], axis=-1)
+
+    flat = moved(np.random.default_rng(0).uniform(-1.9, 1.9, len(turned)))
+    others = (turned, moved(0.0), flat, simulated[:1000][..., [0, 3, 2, 1]])
+    for number, found in enumerate((simulated, simulated[..., [0, 2, 1, 3]], *others)):
         np.savez(tmp_path / f"{number}.npz", constituents=found, labels=np.arange(len(found)) % 2)
         assert len(jets.read(tmp_path / f"{number}.npz").labels) == len(found)

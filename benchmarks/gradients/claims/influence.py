@@ -188,6 +188,7 @@ def words(found: dict[str, Any]) -> list[str]:
         lines.append(
             f"**{name}**, {of['parameters']:,} parameters, {of['words']}; {of['jets asked about']} jets asked about, {of['subsets']} halves"
             f" of {of['seeds']} training{'s' * (of['seeds'] > 1)} each, {of['training processor seconds']:.0f} processor seconds. {reached}"
+            + ("" if any(method.startswith(SOLVED) for method in of["methods"]) else f" {SOLVED} was not run.")
         )
         rows = [["", "score, one network", f"score, mean over {of['models']} networks"], ["---"] * 3]
         for method, entry in of["methods"].items():

@@ -109,6 +109,6 @@ def words(found: dict[str, Any]) -> list[str]:
         "## Largest eigenvalues of a tagger's Hessian",
         f"The {len(found['eigenvalues'])} largest of {found['parameters']:,}, of the cnn on {found['jets']:,} jets in float32:"
         f" {found['steps']} steps of Lanczos took {found['seconds']:.0f} s ({found['processor seconds']:.0f} processor seconds),"
-        f" compilation included; a product then takes {found['a product']:.1f} s. {accuracy}",
+        f" compilation included; a product then takes {found['a product']:.1f} s. {accuracy} {found.get('remark', '')}".rstrip(),
         ", ".join(f"{value:.4g}" for value in found["eigenvalues"]),
     ]

@@ -10,7 +10,7 @@ from jaxsci.errors import InputError
 from jaxsci.files import replacing
 from jaxsci.runs.folder import read_config
 
-__all__ = ["FILE", "claim", "hashes", "overlap", "require_same", "save", "save_hashes"]
+__all__ = ["FILE", "among", "claim", "hashes", "overlap", "require_same", "save", "save_hashes"]
 
 FILE = "seen.npy"
 _BYTES = 8  # of a hash: two of a million different examples agree with a probability of 3e-8
@@ -38,6 +38,12 @@ def overlap(folder: Path, examples: Iterable[np.ndarray]) -> int | None:
     Raises:
         InputError: the file with the hashes is damaged.
     """
+    found = among(folder, examples)
+    return None if found is None else int(found.sum())
+
+
+def among(folder: Path, examples: Iterable[np.ndarray]) -> np.ndarray | None:
+    """Which of these examples the run was trained or chosen on, bool [example]; None and errors as of `overlap`."""
     path = folder / FILE
     try:
         known = np.load(path, allow_pickle=False)
@@ -47,7 +53,7 @@ def overlap(folder: Path, examples: Iterable[np.ndarray]) -> int | None:
         raise InputError(
             f"{path}: expected the hashes of the run's examples, got {error}; copy the run again"
         ) from error
-    return int(np.isin(hashes(examples), known).sum())
+    return np.isin(hashes(examples), known)
 
 
 def require_same(folder: Path, digest: str) -> None:

@@ -54,7 +54,14 @@ def _write_csv(path: Path, chunks: Iterator[Columns]) -> None:
         writer = csv.writer(file)
         writer.writerow(first)
         for chunk in _chain(first, chunks):
-            writer.writerows(zip(*(column.tolist() for column in chunk.values()), strict=True))
+            writer.writerows(zip(*map(_listed, chunk.values()), strict=True))
+
+
+def _listed(column: np.ndarray) -> list[Any]:
+    """The entries of a column; what is not known is blank."""
+    if column.ndim > 1 or column.dtype.kind != "f" or not np.isnan(column).any():
+        return list(column.tolist())
+    return ["" if unknown else value for value, unknown in zip(column.tolist(), np.isnan(column), strict=True)]
 
 
 def _write_hdf5(path: Path, chunks: Iterator[Columns]) -> None:

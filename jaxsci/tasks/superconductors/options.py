@@ -44,7 +44,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Questions:
-    """Tc or probability of formulas, with interval and the contribution of each element; also written `predict superconductors`."""
+    """Tc or probability of formulas, with interval, nearest known material and contributions; also written `predict superconductors`."""
 
     formulas: tyro.conf.Positional[tuple[str, ...]]
     """Formulas such as MgB2 YBa2Cu3O7, or one table of them (.csv, .tsv, .txt)."""

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,9 +15,10 @@ from jaxsci.data.materials.formula import ATOMIC_NUMBER, SYMBOLS, Amounts, parse
 from jaxsci.data.materials.formula_table import Fault, stream
 from jaxsci.errors import InputError
 from jaxsci.runs import folder as runs
-from jaxsci.runs.task import Answer, OnProgress, Trained
+from jaxsci.runs.task import OnProgress, Trained
 from jaxsci.tasks import scores_file
-from jaxsci.tasks.superconductors.ensemble import files, prediction
+from jaxsci.tasks.superconductors.ensemble import files, nearest, prediction
+from jaxsci.tasks.superconductors.ensemble.answer import Predictions, columns, reasons
 from jaxsci.tasks.superconductors.ensemble.prediction import Predictor
 from jaxsci.tasks.superconductors.inputs import NAME, read_run
 from jaxsci.tasks.superconductors.networks import TABLES as ELEMENT_TABLES
@@ -25,37 +26,10 @@ from jaxsci.tasks.superconductors.networks import make_recipe, network
 
 TABLES = (".csv", ".tsv", ".txt")
 _CHUNK = 8192  # formulas at once: a multiple of the predictor's batch
-_REASONS: dict[Fault, str] = {
-    "formula": "formula not readable",
-    "element": "element beyond the table",
-    "encoding": "not UTF-8",
-    "columns": "columns missing",
-    "pressure": "under pressure or in a field",
-    "tc": "Tc not readable",
-}
 _ORDER = (  # of the columns: those of a class run, those of a Tc run
     *("probability", "probability_spread", "votes", "superconducts", "logit"),
     *("tc", "tc_lower", "tc_upper", "tc_mean", "aleatoric", "epistemic", "novelty", "out_of_distribution"),
 )
-_SHOWN = {  # columns of a table on the terminal: prediction -> (title, digits)
-    "probability": ("probability", 3),
-    "votes": ("votes", 2),
-    "tc": ("Tc (K)", 1),
-    "tc_lower": ("90 % from", 1),
-    "tc_upper": ("to", 1),
-    "aleatoric": ("aleatoric (K)", 1),
-    "epistemic": ("epistemic (K)", 1),
-}
-
-
-class Predictions(NamedTuple):
-    """Predictions for formulas, of one run or of several."""
-
-    formulas: list[str]
-    # Each [formula]; "out_of_distribution" where a run knows an element or a pair of them not.
-    values: dict[str, np.ndarray]
-    contributions: list[dict[str, float]]  # of its elements: the prediction with it minus that without; or none
-    rows: Sequence[int] = ()  # of a table the line of each formula
 
 
 def predictors(folders: Sequence[Path]) -> list[Predictor]:
@@ -66,7 +40,7 @@ def predictors(folders: Sequence[Path]) -> list[Predictor]:
     """
     if not folders:
         raise InputError("--run: expected the folder of a run, got none; train with jaxsci train superconductors")
-    targets = [runs.read_config(folder, NAME)["options"]["target"] for folder in folders]
+    targets = [_target(folder) for folder in folders]
     if len(set(targets)) < len(targets):
         raise InputError(f"--run: expected at most one run of each target, got {', '.join(targets)}; leave one out")
     return [predictor_of(folder) for folder in folders]
@@ -142,7 +116,8 @@ def predict(
         raise InputError("expected at least one formula that can be read, got none; write them as in MgB2")
     amounts = dense(encode(compositions), ELEMENTS)
     parts = contributions(ensembles, amounts) if explain else []
-    return Predictions(kept, _values(ensembles, amounts), parts), refused
+    beside = nearest.beside(folders[0], nearest.read(folders[0]), compositions)
+    return Predictions(kept, _values(ensembles, amounts), _target(folders[0]), parts, beside), refused
 
 
 def contributions(ensembles: Sequence[Predictor], amounts: np.ndarray) -> list[dict[str, float]]:
@@ -190,8 +165,8 @@ def predict_table(
     """
     scores_file.check(out, source)
     bad: Counter[Fault] = Counter()
-    found = _of_table(source, predictors(folders), bad, progress, skip_bad=skip_bad, explain=explain)
-    scores_file.write(out, map(_columns, found))
+    found = _of_table(source, folders, bad, progress, skip_bad=skip_bad, explain=explain)
+    scores_file.write(out, map(columns, found))
     progress("predicting", 1.0, ", ".join(reasons(bad)))
     return bad
 
@@ -205,20 +180,25 @@ def predict_rows(
         InputError: as there, or no row is left.
     """
     bad: Counter[Fault] = Counter()
-    found = list(_of_table(source, predictors(folders), bad, progress, skip_bad=skip_bad, explain=explain))
+    found = list(_of_table(source, folders, bad, progress, skip_bad=skip_bad, explain=explain))
     if not found:
         raise InputError(
             f"{source}: expected at least one formula that can be read, got none ({', '.join(reasons(bad))}); write them as in MgB2"
         )
-    values = {name: np.concatenate([part.values[name] for part in found]) for name in found[0].values}
+    values, beside = (
+        {name: np.concatenate([arrays[name] for arrays in each]) for name in each[0]}
+        for each in ([part.values for part in found], [part.beside for part in found])
+    )
     formulas = [formula for part in found for formula in part.formulas]
     contributions = [each for part in found for each in part.contributions]
-    return Predictions(formulas, values, contributions, [row for part in found for row in part.rows]), bad
+    return Predictions(
+        formulas, values, found[0].target, contributions, beside, [row for part in found for row in part.rows]
+    ), bad
 
 
 def _of_table(
     source: Path,
-    ensembles: Sequence[Predictor],
+    folders: Sequence[Path],
     bad: Counter[Fault],
     progress: OnProgress,
     *,
@@ -226,55 +206,21 @@ def _of_table(
     explain: bool,
 ) -> Iterator[Predictions]:
     """The predictions for a table, part by part; what is left out is counted in `bad`."""
-    done = 0
+    ensembles, known, done = predictors(folders), nearest.read(folders[0]), 0
     for chunk in stream(source, skip_bad=skip_bad, chunk=_CHUNK):
         bad.update(chunk.bad)
         if not chunk.rows:
             continue
         amounts = dense(encode(chunk.compositions), ELEMENTS)
         parts = contributions(ensembles, amounts) if explain else []
-        yield Predictions(chunk.formulas, _values(ensembles, amounts), parts, chunk.rows)
+        beside = nearest.beside(folders[0], known, chunk.compositions)
+        yield Predictions(chunk.formulas, _values(ensembles, amounts), _target(folders[0]), parts, beside, chunk.rows)
         done += len(chunk.rows)
         progress("predicting", 0.0, f"{done:,} formulas")
 
 
-def _columns(found: Predictions) -> dict[str, np.ndarray]:
-    """Predictions for a table as columns of a file."""
-    columns = {"row": np.array(found.rows), "formula": np.array(found.formulas), **found.values}
-    explained = {"contributions": np.array([scores_file.words(parts) for parts in found.contributions])}
-    return columns | (explained if found.contributions else {})
-
-
-def reasons(bad: Counter[Fault]) -> list[str]:
-    """Numbers of rows left out in words."""
-    return [f"{number:,} left out: {_REASONS[fault]}" for fault, number in bad.items()]
-
-
-def answer(predictions: Predictions, refused: Sequence[str]) -> Answer:
-    """The predictions, rounded for a table and as they are."""
-    values, parts = predictions.values, predictions.contributions
-    shown = [name for name in _SHOWN if name in values]
-    of_tc = "tc" in shown
-    row_of = ["row"] if len(predictions.rows) else []
-    head = [*row_of, "formula", *(_SHOWN[name][0] for name in shown)] + ["contributions" + " (K)" * of_tc] * bool(parts)
-    cells, rows, notes = [], [], list(refused)
-    for row, formula in enumerate(predictions.formulas):
-        numbers = [f"{values[name][row]:.{_SHOWN[name][1]}f}" for name in shown]
-        explained = [_text(parts[row], 1 if of_tc else 3)] if parts else []
-        start: dict[str, Any] = {"row": predictions.rows[row]} if row_of else {}
-        start["formula"] = formula
-        cells.append([*map(str, start.values()), *numbers, *explained])
-        entry = start | {name: column[row].item() for name, column in values.items()}
-        rows.append(entry | ({"contributions": parts[row]} if parts else {}))
-    far = [predictions.formulas[row] for row in np.flatnonzero(values["out_of_distribution"])]
-    if row_of and len(far) > 1:  # one line for all rows of a table
-        far = [f"{far[0]} and {len(far) - 1:,} more"]
-    notes += [
-        f"warning: {which}: far from all materials of the training, or an element of it or two of them together occur in none; do not "
-        "trust the numbers"
-        for which in far
-    ]
-    return Answer(head, cells, rows, notes)
+def _target(folder: Path) -> str:
+    return str(runs.read_config(folder, NAME)["options"]["target"])
 
 
 def _read(text: str) -> Amounts:
@@ -294,7 +240,3 @@ def _values(ensembles: Sequence[Predictor], amounts: np.ndarray) -> dict[str, np
         unknown = values["out_of_distribution"] | merged.get("out_of_distribution", False)
         merged |= {**values, "out_of_distribution": unknown}
     return {name: merged[name] for name in _ORDER if name in merged}
-
-
-def _text(parts: dict[str, float], digits: int) -> str:
-    return " ".join(f"{symbol}:{value:+.{digits}f}" for symbol, value in parts.items())

@@ -20,8 +20,8 @@ from jaxsci.tasks.superconductors import evaluation as superconductor_evaluation
 from jaxsci.tasks.superconductors import influence as influences
 from jaxsci.tasks.superconductors import predict as superconductor_prediction
 from jaxsci.tasks.superconductors import report as superconductor_report
+from jaxsci.tasks.superconductors.ensemble import answer, nearest, prediction
 from jaxsci.tasks.superconductors.ensemble import files as ensemble_files
-from jaxsci.tasks.superconductors.ensemble import prediction
 from jaxsci.tasks.superconductors.ensemble.calibration import calibrated
 from jaxsci.tasks.superconductors.inputs import NAME, Job, batch, find_files, over_devices, prepare, read_run
 from jaxsci.tasks.superconductors.networks import TABLES, make_recipe, to_kelvin
@@ -86,6 +86,7 @@ def _train(folder: Path, job: Job, session: Session, *, resume: bool) -> Path:
     ensemble = calibrated(job.network, params, job.sample, job.table, job.options)
     runs.write_record(folder / CALIBRATION_FILE, _record(ensemble))
     ensemble_files.save(ensemble, folder, job.options.model)
+    nearest.save(folder, job.sample)
     progress("calibrating", 1.0, "")
     if job.options.influence:
         runs.write_record(folder / INFLUENCE_FILE, influences.as_record(_influence(job, splits, progress)))
@@ -134,11 +135,11 @@ def ask(questions: Questions, session: Session) -> Answer | str:
                 skip_bad=questions.skip_bad,
                 explain=questions.contributions,
             )
-            return superconductor_prediction.answer(found, superconductor_prediction.reasons(bad))
+            return answer.answer(found, answer.reasons(bad), questions.run)
         found, refused = superconductor_prediction.predict(
             questions.formulas, questions.run, skip_bad=questions.skip_bad
         )
-        return superconductor_prediction.answer(found, refused)
+        return answer.answer(found, refused, questions.run)
     if not tables:
         endings = ", ".join(superconductor_prediction.TABLES)
         raise InputError(
@@ -152,7 +153,7 @@ def ask(questions: Questions, session: Session) -> Answer | str:
         skip_bad=questions.skip_bad,
         explain=questions.contributions,
     )
-    return f"{questions.out} {', '.join(superconductor_prediction.reasons(bad))}".rstrip()
+    return f"{questions.out} {', '.join(answer.reasons(bad))}".rstrip()
 
 
 def evaluate(folder: Path, data: Path | None, session: Session) -> Path:

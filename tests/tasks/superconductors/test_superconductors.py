@@ -4,13 +4,19 @@ import csv
 import json
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from jaxsci.cli import printing
 from jaxsci.cli.main import main
+from jaxsci.data.materials.compositions import encode, identities
+from jaxsci.data.materials.formula import parse
 from jaxsci.tasks.superconductors import samples
+from jaxsci.tasks.superconductors.ensemble import nearest
 from jaxsci.tasks.superconductors.predict import predict
 from tests.command import refused, requests_of
 from tests.tasks.superconductors.superconductor_files import BAD_TABLES, QUICK
@@ -117,9 +123,10 @@ def test_formulas_and_tables_of_them_are_answered_as_json_and_csv(tc_run, capsys
         assert [entry["out_of_distribution"] for entry in found] == [False, True]
         main([*command, "--csv"])
         rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
-        assert [float(row["tc"]) for row in rows] == [entry["tc"] for entry in found]
-        parts = {k: float(v) for k, v in (part.split(":") for part in rows[0]["contributions"].split())}
-        assert parts == found[0]["contributions"]
+        assert [float(row["tc_K"]) for row in rows] == [entry["tc_K"] for entry in found]
+        parts = {k: float(v) for k, v in (part.split(":") for part in rows[0]["contributions_K"].split())}
+        assert parts == found[0]["contributions_K"]
+        assert "contributions: Tc in K with the element minus Tc in K" in said
     main([*command, "--out", "x.csv"])  # of the table
     with open("x.csv") as file:
         assert list(csv.DictReader(file)) == rows
@@ -129,7 +136,7 @@ def test_formulas_and_tables_of_them_are_answered_as_json_and_csv(tc_run, capsys
     main(["predict", "superconductors", "many.csv", "--run", str(tc_run)])
     lines = capsys.readouterr().out.splitlines()
     assert sum("Nb1.5Sn" in line for line in lines) == 10
-    assert "the first 20 of 30 rows; --csv and --json print all" in lines[-2]
+    assert "the first 20 of 30 rows; --csv and --json print all" in lines[-3]
     assert lines[-1].startswith("warning: HeNa and 14 more: far from all")
     assert "got both" in refused(capsys, *command, "--json", "--out", "x.csv")
     assert "expected a table of formulas" in refused(
@@ -154,14 +161,14 @@ def test_a_table_is_predicted_as_its_formulas_are(tc_run):
     main(["predict", str(tc_run), "some.csv", "--out", "b.h5"])
     lines = Path("a.csv").read_text().splitlines()
     assert len(lines) == 3
-    assert lines[0].startswith("row,formula,tc,tc_lower,tc_upper")
+    assert lines[0].startswith("row,formula,tc_K,tc_lower_K,tc_upper_K")
     found, _ = predict(["Nb3Sn", "Cu3Ba2O7Y"], [tc_run])
     np.testing.assert_allclose([float(line.split(",")[2]) for line in lines[1:]], found.values["tc"], rtol=1e-5)
     import h5py
 
     with h5py.File("b.h5") as file:
         assert file["formula"].asstr()[:].tolist() == ["Nb3Sn", "Cu3Ba2O7Y"]
-        np.testing.assert_allclose(file["tc"], found.values["tc"], rtol=1e-5)
+        np.testing.assert_allclose(file["tc_K"], found.values["tc"], rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", BAD_TABLES)
@@ -216,3 +223,44 @@ def test_a_long_table_is_predicted_in_bounded_memory(tc_run):
 
     few = peak(8_200)  # one whole chunk
     assert peak(24_000) < 1.3 * few
+
+
+def test_each_formula_is_shown_beside_its_nearest_known_material(tc_run, class_run, capsys, monkeypatch):
+    """On the terminal, at 80 columns, and in every other form; of a run of classes the Tc of what is presumed to be none is blank."""
+    monkeypatch.setattr(printing, "Console", partial(Console, width=80, force_terminal=True, no_color=True))
+    tables = Path(os.environ["JAXSCI_DATA"]) / "superconductors"
+    measured = [line.split(",") for line in (tables / samples.sc.FILES["stanev"]).read_text().splitlines()[1:]]
+    names = [name.tobytes() for name in identities(encode([parse(text) for text, _ in measured]))]
+    formula, tc = next(row for row, name in zip(measured, names, strict=True) if names.count(name) == 1)
+    for run in (tc_run, class_run):
+        with np.load(run / nearest.FILE) as kept:
+            first = kept["formulas"][np.flatnonzero((kept["part"] == 0) & np.isnan(kept["tc"]))[:1]].tolist()
+        assert bool(first) == (run == class_run)
+        Path("asked.csv").write_text("formula\n" + "".join(f"{text}\n" for text in (formula, "Nb0.777Sn", *first)))
+        command = ["predict", "superconductors", "asked.csv", "--run", str(run)]
+        capsys.readouterr()
+        main(command)
+        printed = capsys.readouterr().out
+        table = [line for line in printed.splitlines() if line and line[0] in "┃│┏└├┡"]
+        assert max(map(len, table)) <= 80
+        assert all(title in printed for title in ("in table", "nearest", "its Tc (K)", "atoms (%)"))
+        assert "in table: which part of the run's materials" in printed
+        main([*command, "--json"])
+        rows = json.loads(capsys.readouterr().out)["predictions"]
+        if rows[0]["in_table"] in ("training", "validation"):
+            assert rows[0]["nearest_difference_percent"] == pytest.approx(0, abs=1e-4)
+            assert rows[0]["nearest_tc_K"] == pytest.approx(float(tc), rel=1e-6)
+        else:
+            assert rows[0]["in_table"] == "test"
+        assert rows[1]["in_table"] == "no"
+        assert rows[1]["nearest"].startswith("Nb")
+        assert 0 < rows[1]["nearest_difference_percent"] < 50
+        if first:
+            assert (rows[2]["in_table"], rows[2]["nearest"], rows[2]["nearest_tc_K"]) == ("training", *first, None)
+        main([*command, "--out", "a.csv"])
+        capsys.readouterr()
+        main([*command, "--csv"])
+        assert Path("a.csv").read_text() == capsys.readouterr().out
+        for row, entry in zip(csv.DictReader(Path("a.csv").read_text().splitlines()), rows, strict=True):
+            assert row["nearest"] == entry["nearest"]
+            assert row["nearest_tc_K"] == ("" if entry["nearest_tc_K"] is None else str(entry["nearest_tc_K"]))

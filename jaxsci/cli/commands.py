@@ -4,7 +4,9 @@ import contextlib
 import dataclasses
 import io
 import re
-from collections.abc import Mapping, Sequence
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple, Union, get_type_hints
 
@@ -42,6 +44,7 @@ VERBS = {
     ),
 }
 
+_ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 _PLACES = {**{verb: place for verb, (_, place) in VERBS.items()}, "predict": Form()}
 
 
@@ -73,9 +76,53 @@ def parse(arguments: Sequence[str]) -> Any:
     if words[0] == "sweep" and kind is not None:
         swept, rest = space.separated(given, kind.entry.options)
         words = [*words[:2], *rest]
-    with mistakes.one_line(words, tree):
+    with mistakes.one_line(words, tree), _no_wider_than_the_terminal():
         found = _chosen(_parsed(words, words[1:2] if words[0] in VERBS else [words[0].removeprefix("predict-")]))
     return found._replace(swept=swept, words=given) if words[0] == "sweep" else found
+
+
+class _Page(io.StringIO):
+    """What the parser prints, which asks for colors where the standard output has them."""
+
+    def isatty(self) -> bool:
+        return sys.__stdout__ is not None and sys.__stdout__.isatty()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return sys.__stdout__.encoding if sys.__stdout__ is not None else "utf-8"
+
+
+@contextlib.contextmanager
+def _no_wider_than_the_terminal() -> Iterator[None]:
+    """Wrap the lines of help that the parser does not: usage, description and example, which stays a command."""
+    page = _Page()
+    try:
+        with contextlib.redirect_stdout(page):
+            yield
+    finally:
+        width = shutil.get_terminal_size().columns
+        lines = page.getvalue().replace(" jaxsci predict-", " jaxsci predict ").splitlines()
+        sys.stdout.write("".join(f"{_wrapped(line, width)}\n" for line in lines))
+
+
+def _wrapped(line: str, width: int) -> str:
+    """A line of help as lines of at most this width, escape sequences not counted; a choice {a,b,c} is broken at its commas."""
+    plain = _ESCAPE.sub("", line)
+    if len(plain) <= width or set(line) & set("│╭╰"):
+        return line
+    example = line.startswith("Example: ")
+    indent, end = ("    ", " \\" if example else "") if example or plain.startswith("usage:") else ("", "")
+    room = width - len(end)
+    lines = [""]
+    for word in line.split(" "):
+        whole = len(_ESCAPE.sub("", word)) <= room - len(indent)
+        for number, piece in enumerate([word] if whole else re.findall("[^,]*,|[^,]+", word)):
+            longer = lines[-1] + " " * (number == 0 and bool(lines[-1].strip())) + piece
+            if len(_ESCAPE.sub("", longer)) > room and lines[-1].strip():
+                lines.append(indent + piece)
+            else:
+                lines[-1] = longer
+    return f"{end}\n".join(lines)
 
 
 def completion(shell: str) -> str:

@@ -90,10 +90,32 @@ def test_help_has_an_example_that_is_a_command(words, capsys, monkeypatch):
         parse([*words, "--help"])
     text = capsys.readouterr().out
     assert "\x1b" not in text
-    assert all(len(line) <= 80 for line in text.splitlines() if set(line) & set("│╭╰"))
-    example = re.search(r"Example: jaxsci ((?:.|\n)*?)\n *(?:\n|╭)", text)[1].split()
+    assert max(map(len, text.splitlines())) <= 80
+    example = re.search(r"Example: jaxsci ((?:.|\n)*?)\n *(?:\n|╭)", text)[1].replace("\\\n", "").split()
     assert tuple(example[: len(words)]) == words
     parse(example)  # is understood
+
+
+@pytest.mark.parametrize("words", ["", "train", "fit", "sweep", "data", "data list", "bench", "completion"])
+def test_no_line_of_help_is_wider_than_the_terminal(words, capsys, monkeypatch):
+    """Those of `COMMANDS` likewise, above; nothing is lost."""
+    heads = {}
+    for width in (80, 1000):
+        monkeypatch.setenv("COLUMNS", str(width))
+        with pytest.raises(SystemExit, match="0"):
+            parse([*words.split(), "--help"])
+        page = capsys.readouterr().out
+        assert max(map(len, page.splitlines())) <= width
+        heads[width] = "".join(page.partition("╭")[0].split())
+    assert heads[80] == heads[1000]
+
+
+def test_a_long_choice_is_broken_at_its_commas():
+    bold = "\x1b[1musage\x1b[0m"
+    lines = [f"{bold}: jaxsci {{one,", "    two,three,four}"]
+    assert commands._wrapped(f"{bold}: jaxsci {{one,two,three,four}}", 20).splitlines() == lines
+    assert commands._wrapped("of 30,000 jets, by name", 12) == "of 30,000\njets, by\nname"
+    assert commands._wrapped("Example: jaxsci compare a b", 20) == "Example: jaxsci \\\n    compare a b"
 
 
 def test_a_task_without_an_example_has_help(capsys, monkeypatch):

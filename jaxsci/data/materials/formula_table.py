@@ -5,12 +5,13 @@ import io
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from jaxsci.data._delimited import delimiter, is_above, number, require_utf8
+from jaxsci.data.materials._table_header import AMBIENT, Layout, find_columns
 from jaxsci.data.materials.elements import ELEMENTS
 from jaxsci.data.materials.formula import ATOMIC_NUMBER, SYMBOLS, Amounts, FormulaError, parse
 from jaxsci.data.reading import reading
@@ -18,39 +19,8 @@ from jaxsci.errors import InputError
 
 __all__ = ["Chunk", "Fault", "RowError", "stream"]
 
-# Names of columns, best first: where two are there, the formula is not the common name. Case, underscores and hyphens do not matter,
-# nor does the unit K behind Tc: "tc (K)", "critical_temp_K", "Tc/K".
-FORMULA_NAMES = (
-    *("formula", "chemical formula", "reduced formula", "pretty formula", "formula pretty", "formula sum"),
-    *("composition", "chemical composition", "compound", "material", "matter", "element", "elements", "name"),
-)
-TC_NAMES = ("tc", "t c", "critical temp", "critical temperature", "transition temperature")
 _OTHER_UNIT = re.compile(r"(?i)[\s(\[]*(?:[mμµu]k|milli-?kelvin|°?[cf]|celsius|m?ev)[\s)\]]*")
 HOTTEST = 400.0  # K; a larger number is taken for another unit, of which a message warns
-
-# A column of pressures or magnetic fields, with the unit in its name: "pressure (GPa)", "P/kbar", "H (T)". Without a unit a letter alone
-# names neither, nor does "field", and of a pressure what is above 0 counts. Of each unit the largest value that is ambient:
-_AMBIENT = {
-    **{
-        "gpa": 1.01e-3,
-        "mpa": 1.01,
-        "kpa": 110,
-        "hpa": 1100,
-        "pa": 1.1e5,
-        "bar": 1.1,
-        "kbar": 1.1e-2,
-        "mbar": 1100,
-        "atm": 1.1,
-    },
-    **{"torr": 830, "mmhg": 830, "psi": 16},
-    **dict.fromkeys(("t", "mt", "tesla", "oe", "koe", "g", "kg", "gauss"), 0.0),
-}
-_PRESSURE = re.compile(
-    r"(?:applied |external |hydrostatic |max(?:imum)? )?"
-    r"(?P<what>magnetic field|field|pressure|press|p ?max|p|(?:μ|mu)0 ?h|[bh])(?: applied)?"
-    rf"(?:\s*[(\[/]\s*(?P<unit>[^()\[\]/]*?)\s*[)\]]?| (?:in )?(?P<word>{'|'.join(_AMBIENT)}))?(?: applied)?\W*"
-)
-_NAMED = ("magnetic field", "pressure", "press")  # that mean one whatever the unit
 _MEASURED = re.compile(r"([-+]?[\d.,]+(?:e[-+]?\d+)?)\s*([a-z]*)")
 _NO_NUMBER = {"", "-", "–", "na", "n/a", "nan", "none", "null", "ambient", "amb", "amb."}
 
@@ -74,20 +44,6 @@ class RowError(InputError):
     def __init__(self, fault: Fault, message: str) -> None:
         super().__init__(message)
         self.fault = fault
-
-
-class _Layout(NamedTuple):
-    """Where a row has what."""
-
-    path: Path
-    fields: int
-    formula: int
-    tc: int | None
-    ambient: tuple[
-        tuple[int, str, float], ...
-    ]  # columns of pressures and fields, their names, and the largest value that is none
-    delimiter: str
-    marks: set[str]  # decimal marks of Tc seen so far
 
 
 def stream(
@@ -131,7 +87,7 @@ def stream(
         reader = csv.reader(lines, delimiter=delimiter(first), strict=True)
         try:
             header = next(csv.reader([first], delimiter=delimiter(first)), [])
-            layout, is_header = _find_columns(path, header, delimiter(first), with_tc, columns)
+            layout, is_header = find_columns(path, header, delimiter(first), with_tc, columns)
             rows = ((fields, header_row + reader.line_num) for fields in reader)
             yield from _chunks(layout, rows if is_header else chain([(header, header_row)], rows), skip_bad, chunk)
         except csv.Error as error:
@@ -141,7 +97,7 @@ def stream(
             ) from error
 
 
-def _chunks(layout: _Layout, rows: Iterable[tuple[list[str], int]], skip_bad: bool, chunk: int) -> Iterator[Chunk]:
+def _chunks(layout: Layout, rows: Iterable[tuple[list[str], int]], skip_bad: bool, chunk: int) -> Iterator[Chunk]:
     ready, any_row = Chunk([], [], [], [], Counter(), ""), False
     for fields, line in rows:
         if not any(field.strip() for field in fields):
@@ -168,65 +124,7 @@ def _chunks(layout: _Layout, rows: Iterable[tuple[list[str], int]], skip_bad: bo
         yield ready
 
 
-def _find_columns(
-    path: Path, header: Sequence[str], separator: str, with_tc: bool, named: tuple[str | None, str | None] | None
-) -> tuple[_Layout, bool]:
-    """The layout of the rows, and whether the first row is a header."""
-    columns = named or (None, None)
-    names = [_key(field) for field in header]
-    found = ", ".join(field.strip() for field in header)[:200]
-    formula = _position(path, header, names, (_key(columns[0]),) if columns[0] else FORMULA_NAMES)
-    if formula is None:
-        if with_tc or columns[0] or len(header) != 1 or not _is_formula(header):
-            wanted = columns[0] or ", ".join(FORMULA_NAMES)
-            raise InputError(
-                f"{path}: expected a header with a column of formulas, {wanted}, got the columns {found!r}; "
-                "rename the column of the formulas"
-                + ", or name it with --formula-column"
-                * (with_tc and named is not None)
-            )
-        return _Layout(path, 1, 0, None, (), separator, set()), False
-    if not with_tc:
-        return _Layout(path, len(header), formula, None, (), separator, set()), True
-    found_there = [(i, field.strip(), _most_ambient(path, field.strip())) for i, field in enumerate(header)]
-    ambient = tuple((i, name, most) for i, name, most in found_there if most is not None)
-    names = [re.sub(r"\s*[(\[/]?\s*(k|kelvin)\s*[)\]]?$", "", name) or name for name in names]
-    if columns[1]:
-        names = [_key(field) for field in header]
-    tc = _position(path, header, names, (_key(columns[1]),) if columns[1] else TC_NAMES)
-    if tc is None:
-        wanted = columns[1] or ", ".join(TC_NAMES)
-        raise InputError(
-            f"{path}: expected a column of critical temperatures in K, {wanted}, got the columns {found!r}; "
-            "convert other units and rename the column" + ", or name it with --tc-column" * (named is not None)
-        )
-    return _Layout(path, len(header), formula, tc, ambient, separator, set()), True
-
-
-def _key(name: str) -> str:
-    """A name of a column as it is compared."""
-    return re.sub(r"[\s_-]+", " ", name.strip().casefold())
-
-
-def _position(path: Path, header: Sequence[str], names: list[str], wanted: Sequence[str]) -> int | None:
-    """The column of the first of these names that is there; InputError where two columns have it."""
-    name = next((name for name in wanted if name in names), None)
-    if name is None:
-        return None
-    if names.count(name) > 1:
-        twice = ", ".join(field for field, key in zip(header, names, strict=True) if key == name)
-        raise InputError(f"{path}: expected one column {name}, got {twice}; rename or remove the others")
-    return names.index(name)
-
-
-def _is_formula(fields: Sequence[str]) -> bool:
-    try:
-        return bool(fields and parse(fields[0].strip()))
-    except FormulaError:
-        return False
-
-
-def _read_row(layout: _Layout, line: int, fields: list[str]) -> tuple[str, Amounts, float]:
+def _read_row(layout: Layout, line: int, fields: list[str]) -> tuple[str, Amounts, float]:
     where = f"{layout.path}, row {line}"
     while len(fields) > layout.fields and not fields[-1].strip():  # separators at the end of a line
         fields.pop()
@@ -256,34 +154,14 @@ def _read_row(layout: _Layout, line: int, fields: list[str]) -> tuple[str, Amoun
     return text, amounts, math.nan if layout.tc is None else _read_tc(where, fields[layout.tc].strip(), layout)
 
 
-def _most_ambient(path: Path, name: str) -> float | None:
-    """The largest value of a column that is no pressure or field to speak of; None for a column of something else.
-
-    Raises:
-        InputError: a pressure or a magnetic field in a unit that is not known.
-    """
-    found = _PRESSURE.fullmatch(_key(name))
-    if found is None:
-        return None
-    what, unit = found["what"], found["unit"] or found["word"]
-    if unit is None or (found["word"] and what in ("b", "h")):
-        return 0.0 if what in _NAMED else None
-    if unit not in _AMBIENT and what in _NAMED:
-        raise InputError(
-            f"{path}: expected a unit of pressure or field, {', '.join(_AMBIENT)}, got {unit[:40]!r} in the column {name!r}; convert and "
-            "rename it"
-        )
-    return _AMBIENT.get(unit)
-
-
 def _require_ambient(where: str, name: str, text: str, most: float) -> None:
     """Raise RowError where a material was measured under pressure: the same formula has another Tc without."""
     if text.casefold() in _NO_NUMBER:
         return
     ambient, found = False, _MEASURED.fullmatch(text.casefold())
-    if found is not None and (not found[2] or found[2] in _AMBIENT):
+    if found is not None and (not found[2] or found[2] in AMBIENT):
         try:
-            ambient = abs(number(found[1], comma=True)) <= (_AMBIENT[found[2]] if found[2] else most)
+            ambient = abs(number(found[1], comma=True)) <= (AMBIENT[found[2]] if found[2] else most)
         except ValueError:  # 1.2.3
             ambient = False
     if not ambient:
@@ -293,7 +171,7 @@ def _require_ambient(where: str, name: str, text: str, most: float) -> None:
         )
 
 
-def _read_tc(where: str, text: str, layout: _Layout) -> float:
+def _read_tc(where: str, text: str, layout: Layout) -> float:
     marks = layout.marks | (set(text) & {".", ","})
     try:
         value = math.nan if len(marks) > 1 else number(text, comma=layout.delimiter != ",")

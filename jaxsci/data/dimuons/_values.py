@@ -1,0 +1,51 @@
+"""Columns of a file of muon pairs as numbers, charges and types, each checked for what it can be."""
+
+from pathlib import Path
+
+import numpy as np
+
+from jaxsci.data import columns
+from jaxsci.errors import InputError
+
+
+def numbers(path: str | Path, table: dict[str, np.ndarray], name: str) -> np.ndarray:
+    """A column as float64, which must be there and hold numbers."""
+    columns.require(path, table, (name,))
+    return table[name].astype(np.float64)
+
+
+def charge(path: str | Path, table: dict[str, np.ndarray], name: str) -> np.ndarray:
+    """The sign of a charge that is written as a number or as + and -."""
+    column = table[name]
+    if column.dtype.kind in "US" and np.isin(column, ["+", "-"]).all():
+        return np.where(column == "+", 1.0, -1.0)
+    found = numbers(path, table, name)
+    refuse(path, name, found, np.abs(found) != 1, "charges of -1 and 1")
+    return found
+
+
+def letters(column: np.ndarray) -> np.ndarray:
+    """Types as capitals without blanks."""
+    return np.char.replace(np.char.upper(column.astype(str)), " ", "")
+
+
+def require_exact(path: str | Path, name: str, column: np.ndarray) -> None:
+    """Raise InputError for numbers of runs or events that are blank, or too large for the type they are in."""
+    blank = column == "" if column.dtype.kind == "U" else np.isnan(column.astype(np.float64))
+    if blank.any():
+        row = int(blank.argmax())
+        raise InputError(
+            f"{path}: expected a number in every row of {name}, got a blank cell in row {row} (counted from 0); remove it"
+        )
+    if column.dtype.kind == "f":
+        refuse(path, name, column, np.abs(column) >= 2**53, "whole numbers, of which reals hold those below 2^53")
+
+
+def refuse(path: str | Path, name: str, values: np.ndarray, bad: np.ndarray, expected: str) -> None:
+    """Raise InputError for the first of the values that are bad."""
+    if bad.any():
+        row = int(bad.argmax())
+        raise InputError(
+            f"{path}: expected {expected} in the column {name}, got {values[row]:g} in row {row} (counted from 0); remove it, or check "
+            "unit and order of the columns"
+        )

@@ -10,7 +10,6 @@ rejections have intervals of a bootstrap: of the jets, the same for both taggers
 other taggers. The jets are simulated at particle level: compare the taggers with each other, not with published numbers.
 """
 
-import argparse
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 from scipy import stats
 
 from benchmarks import taggers
+from benchmarks.arguments import Parser
 from benchmarks.tagger_tables import as_markdown
 from jaxsci.data import jets
 from jaxsci.data.jets import kinematics
@@ -195,7 +195,7 @@ def measure(file: Path, folder: Path, against: str, number: int = RESAMPLES) -> 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and add to taggers.json and taggers.md."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser("fresh_jets", __doc__)
     parser.add_argument("jets", type=Path, help="file that `jaxsci data generate jets` made")
     parser.add_argument("logits", type=Path, help="folder of `jaxsci bench taggers --logits FOLDER --fresh`")
     parser.add_argument("--against", default="pfn", help="tagger whose rejections are the unit of the ratios")

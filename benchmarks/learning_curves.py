@@ -10,7 +10,6 @@ number of epochs is refused beside them. The jets are simulated at particle leve
 numbers.
 """
 
-import argparse
 import json
 import math
 import time
@@ -24,6 +23,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks import machine
+from benchmarks.arguments import Parser
 from jaxsci.core import Inputs, WeightedSet
 from jaxsci.data import jets
 from jaxsci.data.split import split
@@ -206,7 +206,7 @@ def draw(results: dict[str, Any]) -> Figure:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, measure, and write learning_curves.json, .md and .png after every training."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser("learning_curves", __doc__)
     parser.add_argument("--only", nargs="+", default=list(CHOSEN), choices=list(TAGGERS))
     parser.add_argument("--jets", nargs="+", type=int, default=list(SIZES), help="numbers of training jets")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])

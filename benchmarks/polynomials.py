@@ -8,7 +8,6 @@ that `jaxsci bench taggers --logits FOLDER` kept of the same split, a second reg
 networks. The numbers, of the test part, join those of the other taggers. The jets are simulated at particle level.
 """
 
-import argparse
 import json
 import time
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import machine, tagger_tables, taggers
+from benchmarks.arguments import Parser
 from jaxsci import fitting
 from jaxsci.core import Array, WeightedSet
 from jaxsci.data import jets
@@ -139,7 +139,7 @@ _WORDS = (
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Fit, measure, and write polynomials.json, .md and .png, and the rows of taggers.json and taggers.md."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser("polynomials", __doc__)
     parser.add_argument("--degree", type=int, default=5, help="most edges of a graph")
     parser.add_argument("--beta", type=float, default=0.5, help="power of the distances")
     parser.add_argument("--jets", type=int, help="so many jets alone, for a quick look")

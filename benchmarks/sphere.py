@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from benchmarks import machine, timing
+from benchmarks.arguments import Parser
 from jaxsci.files import write_json, write_text
 from jaxsci.memory import keep_memory
 from jaxsci.ops.sphere import Healpix, alm_degrees, alm_size, analysis, synthesis
@@ -208,7 +209,7 @@ def _ratio(ratio: dict[str, float] | None) -> str:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.sphere", description=__doc__.splitlines()[0])
+    parser = Parser("sphere", __doc__.splitlines()[0])
     parser.add_argument("--nside", nargs="+", type=int, default=None, help="of the maps (default: 64, 128, 256, 512)")
     parser.add_argument("--repeats", type=int, default=None, help="rounds (default: 11, or 2 with --quick)")
     parser.add_argument("--threads", type=int, default=2, help="cores and threads for either side (default: 2)")

@@ -11,7 +11,6 @@ that the folder holds, a training at a time. The jets are simulated at particle 
 published numbers.
 """
 
-import argparse
 import json
 import os
 import time
@@ -23,6 +22,7 @@ import jax
 import numpy as np
 
 from benchmarks import machine
+from benchmarks.arguments import Parser
 from benchmarks.tagger_tables import as_markdown
 from jaxsci.data.jets import JetSample
 from jaxsci.data.jets import read as read_jets
@@ -134,7 +134,7 @@ def rate(apply: Any, params: Any, x: Any) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, measure, and write taggers.json and taggers.md after every training."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser("taggers", __doc__)
     parser.add_argument("--only", nargs="+", default=list(CHOSEN), choices=list(TAGGERS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--epochs", type=int, help="default: each tagger's own")

@@ -7,7 +7,6 @@ come from the test part, which no choice was made on. The jets are simulated at 
 variants, not with published ones.
 """
 
-import argparse
 import json
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ import numpy as np
 import optax
 
 from benchmarks import machine
+from benchmarks.arguments import Parser
 from jaxsci.core import WeightedSet
 from jaxsci.data import jets
 from jaxsci.data.jets import features as jet_features
@@ -102,7 +102,7 @@ def as_markdown(results: dict[str, Any]) -> str:
 
 def main() -> None:
     """Run the ladder and write top_tagging.json and top_tagging.md after every training."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser("top_tagging", __doc__)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--only", nargs="*", default=list(VARIANTS), choices=list(VARIANTS))

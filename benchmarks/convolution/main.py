@@ -17,6 +17,7 @@ import jax
 import numpy as np
 
 from benchmarks import machine, timing
+from benchmarks.arguments import Parser
 from benchmarks.convolution import figures as convolution_figures
 from benchmarks.convolution import report as convolution_report
 from benchmarks.convolution.implementations import OPERATIONS, convolutions, jax_call, together
@@ -206,7 +207,7 @@ def _results(path: str) -> dict[str, Any]:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options, with the defaults that depend on others filled in."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.convolution", description=__doc__.splitlines()[0])
+    parser = Parser("convolution", __doc__.splitlines()[0])
     torch = importlib.util.find_spec("torch") is not None
     parser.add_argument("--only", nargs="+", choices=SHAPES, default=list(SHAPES), help="shapes (default: all)")
     parser.add_argument(

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 
 from benchmarks import machine
+from benchmarks.arguments import Parser
 from benchmarks.fit_pulls import fitters as fit_pulls_fitters
 from benchmarks.fit_pulls import tasks as fit_pulls_tasks
 from benchmarks.fit_pulls.page import draw, markdown
@@ -57,7 +58,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fit_pulls", description=__doc__.splitlines()[0])
+    parser = Parser("fit_pulls", __doc__.splitlines()[0])
     parser.add_argument(
         "--fits", type=int, default=None, help="simulated data sets a fitter (default: 1000, or 50 with --quick)"
     )

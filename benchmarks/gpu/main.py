@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from benchmarks import machine, sphere, timing
+from benchmarks.arguments import Parser
 from benchmarks.convolution.implementations import OPERATIONS, convolutions, jax_call
 from benchmarks.convolution.shapes import smaller
 from benchmarks.gpu import forms, report
@@ -171,7 +172,7 @@ WORK: dict[str, Callable[[argparse.Namespace], Work]] = {
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__.splitlines()[0])
+    parser = Parser("gpu", __doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, help="sections (default: all)")
     parser.add_argument(
         "--layers", nargs="+", choices=forms.SHAPES, default=None, help="of the convolutions (default: all; quick: two)"

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import machine, timing
+from benchmarks.arguments import Parser
 from benchmarks.gradients.peers import PYTORCH, peers
 from jaxsci.core import Array, Batch, LossFn, Params, WeightedSet
 from jaxsci.files import write_json, write_text
@@ -247,7 +248,7 @@ def markdown(results: dict[str, Any]) -> str:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gradients", description=__doc__.splitlines()[0])
+    parser = Parser("gradients", __doc__.splitlines()[0])
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS), help="which (default: all)")
     parser.add_argument("--batch-size", type=int, default=None, help="examples (default: 128)")
     parser.add_argument("--repeats", type=int, default=None, help="rounds (default: 21, or 2 with --quick)")

@@ -6,11 +6,12 @@ The devices are those that one processor plays, and share its cores: a split can
 results of parts that are not run again are kept.
 """
 
-import argparse
 import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+
+from benchmarks.arguments import Parser
 
 TAGGERS = ("topodnn", "pfn", "cnn")
 DEVICES, PROCESSES = (1, 2, 4, 8), (1, 2, 4)
@@ -20,7 +21,7 @@ STEPS = {"topodnn": 200, "pfn": 20, "cnn": 16}
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and write scaling.json, scaling.md and scaling.png after every part."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser("scaling", __doc__)
     parts = ("devices", "processes", "checkpoints")
     parser.add_argument("--parts", nargs="*", default=list(parts), choices=parts)
     parser.add_argument("--taggers", nargs="+", default=list(TAGGERS))

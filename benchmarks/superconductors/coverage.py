@@ -5,7 +5,6 @@ out, an ensemble is trained and calibrated on the rest as `jaxsci train supercon
 interval that grows with the distance stands the one with a single factor.
 """
 
-import argparse
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import machine
+from benchmarks.arguments import Parser
 from jaxsci.core import Batch
 from jaxsci.data import download
 from jaxsci.data.materials import elements
@@ -43,7 +43,7 @@ VALIDATION = 0.2  # of the rest
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, print, and write."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser("superconductors.coverage", __doc__)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("JAXSCI_DATA", download.cache_folder())))
     parser.add_argument("--left-out", nargs="+", default=["materials", "systems", "iron-based"])
     parser.add_argument("--members", type=int, default=5)

@@ -6,7 +6,6 @@ early by it. What they and a process say of the systems left out decides the wei
 all members predict, and a process on everything.
 """
 
-import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import machine
+from benchmarks.arguments import Parser
 from jaxsci.core import Batch
 from jaxsci.data import download
 from jaxsci.data.materials import elements
@@ -51,7 +51,7 @@ class Crossed(NamedTuple):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, print, and write."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser("superconductors.folds", __doc__)
     parser.add_argument("--target", choices=("tc", "class"), default="tc")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("JAXSCI_DATA", download.cache_folder())))
     parser.add_argument("--members", type=int, default=3, help="of each fold")

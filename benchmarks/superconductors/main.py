@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from benchmarks import machine
+from benchmarks.arguments import Parser
 from jaxsci.core import Batch
 from jaxsci.data.materials.elements import ELEMENTS
 from jaxsci.files import write_json
@@ -28,7 +29,7 @@ EPOCHS = 60  # of a whole training
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, and write."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser("superconductors", __doc__)
     parser.add_argument("--members", type=int, default=60)
     parser.add_argument(
         "--alone", type=int, default=3, help="members that are trained one after another; the rest is computed"

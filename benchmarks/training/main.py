@@ -13,6 +13,7 @@ from typing import Any
 import jax
 
 from benchmarks import machine, timing
+from benchmarks.arguments import Parser
 from benchmarks.training import ensemble, ours, problems, report
 from benchmarks.training.problems import Problem
 from jaxsci.files import write_json, write_text
@@ -144,7 +145,7 @@ def _say(line: str) -> None:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options, with the defaults that depend on others filled in."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__.splitlines()[0])
+    parser = Parser("training", __doc__.splitlines()[0])
     names = [*problems.PROBLEMS, ENSEMBLE]
     torch = importlib.util.find_spec("torch") is not None
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="what to measure (default: everything)")

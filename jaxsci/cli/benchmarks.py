@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jaxsci
+from jaxsci.cli.mistakes import perhaps
 from jaxsci.errors import InputError
 
 
@@ -54,7 +55,9 @@ def run(name: str, arguments: Sequence[str]) -> int | None:
     """
     known = {entry.name: entry.module for entry in TABLE}
     if name not in known:
-        raise InputError(f"bench: expected one of {', '.join(known)}, got {name}; see jaxsci bench --help")
+        raise InputError(
+            f"bench: expected one of {', '.join(known)}, got {name}; {perhaps(name, known, '')}see jaxsci bench --help"
+        )
     root = Path(jaxsci.__file__).resolve().parents[1]
     if not (root / "benchmarks" / "machine.py").is_file():
         raise InputError(

@@ -44,7 +44,6 @@ VERBS = {
     ),
 }
 
-_ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 _PLACES = {**{verb: place for verb, (_, place) in VERBS.items()}, "predict": Form()}
 
 
@@ -102,27 +101,7 @@ def _no_wider_than_the_terminal() -> Iterator[None]:
     finally:
         width = shutil.get_terminal_size().columns
         lines = page.getvalue().replace(" jaxsci predict-", " jaxsci predict ").splitlines()
-        sys.stdout.write("".join(f"{_wrapped(line, width)}\n" for line in lines))
-
-
-def _wrapped(line: str, width: int) -> str:
-    """A line of help as lines of at most this width, escape sequences not counted; a choice {a,b,c} is broken at its commas."""
-    plain = _ESCAPE.sub("", line)
-    if len(plain) <= width or set(line) & set("│╭╰"):
-        return line
-    example = line.startswith("Example: ")
-    indent, end = ("    ", " \\" if example else "") if example or plain.startswith("usage:") else ("", "")
-    room = width - len(end)
-    lines = [""]
-    for word in line.split(" "):
-        whole = len(_ESCAPE.sub("", word)) <= room - len(indent)
-        for number, piece in enumerate([word] if whole else re.findall("[^,]*,|[^,]+", word)):
-            longer = lines[-1] + " " * (number == 0 and bool(lines[-1].strip())) + piece
-            if len(_ESCAPE.sub("", longer)) > room and lines[-1].strip():
-                lines.append(indent + piece)
-            else:
-                lines[-1] = longer
-    return f"{end}\n".join(lines)
+        sys.stdout.write("".join(f"{mistakes.wrapped(line, width)}\n" for line in lines))
 
 
 def completion(shell: str) -> str:

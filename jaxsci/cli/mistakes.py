@@ -1,4 +1,4 @@
-"""What is wrong with the words after `jaxsci`, in one line: what was expected, what came, and what was perhaps meant."""
+"""What the parser says, fit for a terminal: a mistake in one line, with what was perhaps meant, and help that is no wider."""
 
 import contextlib
 import dataclasses
@@ -25,6 +25,8 @@ _OTHER_NAMES = {
     "input": "data",
     "dataset": "data",
 }
+_EVERYWHERE = ("--help", "--version", "--debug")
+_ESCAPE = re.compile(r"\x1b\[[0-9;]*m")  # of colors
 _WORDS: dict[type, str] = {int: "a whole number", float: "a number", Path: "a path", str: "a word", bool: "yes or no"}
 
 
@@ -53,18 +55,23 @@ def _found(words: list[str], commands: Mapping[str, Any], page: str) -> str:
         word = words.pop(0) if words else None
         if word is None or word not in kind:
             got = "nothing" if word is None else word
-            return f"{name}: expected one of {', '.join(kind)}, got {got}; {perhaps(got, kind, '')}see {name} --help"
+            known = dict.fromkeys([*kind, *(_EVERYWHERE if name == "jaxsci" else ())])
+            return f"{name}: expected one of {', '.join(kind)}, got {got}; {perhaps(got, known, '')}see {name} --help"
         name, kind = f"{name} {word}", kind[word]
     options = {**options_of(kind), **_aliases(kind)}
     name = name.replace("predict-", "predict ")
     remedy = f"see {name} --help"
+    places = {text.lower() for text in _required(kind) if not text.startswith("-")}
     for i, word in enumerate(words):
-        if not re.match(r"--[A-Za-z]", word):
+        if not re.match(r"--?[A-Za-z]", word):
             continue
         option, _, value = word.partition("=")
-        key = option.removeprefix("--").replace("_", "-").removeprefix("no-")
-        if key not in options:
-            return f"{name}: expected one of its options, got {option}; {perhaps(key, options, '--')}{remedy}"
+        key = option.lstrip("-").replace("_", "-").removeprefix("no-")
+        if key in places:  # which is written without its name
+            return f"{name}: expected {' '.join(_required(kind))}, got {option}; leave out {option}, {remedy}"
+        if key not in options or not option.startswith("--"):
+            known = dict.fromkeys([*(name for name in options if name not in places), "help", "debug"])
+            return f"{name}: expected one of its options, got {option}; {perhaps(key, known, '--')}{remedy}"
         given = value or next(iter(words[i + 1 : i + 2]), None)
         if fault := _fault(options[key], given):
             return f"{option}: {fault}{remedy}"
@@ -156,9 +163,33 @@ def perhaps(word: str, known: Mapping[str, Any], prefix: str) -> str:
 
 def _plain(page: str) -> str:
     """The sentences of the parser's page without its frame and its advice."""
-    lines = [re.sub(r"[│╭╮╰╯─]+", " ", re.sub(r"\x1b\[[0-9;]*m", "", line)).strip() for line in page.splitlines()]
+    lines = [re.sub(r"[│╭╮╰╯─]+", " ", _ESCAPE.sub("", line)).strip() for line in page.splitlines()]
     text = " ".join(" ".join(line for line in lines if line).split())
     return re.sub(r"\s*(Available subcommands|For full helptext).*", "", text)[:400]
+
+
+def wrapped(line: str, width: int) -> str:
+    """A line of help as lines of at most this width, escape sequences not counted; a choice {a,b,c} is broken at its commas.
+
+    Those of an example end in a backslash, so that it stays a command.
+    """
+    plain = _ESCAPE.sub("", line)
+    if len(plain) <= width or set(line) & set("│╭╰"):
+        return line
+    lead, example = len(line) - len(line.lstrip(" ")), line.startswith("Example: ")
+    indent = "    " if example or plain.startswith("usage:") else " " * (lead and min(lead, width // 3) + 2)
+    end = " \\" if example else ""
+    room = width - len(end)
+    lines = [" " * min(lead, width // 3)]
+    for word in line.split():
+        whole = len(_ESCAPE.sub("", word)) <= room - len(indent)
+        for number, piece in enumerate([word] if whole else re.findall("[^,]*,|[^,]+", word)):
+            longer = lines[-1] + " " * (number == 0 and bool(lines[-1].strip())) + piece
+            if len(_ESCAPE.sub("", longer)) > room and lines[-1].strip():
+                lines.append(indent + piece)
+            else:
+                lines[-1] = longer
+    return f"{end}\n".join(lines)
 
 
 def of_user(error: Exception) -> str | None:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from jaxsci.cli import commands
+from jaxsci.cli import commands, mistakes
 from jaxsci.cli.commands import parse
 from jaxsci.errors import InputError
 from jaxsci.tasks.table import Entry
@@ -31,6 +31,31 @@ MISTAKES = {
     "evaluate": "jaxsci evaluate: expected RUN, got nothing;",
     "evaluate run --data": "--data: expected a path, got nothing;",
     "predict run": "jaxsci predict: expected RUN FILE, got run;",
+    "predict --run x": r"jaxsci predict: expected RUN FILE, got --run; leave out --run,",
+    "predict run --ouput x": "jaxsci predict: .* got --ouput; did you mean --out?",
+    "predict run x.npz --jsn": "got --jsn; did you mean --json?",
+    "predict superconductors MgB2 --run a --skipbad": "jaxsci predict superconductors: .* got --skipbad; did you mean --skip-bad?",
+    "fit cmb --dta": "jaxsci fit cmb: .* got --dta; did you mean --data?",
+    "fit earth --gird x": "got --gird; did you mean --grid?",
+    "fit dimuon --windw 1 2": "got --windw; did you mean --window?",
+    "train anomalies --detectr nae": "got --detectr; did you mean --detector?",
+    "train images -epochs 3": "got -epochs; did you mean --epochs?",
+    "sweep images --trails 3": "jaxsci sweep images: .* got --trails; did you mean --trials?",
+    "sweep table --learning-rat 1e-4:1e-2": "got --learning-rat; did you mean --learning-rate?",
+    "evaluate run --dat x": "jaxsci evaluate: .* got --dat; did you mean --data?",
+    "evaluate run -data x": "got -data; did you mean --data?",
+    "study run --max-exmples 3": "jaxsci study: .* got --max-exmples; did you mean --max-examples?",
+    "export run --out x --fromat npz": "jaxsci export: .* got --fromat; did you mean --format?",
+    "compare a b --jso": "jaxsci compare: .* got --jso; did you mean --json?",
+    "runs --rnus x": "jaxsci runs: .* got --rnus; did you mean --runs?",
+    "runs --debgu": "got --debgu; did you mean --debug?",
+    "data generate jets -n 3": "jaxsci data generate: .* got -n; did you mean --n?",
+    "data generate --sed 3 jets": "got --sed; did you mean --seed?",
+    "data fetch sphere --foldr x": "jaxsci data fetch: .* got --foldr; did you mean --folder?",
+    "data list --hlp": "jaxsci data list: .* got --hlp; did you mean --help?",
+    "completion bash --hlp": "jaxsci completion: .* got --hlp; did you mean --help?",
+    "--versio": "got --versio; did you mean --version?",
+    "help": "got help; did you mean --help?",
     "predict superconductors MgB2": "jaxsci predict superconductors: expected FORMULAS --run, got MgB2;",
     "data fetchh": "got fetchh; did you mean fetch?",
     "data generate jet": "jaxsci data generate: .*jet",
@@ -39,15 +64,20 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("words", MISTAKES)
-def test_a_mistake_is_one_line_with_what_was_perhaps_meant(words):
+def test_a_mistake_is_one_line_with_what_was_perhaps_meant(words, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=MISTAKES[words]) as caught:
         parse(words.split())
     assert str(caught.value).isprintable()
     assert not set("│╭╮╰╯─") & set(str(caught.value))
+    assert not list(tmp_path.iterdir())
 
 
-def test_a_mistake_ends_the_command_with_2(capsys):
-    assert "did you mean --epochs?" in refused(capsys, "train", "images", "--epoch", "3")
+@pytest.mark.parametrize(
+    "words", ["train images --epoch 3", "fit cmb --epoch 3", "sweep images --epoch 3", "runs --cvs"]
+)
+def test_a_mistake_ends_the_command_with_2(words, capsys):
+    assert "did you mean --" in refused(capsys, *words.split())
 
 
 def test_a_resumed_training_takes_no_other_options(capsys):
@@ -113,9 +143,9 @@ def test_no_line_of_help_is_wider_than_the_terminal(words, capsys, monkeypatch):
 def test_a_long_choice_is_broken_at_its_commas():
     bold = "\x1b[1musage\x1b[0m"
     lines = [f"{bold}: jaxsci {{one,", "    two,three,four}"]
-    assert commands._wrapped(f"{bold}: jaxsci {{one,two,three,four}}", 20).splitlines() == lines
-    assert commands._wrapped("of 30,000 jets, by name", 12) == "of 30,000\njets, by\nname"
-    assert commands._wrapped("Example: jaxsci compare a b", 20) == "Example: jaxsci \\\n    compare a b"
+    assert mistakes.wrapped(f"{bold}: jaxsci {{one,two,three,four}}", 20).splitlines() == lines
+    assert mistakes.wrapped("of 30,000 jets, by name", 12) == "of 30,000\njets, by\nname"
+    assert mistakes.wrapped("Example: jaxsci compare a b", 20) == "Example: jaxsci \\\n    compare a b"
 
 
 def test_a_task_without_an_example_has_help(capsys, monkeypatch):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import machine
+from benchmarks.arguments import Parser
 from benchmarks.gradients.claims import influence, intervals, labels, spectra, training
 from jaxsci.data import download
 from jaxsci.errors import InputError
@@ -89,7 +90,7 @@ def markdown(results: dict[str, Any]) -> str:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gradients.claims", description=__doc__.splitlines()[0])
+    parser = Parser("gradients.claims", __doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=CLAIMS, default=list(CLAIMS), help="which (default: all)")
     parser.add_argument("--threads", type=int, default=2, help="cores (default: 2)")
     parser.add_argument(

@@ -1,6 +1,8 @@
 """Files that are either whole or absent."""
 
 import contextlib
+import errno
+import io
 import json
 import os
 import tempfile
@@ -9,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from jaxsci.errors import InputError
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of an OSError: the disk is full, or no more may be written
 
 
 @contextlib.contextmanager
@@ -22,14 +26,15 @@ def replacing(path: str | Path) -> Iterator[Path]:
         InputError: there is something that is no file.
         OSError: the folder cannot be written (no space, no permission); `path` is then as it was.
     """
-    path = Path(os.path.realpath(path))  # what a link points to is replaced, and the link stays
+    named, path = path, Path(os.path.realpath(path))  # what a link points to is replaced, and the link stays
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: expected a file to write, got a folder, a device or a pipe; choose another name")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
-    os.close(descriptor)
-    temporary = Path(name)
+    temporary = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+        os.close(descriptor)
+        temporary = Path(name)
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
@@ -38,8 +43,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)
         temporary.replace(path)
+    except OSError as error:
+        if error.errno in NO_ROOM:  # which writing to an open file says without its name
+            error.filename = str(named)
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -51,3 +61,47 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` as indented JSON, whole or not at all. NaN and infinity are refused: JSON has no such numbers."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+@contextlib.contextmanager
+def unfailing(path: Path) -> Iterator[io.FileIO]:
+    """Yield a new file that takes everything, and where not all could be written, on a full disk, raise OSError at the end.
+
+    For HDF5, which keeps what it could not write, tries again when the process ends, and ends it with a segmentation fault.
+    """
+    with _Unfailing(path, "w+") as file:
+        try:
+            yield file
+        finally:
+            if file.failure is not None:
+                raise file.failure
+
+
+class _Unfailing(io.FileIO):
+    """A file that notes the first failure of writing, and from then on only seems to be written."""
+
+    failure: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        try:
+            while rest and self.failure is None:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.failure = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size) if self.failure is None else size or 0
+        except OSError as error:
+            self.failure = error
+            return size or 0
+
+    def readinto(self, buffer: Any) -> int:
+        if self.failure is None:
+            return super().readinto(buffer) or 0
+        view = memoryview(buffer).cast("B")
+        view[:] = bytes(len(view))  # of what was never written
+        return len(view)

@@ -27,6 +27,7 @@ _OTHER_NAMES = {
 }
 _EVERYWHERE = ("--help", "--version", "--debug")
 _ESCAPE = re.compile(r"\x1b\[[0-9;]*m")  # of colors
+_AGAIN = "run the command again, or go on with --resume RUN where a training had begun; nothing was left half-written"
 _WORDS: dict[type, str] = {int: "a whole number", float: "a number", Path: "a path", str: "a word", bool: "yes or no"}
 
 
@@ -194,16 +195,18 @@ def wrapped(line: str, width: int) -> str:
 
 def of_user(error: Exception) -> str | None:
     """An error in one line where the user can mend it: what was given, the disk, the memory; None for a mistake of the program."""
-    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):  # of NumPy, or of JAX on any device
+    of_disk = isinstance(error, OSError)  # of which checkpoints say the same
+    exhausted = "RESOURCE_EXHAUSTED" in str(error) and not of_disk
+    if isinstance(error, MemoryError) or exhausted:  # of NumPy, or of JAX on any device
         line = (str(error).splitlines() or [""])[0][:200]
         what = f" ({line})" if line else ""  # the size and shape of what was too large; Python itself says nothing
         return f"expected memory for the arrays of this command, got too little{what}; take fewer examples or smaller batches"
     if isinstance(error, OSError) and error.errno is not None:
         where = f"{error.filename}: " if error.filename else ""
         remedy = {
-            errno.ENOSPC: "free some disk space and run the command again; nothing was left half-written",
-            errno.EDQUOT: "free some of your disk quota and run the command again; nothing was left half-written",
-            errno.EFBIG: "allow larger files (ulimit -f) and run the command again; nothing was left half-written",
+            errno.ENOSPC: f"free some disk space and {_AGAIN}",
+            errno.EDQUOT: f"free some of your disk quota and {_AGAIN}",
+            errno.EFBIG: f"allow larger files (ulimit -f) and {_AGAIN}",
             errno.EACCES: "choose a place you may write to and files you may read",
             errno.EROFS: "choose a place you may write to",
             errno.EMFILE: "allow more open files (ulimit -n)",

@@ -2,7 +2,10 @@
 
 import errno
 import os
+import subprocess
+import sys
 
+import h5py
 import jax
 import numpy as np
 import pytest
@@ -31,6 +34,33 @@ def test_a_training_that_cannot_write_its_first_files_leaves_no_folder(task, tmp
             line = refused(capsys, "train", task, *TRAIN[task])
         assert "No space left on device; free some disk space" in line
         assert list((tmp_path / "runs" / task).iterdir()) == []
+
+
+def test_hdf5_on_a_full_disk_is_an_error_and_no_end_of_the_process(tmp_path):
+    """In a process that may write only so much to a file: HDF5 by itself would end it with a segmentation fault."""
+    code = f"""
+import resource, signal
+import h5py
+import numpy as np
+from pathlib import Path
+from jaxsci.files import replacing, unfailing
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+rows = np.random.default_rng(0).random((20_000, 5))
+for limit in (resource.RLIM_INFINITY, 500_000, 100_000, 1_000):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    try:
+        with replacing(Path({str(tmp_path / "x.h5")!r})) as temporary, unfailing(temporary) as target, h5py.File(target, 'w') as file:
+            file.create_dataset("x", data=rows, chunks=(1000, 5), compression="gzip")
+            file.create_dataset("y", (20_000,), "u1")[:] = 1
+    except OSError as error:
+        print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [f"[Errno 27] File too large: '{tmp_path / 'x.h5'}'"] * 3
+    assert [path.name for path in tmp_path.iterdir()] == ["x.h5"]
+    with h5py.File(tmp_path / "x.h5") as file:  # as it was
+        np.testing.assert_array_equal(file["x"], np.random.default_rng(0).random((20_000, 5)))
 
 
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path, monkeypatch, capsys):

@@ -11,6 +11,7 @@ import numpy as np
 import optax
 import pytest
 
+from jaxsci.cli import mistakes
 from jaxsci.core import Batch
 from jaxsci.errors import InputError
 from jaxsci.losses import objective, squared_error
@@ -127,15 +128,19 @@ def test_a_disk_that_is_full_costs_one_checkpoint(tmp_path, monkeypatch):
 
     def full(self, number, **options):  # what the library does on a small file system
         half.mkdir()
-        raise ValueError('RESOURCE_EXHAUSTED: Failed writing: "...": No space left on device')
+        raise ValueError("RESOURCE_EXHAUSTED: Failed writing \"...\": No space left on device [os_error_code='28']")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(ocp.CheckpointManager, "save", full)
-        with pytest.raises(
-            OSError, match=r"the checkpoint 2 could not be written \(RESOURCE_EXHAUSTED.*those before it are whole"
-        ):
-            train(epochs=2, checkpoints=tmp_path, resume=True)
-    assert not half.exists()
+    def none_free(folder):  # which is seen before the library begins, whose threads print tracebacks
+        return shutil._ntuple_diskusage(1, 1, 0)
+
+    for owner, name, fault in ((ocp.CheckpointManager, "save", full), (shutil, "disk_usage", none_free)):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, fault)
+            line = r"the checkpoint 2 could not be written \(No space left on device\); those before it are whole"
+            with pytest.raises(OSError, match=line) as caught:
+                train(epochs=2, checkpoints=tmp_path, resume=True)
+        assert "go on with --resume" in mistakes.of_user(caught.value)
+        assert not half.exists()
     resumed = train(epochs=2, checkpoints=tmp_path, resume=True)
     chex.assert_trees_all_equal(resumed.last_params, train(epochs=2).last_params)
 

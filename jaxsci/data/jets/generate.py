@@ -29,7 +29,7 @@ from jaxsci.data.jets import detector as detector_simulation
 from jaxsci.data.jets import pythia
 from jaxsci.data.reading import reading
 from jaxsci.errors import InputError
-from jaxsci.files import replacing
+from jaxsci.files import replacing, unfailing
 
 __all__ = ["generate_jets"]
 
@@ -231,7 +231,7 @@ def _join(out: Path, chunks: list[_Chunk], attributes: dict[str, Any], compact: 
     if shutil.disk_usage(out.parent).free < needed:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     n = sum(chunk.rows for chunk in chunks)
-    with replacing(out) as temporary, h5py.File(temporary, "w") as file:
+    with replacing(out) as temporary, unfailing(temporary) as target, h5py.File(target, "w") as file:
         file.attrs.update(attributes, format=FORMAT, format_version=VERSION)
         constituents = file.create_dataset(
             "constituents", (n, pythia.MAX_CONSTITUENTS, 4), "f4", chunks=True, compression="gzip", shuffle=True

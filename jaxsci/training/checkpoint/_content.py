@@ -2,6 +2,8 @@
 
 import contextlib
 import logging
+import os
+import re
 import signal
 import threading
 import zlib
@@ -42,7 +44,7 @@ class Restored(NamedTuple):
 def manager(folder: Path) -> Any:
     import orbax.checkpoint as ocp  # a second to import, and only runs that keep checkpoints need it
 
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # its errors are raised as well
     processes = ocp.options.MultiprocessingOptions()
     several = jax.process_count() > 1
     if several:  # each reads for itself, and the first writes: what is written lies in its memory
@@ -125,4 +127,7 @@ def shapes(tree: Any) -> dict[str, str]:
 
 
 def words(error: Exception) -> str:
+    """What went wrong, short: the reason of the system, where the storage library gives it somewhere in pages of words."""
+    if number := re.search(r"os_error_code='(\d+)'", str(error)):
+        return os.strerror(int(number[1]))
     return " ".join(str(error).split())[:320] or type(error).__name__

@@ -1,6 +1,8 @@
 """Writing checkpoints beside the training."""
 
+import errno
 import math
+import os
 import shutil
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,7 +13,7 @@ from typing import Any, Self
 import jax
 import numpy as np
 
-from jaxsci.files import write_json
+from jaxsci.files import NO_ROOM, write_json
 from jaxsci.training._mesh import to_host
 from jaxsci.training.checkpoint import _content as content
 from jaxsci.training.checkpoint._content import FILES, Begun, Record
@@ -93,17 +95,27 @@ def _write(folder: Path, number: int, plain: Any, record: dict[str, Any], begun:
         record["begun"] = {**begun._asdict(), "metrics": metrics}
     items = {"state": ocp.args.StandardSave(plain), "record": ocp.args.JsonSave(record)}
     try:
+        _require_room(folder, plain)
         with content.manager(folder) as manager:
             if not manager.save(number, args=ocp.args.Composite(**items)) or manager.latest_step() != number:
                 raise OSError(f"{folder}: the checkpoint {number} was not written; is there a later one?")
         write_json(folder / str(number) / FILES, content.files(folder / str(number)))
         return time.perf_counter() - started
-    except OSError:
-        raise
     except Exception as error:  # the storage library raises all kinds of errors where the disk is full
         for half in folder.glob(f"{number}.*tmp*"):
             shutil.rmtree(half, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno not in NO_ROOM:
+            raise
+        reason = getattr(error, "strerror", None) or content.words(error)
         raise OSError(
-            f"{folder}: the checkpoint {number} could not be written ({content.words(error)}); those before it are whole: free "
+            f"{folder}: the checkpoint {number} could not be written ({reason}); those before it are whole: free "
             "some disk space and go on with --resume"
         ) from error
+
+
+def _require_room(folder: Path, plain: Any) -> None:
+    """Raise OSError where the arrays cannot fit: on a full disk the storage library's threads print tracebacks of their own."""
+    needed = sum(leaf.nbytes for leaf in jax.tree.leaves(plain))
+    folder.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(folder).free < needed:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

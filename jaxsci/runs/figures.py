@@ -129,12 +129,15 @@ def provenance(folder: Path) -> report.Section:
 
 
 def command(config: dict[str, Any], *, trained: bool) -> str:
-    """The command that repeats a run, a training or a fit; of files the name alone, since a page is mailed to others."""
+    """The command that repeats a run, a training or a fit; of files the name alone, since a page is mailed to others.
+
+    Options that mean nothing for the run are left out.
+    """
     verb = "train" if trained else "fit"
     words = ["jaxsci", verb, config["task"]]
     for name, value in config["options"].items():
         option = "--" + name.replace("_", "-")
-        if value is None or value == []:
+        if value is None or value == [] or name in config.get("unused", ()):
             continue
         if isinstance(value, bool):
             words.append(option if value else f"--no-{option[2:]}")

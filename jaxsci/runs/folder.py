@@ -135,7 +135,7 @@ def write_config(
     Args:
         folder: of the run.
         task: its name.
-        options: a dataclass, as the user chose them.
+        options: a dataclass, as the user chose them; its `unused`, where it has them, are those that mean nothing beside the others.
         data: description of what was read.
         training: what was chosen for the user: number of parameters, learning rate and the like.
     """
@@ -145,6 +145,7 @@ def write_config(
         "training": dict(training or {}),
         "commit": _commit(),
         "options": json.loads(json.dumps(asdict(options), default=str)),
+        "unused": list(getattr(options, "unused", ())),
         "data": data,
         "versions": versions(),
         "device": {"kind": jax.devices()[0].device_kind, "count": jax.device_count(), "backend": jax.default_backend()},

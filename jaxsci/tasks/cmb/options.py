@@ -45,3 +45,9 @@ class Options:
     def prior(self) -> Literal["planck", "map"]:
         """The `theory` that is taken, by default too."""
         return self.theory or ("planck" if self.data is None else "map")
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Options that mean nothing beside the others, by the names of their fields; pages leave them out."""
+        alone = self.prior == "map" or self.column is not None or self.cross is not None  # the temperature
+        return (*(("polarization",) if alone else ()), *(() if self.model == "dense" else ("epochs",)))

@@ -18,3 +18,8 @@ class Options:
     """Highest degree to use; of a file that ends at a lower one, all."""
     grid_lmax: int = 120
     """Highest degree of the fit to the grid."""
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Options that mean nothing beside the others, by the names of their fields; pages leave them out."""
+        return ("grid_lmax",) if self.data is not None and self.grid is None else ()

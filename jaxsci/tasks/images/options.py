@@ -50,3 +50,8 @@ class Options:
     seed: int = 1
     """Of the split, the initial weights and the order."""
     swept: ClassVar[tuple[str, ...]] = ("learning_rate", "weight_decay", "batch_size", "model")
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Options that mean nothing beside the others, by the names of their fields; pages leave them out."""
+        return ("members", "balance", "threshold") if self.model == "autoencoder" else ("latent",)

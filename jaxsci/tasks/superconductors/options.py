@@ -41,6 +41,13 @@ class Options:
     seed: int = 42
     """Of the split, the initial weights and the order."""
 
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Options that mean nothing beside the others, by the names of their fields; pages leave them out."""
+        own = self.data is not None
+        alone = own or self.table == "nims" or self.model == "published"  # without the compositions of the other table
+        return (*(("table",) if own else ()), *(("more",) if alone else ()))
+
 
 @dataclass(frozen=True)
 class Questions:

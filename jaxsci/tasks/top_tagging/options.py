@@ -20,6 +20,10 @@ TAGGERS = {
     "topodnn": "jaxsci.tasks.top_tagging.taggers:topodnn",
     "mass": "jaxsci.tasks.top_tagging.taggers:mass",
 }
+DEFAULT = "cnn"
+# Their inputs know no random change that keeps the label.
+NOT_AUGMENTED = ("pelican", "pelican-10k", "pelican-rest", "topodnn", "mass")
+OF_EQUAL_BLOCKS = ("pelican", "pelican-10k", "pelican-rest", "part")
 
 
 @dataclass(frozen=True)
@@ -86,3 +90,15 @@ class Options:
     seed: int = 1
     """Of the split, the initial weights, the order and the augmentation."""
     swept: ClassVar[tuple[str, ...]] = ("learning_rate", "weight_decay", "batch_size", "tagger", "precision")
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Options that mean nothing beside the others, by the names of their fields; pages leave them out."""
+        name = self.model or self.tagger or DEFAULT
+        augmented = self.input != "constituents" if self.model else name not in NOT_AUGMENTED
+        return (
+            *(() if self.stream else ("memory", "workers")),
+            *(() if augmented else ("augment",)),
+            *(() if name in OF_EQUAL_BLOCKS and not self.model else ("remat",)),
+            *(("members",) if self.folds else ()),
+        )

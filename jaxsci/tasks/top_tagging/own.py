@@ -14,10 +14,9 @@ from jaxsci.errors import InputError
 from jaxsci.runs import folder as runs
 from jaxsci.tasks import own_network
 from jaxsci.tasks.top_tagging import taggers
-from jaxsci.tasks.top_tagging.options import Options
+from jaxsci.tasks.top_tagging.options import DEFAULT, Options
 from jaxsci.tasks.top_tagging.taggers import Spec, Tagger, TrainingDefaults
 
-DEFAULT = "cnn"  # of the table
 DEFAULTS = TrainingDefaults(epochs=10, batch_size=128, learning_rate=1e-3, weight_decay=1e-2)
 IMAGES = "images"  # what it is given by default
 

@@ -1,0 +1,102 @@
+"""The command on a page names the options that mean something for its run, and repeats it."""
+
+import dataclasses
+import itertools
+import json
+from pathlib import Path
+from typing import Literal, get_args, get_origin, get_type_hints
+
+import pytest
+
+from jaxsci.cli.commands import parse
+from jaxsci.runs import figures, folder
+from jaxsci.tasks import cmb, earth, images, superconductors, tables, top_tagging
+from jaxsci.tasks.earth import task as earth_task
+from jaxsci.tasks.superconductors import inputs
+from jaxsci.tasks.table import TABLE
+from jaxsci.tasks.top_tagging import options as tagging
+from jaxsci.tasks.top_tagging import taggers
+
+CASES = [  # options, what their page does not name, what it does
+    ("images", images.Options(), "--latent", "--members --no-balance"),
+    ("images", images.Options(model="dense"), "--latent", "--members"),
+    ("images", images.Options(model="mine.py:build"), "--latent", "--members"),
+    ("images", images.Options(model="autoencoder"), "--members --no-balance --balance", "--latent"),
+    ("top-tagging", top_tagging.Options(), "--memory --no-remat", "--augment --members"),
+    ("top-tagging", top_tagging.Options(tagger="topodnn"), "--augment --memory --no-remat", "--no-stream"),
+    ("top-tagging", top_tagging.Options(tagger="part", stream=True), "--no-stream", "--memory --no-remat --augment"),
+    ("top-tagging", top_tagging.Options(folds=5), "--members --memory", "--folds"),
+    ("top-tagging", top_tagging.Options(model="m.py:f", input="constituents"), "--augment --no-remat", "--input"),
+    ("superconductors", superconductors.Options(model="published"), "--more --no-more", "--table"),
+    ("superconductors", superconductors.Options(data=Path("own.csv")), "--more --table", "--data"),
+    ("superconductors", superconductors.Options(), "--prior", "--more --table"),
+    ("cmb", cmb.Options(data=Path("sky.fits")), "--polarization --epochs", "--free"),
+    ("cmb", cmb.Options(model="dense"), "--theory", "--epochs --polarization"),
+    ("cmb", cmb.Options(cross=Path("other.fits")), "--polarization", "--cross"),
+    ("earth", earth.Options(data=Path("mars.txt")), "--grid-lmax --grid", "--lmax"),
+    ("earth", earth.Options(data=Path("mars.txt"), grid=Path("g.txt")), "", "--grid-lmax --grid"),
+    ("table", tables.Options(data=Path("t.csv"), target="y"), "--folds --ignore", "--members --kind"),
+]
+
+
+@pytest.mark.parametrize(("task", "options", "absent", "present"), CASES)
+def test_a_page_names_what_means_something(task, options, absent, present, tmp_path):
+    folder.write_config(tmp_path, task, options, {})
+    config = folder.read_config(tmp_path)
+    assert set(config["options"]) == {field.name for field in dataclasses.fields(options)}  # the run keeps all
+    verb = "fit" if task in ("cmb", "earth") else "train"
+    words = figures.command(config, trained=verb == "train").split()
+    assert not set(absent.split()) & set(words)
+    assert set(present.split()) <= set(words)
+    again = parse(words[1:]).options
+    same = [name for name in config["options"] if name not in options.unused] if hasattr(options, "unused") else []
+    assert all(getattr(again, name) == getattr(options, name) for name in same)
+
+
+def test_a_run_of_an_older_version_shows_all():
+    config = {"task": "images", "options": json.loads(json.dumps(dataclasses.asdict(images.Options())))}
+    assert "--latent 8" in figures.command(config, trained=True)
+
+
+@pytest.mark.parametrize("entry", [e for e in TABLE if e.verb != "predict"], ids=lambda entry: entry.name)
+def test_what_is_unused_is_an_option_whatever_the_choices(entry):
+    kinds = get_type_hints(entry.options)
+    names = {field.name for field in dataclasses.fields(entry.options)}
+    choices = {name: get_args(kinds[name]) for name in names if get_origin(kinds[name]) is Literal}
+    for chosen in itertools.product(*choices.values()):
+        options = entry.options(**dict(zip(choices, chosen, strict=True)))
+        assert set(getattr(options, "unused", ())) <= names - {"data", "seed"}
+
+
+@pytest.mark.parametrize("name", tagging.TAGGERS)
+def test_taggers_heed_the_options_that_are_shown(name):
+    tagger = taggers.tagger(name, taggers.Spec())
+    unused = top_tagging.Options(tagger=name).unused
+    assert ("augment" in unused) == (tagger.augment is None)
+    assert ("remat" in unused) == (not tagger.remat)
+
+
+@pytest.mark.parametrize("target", ["tc", "class"])
+@pytest.mark.parametrize("data", [None, Path("own.csv")])
+@pytest.mark.parametrize("table", ["stanev", "nims"])
+@pytest.mark.parametrize("model", ["best", "published"])
+def test_options_of_superconductors_that_are_not_shown_change_no_file(target, data, table, model):
+    def files(**changed):
+        options = superconductors.Options(target=target, data=data, table=table, model=model)
+        return inputs.find_files(dataclasses.replace(options, **changed), lambda folder, file: Path(folder, file))
+
+    unused = superconductors.Options(data=data, table=table, model=model).unused
+    assert ("more" in unused) == (files(more=True) == files(more=False))
+    if data is not None:
+        assert "table" in unused
+        assert files(table="stanev") == files(table="nims")
+    else:
+        assert files(table="stanev") != files(table="nims")
+
+
+@pytest.mark.parametrize("data", [None, Path("mars.txt")])
+@pytest.mark.parametrize("grid", [None, Path("g.txt")])
+def test_the_degree_of_a_grid_is_shown_where_there_is_one(data, grid):
+    options = earth.Options(data=data, grid=grid)
+    files = earth_task.find_files(options, lambda folder, file: Path(folder, file))
+    assert ("grid_lmax" in options.unused) == (files.grid is None)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxsci.data._delimited import is_number
 from jaxsci.data.reading import require_memory, unpacked
 from jaxsci.errors import InputError
 
@@ -23,7 +24,7 @@ _NO_MAP = re.compile(
 )
 _FRAMES = {name: name[0] for name in ("G", "GAL", "GALACTIC", "C", "CELESTIAL", "E", "ECLIPTIC")}
 _FRAMES |= dict.fromkeys(("CEL", "Q", "EQ", "EQU", "EQUATORIAL", "J2000", "FK5", "ICRS"), "C")
-_CMB_SUFFIXES = ("_cmb", ",thermodynamic", "cmb")
+_CMB_SUFFIXES = ("_cmb", ",thermodynamic", "(cmb)", "(thermodynamic)", "cmb")
 
 
 class Found(NamedTuple):
@@ -86,10 +87,23 @@ def temperature_unit(text: str) -> str:
 
 
 def read_table(path: Path, column: int | str) -> Found:
-    with first_table(path) as (_, table):
+    with first_table(path) as (file, table):
         if table is None:
             raise InputError(f"{path}: expected a binary table with a HEALPix map, found none; is this an image?")
+        _complete(path, table.header, file[0].header)
         return _fits_table(path, table, column)
+
+
+def _complete(path: Path, header: Any, primary: Any) -> None:
+    """Add to the header of a table what only that of its file says; InputError where they contradict each other."""
+    for key in ("ORDERING", "NSIDE", "COORDSYS", "BAD_DATA", "BUNIT"):
+        own, other = (str(part.get(key, "")).strip().upper() for part in (header, primary))
+        if own and other and own[:4] != other[:4]:  # NEST is NESTED, GAL is GALACTIC
+            raise InputError(
+                f"{path}: expected one {key}, got {other} of the file and {own} of the table; mend the header"
+            )
+        if other and not own:
+            header[key] = primary[key]
 
 
 @contextlib.contextmanager
@@ -119,6 +133,11 @@ def _fits_table(path: Path, table: Any, column: int | str) -> Found:
         raise InputError(f"{path}: expected columns of different names, got {', '.join(every)}; rename them")
     explicit = word("INDXSCHM") == "EXPLICIT" or word("OBJECT") == "PARTIAL" or every[0].strip().upper() in _INDEX_NAMES
     explicit = explicit or (len(every) > 1 and _counts(np.asarray(table.data[every[0]])))
+    later = next((name for name in every[1:] if name.strip().upper() in _INDEX_NAMES), None)
+    if later is not None and not (explicit or np.array_equal(table.data[later], np.arange(len(table.data)))):
+        raise InputError(
+            f"{path}: expected the numbers of pixels in the first column, got {later} after {every[0]}; put it first"
+        )
     if (word("INDXSCHM"), word("OBJECT")) in (("EXPLICIT", "FULLSKY"), ("IMPLICIT", "PARTIAL")):
         raise InputError(
             f"{path}: expected INDXSCHM and OBJECT that agree, got {word('INDXSCHM')} and {word('OBJECT')}; mend the header"
@@ -136,6 +155,10 @@ def _fits_table(path: Path, table: Any, column: int | str) -> Found:
     own = table.columns[name]  # its sentinel is among the numbers as they are stored, before they are scaled
     null = None if own.null is None else float(own.null) * (own.bscale or 1) + (own.bzero or 0)
     for sentinel in (header.get("BAD_DATA"), header.get("BLANK"), null):
+        if isinstance(sentinel, str) and not is_number(sentinel):
+            raise InputError(
+                f"{path}: expected a number that marks bad pixels, BAD_DATA or BLANK, got {sentinel!r}; mend the header"
+            )
         if sentinel is not None:  # as the number type of the column holds it
             values = np.where(np.isclose(values, float(sentinel), rtol=1e-6, atol=0), np.nan, values)
     nside = whole_number(path, "NSIDE", header["NSIDE"]) if "NSIDE" in header else None
@@ -148,9 +171,9 @@ def _fits_table(path: Path, table: Any, column: int | str) -> Found:
 
 
 def _counts(values: np.ndarray) -> bool:
-    """Whether a column counts pixels, 0, 1, 2, ...: no map does."""
-    flat = values.ravel()
-    return flat.dtype.kind in "iuf" and np.array_equal(flat, np.arange(flat.size))
+    """Whether a column counts pixels, consecutive whole numbers in any order: no map does."""
+    flat = np.sort(values.ravel())
+    return flat.dtype.kind in "iuf" and np.array_equal(flat, np.arange(flat.size) + flat[:1])
 
 
 def frame(name: str) -> str:

@@ -1,5 +1,6 @@
 """Maps of the whole sky in HEALPix pixels, from FITS or NPZ files, and tabulated power spectra."""
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +16,11 @@ from jaxsci.errors import InputError
 __all__ = ["SkyMap", "degrade", "in_microkelvin", "read_map", "read_mask", "read_spectrum"]
 
 MICROKELVIN = {"uk": 1.0, "mk": 1e3, "k": 1e6}  # in a unit of temperature, lower case
+_NO_TEMPERATURE = re.compile(
+    r"jy|/sr|rj|antenna|brightness|\^2|\*\*2|deg"
+)  # of another kind, which no --unit makes one
 _FAR = 3.0  # ranges of all other values, beyond which the same value in several pixels is a sentinel
+_FARTHEST = 1e6  # of them, beyond which one in a single pixel is
 _LARGEST = 1e30  # of a value that was measured, in any unit; what is larger is a sentinel or damaged
 
 
@@ -50,11 +55,15 @@ def read_map(path: str | Path, *, column: int | str = 0) -> SkyMap:
     extremes = [(kinds[0], kinds[1], times[0]), (kinds[-1], kinds[-2], times[-1])] if len(kinds) > 2 else []
     for extreme, other, number_of in extremes:
         gap = abs(extreme - other)
-        if number_of > 1 and gap > _FAR * (np.ptp(kinds) - gap):
+        if gap > (_FAR if number_of > 1 else _FARTHEST) * (np.ptp(kinds) - gap):
             raise InputError(
                 f"{path}: expected values that were measured, got {extreme:g} in {number_of:,} pixels, far from all others; mark them as "
                 "UNSEEN or name the value as BAD_DATA in the header"
             )
+    if kinds.tolist() == [0, 1]:
+        raise InputError(
+            f"{path}: expected a map, got values of 0 and 1 alone; is this a mask? choose another --column"
+        )
     return found
 
 
@@ -138,6 +147,8 @@ def in_microkelvin(sky: SkyMap, source: str | Path, unit: str | None = None) -> 
     own, given = temperature_unit(sky.unit), temperature_unit(unit or "")
     if own in MICROKELVIN and unit and given != own:
         raise InputError(f"{source}: expected --unit {sky.unit} as the file says, got {unit}; leave --unit out")
+    if _NO_TEMPERATURE.search(own):
+        raise InputError(f"{source}: expected a temperature in uK, mK or K, got {sky.unit}; convert the map")
     name = given if unit else own
     if name not in MICROKELVIN:
         raise InputError(

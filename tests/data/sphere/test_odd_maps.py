@@ -114,3 +114,51 @@ def test_a_mask_in_other_coordinates_is_refused(tmp_path):
     assert sky.read_mask(path, 4).all()
     with pytest.raises(InputError, match="in the coordinates C of the map, got G"):
         sky.read_mask(path, 4, "C")
+
+
+def _file(path, primary, columns, **header):
+    """A FITS file whose own header says something too."""
+    fits = pytest.importorskip("astropy.io.fits")
+    table = fits.BinTableHDU.from_columns([fits.Column(name, "D", "uK", array=values) for name, values in columns])
+    table.header.update({"NSIDE": 4, **header})
+    fits.HDUList([fits.PrimaryHDU(header=fits.Header(primary)), table]).writeto(path, overwrite=True)
+    return path
+
+
+def test_what_only_the_header_of_the_file_says_holds_too(tmp_path):
+    values = np.where(np.arange(192) < 5, -77, MAP)
+    read = sky.read_map(
+        _file(tmp_path / "m.fits", {"ORDERING": "RING", "BAD_DATA": -77, "COORDSYS": "G"}, [("T", values)])
+    )
+    assert np.isnan(read.values).sum() == 5
+    assert read.frame == "G"
+
+
+@pytest.mark.parametrize(
+    ("primary", "columns", "message"),
+    [
+        ({"ORDERING": "NESTED"}, [("T", MAP)], "one ORDERING, got NESTED of the file and RING of the table"),
+        ({"BUNIT": "K"}, [("T", MAP)], "one unit of T, got K and uK"),
+        ({"BAD_DATA": "none"}, [("T", MAP)], "a number that marks bad pixels, BAD_DATA or BLANK, got 'none'"),
+        ({}, [("T", MAP), ("PIXEL", np.arange(192)[::-1])], "in the first column, got PIXEL after T; put it first"),
+        ({}, [("NUMBER", np.arange(192) + 1), ("T", MAP)], "numbers of pixels of NSIDE 4, got 192"),
+        ({}, [("T", np.where(np.arange(192) == 5, -1e20, MAP))], r"got -1e\+20 in 1 pixels"),
+        ({}, [("TMASK", MAP > 0), ("T", MAP)], "0 and 1 alone; is this a mask"),
+    ],
+)
+def test_headers_and_columns_that_contradict_are_refused(tmp_path, primary, columns, message):
+    with pytest.raises(InputError, match=message):
+        sky.read_map(_file(tmp_path / "m.fits", primary, columns, ORDERING="RING"))
+
+
+def test_an_index_in_any_order_and_of_any_name_is_one(tmp_path):
+    order = np.random.default_rng(0).permutation(192)
+    path = _file(tmp_path / "m.fits", {}, [("NUMBER", order), ("T", MAP[order])], ORDERING="RING")
+    np.testing.assert_array_equal(sky.read_map(path).values, MAP)
+
+
+@pytest.mark.parametrize("unit", ["MJy/sr", "K_RJ", "mK,antenna", "uK^2"])
+def test_a_unit_of_another_kind_is_no_temperature_whatever_is_asked_for(unit):
+    with pytest.raises(InputError, match="convert the map"):
+        sky.in_microkelvin(sky.SkyMap(MAP, 4, unit), "m.fits", unit="uK")
+    assert sky.in_microkelvin(sky.SkyMap(MAP, 4, "K(CMB)"), "m.fits")[0] == -40e6

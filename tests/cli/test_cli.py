@@ -105,8 +105,8 @@ def test_the_page_says_how_to_repeat_the_run(run_folder, tmp_path):
     page = (run_folder / "report.html").read_text()
     command = page.replace("<span>", "").replace("</span>", "")  # which keep the name of an option on one line
     assert (
-        "jaxsci train top-tagging --tagger topodnn --no-stream --memory 4GB --epochs 1 --batch-size 32 --max-jets 400"
-        " --augment" in command
+        "jaxsci train top-tagging --tagger topodnn --no-stream --epochs 1 --batch-size 32 --max-jets 400 --members 1"
+        in command
     )
     assert "<dt>Parameters</dt><dd>59,323</dd>" in page  # of the layers 90-300-102-12-6-1
     assert str(run_folder.parents[2]) not in page  # no path of the machine on a page that is mailed

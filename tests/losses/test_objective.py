@@ -88,6 +88,14 @@ def test_nan_in_a_present_example_is_not_hidden():
     assert np.isnan(COMPILED(PARAMS, batch._replace(weight=np.ones(6, np.float32)))[0])
 
 
+def test_an_infinite_loss_stays_infinite_beside_padding():
+    # What fills the padding is a copy of the first example, and 0 times infinity would be NaN.
+    loss = losses.objective(lambda params, x: x, losses.cross_entropy)
+    logits = jnp.asarray([[-jnp.inf, 0.0], [jnp.nan, jnp.nan]])
+    value, _ = loss({}, Batch(logits, jnp.zeros(2, jnp.int32), jnp.asarray([1.0, 0.0])))
+    assert float(value) == np.inf
+
+
 def test_a_boolean_weight_is_a_mask():
     batch = spoil(batch_of(6), [2])
     counted = batch._replace(weight=(batch.weight > 0).astype(np.float32))

@@ -23,7 +23,7 @@ from jaxsci.training import (
 )
 from jaxsci.training import _early_stopping as early_stopping
 from jaxsci.training import _epoch as epoch
-from jaxsci.training._step import loss_and_gradient
+from jaxsci.training._step import loss_and_gradient, mean_metrics
 from jaxsci.training.optimizers import adamw, warmup_cosine
 from tests.training.small import KEY, LOSS, MODEL, data, recipe, train
 
@@ -92,6 +92,13 @@ def test_gradients_in_portions_equal_the_gradient_at_once(microbatches):
     np.testing.assert_allclose(value, LOSS(params, odd)[0], rtol=1e-6)
 
 
+def test_means_over_batches_without_weight_are_zero():
+    metrics = {"weight": np.zeros((2, 3), np.float32), "loss": np.ones((2, 3), np.float32)}
+    metrics["weight"][1] = [1, 0, 3]
+    metrics["loss"][1] = [2, 9, 6]
+    np.testing.assert_array_equal(mean_metrics(metrics)["loss"], [0, 5])
+
+
 def test_training_learns_and_keeps_the_best_epoch():
     result = train(recipe(3e-2), Settings(epochs=40, batch_size=32))
     losses = [record["validation_loss"] for record in result.history]
@@ -105,7 +112,7 @@ def test_patience_stops_after_so_many_epochs_without_improvement():
     state = early_stopping.init(recipe(), KEY)
     active = jnp.ones((), bool)
     seen = []
-    for loss in (3.0, 2.0, 2.5, 2.4, 9.0):
+    for loss in (3.0, 2.0, 2.0, 2.4, 9.0):  # one as low as the lowest is no improvement
         seen.append(bool(early_stopping.is_active(state, 2)))
         state = early_stopping.update_best(state, state.train.params, jnp.asarray(loss), active)
     assert seen == [True, True, True, True, False]

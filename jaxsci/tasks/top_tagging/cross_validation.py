@@ -15,7 +15,7 @@ from jaxsci.runs import binary_evaluation, figures, seen
 from jaxsci.runs import folder as runs
 from jaxsci.runs.figures import Drawing
 from jaxsci.runs.task import Session
-from jaxsci.tasks import folds, own_network
+from jaxsci.tasks import folds
 from jaxsci.tasks.folds import Fold
 from jaxsci.tasks.parts import Splits
 from jaxsci.tasks.top_tagging import class_evaluation, own, report
@@ -24,15 +24,15 @@ from jaxsci.tasks.top_tagging.jobs import (
     Job,
     as_batch,
     describe,
-    hyperparameters,
     make_inputs,
     make_recipe,
     make_tagger,
+    new_run,
     prepare,
     read_options,
 )
 from jaxsci.tasks.top_tagging.options import Options
-from jaxsci.tasks.top_tagging.samples import FRACTIONS, class_names, labels_of, shapes
+from jaxsci.tasks.top_tagging.samples import FRACTIONS, labels_of, shapes
 from jaxsci.tasks.top_tagging.taggers import scaling
 from jaxsci.training import predict
 
@@ -58,12 +58,8 @@ def train(options: Options, session: Session) -> Path:
             "leave out one of both"
         )
     given = _prepare(options, session)
-    with runs.whole_folder(session, NAME, own.name(options)) as folder:
-        described = {**describe(given.job), "split": {"folds": options.folds, "seed": options.seed}}
-        runs.write_config(folder, NAME, options, described, hyperparameters(given.job))
-        if options.model is not None:
-            own_network.keep(folder, options.model)
-    return _train(folder, given, session, resume=False)
+    described = {**describe(given.job), "split": {"folds": options.folds, "seed": options.seed}}
+    return _train(new_run(given.job, described, session), given, session, resume=False)
 
 
 def resume(folder: Path, session: Session) -> Path:
@@ -86,7 +82,7 @@ def _prepare(options: Options, session: Session, config: dict[str, Any] | None =
     found = folds.splits(labels, options.folds, seed=options.seed, share=share)
     if (weights := job.sample.weights) is not None:
         for k, rows in enumerate((rows for split in found for rows in split), 3):
-            if not np.bincount(labels[rows], weights[rows], len(class_names(options))).all():
+            if not np.bincount(labels[rows], weights[rows], len(job.names)).all():
                 raise InputError(
                     f"--folds: expected jets with weight of every class in fold {k // 3}, got none; take fewer"
                 )
@@ -105,7 +101,7 @@ def _train(folder: Path, given: _Given, session: Session, *, resume: bool) -> Pa
     program = recipe, settings, jax.random.key(options.seed)
     assert options.folds is not None
     result = folds.run(folder, program, _folds(given, session), session, number=options.folds, resume=resume)
-    names, sizes = class_names(options), [len(split[2]) for split in given.splits]
+    names, sizes = given.job.names, [len(split[2]) for split in given.splits]
     result = {"task": NAME, "tagger": own.name(options), "part": "folds", **result}
     result["jets"] = {name: int(np.sum(labels == k)) for k, name in enumerate(names)}
     result["confusion_matrix"] = np.sum([of["confusion_matrix"] for of in result["each"]], axis=0).tolist()
@@ -119,7 +115,7 @@ def _folds(given: _Given, session: Session) -> Iterator[Fold]:
     """The inputs of each training, all of one shape, and what is measured of it."""
     job, splits = given
     labels, weights, tagger = labels_of(job.sample), job.sample.weights, job.tagger
-    classes, answering = len(class_names(job.options)), inference(job.tagger.model).apply
+    classes, answering = len(job.names), inference(job.tagger.model).apply
     plain = make_inputs(tagger, job.sample, session.progress)
     room = [max(len(split[part]) for split in splits) for part in range(2)]
     for split in splits:

@@ -28,7 +28,6 @@ from jaxsci.tasks.top_tagging.jobs import (
     prepare,
     read_options,
 )
-from jaxsci.tasks.top_tagging.options import Options
 from jaxsci.tasks.top_tagging.samples import (
     chosen_names,
     class_names,
@@ -105,27 +104,29 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
         seen.require_same(folder, describe(job)["digest"])
         sample, target, part = take(job.sample, job.splits[2]), folder, "test"
     else:
-        sample = jets.read(data, weights=options.weights, classes=chosen_names(options))
+        chosen = chosen_names(options)
+        sample = jets.read(data, weights=options.weights, classes=chosen)
         target, part = folder / "evaluations" / data.stem, data.name
-        require_classes(options, labels_of(sample), data)
-        require_weight(options, labels_of(sample), sample.weights, data)
+        require_classes(chosen, labels_of(sample), data)
+        require_weight(chosen, sample, data)
     inputs = trained.prepare(_examples(trained, sample))
     answers = ensembles.answering(trained.model, trained.params, options.members)(inputs)
     known = parts.known(trained.config) if data is None else seen.overlap(folder, contents(sample))
-    measured = report.Measured(sample, answers, part, known, runs.read_metrics(folder), own.sees_images(options))
+    measured = report.Measured(options, sample, answers, part, known, runs.read_metrics(folder))
     if known and data is not None:
         session.progress("evaluating", 0.0, f"warning: {known:,} of these jets were used in training")
-    write_evaluation(target, options, measured, session.progress)
+    write_evaluation(target, measured, session.progress)
     return target / "report.html"
 
 
-def write_evaluation(folder: Path, options: Options, measured: report.Measured, progress: OnProgress) -> None:
+def write_evaluation(folder: Path, measured: report.Measured, progress: OnProgress) -> None:
     """Write evaluation.json, the figures and the report of these answers."""
     if measured.answers.outputs.ndim > 1:
-        several.write_evaluation(folder, options, measured, progress)
+        several.write_evaluation(folder, measured, progress)
         return
     progress("evaluating", 0.0, "")
-    sample, answers, labels, names = measured.sample, measured.answers, measured.labels, class_names(options)
+    options, sample, answers = measured.options, measured.sample, measured.answers
+    labels, names = measured.labels, class_names(options)
     counts = {name: int(np.sum(labels == value)) for value, name in enumerate(names)}
     result: dict[str, Any] = {"task": NAME, "tagger": own.name(options), "part": measured.part, "jets": counts}
     result["known"] = measured.known

@@ -17,8 +17,8 @@ from jaxsci.errors import InputError
 from jaxsci.losses import binary_cross_entropy, correct, cross_entropy, objective_for
 from jaxsci.runs import binary_evaluation, seen, weights
 from jaxsci.runs import folder as runs
-from jaxsci.runs.task import Execution, OnProgress, Trial, silent
-from jaxsci.tasks import ensembles, folds, parts
+from jaxsci.runs.task import Execution, OnProgress, Session, Trial, silent
+from jaxsci.tasks import ensembles, folds, own_network, parts
 from jaxsci.tasks.study import noise
 from jaxsci.tasks.top_tagging import own, samples, taggers
 from jaxsci.tasks.top_tagging.options import Options
@@ -39,6 +39,11 @@ class Job(NamedTuple):
     sample: jets.JetSample
     splits: tuple[np.ndarray, np.ndarray, np.ndarray]  # indices of training, validation, test
     scaling: Scaling | None = None  # of the inputs; part of the tagger already
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the classes."""
+        return class_names(self.options)
 
 
 def prepare(options: Options, progress: OnProgress, config: dict[str, Any] | None = None) -> Job:
@@ -133,7 +138,7 @@ def make_recipe(job: Job, hyper: Mapping[str, Any] | None = None) -> tuple[Recip
         clip=1.0,
     )
     microbatches = defaults.microbatches if settings.batch_size % defaults.microbatches == 0 else 1
-    example_loss = binary_cross_entropy if len(class_names(options)) == 2 else cross_entropy
+    example_loss = binary_cross_entropy if len(job.names) == 2 else cross_entropy
     loss = objective_for(tagger.model, example_loss, metrics={"accuracy": correct})
     recipe = Recipe(tagger.model, loss, optimizer, tagger.augment if options.augment else None, microbatches)
     return noise.recorded(recipe) if options.gradient_noise else recipe, settings
@@ -159,7 +164,7 @@ def sweep_parts(options: Options, progress: OnProgress) -> tuple[Job, tuple[Batc
     chosen = take(job.sample, np.concatenate(job.splits[:2]))
     inputs, labels = make_inputs(job.tagger, chosen, progress), labels_of(chosen)
     first, rest = np.split(np.arange(len(labels)), [len(job.splits[0])])
-    own_weights, classes = binary_evaluation.relative(chosen.weights, first), len(class_names(options))
+    own_weights, classes = binary_evaluation.relative(chosen.weights, first), len(job.names)
     train, validation = (as_batch(inputs, labels, rows, own_weights, classes=classes) for rows in (first, rest))
     return job._replace(sample=jets.JetSample(None, None, None)), (train, validation)
 
@@ -226,7 +231,7 @@ def describe(job: Job, shared: Mapping[str, int] | None = None) -> dict[str, Any
         "pixels": None if sample.images is None else list(sample.images.shape[1:]),
         "constituents": shapes(sample)[1],
         "digest": weights.digest(*(sample if sample.weights is not None else sample[:3])),
-        **({"classes": class_names(options)} if options.class_names is not None else {}),
+        **({"classes": job.names} if options.class_names is not None else {}),
         **({"unused_weights": names} if (names := unused_weights(options)) else {}),
         "split": {
             "fractions": FRACTIONS,
@@ -250,6 +255,25 @@ def hyperparameters(job: Job) -> dict[str, Any]:
         "batch size": settings.batch_size,
         **{name.replace("_", " "): rate for name, rate in _rates(job).items()},
     }
+
+
+def new_run(job: Job, described: dict[str, Any], session: Session, used: np.ndarray | None = None) -> Path:
+    """Make a run folder with what a training begins with: its config, and the user's own network.
+
+    Args:
+        job: what is trained.
+        described: its jets, as from `describe`.
+        session: where.
+        used: hashes of the training and validation jets, by which an evaluation knows them again.
+    """
+    options = job.options
+    with runs.whole_folder(session, NAME, own.name(options)) as folder:
+        runs.write_config(folder, NAME, options, described, hyperparameters(job))
+        if options.model is not None:
+            own_network.keep(folder, options.model)
+        if used is not None:
+            seen.save_hashes(folder, used)
+    return folder
 
 
 def read_options(folder: Path) -> Options:

@@ -24,6 +24,8 @@ from jaxsci.runs.page import Section
 from jaxsci.runs.tables import Cell, Column, Table
 from jaxsci.tasks import ensembles, parts
 from jaxsci.tasks.ensembles import Answers
+from jaxsci.tasks.top_tagging import own
+from jaxsci.tasks.top_tagging.options import Options
 from jaxsci.tasks.top_tagging.samples import CLASSES, weight_words
 
 MISTAKEN = 6  # jets of a class that are told wrongly, to be shown
@@ -39,12 +41,12 @@ COLUMNS = {  # of the table of taggers: metric -> title
 class Measured(NamedTuple):
     """Jets with what the tagger says of them."""
 
+    options: Options  # of the run
     sample: jets.JetSample  # with labels, 1 top, 0 QCD; where not all jets fit into memory, the first of them
     answers: Answers  # for each jet
     part: str  # "test", or the name of another file
     known: int | None  # of these jets those on which the run was trained; None: not known
     history: list[dict[str, Any]]  # of the training, a record per epoch
-    images: bool  # whether the tagger sees the jets as images
     all_labels: np.ndarray | None = None  # [jet], where the sample has the first jets alone
     all_masses: np.ndarray | None = None  # [jet] the score of the jet mass, likewise
 
@@ -63,8 +65,7 @@ def write(folder: Path, result: dict[str, Any], measured: Measured, baseline: np
         measured: the jets that were evaluated.
         baseline: [jet], the score of the jet mass; None where the jets are images.
     """
-    sample, logits, history = measured.sample, measured.answers.outputs, measured.history
-    labels = measured.labels
+    sample, logits, labels = measured.sample, measured.answers.outputs, measured.labels
     tagger, values = result["tagger"], result["metrics"]
     weights = sample.weights
     curves = {tagger: curve(logits, labels, values, weights)}
@@ -109,7 +110,11 @@ def write(folder: Path, result: dict[str, Any], measured: Measured, baseline: np
     ]
     usual = tuple(names) == CLASSES
     words = f"{_IMAGES} {_PRONGS}" if usual else _IMAGES
-    title, words = ("What it sees", words) if measured.images else ("What the jets look like", f"{words} {_NOT_SEEN}")
+    title, words = (
+        ("What it sees", words)
+        if own.sees_images(measured.options)
+        else ("What the jets look like", f"{words} {_NOT_SEEN}")
+    )
     sections = [
         Section("The taggers", _words(result), table=table(folder, result)),
         Section("How well it separates", figures=figures.pictures(folder, performance)),
@@ -122,8 +127,8 @@ def write(folder: Path, result: dict[str, Any], measured: Measured, baseline: np
     wrong = _mistaken(sample, probabilities[: len(np.asarray(sample.labels))], names)
     if wrong is not None:
         sections.insert(2, Section("Where it is wrong", figures=figures.pictures(folder, [wrong])))
-    if history:
-        curves_drawing = figures.learning(history)
+    if measured.history:
+        curves_drawing = figures.learning(measured.history)
         sections.append(Section("How it learned", figures=figures.pictures(folder, [curves_drawing])))
     what = "Top tagging" if usual else f"Tagging {names[1]} against {names[0]}"
     figures.write_page(folder, f"{what} with {tagger}", summary(folder, result), sections)

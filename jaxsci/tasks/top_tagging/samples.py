@@ -58,16 +58,20 @@ def read(options: Options, progress: OnProgress) -> tuple[jets.JetSample, parts.
         progress(
             "reading jets", 0.5, f"note: {options.data} has {names[0]}, which is not used; --weights {names[0]} does"
         )
-    splits = split_parts(options, labels_of(sample), lengths)
-    _require_weights(options, sample, splits)
+    splits = split_parts(labels_of(sample), lengths, options.seed)
+    if sample.weights is not None:
+        sources = {**dict.fromkeys(parts.NAMES, options.data), **parts.files(options)}
+        for name, rows in zip(parts.NAMES, splits, strict=True):
+            part = take(sample, rows)
+            require_weight(chosen_names(options), part, sources[name], f" in the {name} part")
     progress("reading jets", 1.0, f"{len(labels_of(sample)):,} jets")
     return sample, splits
 
 
-def require_classes(options: Options, labels: np.ndarray, source: object) -> None:
-    """Raise InputError where jets that were read from `source` lack a class."""
-    names = class_names(options)
-    if options.class_names is None:
+def require_classes(chosen: Sequence[str] | None, labels: np.ndarray, source: object) -> None:
+    """Raise InputError where jets that were read from `source` lack one of the `chosen_names`."""
+    names = chosen or CLASSES
+    if chosen is None:
         jets.require_both_classes(labels, str(source))
     absent = [name for name, number in zip(names, np.bincount(labels, minlength=len(names)), strict=True) if not number]
     if absent:
@@ -79,22 +83,12 @@ def unused_weights(options: Options) -> list[str]:
     return [] if options.data is None or options.weights is not None else jets.weight_names(options.data)
 
 
-def _require_weights(options: Options, sample: jets.JetSample, splits: parts.Splits) -> None:
-    """Raise InputError where a class has no weight in a part."""
-    for name, rows in zip(parts.NAMES, splits, strict=True) if sample.weights is not None else ():
-        own = np.asarray(sample.weights)[rows]
-        file = parts.files(options).get(name, options.data)
-        require_weight(options, labels_of(sample)[rows], own, file, f" in the {name} part")
-
-
-def require_weight(
-    options: Options, labels: np.ndarray, weights: np.ndarray | None, source: object, where: str = ""
-) -> None:
-    """Raise InputError where a class has no weight among jets that were read from `source`."""
-    if weights is None:
+def require_weight(chosen: Sequence[str] | None, sample: jets.JetSample, source: object, where: str = "") -> None:
+    """Raise InputError where one of the `chosen_names` has no weight among jets that were read from `source`."""
+    if sample.weights is None:
         return
-    names = class_names(options)
-    sums = np.bincount(labels, weights, len(names))
+    names = chosen or CLASSES
+    sums = np.bincount(labels_of(sample), sample.weights, len(names))
     if not sums.all():
         raise InputError(
             f"{source}: expected weights above 0 for jets of each class{where}, got none for {names[int(sums.argmin())]}; "
@@ -102,13 +96,13 @@ def require_weight(
         )
 
 
-def split_parts(options: Options, labels: np.ndarray, lengths: parts.Lengths) -> parts.Splits:
+def split_parts(labels: np.ndarray, lengths: parts.Lengths, seed: int) -> parts.Splits:
     """Training, validation and test part of jets with these labels."""
 
     def draw(fractions: tuple[float, float, float]) -> parts.Splits:
-        return split(labels[: lengths[0]], seed=options.seed, fractions=fractions)
+        return split(labels[: lengths[0]], seed=seed, fractions=fractions)
 
-    return parts.splits(lengths, seed=options.seed, fractions=FRACTIONS, draw=draw)
+    return parts.splits(lengths, seed=seed, fractions=FRACTIONS, draw=draw)
 
 
 def lengths(options: Options, labels: np.ndarray) -> parts.Lengths:
@@ -124,11 +118,11 @@ def lengths(options: Options, labels: np.ndarray) -> parts.Lengths:
 
 def _read_files(options: Options) -> tuple[jets.JetSample, parts.Lengths]:
     """The jets of all files, one after the other, and how many each has."""
-    own = parts.files(options)
+    own, chosen = parts.files(options), chosen_names(options)
     found: list[jets.JetSample] = []
     for source in (options.data or jets.embedded(), *own.values()):
-        sample = jets.read(source, limit=options.max_jets, weights=options.weights, classes=chosen_names(options))
-        require_classes(options, labels_of(sample), source)
+        sample = jets.read(source, limit=options.max_jets, weights=options.weights, classes=chosen)
+        require_classes(chosen, labels_of(sample), source)
         if found and (sample.images is None) != (found[0].images is None):
             wanted, got = ("images", "constituents")[:: 1 if sample.images is None else -1]
             raise InputError(f"{source}: expected {wanted} of jets as in {options.data}, got {got}; give files alike")

@@ -15,17 +15,17 @@ from jaxsci.runs.tables import Cell, Column, Rounded, Table
 from jaxsci.runs.task import OnProgress
 from jaxsci.tasks import ensembles
 from jaxsci.tasks.top_tagging import class_evaluation, own, report
-from jaxsci.tasks.top_tagging.options import Options
 from jaxsci.tasks.top_tagging.samples import class_names, effective
 
 MEMBERS = {"accuracy": "accuracy", "auc_macro": "AUC, mean of classes", "log_loss": "log loss"}  # metric -> title
 DRAWN = 6  # classes whose average images are drawn
 
 
-def write_evaluation(folder: Path, options: Options, measured: report.Measured, progress: OnProgress) -> None:
+def write_evaluation(folder: Path, measured: report.Measured, progress: OnProgress) -> None:
     """Write evaluation.json, the figures and the report of these logits [jet, class]."""
     progress("evaluating", 0.0, "")
-    names, labels, weights = class_names(options), measured.labels, measured.sample.weights
+    options, labels, weights = measured.options, measured.labels, measured.sample.weights
+    names = class_names(options)
     signal = names.index(options.signal_class) if options.signal_class else len(names) - 1
     result: dict[str, Any] = {
         "task": "top-tagging",

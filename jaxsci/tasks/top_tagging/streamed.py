@@ -26,10 +26,10 @@ from jaxsci.runs import folder as runs
 from jaxsci.runs import seen, weights
 from jaxsci.runs.task import OnProgress, Session, silent
 from jaxsci.runs.training import Training, gathered
-from jaxsci.tasks import ensembles, own_network, parts
+from jaxsci.tasks import ensembles, parts
 from jaxsci.tasks.top_tagging import jobs, own, report, samples, taggers
 from jaxsci.tasks.top_tagging.evaluation import load, write_evaluation
-from jaxsci.tasks.top_tagging.jobs import NAME, Job
+from jaxsci.tasks.top_tagging.jobs import Job
 from jaxsci.tasks.top_tagging.options import Options
 from jaxsci.tasks.top_tagging.taggers import Tagger, scaling
 from jaxsci.tasks.top_tagging.taggers.scaling import Scaling
@@ -40,17 +40,32 @@ _SHOWN = 10_000  # jets of the test part whose images are drawn
 _AT_ONCE = 8192  # jets given to the network
 
 
+class View(NamedTuple):
+    """What makes the inputs of a tagger of jets: little enough to be sent to other processes."""
+
+    options: Options
+    images: bool  # whether jets are images
+    shape: tuple[int, ...]  # of one
+    scaling: Scaling | None = None
+
+
 class Run(NamedTuple):
     """Jets in files, and the tagger that is trained on them."""
 
     job: Job  # without the jets
     source: Source
-    shape: tuple[bool, tuple[int, ...]]  # whether jets are images, and the shape of one
+    images: bool  # whether jets are images
+    shape: tuple[int, ...]  # of one
     labels: np.ndarray  # uint8 [jet]
     hashes: np.ndarray  # uint64 [jet], of their content
     block: int  # jets of a block
     validation: int  # jets of the validation part that are used
     workers: Workers
+
+    @property
+    def view(self) -> View:
+        """What the inputs of its tagger are made by."""
+        return View(self.job.options, self.images, self.shape, self.job.scaling)
 
     @property
     def splits(self) -> parts.Splits:
@@ -64,12 +79,8 @@ def train(options: Options, session: Session) -> Path:
     with Workers(_workers(options)) as workers:
         run = prepare(options, workers, session.progress)
         shared = parts.compare(options, lambda: run.hashes, run.splits, "jets", session.progress)
-        with runs.whole_folder(session, NAME, own.name(options)) as folder:
-            runs.write_config(folder, NAME, options, describe(run, shared), jobs.hyperparameters(run.job))
-            if options.model is not None:
-                own_network.keep(folder, options.model)
-            seen.save_hashes(folder, run.hashes[np.concatenate(run.splits[:2])])
-        return _train(folder, run, session, resume=False)
+        used = run.hashes[np.concatenate(run.splits[:2])]
+        return _train(jobs.new_run(run.job, describe(run, shared), session, used), run, session, resume=False)
 
 
 def resume(folder: Path, session: Session) -> Path:
@@ -88,7 +99,7 @@ def evaluate(folder: Path, session: Session) -> Path:
         run = prepare(options, workers, session.progress, runs.read_config(folder))
         seen.require_same(folder, describe(run)["digest"])
         measured = _measured(folder, run, load(folder).params, runs.read_metrics(folder), session.progress)
-        write_evaluation(folder, options, measured, session.progress)
+        write_evaluation(folder, measured, session.progress)
     return folder / "report.html"
 
 
@@ -110,9 +121,8 @@ def prepare(options: Options, workers: Workers, progress: OnProgress, config: di
         raise InputError(f"{options.data}: expected labels, 1 for top and 0 for background, got jets without")
     images, (_, *shape) = jets.form(options.data)
     found, labels, hashes = _looked_at(found, workers, progress)
-    splits = samples.split_parts(options, labels, samples.lengths(options, labels))
-    form = images, tuple(shape)
-    tagger = _tagger(options, form, None)
+    splits = samples.split_parts(labels, samples.lengths(options, labels), options.seed)
+    tagger = _tagger(View(options, images, tuple(shape)))
     if config is not None:
         scale = scaling.of_run(config)
     elif tagger.scaled and not images:
@@ -132,25 +142,25 @@ def prepare(options: Options, workers: Workers, progress: OnProgress, config: di
         if block < batch or validation < 1:
             least = _PROGRAM + int(batch * one / _BLOCK) + 10**8
             raise InputError(f"--memory: expected at least {least / 1e9:.1f}GB, got {options.memory}; allow more")
-    return Run(job, found, form, labels, hashes, block, validation, workers)
+    return Run(job, found, images, tuple(shape), labels, hashes, block, validation, workers)
 
 
 def describe(run: Run, shared: Mapping[str, int] | None = None) -> dict[str, Any]:
     """What the jets of a run are: files, number, and a digest by which runs on the same jets are known; `shared` as in `jobs.describe`."""
-    options, (images, shape) = run.job.options, run.shape
+    options, scale = run.job.options, run.job.scaling
     return {
         "file": str(options.data),
         "files": {path.name: str(path) for path in run.source.paths},
         "jets": len(run.labels),
-        "pixels": list(shape) if images else None,
-        "constituents": None if images else shape[0],
+        "pixels": list(run.shape) if run.images else None,
+        "constituents": None if run.images else run.shape[0],
         "digest": weights.digest(run.hashes, run.labels),
         "split": {
             "fractions": samples.FRACTIONS,
             "seed": options.seed,
             **parts.describe(options, run.splits, shared or {}),
         },
-        "scaling": None if run.job.scaling is None else run.job.scaling._asdict(),
+        "scaling": None if scale is None else scale._asdict(),
         "block": run.block,
         "validation": run.validation,
         **own.describe(options),
@@ -160,7 +170,7 @@ def describe(run: Run, shared: Mapping[str, int] | None = None) -> dict[str, Any
 def _train(folder: Path, run: Run, session: Session, *, resume: bool) -> Path:
     job, progress = run.job, session.progress
     recipe, settings = jobs.make_recipe(job)
-    prepared = partial(as_batch, job.options, run.shape, job.scaling)
+    prepared = partial(as_batch, run.view)
     stream = Stream(run.source, prepared, run.block, np.sort(job.splits[0]), job.options.seed, run.workers)
     kept = np.sort(run.splits[1])
     progress(
@@ -175,7 +185,7 @@ def _train(folder: Path, run: Run, session: Session, *, resume: bool) -> Path:
         progress=progress,
         execution=session.execution,
     )
-    write_evaluation(folder, job.options, _measured(folder, run, result.params, result.history, progress), progress)
+    write_evaluation(folder, _measured(folder, run, result.params, result.history, progress), progress)
     return folder
 
 
@@ -183,10 +193,10 @@ def _measured(
     folder: Path, run: Run, params: Any, history: list[dict[str, Any]], progress: OnProgress
 ) -> report.Measured:
     """The tagger on the test part, the jets that are shown first."""
-    job, (images, _) = run.job, run.shape
+    job, images = run.job, run.images
     rows = np.sort(job.splits[2])
     answering = ensembles.answering(inference(job.tagger.model), params, job.options.members)
-    asked = Stream(run.source, partial(as_answered, job.options, run.shape, job.scaling), 1, rows, workers=run.workers)
+    asked = Stream(run.source, partial(as_answered, run.view), 1, rows, workers=run.workers)
     answers, masses, done = [], [], 0
     for inputs, mass in _grouped(asked.in_order()):
         answers.append(answering(inputs))
@@ -201,44 +211,38 @@ def _measured(
     sample = np.concatenate(list(pictures.in_order()))
     labels = run.labels[rows][order]
     return report.Measured(
+        job.options,
         jets.JetSample(None if images else sample, sample if images else None, labels[: len(shown)]),
         jax.tree.map(lambda *leaves: np.concatenate(leaves)[order], *answers),
         "test",
         parts.known(runs.read_config(folder)),
         history,
-        own.sees_images(job.options),
         labels,
         None if images else np.concatenate(masses)[order],
     )
 
 
-def as_batch(
-    options: Options, form: tuple[bool, tuple[int, ...]], scale: Scaling | None, rows: dict[str, np.ndarray]
-) -> Batch:
+def as_batch(view: View, rows: dict[str, np.ndarray]) -> Batch:
     """Jets as a tagger is trained on them; for other processes."""
     labels = rows["labels"].astype(np.float32)
-    return Batch(_inputs(options, form, scale, rows), labels, np.ones(len(labels), np.float32))
+    return Batch(_inputs(view, rows), labels, np.ones(len(labels), np.float32))
 
 
-def as_answered(
-    options: Options, form: tuple[bool, tuple[int, ...]], scale: Scaling | None, rows: dict[str, np.ndarray]
-) -> tuple[Inputs, np.ndarray]:
+def as_answered(view: View, rows: dict[str, np.ndarray]) -> tuple[Inputs, np.ndarray]:
     """The inputs of jets, and the score of their mass."""
     constituents = rows.get("constituents")
     mass = np.zeros(len(rows["labels"]), np.float32) if constituents is None else taggers.mass_score(constituents)
-    return _inputs(options, form, scale, rows), mass
+    return _inputs(view, rows), mass
 
 
-def _inputs(
-    options: Options, form: tuple[bool, tuple[int, ...]], scale: Scaling | None, rows: dict[str, np.ndarray]
-) -> Inputs:
+def _inputs(view: View, rows: dict[str, np.ndarray]) -> Inputs:
     sample = jets.JetSample(rows.get("constituents"), rows.get("images"), None)
-    return jobs.make_inputs(_tagger(options, form, scale), sample, silent)
+    return jobs.make_inputs(_tagger(view), sample, silent)
 
 
 @lru_cache(maxsize=4)
-def _tagger(options: Options, form: tuple[bool, tuple[int, ...]], scale: Scaling | None) -> Tagger:
-    images, shape = form
+def _tagger(view: View) -> Tagger:
+    options, images, shape, scale = view
     found = jobs.make_tagger(options, shape if images else None, None if images else shape[0])
     if images:
         jobs.check_inputs(found, jets.JetSample(None, np.zeros((1, *shape), np.float32), None))

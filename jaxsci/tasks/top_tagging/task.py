@@ -9,24 +9,24 @@ from jaxsci.runs import binary_evaluation, seen
 from jaxsci.runs import folder as runs
 from jaxsci.runs.folder import Training
 from jaxsci.runs.task import Session, Sweep, Task
-from jaxsci.tasks import ensembles, own_network, parts
-from jaxsci.tasks.top_tagging import cross_validation, own, report, streamed
+from jaxsci.tasks import ensembles, parts
+from jaxsci.tasks.top_tagging import cross_validation, report, streamed
 from jaxsci.tasks.top_tagging.evaluation import evaluate, load, predict, write_evaluation
 from jaxsci.tasks.top_tagging.jobs import (
     NAME,
     Job,
     as_batch,
     describe,
-    hyperparameters,
     make_inputs,
     make_recipe,
+    new_run,
     prepare,
     read_options,
     sweep_parts,
     sweep_trial,
 )
 from jaxsci.tasks.top_tagging.options import Options
-from jaxsci.tasks.top_tagging.samples import class_names, contents, labels_of, take
+from jaxsci.tasks.top_tagging.samples import contents, labels_of, take
 from jaxsci.tasks.top_tagging.study import study
 
 
@@ -47,12 +47,8 @@ def train(options: Options, session: Session) -> Path:
         return streamed.train(options, session)
     job = prepare(options, session.progress)
     shared = parts.compare(options, lambda: seen.hashes(contents(job.sample)), job.splits, "jets", session.progress)
-    with runs.whole_folder(session, NAME, own.name(options)) as folder:
-        runs.write_config(folder, NAME, options, describe(job, shared), hyperparameters(job))
-        if options.model is not None:
-            own_network.keep(folder, options.model)
-        seen.save(folder, contents(take(job.sample, np.concatenate(job.splits[:2]))))
-    return _train(folder, job, session, resume=False)
+    used = seen.hashes(contents(take(job.sample, np.concatenate(job.splits[:2]))))
+    return _train(new_run(job, describe(job, shared), session, used), job, session, resume=False)
 
 
 def resume(folder: Path, session: Session) -> Path:
@@ -70,7 +66,7 @@ def resume(folder: Path, session: Session) -> Path:
 def _train(folder: Path, job: Job, session: Session, *, resume: bool) -> Path:
     progress = session.progress
     inputs = make_inputs(job.tagger, job.sample, progress)
-    classes = len(class_names(job.options))
+    classes = len(job.names)
     labels, own_weights = labels_of(job.sample), binary_evaluation.relative(job.sample.weights, job.splits[0])
     train, validation, test = (
         as_batch(inputs, labels, indices, own_weights, classes=classes) for indices in job.splits
@@ -88,10 +84,8 @@ def _train(folder: Path, job: Job, session: Session, *, resume: bool) -> Path:
     )
     answers = ensembles.answering(inference(job.tagger.model), result.params, members)(test.x)
     known = parts.known(runs.read_config(folder))
-    measured = report.Measured(
-        take(job.sample, job.splits[2]), answers, "test", known, result.history, own.sees_images(job.options)
-    )
-    write_evaluation(folder, job.options, measured, progress)
+    measured = report.Measured(job.options, take(job.sample, job.splits[2]), answers, "test", known, result.history)
+    write_evaluation(folder, measured, progress)
     return folder
 
 

@@ -203,6 +203,24 @@ def test_the_muon_lists_of_nanoaod(tmp_path):
     assert "HLT_vector" in read.unused
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("Muon_mass", 105.7, "masses of one muon in GeV, 0 to 2 in the column Muon_mass, got 105.7 in row 1"),
+        ("Muon_pt", np.nan, "a pT above 0 in the column Muon_pt, got nan in row 1"),
+        ("Muon_phi", 170.0, "azimuths in radians in the column Muon_phi, got 170 in row 1"),
+        ("Muon_charge", 0.0, "charges of -1 and 1 in the column Muon_charge, got 0 in row 1"),
+    ],
+)
+def test_muons_in_lists_that_cannot_be_are_refused(tmp_path, name, value, message):
+    with uproot.recreate(tmp_path / "n.root") as file:
+        values = {"Muon_pt": 40.0, "Muon_eta": 0.1, "Muon_phi": 1.0, "Muon_charge": 1.0, "Muon_mass": 0.1057}
+        columns_of = {key: ak.Array([[x, x], [x, value if key == name else x], []]) for key, x in values.items()}
+        file["Events"] = columns_of
+    with pytest.raises(InputError, match=message):
+        dimuons.read(tmp_path / "n.root")
+
+
 def test_columns_with_a_list_per_row_are_read_only_where_they_are_asked_for(tmp_path):
     path = tmp_path / "v.root"
     with uproot.recreate(path) as file:

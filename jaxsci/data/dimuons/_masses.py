@@ -30,7 +30,7 @@ def mass_of_columns(path: str | Path, meaning: dict[str, str], table: dict[str, 
     ]
     for name, values in zip((*POLAR, "m1", "m2"), (*wanted, *rest), strict=True):
         if name in meaning:
-            refuse(path, meaning[name], values, *_impossible(name[:-1], values))
+            refuse(path, meaning[name], values, *impossible(name[:-1], values))
     return mass_of_polar([*wanted[:3], rest[0]], [*wanted[3:], rest[1]])
 
 
@@ -44,12 +44,12 @@ def mass_of_polar(first: list[np.ndarray], second: list[np.ndarray]) -> np.ndarr
         return kinematics.mass(momenta[0] + momenta[1])
 
 
-def _impossible(what: str, values: np.ndarray) -> tuple[np.ndarray, str]:
+def impossible(what: str, values: np.ndarray) -> tuple[np.ndarray, str]:
     """Which values no muon has, and what is expected."""
     if what == "pt":
-        return values <= 0, "a pT above 0"
+        return ~(values > 0), "a pT above 0"
     if what == "phi":
-        return np.abs(values) > 2 * np.pi + 1e-3, "azimuths in radians"
+        return ~(np.abs(values) <= 2 * np.pi + 1e-3), "azimuths in radians"
     if what == "m":
-        return (values < 0) | (values > _HEAVIEST), f"masses of one muon in GeV, 0 to {_HEAVIEST:g}"
+        return ~((values >= 0) & (values <= _HEAVIEST)), f"masses of one muon in GeV, 0 to {_HEAVIEST:g}"
     return np.isnan(values), "pseudorapidities"

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxsci.data import columns
-from jaxsci.data.dimuons._masses import MUON_MASS, mass_of_columns, mass_of_polar
+from jaxsci.data.dimuons._masses import MUON_MASS, impossible, mass_of_columns, mass_of_polar
 from jaxsci.data.dimuons._names import meanings, require_mass
-from jaxsci.data.dimuons._values import charge, letters, numbers, require_exact
+from jaxsci.data.dimuons._values import charge, letters, numbers, refuse, require_exact
 from jaxsci.errors import InputError
 
 _HIGHEST_MASS = 14_000.0  # GeV, the largest energy of two colliding protons so far; in MeV a pair of 14 GeV
@@ -16,6 +16,7 @@ TYPICAL_MASS = 1_000.0  # GeV, which the median of a sample not chosen for it do
 _LOWEST_MASS = 1.99 * MUON_MASS  # of a pair at rest, and rounding; in TeV a pair of 210 GeV
 _SELECTING = {"Q1", "Q2", "type", "type1", "type2", "run", "event"}
 _NANO = ("Muon_pt", "Muon_eta", "Muon_phi", "Muon_charge")  # of the NanoAOD format of CMS: a list of muons per event
+_OF_LISTS = {"Muon_pt": "pt", "Muon_eta": "eta", "Muon_phi": "phi", "Muon_mass": "m"}  # what each is of a muon
 _NANO_EVENT = ("run", "event", "genWeight")
 
 
@@ -110,6 +111,10 @@ def _read_lists(path: str | Path, tree: str | None, present: list[str], typical:
     pt, eta, phi, charge = (table[name].astype(np.float64) for name in _NANO)
     rest = table["Muon_mass"] if "Muon_mass" in table else np.full(len(pt), MUON_MASS)
     event = np.repeat(np.arange(len(counts)), counts)
+    for name, what in _OF_LISTS.items():
+        if name in table:
+            refuse(path, name, table[name], *impossible(what, table[name]), rows=event)
+    refuse(path, "Muon_charge", charge, np.abs(charge) != 1, "charges of -1 and 1", rows=event)
     order = np.lexsort([-pt, event])  # by event, hardest first
     owner, first = np.unique(event[order], return_index=True)
     leading = np.full(len(counts), -1)

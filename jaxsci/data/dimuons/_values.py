@@ -41,11 +41,14 @@ def require_exact(path: str | Path, name: str, column: np.ndarray) -> None:
         refuse(path, name, column, np.abs(column) >= 2**53, "whole numbers, of which reals hold those below 2^53")
 
 
-def refuse(path: str | Path, name: str, values: np.ndarray, bad: np.ndarray, expected: str) -> None:
-    """Raise InputError for the first of the values that are bad."""
+def refuse(
+    path: str | Path, name: str, values: np.ndarray, bad: np.ndarray, expected: str, rows: np.ndarray | None = None
+) -> None:
+    """Raise InputError for the first of the values that are bad; `rows` are those of the file where it has several values in a row."""
     if bad.any():
-        row = int(bad.argmax())
+        first = int(bad.argmax())
+        row = first if rows is None else rows[first]
         raise InputError(
-            f"{path}: expected {expected} in the column {name}, got {values[row]:g} in row {row} (counted from 0); remove it, or check "
+            f"{path}: expected {expected} in the column {name}, got {values[first]:g} in row {row} (counted from 0); remove it, or check "
             "unit and order of the columns"
         )

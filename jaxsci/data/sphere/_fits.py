@@ -90,6 +90,10 @@ def read_table(path: Path, column: int | str) -> Found:
     with first_table(path) as (file, table):
         if table is None:
             raise InputError(f"{path}: expected a binary table with a HEALPix map, found none; is this an image?")
+        alike = [unit for unit in file if isinstance(unit, type(table)) and unit.columns.names == table.columns.names]
+        if len(alike) > 1:
+            names = ", ".join(table.columns.names)
+            raise InputError(f"{path}: expected one table of maps, got {len(alike)} with the columns {names}; keep one")
         _complete(path, table.header, file[0].header)
         return _fits_table(path, table, column)
 

@@ -162,3 +162,12 @@ def test_a_unit_of_another_kind_is_no_temperature_whatever_is_asked_for(unit):
     with pytest.raises(InputError, match="convert the map"):
         sky.in_microkelvin(sky.SkyMap(MAP, 4, unit), "m.fits", unit="uK")
     assert sky.in_microkelvin(sky.SkyMap(MAP, 4, "K(CMB)"), "m.fits")[0] == -40e6
+
+
+def test_two_tables_of_the_same_columns_are_refused(tmp_path):
+    fits = pytest.importorskip("astropy.io.fits")
+    path = _file(tmp_path / "m.fits", {}, [("T", MAP)], ORDERING="RING")
+    with fits.open(path) as file:
+        fits.HDUList([*file, file[1].copy()]).writeto(tmp_path / "two.fits")
+    with pytest.raises(InputError, match="expected one table of maps, got 2 with the columns T; keep one"):
+        sky.read_map(tmp_path / "two.fits")

@@ -79,6 +79,7 @@ def temperature_unit(text: str) -> str:
     if text.strip().startswith("MK"):  # mega or milli
         return text
     name = text.strip().lower().replace("μ", "u").replace("µ", "u").replace(" ", "")
+    name = re.sub(r"deg(?:rees?)?\.?(?=k)", "", name)  # degK is K
     for suffix in _CMB_SUFFIXES:
         name = name.removesuffix(suffix)
     words = {"microkelvin": "uk", "millikelvin": "mk", "kelvin": "k", "10^-6k": "uk", "10^-3k": "mk"}
@@ -100,14 +101,31 @@ def read_table(path: Path, column: int | str) -> Found:
 
 def _complete(path: Path, header: Any, primary: Any) -> None:
     """Add to the header of a table what only that of its file says; InputError where they contradict each other."""
-    for key in ("ORDERING", "NSIDE", "COORDSYS", "BAD_DATA", "BUNIT"):
-        own, other = (str(part.get(key, "")).strip().upper() for part in (header, primary))
-        if own and other and own[:4] != other[:4]:  # NEST is NESTED, GAL is GALACTIC
+    for key in ("ORDERING", "NSIDE", "COORDSYS", "BAD_DATA", "BUNIT", "INDXSCHM", "OBJECT"):
+        own, other = (_meaning(key, str(part.get(key, "")).strip()) for part in (header, primary))
+        if own and other and own != other:
             raise InputError(
-                f"{path}: expected one {key}, got {other} of the file and {own} of the table; mend the header"
+                f"{path}: expected one {key}, got {primary[key]} of the file and {header[key]} of the table; mend the header"
             )
         if other and not own:
             header[key] = primary[key]
+
+
+def _meaning(key: str, text: str) -> str:
+    """What a word of a header says: words that agree have the same; "" where it says nothing of the map."""
+    upper = text.upper()
+    if key == "COORDSYS":
+        return frame(text) or upper
+    if key == "BUNIT":
+        return temperature_unit(text)
+    if key in ("NSIDE", "BAD_DATA"):
+        try:
+            return str(float(text))
+        except ValueError:
+            return upper
+    if key == "OBJECT":  # may be the name of what was observed
+        return upper if upper in ("PARTIAL", "FULLSKY") else ""
+    return "NESTED" if (key, upper) == ("ORDERING", "NEST") else upper
 
 
 @contextlib.contextmanager
@@ -136,7 +154,7 @@ def _fits_table(path: Path, table: Any, column: int | str) -> Found:
     if len({name.upper() for name in every}) < len(every):
         raise InputError(f"{path}: expected columns of different names, got {', '.join(every)}; rename them")
     explicit = word("INDXSCHM") == "EXPLICIT" or word("OBJECT") == "PARTIAL" or every[0].strip().upper() in _INDEX_NAMES
-    explicit = explicit or (len(every) > 1 and _counts(np.asarray(table.data[every[0]])))
+    explicit = explicit or (len(every) > 1 and _numbers_pixels(np.asarray(table.data[every[0]])))
     later = next((name for name in every[1:] if name.strip().upper() in _INDEX_NAMES), None)
     if later is not None and not (explicit or np.array_equal(table.data[later], np.arange(len(table.data)))):
         raise InputError(
@@ -171,13 +189,17 @@ def _fits_table(path: Path, table: Any, column: int | str) -> Found:
     units = {str(unit).strip() for unit in (table.columns[name].unit, header.get("UNITS"), header.get("BUNIT")) if unit}
     if len({temperature_unit(unit) for unit in units}) > 1:
         raise InputError(f"{path}: expected one unit of {name}, got {' and '.join(sorted(units))}; mend the header")
-    return Found(values, word("ORDERING"), next(iter(units), ""), nside, frame(word("COORDSYS")))
+    return Found(values, word("ORDERING"), min(units, default=""), nside, frame(word("COORDSYS")))
 
 
-def _counts(values: np.ndarray) -> bool:
-    """Whether a column counts pixels, consecutive whole numbers in any order: no map does."""
-    flat = np.sort(values.ravel())
-    return flat.dtype.kind in "iuf" and np.array_equal(flat, np.arange(flat.size) + flat[:1])
+def _numbers_pixels(values: np.ndarray) -> bool:
+    """Whether a column numbers pixels: different whole numbers, none negative or all consecutive. No map has such values alone."""
+    flat = values.ravel()
+    if flat.dtype.kind not in "iuf" or not flat.size or not np.isfinite(flat).all() or (flat != np.rint(flat)).any():
+        return False
+    flat = np.sort(flat)
+    steps = np.diff(flat)
+    return bool((steps > 0).all() and (flat[0] >= 0 or (steps == 1).all()))
 
 
 def frame(name: str) -> str:

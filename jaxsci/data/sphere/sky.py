@@ -17,7 +17,7 @@ __all__ = ["SkyMap", "degrade", "in_microkelvin", "read_map", "read_mask", "read
 
 MICROKELVIN = {"uk": 1.0, "mk": 1e3, "k": 1e6}  # in a unit of temperature, lower case
 _NO_TEMPERATURE = re.compile(
-    r"jy|/sr|rj|antenna|brightness|\^2|\*\*2|deg"
+    r"(?i)jy|/sr|rj|antenna|brightness|\^2|\*\*2|deg"
 )  # of another kind, which no --unit makes one
 _FAR = 3.0  # ranges of all other values, beyond which the same value in several pixels is a sentinel
 _FARTHEST = 1e6  # of them, beyond which one in a single pixel is
@@ -38,9 +38,9 @@ def read_map(path: str | Path, *, column: int | str = 0) -> SkyMap:
 
     FITS (binary tables, all pixels or a list of some with their numbers): ORDERING is honoured, NESTED maps are reordered; UNSEEN,
     BAD_DATA, TNULL, NaN and pixels that are not in the list become NaN. A map is partial where the header says INDXSCHM = EXPLICIT or
-    OBJECT = PARTIAL, or its first column has the name of an index or counts the pixels; the first column then holds their numbers, as in
-    healpy. NPZ: an array `map` [pixel], and if they are there `ordering` ("RING" or "NESTED"), `unit`, `nside` and `frame` (G, C, E), and
-    nothing else.
+    OBJECT = PARTIAL, or its first column has the name of an index or, before others, is of different whole numbers; it then holds the
+    numbers of the pixels, as in healpy. NPZ: an array `map` [pixel], and if they are there `ordering` ("RING" or "NESTED"), `unit`,
+    `nside` and `frame` (G, C, E), and nothing else.
 
     Args:
         path: .fits, .fits.gz, .fit or .npz.

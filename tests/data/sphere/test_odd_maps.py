@@ -1,5 +1,7 @@
 """Sky maps and coefficients that are nearly right: read as meant, or refused in one line."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -139,6 +141,8 @@ def test_what_only_the_header_of_the_file_says_holds_too(tmp_path):
     [
         ({"ORDERING": "NESTED"}, [("T", MAP)], "one ORDERING, got NESTED of the file and RING of the table"),
         ({"BUNIT": "K"}, [("T", MAP)], "one unit of T, got K and uK"),
+        ({"INDXSCHM": "EXPLICIT"}, [("NUMBER", np.arange(192) // 2), ("T", MAP)], "expected each pixel once"),
+        ({"OBJECT": "PARTIAL"}, [("NUMBER", np.arange(192) // 2), ("T", MAP)], "expected each pixel once"),
         ({"BAD_DATA": "none"}, [("T", MAP)], "a number that marks bad pixels, BAD_DATA or BLANK, got 'none'"),
         ({}, [("T", MAP), ("PIXEL", np.arange(192)[::-1])], "in the first column, got PIXEL after T; put it first"),
         ({}, [("NUMBER", np.arange(192) + 1), ("T", MAP)], "numbers of pixels of NSIDE 4, got 192"),
@@ -151,17 +155,80 @@ def test_headers_and_columns_that_contradict_are_refused(tmp_path, primary, colu
         sky.read_map(_file(tmp_path / "m.fits", primary, columns, ORDERING="RING"))
 
 
+@pytest.mark.parametrize(
+    ("key", "first", "second"),
+    [
+        ("ORDERING", "NEST", "nested"),
+        ("COORDSYS", "G", "GALACTIC"),
+        ("COORDSYS", "GAL", "Galactic"),
+        ("COORDSYS", "C", "CELESTIAL"),
+        ("BUNIT", "uK", "uK_CMB"),
+        ("NSIDE", 4.0, 4),
+        ("BAD_DATA", -99, -99.0),
+        ("OBJECT", "FULLSKY", "CMB"),
+    ],
+)
+def test_headers_that_agree_in_other_words_are_read(tmp_path, key, first, second):
+    for one, other in ((first, second), (second, first)):
+        path = _file(tmp_path / "m.fits", {key: one}, [("T", MAP)], **{"ORDERING": "NESTED", key: other})
+        assert np.sort(sky.read_map(path).values).tolist() == MAP.tolist()
+
+
+@pytest.mark.parametrize(
+    ("key", "first", "second"),
+    [
+        ("ORDERING", "RING", "NESTED"),
+        ("COORDSYS", "G", "C"),
+        ("COORDSYS", "ECLIPTIC", "EQUATORIAL"),
+        ("BUNIT", "10^-3 K", "10^-6 K"),
+        ("BUNIT", "mK", "MK"),
+        ("NSIDE", 1024, 10240),
+        ("BAD_DATA", -9990, -9999),
+        ("INDXSCHM", "IMPLICIT", "EXPLICIT"),
+        ("OBJECT", "PARTIAL", "FULLSKY"),
+    ],
+)
+def test_headers_that_differ_in_meaning_are_refused(tmp_path, key, first, second):
+    path = _file(tmp_path / "m.fits", {key: first}, [("T", MAP)], **{"ORDERING": "RING", key: second})
+    message = f"one {key}, got {first} of the file and {second} of the table"
+    with pytest.raises(InputError, match=re.escape(message)):
+        sky.read_map(path)
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.int64, np.float64])
+def test_an_index_with_gaps_is_one_and_needs_an_nside(tmp_path, kind):
+    fits = pytest.importorskip("astropy.io.fits")
+    pixels = np.random.default_rng(0).choice(3072, 192, replace=False).astype(kind)
+    code = {np.int32: "J", np.int64: "K", np.float64: "D"}[kind]
+    columns = [fits.Column("NUMBER", code, array=pixels), fits.Column("T", "D", array=MAP)]
+    table = fits.BinTableHDU.from_columns(columns, header=fits.Header({"ORDERING": "RING"}))
+    table.writeto(tmp_path / "m.fits")
+    with pytest.raises(InputError, match="the NSIDE of a list of pixels, got none"):
+        sky.read_map(tmp_path / "m.fits")
+    table.header["NSIDE"] = 16
+    table.writeto(tmp_path / "m.fits", overwrite=True)
+    read = sky.read_map(tmp_path / "m.fits")
+    assert read.nside == 16
+    np.testing.assert_array_equal(read.values[pixels.astype(int)], MAP)
+    assert np.isfinite(read.values).sum() == 192
+
+
 def test_an_index_in_any_order_and_of_any_name_is_one(tmp_path):
     order = np.random.default_rng(0).permutation(192)
     path = _file(tmp_path / "m.fits", {}, [("NUMBER", order), ("T", MAP[order])], ORDERING="RING")
     np.testing.assert_array_equal(sky.read_map(path).values, MAP)
 
 
-@pytest.mark.parametrize("unit", ["MJy/sr", "K_RJ", "mK,antenna", "uK^2"])
+@pytest.mark.parametrize("unit", ["MJy/sr", "K_RJ", "MK_RJ", "mK,antenna", "uK^2", "K (brightness)", "uK.deg", "degC"])
 def test_a_unit_of_another_kind_is_no_temperature_whatever_is_asked_for(unit):
     with pytest.raises(InputError, match="convert the map"):
         sky.in_microkelvin(sky.SkyMap(MAP, 4, unit), "m.fits", unit="uK")
     assert sky.in_microkelvin(sky.SkyMap(MAP, 4, "K(CMB)"), "m.fits")[0] == -40e6
+
+
+@pytest.mark.parametrize(("unit", "scale"), [("degK", 1e6), ("deg K", 1e6), ("degree Kelvin", 1e6), ("mdegK", 1e3)])
+def test_degrees_kelvin_are_kelvin(unit, scale):
+    np.testing.assert_array_equal(sky.in_microkelvin(sky.SkyMap(MAP, 4, unit), "m.fits"), MAP * scale)
 
 
 def test_two_tables_of_the_same_columns_are_refused(tmp_path):

@@ -5,14 +5,36 @@ import errno
 import io
 import json
 import os
+import struct
 import tempfile
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from jaxsci.errors import InputError
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of an OSError: the disk is full, or no more may be written
+DAMAGED = (  # what NumPy, and what unpacks for it, raise of an .npz file some bytes of which are lost or others
+    *(OSError, ValueError, KeyError, IndexError, TypeError, OverflowError, EOFError, RuntimeError, SyntaxError),
+    *(tokenize.TokenError, zipfile.BadZipFile, zlib.error, struct.error),
+)
+
+
+def arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file by their names, each checked against its checksum, which `numpy.load` does not where less is read.
+
+    Raises:
+        Any of `DAMAGED`: the file is.
+    """
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
+        if damaged := content.zip.testzip():
+            raise zipfile.BadZipFile(f"a damaged {damaged}")
+        return {name: content[name] for name in content.files}
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 
 from jaxsci.core import Params
 from jaxsci.errors import InputError
-from jaxsci.files import replacing
+from jaxsci.files import DAMAGED, replacing
 
 __all__ = ["FILE", "digest", "read", "save"]
 
@@ -70,7 +69,7 @@ def read(path: Path, like: Params) -> Params:
             dtypes, checksum = header["dtypes"], header["digest"]
     except FileNotFoundError as error:
         raise InputError(f"{path}: expected the weights of a trained run, got no such file; {_REMEDY}") from error
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+    except DAMAGED as error:
         raise InputError(f"{path}: expected a file of weights, got one that is damaged ({error}); {_REMEDY}") from error
     if list(stored) != list(dtypes) or digest(*stored.values()) != checksum:
         raise InputError(f"{path}: expected weights of checksum {checksum}, got another; {_REMEDY}")

@@ -3,14 +3,13 @@
 Source: Liu, Ting and Zhou 2008, "Isolation Forest", doi:10.1109/ICDM.2008.17.
 """
 
-import zipfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxsci.errors import InputError
-from jaxsci.files import replacing
+from jaxsci.files import DAMAGED, arrays, replacing
 
 TREES = 100
 SAMPLE = 256  # examples that a tree sees
@@ -99,9 +98,11 @@ def read(path: Path) -> dict[str, Forest]:
         InputError: it is damaged.
     """
     try:
-        with np.load(path) as file:
-            names = sorted({key.split("/")[0] for key in file.files})
-            found = {name: {field: file[f"{name}/{field}"] for field in Forest._fields} for name in names}
-            return {name: Forest(**values)._replace(normal=float(values["normal"])) for name, values in found.items()}
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        stored = arrays(path)
+        names = sorted({key.split("/")[0] for key in stored})
+        found: dict[str, dict[str, Any]] = {
+            name: {field: stored[f"{name}/{field}"] for field in Forest._fields} for name in names
+        }
+        return {name: Forest(**values)._replace(normal=float(values["normal"])) for name, values in found.items()}
+    except DAMAGED as error:
         raise InputError(f"{path}: expected an isolation forest, got a damaged file; train the run again") from error

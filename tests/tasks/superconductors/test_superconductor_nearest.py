@@ -1,5 +1,6 @@
 """Whether a formula is in a run's table, and its nearest material there, against all pairs in float64."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,45 @@ def test_a_damaged_file_of_materials_is_refused(run):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InputError, match=r"materials.npz: expected the materials of the run, got"):
         nearest.read(run)
+
+
+def test_of_equally_near_materials_one_with_a_reported_tc_is_found():
+    for order in itertools.permutations([("Nb3Al", np.nan), ("Nb3Ge", 23.0), ("Nb3Sn", 18.0)]):
+        formulas, tc = zip(*order, strict=True)
+        amounts = dense(encode([parse(text) for text in formulas]), ELEMENTS)
+        known = nearest.Known({}, np.array(formulas), (amounts / amounts.sum(1, keepdims=True)).T, np.array(tc))
+        found = nearest.beside(Path("nowhere"), known, [parse("Nb3Ga"), parse("Nb3Al")])
+        assert found["nearest"].tolist() == [next(name for name in formulas if name != "Nb3Al"), "Nb3Al"]
+        np.testing.assert_allclose(found["nearest_difference"], [25, 0], atol=1e-4)
+
+
+def test_a_material_in_no_part_is_a_mistake(tmp_path):
+    rows = (np.array([0]), np.array([1]), np.array([], int))
+    compositions = encode([parse(text) for text in FORMULAS])
+    sample = Sample(np.array(FORMULAS), compositions, np.array(TC), rows, None, {}, None, np.isfinite(TC))
+    with pytest.raises(ValueError, match="got 5 of 7 in none"):
+        nearest.save(tmp_path, sample)
+
+
+def test_no_flipped_byte_is_read(run):
+    """Each is refused in one line, or changes nothing, as those of times do."""
+    path, whole = run / nearest.FILE, nearest.read(run)
+    content, noticed = path.read_bytes(), 0
+    for position in range(0, len(content), 3):
+        damaged = bytearray(content)
+        damaged[position] ^= 255
+        path.write_bytes(damaged)
+        try:
+            back = nearest.read(run)
+        except InputError as error:
+            assert str(error).startswith(f"{path}: expected the materials of the run")  # noqa: PT017  # either is right
+            assert "\n" not in str(error)  # noqa: PT017
+            noticed += 1
+        else:
+            assert back.parts == whole.parts
+            for got, expected in zip(back[1:], whole[1:], strict=True):
+                np.testing.assert_array_equal(got, expected)
+    assert noticed > 100
 
 
 def test_contributions_have_the_unit_of_the_first_run(run):

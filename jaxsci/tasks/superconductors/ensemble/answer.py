@@ -96,7 +96,8 @@ def _explanations(found: Predictions, folders: Sequence[Path]) -> list[str]:
     of_run = f" ({folders[0]})" if len(folders) > 1 else ""
     lines = [
         f"in table: which part of the run's materials{of_run} has the composition; nearest: that of its training or validation part of "
-        "which most atoms agree, its measured Tc (–: none reported), and the percentage of atoms that differ"
+        "which most atoms agree, of several equally near one with a reported Tc, "
+        "its measured Tc (–: none reported), and the percentage of atoms that differ"
     ]
     if OLDER in found.beside["nearest"]:
         lines.append(f"note: nearest materials of {folders[0]} are {OLDER}; train the run again to see them")

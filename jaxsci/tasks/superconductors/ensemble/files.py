@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import zipfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,8 @@ from jaxsci.data.materials.compositions import SLOTS
 from jaxsci.data.materials.elements import ELEMENTS
 from jaxsci.data.materials.formula import SYMBOLS
 from jaxsci.errors import InputError
-from jaxsci.files import replacing
+from jaxsci.files import DAMAGED, replacing
+from jaxsci.files import arrays as read_arrays
 from jaxsci.models import compositional
 from jaxsci.tasks.superconductors import gaussian_process
 from jaxsci.tasks.superconductors.ensemble import portable, prediction
@@ -78,10 +78,9 @@ def read(path: Path) -> Ensemble:
         InputError: the file is damaged, or holds another network than this version has.
     """
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
-            header = json.loads(str(content["header"]))
-            arrays = {name: content[name] for name in content.files if name != "header"}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        arrays = read_arrays(path)
+        header = json.loads(str(arrays.pop("header")))
+    except DAMAGED as error:
         raise InputError(f"{path}: expected the arrays of an ensemble, got {error}; train the run again") from error
     net = network(header["model"], header["target"], arrays["table"])
     if (

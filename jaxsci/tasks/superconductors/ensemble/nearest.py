@@ -1,6 +1,5 @@
 """Whether a formula is among the materials of a run, and which of those it learned from is nearest, with its Tc."""
 
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +17,7 @@ from jaxsci.data.materials.compositions import (
 from jaxsci.data.materials.elements import ELEMENTS
 from jaxsci.data.materials.formula import Amounts
 from jaxsci.errors import InputError
-from jaxsci.files import replacing
+from jaxsci.files import DAMAGED, arrays, replacing
 from jaxsci.runs import seen
 from jaxsci.tasks.superconductors.samples import Sample
 
@@ -26,6 +25,7 @@ FILE = "materials.npz"
 PARTS = ("training", "validation", "test")
 OLDER = "not known: trained by an older version"
 NONE = "none with an element of it"
+_EQUAL = 1e-6  # shares of common atoms that differ by less, as by rounding in float32, are equal
 
 
 class Known(NamedTuple):
@@ -39,9 +39,11 @@ class Known(NamedTuple):
 
 def save(folder: Path, sample: Sample) -> None:
     """Write the materials of a run with their Tc and the part of each."""
-    part = np.zeros(len(sample.tc), np.int8)
+    part = np.full(len(sample.tc), -1, np.int8)
     for number, rows in enumerate(sample.splits):
         part[rows] = number
+    if (part < 0).any():
+        raise ValueError(f"expected each material in a part, got {np.sum(part < 0)} of {len(part)} in none")
     with replacing(folder / FILE) as temporary:
         np.savez_compressed(
             temporary, formulas=sample.formulas.astype(str), part=part, tc=sample.tc, **sample.compositions._asdict()
@@ -56,12 +58,12 @@ def read(folder: Path) -> Known | None:
     """
     path = folder / FILE
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
-            compositions = Compositions(content["elements"], content["amounts"])
-            formulas, part, tc = content["formulas"], content["part"], content["tc"]
+        content = arrays(path)
+        compositions = Compositions(content["elements"], content["amounts"])
+        formulas, part, tc = content["formulas"], content["part"], content["tc"]
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise InputError(f"{path}: expected the materials of the run, got {error}; copy the run again") from error
     names = [identity.tobytes() for identity in identities(compositions)]
     parts = {names[row]: PARTS[part[row]] for row in np.argsort(-part, kind="stable")}  # training goes first
@@ -87,8 +89,8 @@ def beside(folder: Path, known: Known | None, materials: list[Amounts]) -> dict[
     """What is known of these compositions besides a prediction, each [material].
 
     "in_table": the part of the run's table that has the composition, or "no". "nearest": the formula of the material of the training or
-    validation part of which most atoms agree, "nearest_tc" its measured Tc in K (NaN: none reported), "nearest_difference" the percentage
-    of atoms that differ, 100 (1 - sum_i min(f_i, f'_i)) of atomic fractions f.
+    validation part of which most atoms agree, of several equally near one with a reported Tc; "nearest_tc" its measured Tc in K (NaN: none
+    reported), "nearest_difference" the percentage of atoms that differ, 100 (1 - sum_i min(f_i, f'_i)) of atomic fractions f.
 
     Args:
         folder: of the run.
@@ -108,11 +110,13 @@ def beside(folder: Path, known: Known | None, materials: list[Amounts]) -> dict[
         return _columns(words, [OLDER] * len(names), empty, empty)
     share = dense(Compositions(compositions.elements, fractions(compositions)), ELEMENTS)
     rows, agree = np.zeros(len(share), np.int64), np.zeros(len(share), np.float32)
+    reported = np.isfinite(known.tc)
     for i, row in enumerate(share):
         elements = np.flatnonzero(row)
         common = np.minimum(known.fractions[elements], row[elements, None]).sum(axis=0)
-        rows[i] = np.argmax(common)
-        agree[i] = common[rows[i]]
+        agree[i] = common.max()
+        nearest = common > agree[i] - _EQUAL
+        rows[i] = np.argmax(nearest * (1 + reported))  # the first of the table whose Tc is reported, or else the first
     like = agree > 0
     return _columns(
         [known.parts.get(name.tobytes(), "no") for name in names],

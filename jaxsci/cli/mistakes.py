@@ -74,6 +74,15 @@ def _found(words: list[str], commands: Mapping[str, Any], page: str) -> str:
             known = dict.fromkeys([*(name for name in options if name not in places), "help", "debug"])
             return f"{name}: expected one of its options, got {option}; {perhaps(key, known, '--')}{remedy}"
         given = value or next(iter(words[i + 1 : i + 2]), None)
+        if (
+            not value
+            and options[key] is not bool
+            and re.match("-[A-Za-z]", given or "")
+            and not perhaps(given[1:], options, "--")
+        ):
+            return (
+                f"{option}: expected a value, got {given}, which reads like an option; write {option}={given}, or {remedy}"
+            )
         if fault := _fault(options[key], given):
             return f"{option}: {fault}{remedy}"
     text = _plain(page)

@@ -1,7 +1,7 @@
 """Predictions written as they come, in the format of the file's name; the file is whole or absent."""
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +31,23 @@ def words(named: Mapping[str, float]) -> str:
     return " ".join(f"{name}:{value:+}" for name, value in named.items())
 
 
-def write(path: Path, chunks: Iterable[Columns]) -> None:
+def write(path: Path, chunks: Iterable[Columns], unknown: Collection[str] = ()) -> None:
     """Write the columns of all chunks, one chunk in memory at a time (.npz and .h5: the columns of all).
+
+    Args:
+        path: its suffix says the format.
+        chunks: all with the same columns.
+        unknown: names of columns whose NaN stand for what is not known; in .csv they are blank.
 
     Raises:
         InputError: another suffix than .csv, .h5 or .npz, or no example at all.
     """
     check(path)
     with replacing(path) as temporary:
-        {".csv": _write_csv, ".h5": _write_hdf5, ".npz": _write_npz}[path.suffix](temporary, iter(chunks))
+        if path.suffix == ".csv":
+            _write_csv(temporary, iter(chunks), unknown)
+        else:
+            (_write_hdf5 if path.suffix == ".h5" else _write_npz)(temporary, iter(chunks))
 
 
 def _first(chunks: Iterator[Columns]) -> Columns:
@@ -48,20 +56,18 @@ def _first(chunks: Iterator[Columns]) -> Columns:
     raise InputError("expected at least one example to predict, got none; check the input file")
 
 
-def _write_csv(path: Path, chunks: Iterator[Columns]) -> None:
+def _write_csv(path: Path, chunks: Iterator[Columns], unknown: Collection[str]) -> None:
     first = _first(chunks)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(first)
         for chunk in _chain(first, chunks):
-            writer.writerows(zip(*map(_listed, chunk.values()), strict=True))
+            columns = (_or_blank(values) if name in unknown else values.tolist() for name, values in chunk.items())
+            writer.writerows(zip(*columns, strict=True))
 
 
-def _listed(column: np.ndarray) -> list[Any]:
-    """The entries of a column; what is not known is blank."""
-    if column.ndim > 1 or column.dtype.kind != "f" or not np.isnan(column).any():
-        return list(column.tolist())
-    return ["" if unknown else value for value, unknown in zip(column.tolist(), np.isnan(column), strict=True)]
+def _or_blank(values: np.ndarray) -> list[Any]:
+    return ["" if np.isnan(value) else value for value in values.tolist()]
 
 
 def _write_hdf5(path: Path, chunks: Iterator[Columns]) -> None:

@@ -60,6 +60,9 @@ MISTAKES = {
     "data fetchh": "got fetchh; did you mean fetch?",
     "data generate jet": "jaxsci data generate: .*jet",
     "bench spher": "got spher; did you mean sphere?",
+    "train top-tagging --data -mine.npz": "--data: expected a value, got -mine.npz, .* write --data=-mine.npz, or see",
+    "train top-tagging --data -epochs 3": "got -epochs; did you mean --epochs[?]",
+    "predict run x.npz --out -a": "--out: expected a value, got -a, .* write --out=-a, or see jaxsci predict --help",
 }
 
 

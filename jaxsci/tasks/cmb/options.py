@@ -50,4 +50,5 @@ class Options:
     def unused(self) -> tuple[str, ...]:
         """Options that mean nothing beside the others, by the names of their fields; pages leave them out."""
         alone = self.prior == "map" or self.column is not None or self.cross is not None  # the temperature
-        return (*(("polarization",) if alone else ()), *(() if self.model == "dense" else ("epochs",)))
+        silent = self.polarization == "none"  # no note that Q and U are left out
+        return (*(("polarization",) if alone and not silent else ()), *(() if self.model == "dense" else ("epochs",)))

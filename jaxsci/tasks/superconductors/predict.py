@@ -18,7 +18,7 @@ from jaxsci.runs import folder as runs
 from jaxsci.runs.task import OnProgress, Trained
 from jaxsci.tasks import scores_file
 from jaxsci.tasks.superconductors.ensemble import files, nearest, prediction
-from jaxsci.tasks.superconductors.ensemble.answer import Predictions, columns, reasons
+from jaxsci.tasks.superconductors.ensemble.answer import UNKNOWN, Predictions, columns, reasons
 from jaxsci.tasks.superconductors.ensemble.prediction import Predictor
 from jaxsci.tasks.superconductors.inputs import NAME, read_run
 from jaxsci.tasks.superconductors.networks import TABLES as ELEMENT_TABLES
@@ -166,7 +166,7 @@ def predict_table(
     scores_file.check(out, source)
     bad: Counter[Fault] = Counter()
     found = _of_table(source, folders, bad, progress, skip_bad=skip_bad, explain=explain)
-    scores_file.write(out, map(columns, found))
+    scores_file.write(out, map(columns, found), unknown=UNKNOWN)
     progress("predicting", 1.0, ", ".join(reasons(bad)))
     return bad
 

@@ -41,7 +41,7 @@ class Options:
     """Peak learning rate of AdamW."""
     weight_decay: float = 1e-2
     """Decoupled weight decay of AdamW."""
-    patience: Annotated[int | None, arg(metavar="N")] = 10
+    patience: Annotated[int, arg(metavar="N")] = 10
     """Stop after so many epochs without a lower validation loss."""
     seed: int = 1
     """Of the split, the initial weights and the order."""

@@ -98,3 +98,9 @@ except OSError:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, "refused"), done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_only_what_may_be_unknown_is_blank(tmp_path):
+    columns = {name: np.array([1.5, np.nan]) for name in ("tc_K", "nearest_tc_K")}
+    scores_file.write(tmp_path / "out.csv", [columns], unknown=("nearest_tc_K", "absent"))
+    assert (tmp_path / "out.csv").read_text().split() == ["tc_K,nearest_tc_K", "1.5,1.5", "nan,"]

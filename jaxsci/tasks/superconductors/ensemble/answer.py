@@ -34,6 +34,7 @@ _UNITS = {  # in the names of columns of files
     **dict.fromkeys(("tc", "tc_lower", "tc_upper", "tc_mean", "aleatoric", "epistemic", "nearest_tc"), "K"),
     "nearest_difference": "percent",
 }
+UNKNOWN = ("nearest_tc_K", "nearest_difference_percent")  # columns of files that may be
 
 
 class Predictions(NamedTuple):

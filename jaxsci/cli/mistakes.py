@@ -80,9 +80,7 @@ def _found(words: list[str], commands: Mapping[str, Any], page: str) -> str:
             and re.match("-[A-Za-z]", given or "")
             and not perhaps(given[1:], options, "--")
         ):
-            return (
-                f"{option}: expected a value, got {given}, which reads like an option; write {option}={given}, or {remedy}"
-            )
+            return f"{option}: expected a value, got {given}, which reads like an option; write {option}={given}, or {remedy}"
         if fault := _fault(options[key], given):
             return f"{option}: {fault}{remedy}"
     text = _plain(page)

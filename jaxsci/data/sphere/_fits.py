@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxsci.data._delimited import is_number
 from jaxsci.data.reading import require_memory, unpacked
 from jaxsci.errors import InputError
 
@@ -141,7 +140,11 @@ def first_table(path: Path) -> Iterator[tuple[Any, Any]]:
     with warnings.catch_warnings():  # what matters of the header is checked by whoever asks
         warnings.simplefilter("ignore")
         with fits.open(io.BytesIO(content), memmap=False) as file:
-            yield file, next((unit for unit in file if isinstance(unit, fits.BinTableHDU)), None)
+            table = next((unit for unit in file if isinstance(unit, fits.BinTableHDU)), None)
+            for header in (file[0].header, *([] if table is None else [table.header])):
+                for card in [card for card in header.cards if isinstance(card.value, fits.card.Undefined)]:
+                    header.remove(card.keyword)  # one without a value says nothing
+            yield file, table
 
 
 def _fits_table(path: Path, table: Any, column: int | str) -> Found:
@@ -177,12 +180,8 @@ def _fits_table(path: Path, table: Any, column: int | str) -> Found:
     own = table.columns[name]  # its sentinel is among the numbers as they are stored, before they are scaled
     null = None if own.null is None else float(own.null) * (own.bscale or 1) + (own.bzero or 0)
     for sentinel in (header.get("BAD_DATA"), header.get("BLANK"), null):
-        if isinstance(sentinel, str) and not is_number(sentinel):
-            raise InputError(
-                f"{path}: expected a number that marks bad pixels, BAD_DATA or BLANK, got {sentinel!r}; mend the header"
-            )
         if sentinel is not None:  # as the number type of the column holds it
-            values = np.where(np.isclose(values, float(sentinel), rtol=1e-6, atol=0), np.nan, values)
+            values = np.where(np.isclose(values, _sentinel(path, sentinel), rtol=1e-6, atol=0), np.nan, values)
     nside = whole_number(path, "NSIDE", header["NSIDE"]) if "NSIDE" in header else None
     if explicit:
         values = _spread(path, values, np.asarray(table.data[every[0]]).ravel(), nside)
@@ -190,6 +189,15 @@ def _fits_table(path: Path, table: Any, column: int | str) -> Found:
     if len({temperature_unit(unit) for unit in units}) > 1:
         raise InputError(f"{path}: expected one unit of {name}, got {' and '.join(sorted(units))}; mend the header")
     return Found(values, word("ORDERING"), min(units, default=""), nside, frame(word("COORDSYS")))
+
+
+def _sentinel(path: Path, value: Any) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise InputError(
+            f"{path}: expected a number that marks bad pixels, BAD_DATA or BLANK, got {value!r}; mend the header"
+        ) from None
 
 
 def _numbers_pixels(values: np.ndarray) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
 from jaxsci.data.reading import reading
-from jaxsci.data.sphere._fits import first_table
+from jaxsci.data.sphere._fits import first_table, temperature_unit
 from jaxsci.data.sphere.sky import SkyMap, read_map
 from jaxsci.errors import InputError
 
@@ -61,7 +61,7 @@ def read_polarization(path: str | Path, convention: SignOfU | None = None) -> Po
             " (--polarization), or leave polarization out (none)"
         )
     q, u = (read_map(path, column=str(name)) for name in columns)
-    if q.unit != u.unit:
+    if temperature_unit(q.unit) != temperature_unit(u.unit):
         raise InputError(
             f"{path}: expected Q and U in one unit, got {q.unit or 'none'} and {u.unit or 'none'}; mend the header"
         )

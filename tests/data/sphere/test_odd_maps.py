@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from jaxsci.data.sphere import relief, sky
+from jaxsci.data.sphere import polarization, relief, sky
 from jaxsci.errors import InputError
 
 GOOD = "0 0 1 0\n1 0 2 0\n1 1 3 4\n"
@@ -238,3 +238,37 @@ def test_two_tables_of_the_same_columns_are_refused(tmp_path):
         fits.HDUList([*file, file[1].copy()]).writeto(tmp_path / "two.fits")
     with pytest.raises(InputError, match="expected one table of maps, got 2 with the columns T; keep one"):
         sky.read_map(tmp_path / "two.fits")
+
+
+def test_cards_without_a_value_say_nothing(tmp_path):
+    fits = pytest.importorskip("astropy.io.fits")
+    path = _map(tmp_path / "m.fits", {"COORDSYS": "G"})
+    with fits.open(path, mode="update") as file:
+        for key in ("COORDSYS", "ORDERING", "BAD_DATA", "NSIDE"):
+            file[0].header[key] = fits.card.Undefined()
+        file[1].header["BAD_DATA"] = fits.card.Undefined()
+    found = sky.read_map(path)
+    np.testing.assert_array_equal(found.values, MAP)
+    assert found.frame == "G"
+
+
+@pytest.mark.parametrize("sentinel", ["-1,5", "bad", "1_0 0"])
+def test_a_sentinel_that_is_no_number_is_refused(tmp_path, sentinel):
+    with pytest.raises(InputError, match="expected a number that marks bad pixels"):
+        sky.read_map(_map(tmp_path / "m.fits", {"BAD_DATA": sentinel}))
+
+
+@pytest.mark.parametrize(("unit", "agree"), [("uK", True), ("uK_CMB", True), ("mK", False)])
+def test_q_and_u_are_in_one_unit_however_it_is_written(tmp_path, unit, agree):
+    fits = pytest.importorskip("astropy.io.fits")
+    units = {"TEMPERATURE": "uK", "Q_POLARISATION": "uK", "U_POLARISATION": unit}
+    table = fits.BinTableHDU.from_columns(
+        [fits.Column(name=name, format="D", unit=unit, array=MAP) for name, unit in units.items()]
+    )
+    table.header.update({"ORDERING": "RING", "NSIDE": 4, "POLCCONV": "COSMO"})
+    table.writeto(tmp_path / "m.fits")
+    if agree:
+        np.testing.assert_array_equal(polarization.read_polarization(tmp_path / "m.fits", None).u.values, MAP)
+    else:
+        with pytest.raises(InputError, match="expected Q and U in one unit, got uK and mK"):
+            polarization.read_polarization(tmp_path / "m.fits", None)

@@ -53,6 +53,7 @@ class Layout(NamedTuple):
     ]  # columns of pressures and fields: number, name, the largest value that is none
     delimiter: str
     marks: set[str]  # decimal marks of Tc seen so far
+    others: dict[str, int]  # the column of each name but the formula's, where no Tc is looked for
 
 
 def find_columns(
@@ -72,9 +73,9 @@ def find_columns(
                 + ", or name it with --formula-column"
                 * (with_tc and named is not None)
             )
-        return Layout(path, 1, 0, None, (), separator, set()), False
+        return Layout(path, 1, 0, None, (), separator, set(), {}), False
     if not with_tc:
-        return Layout(path, len(header), formula, None, (), separator, set()), True
+        return Layout(path, len(header), formula, None, (), separator, set(), _others(header, formula)), True
     found_there = [(i, field.strip(), _most_ambient(path, field.strip())) for i, field in enumerate(header)]
     ambient = tuple((i, name, most) for i, name, most in found_there if most is not None)
     names = [re.sub(r"\s*[(\[/]?\s*(k|kelvin)\s*[)\]]?$", "", name) or name for name in names]
@@ -87,7 +88,7 @@ def find_columns(
             f"{path}: expected a column of critical temperatures in K, {wanted}, got the columns {found!r}; "
             "convert other units and rename the column" + ", or name it with --tc-column" * (named is not None)
         )
-    return Layout(path, len(header), formula, tc, ambient, separator, set()), True
+    return Layout(path, len(header), formula, tc, ambient, separator, set(), {}), True
 
 
 def _position(path: Path, header: Sequence[str], names: list[str], wanted: Sequence[str]) -> int | None:
@@ -99,6 +100,15 @@ def _position(path: Path, header: Sequence[str], names: list[str], wanted: Seque
         twice = ", ".join(field for field, key in zip(header, names, strict=True) if key == name)
         raise InputError(f"{path}: expected one column {name}, got {twice}; rename or remove the others")
     return names.index(name)
+
+
+def _others(header: Sequence[str], formula: int) -> dict[str, int]:
+    """Every column but that of the formulas by its name; one without a name, or with that of one before, by its place too."""
+    found: dict[str, int] = {}
+    for column, name in enumerate(map(str.strip, header)):
+        if column != formula:
+            found[f"{name} (column {column + 1})".strip() if not name or name in found else name] = column
+    return found
 
 
 def _key(name: str) -> str:

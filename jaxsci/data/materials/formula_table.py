@@ -36,6 +36,7 @@ class Chunk(NamedTuple):
     tc: list[float]  # K; NaN where the table has none
     bad: Counter[Fault]  # rows left out since the chunk before, by reason
     first_bad: str  # the message of the first of them
+    others: dict[str, list[str]]  # the other columns as they stand there, by name, where no Tc is looked for
 
 
 class RowError(InputError):
@@ -98,7 +99,7 @@ def stream(
 
 
 def _chunks(layout: Layout, rows: Iterable[tuple[list[str], int]], skip_bad: bool, chunk: int) -> Iterator[Chunk]:
-    ready, any_row = Chunk([], [], [], [], Counter(), ""), False
+    ready, any_row = _empty(layout), False
     for fields, line in rows:
         if not any(field.strip() for field in fields):
             continue
@@ -115,13 +116,19 @@ def _chunks(layout: Layout, rows: Iterable[tuple[list[str], int]], skip_bad: boo
         ready.formulas.append(text)
         ready.compositions.append(amounts)
         ready.tc.append(value)
+        for name, column in layout.others.items():
+            ready.others[name].append(fields[column])
         if len(ready.rows) == chunk:
             yield ready
-            ready = Chunk([], [], [], [], Counter(), "")
+            ready = _empty(layout)
     if not any_row:
         raise InputError(f"{layout.path}: expected at least one formula, got a table without rows; check the file")
     if ready.rows or ready.bad:
         yield ready
+
+
+def _empty(layout: Layout) -> Chunk:
+    return Chunk([], [], [], [], Counter(), "", {name: [] for name in layout.others})
 
 
 def _read_row(layout: Layout, line: int, fields: list[str]) -> tuple[str, Amounts, float]:
@@ -136,9 +143,10 @@ def _read_row(layout: Layout, line: int, fields: list[str]) -> tuple[str, Amount
             f"{where}: expected Tc in K, got the unit {fields[layout.tc].strip()!r}; convert the column to K"
         )
     text = fields[layout.formula].strip()
-    if any("\udc80" <= character <= "\udcff" for character in text):
-        shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-        raise RowError("encoding", f"{where}: expected UTF-8 text, got {shown!r}; save the file as UTF-8")
+    for kept in (text, *(fields[column] for column in layout.others.values())):
+        if any("\udc80" <= character <= "\udcff" or character == "\0" for character in kept):
+            shown = kept.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            raise RowError("encoding", f"{where}: expected UTF-8 text, got {shown!r}; save the file as UTF-8")
     try:
         amounts = parse(text)
     except FormulaError as error:

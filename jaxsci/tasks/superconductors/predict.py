@@ -185,14 +185,14 @@ def predict_rows(
         raise InputError(
             f"{source}: expected at least one formula that can be read, got none ({', '.join(reasons(bad))}); write them as in MgB2"
         )
-    values, beside = (
+    values, beside, own = (
         {name: np.concatenate([arrays[name] for arrays in each]) for name in each[0]}
-        for each in ([part.values for part in found], [part.beside for part in found])
+        for each in ([part.values for part in found], [part.beside for part in found], [part.own for part in found])
     )
     formulas = [formula for part in found for formula in part.formulas]
     contributions = [each for part in found for each in part.contributions]
     return Predictions(
-        formulas, values, found[0].target, contributions, beside, [row for part in found for row in part.rows]
+        formulas, values, found[0].target, contributions, beside, [row for part in found for row in part.rows], own
     ), bad
 
 
@@ -214,7 +214,10 @@ def _of_table(
         amounts = dense(encode(chunk.compositions), ELEMENTS)
         parts = contributions(ensembles, amounts) if explain else []
         beside = nearest.beside(folders[0], known, chunk.compositions)
-        yield Predictions(chunk.formulas, _values(ensembles, amounts), _target(folders[0]), parts, beside, chunk.rows)
+        own = {name: np.array(column) for name, column in chunk.others.items()}
+        yield Predictions(
+            chunk.formulas, _values(ensembles, amounts), _target(folders[0]), parts, beside, chunk.rows, own
+        )
         done += len(chunk.rows)
         progress("predicting", 0.0, f"{done:,} formulas")
 

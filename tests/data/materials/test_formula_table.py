@@ -174,3 +174,17 @@ def test_no_file(tmp_path):
 def test_blank_lines_and_comments_above_the_names_are_skipped(tmp_path):
     path = write(tmp_path, "# of 2016\n\nformula,Tc\nMgB2,39\nNb,9.2\n")
     assert read(path, with_tc=True) == [[4, 5], ["MgB2", "Nb"], [39, 9.2]]
+
+
+def test_other_columns_are_kept_as_they_stand(tmp_path):
+    (tmp_path / "t.csv").write_text(
+        'id;formula;note;;note\n 1;MgB2;"a;b";;x\n2;Nbx;;;\n3;Nb;μ;7,5;y\n', encoding="utf-8"
+    )
+    (chunk,) = stream(tmp_path / "t.csv", skip_bad=True)
+    assert chunk.formulas == ["MgB2", "Nb"]
+    expected = {"id": [" 1", "3"], "note": ["a;b", "μ"], "(column 4)": ["", "7,5"], "note (column 5)": ["x", "y"]}
+    assert chunk.others == expected
+    for content in (b"formula,note\nNb,\xb5\n", b"formula,note\nNb,a\x00b\n"):
+        (tmp_path / "bad.csv").write_bytes(content)
+        with pytest.raises(InputError, match=r"expected UTF-8 text|NUL"):
+            list(stream(tmp_path / "bad.csv"))

@@ -110,7 +110,7 @@ def test_formulas_on_the_command_line(tc_run, class_run, capsys):
 
 
 def test_formulas_and_tables_of_them_are_answered_as_json_and_csv(tc_run, capsys):
-    Path("some.csv").write_text("formula\nNb1.5Sn\nNbx\nHeNa\n")
+    Path("some.csv").write_text("formula,sample\nNb1.5Sn,A\nNbx,B\nHeNa,C\n")
     for words in (["Nb1.5Sn", "HeNa"], ["some.csv", "--skip-bad", "--contributions"]):
         command = ["predict", "superconductors", *words, "--run", str(tc_run)]
         capsys.readouterr()
@@ -156,18 +156,21 @@ def test_an_answer_depends_on_the_composition_alone(tc_run):
 
 
 def test_a_table_is_predicted_as_its_formulas_are(tc_run):
-    Path("some.csv").write_text("formula\nNb3Sn\nCu3Ba2O7Y\n")
+    Path("some.csv").write_text('sample,formula,tc_K\nA 1,Nb3Sn,18.0\n"B,2",Cu3Ba2O7Y,\n')
     main(["predict", "superconductors", "some.csv", "--run", str(tc_run), "--out", "a.csv", "--contributions"])
     main(["predict", str(tc_run), "some.csv", "--out", "b.h5"])
     lines = Path("a.csv").read_text().splitlines()
-    assert len(lines) == 3
-    assert lines[0].startswith("row,formula,tc_K,tc_lower_K,tc_upper_K")
+    assert lines[0].startswith("row,formula,sample,tc_K (of the table),tc_K,tc_lower_K,tc_upper_K")
+    rows = list(csv.DictReader(lines))
+    own = [(row["formula"], row["sample"], row["tc_K (of the table)"]) for row in rows]
+    assert own == [("Nb3Sn", "A 1", "18.0"), ("Cu3Ba2O7Y", "B,2", "")]
     found, _ = predict(["Nb3Sn", "Cu3Ba2O7Y"], [tc_run])
-    np.testing.assert_allclose([float(line.split(",")[2]) for line in lines[1:]], found.values["tc"], rtol=1e-5)
+    np.testing.assert_allclose([float(row["tc_K"]) for row in rows], found.values["tc"], rtol=1e-5)
     import h5py
 
     with h5py.File("b.h5") as file:
         assert file["formula"].asstr()[:].tolist() == ["Nb3Sn", "Cu3Ba2O7Y"]
+        assert file["sample"].asstr()[:].tolist() == ["A 1", "B,2"]
         np.testing.assert_allclose(file["tc_K"], found.values["tc"], rtol=1e-5)
 
 

@@ -1,8 +1,9 @@
 """Predictions for formulas as a user sees them: a table on the terminal, and columns of a file, whose names hold the units."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,6 +50,7 @@ class Predictions(NamedTuple):
         str, np.ndarray
     ]  # each [formula]: whether it is known and its nearest material, as from `nearest.beside`
     rows: Sequence[int] = ()  # of a table the line of each formula
+    own: Mapping[str, np.ndarray] = MappingProxyType({})  # of a table its other columns, str [formula] each
 
 
 def reasons(bad: Counter[Fault]) -> list[str]:
@@ -61,7 +63,13 @@ def columns(found: Predictions) -> dict[str, np.ndarray]:
     start = {"row": np.array(found.rows), "formula": np.array(found.formulas)}
     explained = np.array([scores_file.words(parts) for parts in found.contributions])
     last = {_contributions(found): explained} if found.contributions else {}
-    return start | {_with_unit(name): column for name, column in (found.values | found.beside).items()} | last
+    ours = {_with_unit(name): column for name, column in (found.values | found.beside).items()} | last
+    return start | _own(found, {*start, *ours}) | ours
+
+
+def _own(found: Predictions, taken: Collection[str]) -> dict[str, np.ndarray]:
+    """The table's own columns under their names; where the predictions have such a column too, it says whose it is."""
+    return {f"{name} (of the table)" if name in taken else name: column for name, column in found.own.items()}
 
 
 def answer(found: Predictions, refused: Sequence[str], folders: Sequence[Path]) -> Answer:
@@ -88,7 +96,9 @@ def answer(found: Predictions, refused: Sequence[str], folders: Sequence[Path]) 
             [*map(str, start.values()), *numbers, *beside, *([_text(parts[row], 1 if of_tc else 3)] if parts else [])]
         )
         entry = {_with_unit(name): column[row].item() for name, column in (values | found.beside).items()}
-        rows.append(start | entry | ({_contributions(found): parts[row]} if parts else {}))
+        entry |= {_contributions(found): parts[row]} if parts else {}
+        own = {name: column[row].item() for name, column in _own(found, {*start, *entry}).items()}
+        rows.append(start | own | entry)
     return Answer(head, cells, rows, [*refused, *_explanations(found, folders), *_warnings(found)])
 
 

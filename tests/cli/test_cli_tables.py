@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from jaxsci.cli.arguments import Form
 from jaxsci.cli.main import main
 from jaxsci.runs import comparison
 from jaxsci.tasks import scores_file
-from jaxsci.tasks.superconductors.predict import Predictions, answer
+from jaxsci.tasks.superconductors.ensemble.answer import Predictions, answer
 from tests.command import refused
 
 METRICS = {f"a_metric_of_number_{i}": {"value": 0.5 + i / 100, "lower": 0.4, "upper": 0.7} for i in range(9)}
@@ -180,12 +181,15 @@ def test_formulas_are_answered_in_the_width_of_the_terminal(width, monkeypatch):
     formulas = ["MgB2", "Hg0.8Tl0.2Ba2Ca2Cu3O8.33", "[(CH3)4N]2CuCl4"]
     values = {name: np.array([133.25, 2.0, 0.5]) for name in ("tc", "tc_lower", "tc_upper", "aleatoric", "epistemic")}
     parts = [{"Hg": 1.25, "Tl": -2.0, "Ba": 30.0, "Ca": 4.0, "Cu": 50.5, "O": 60.0, "Mg": 1.0, "B": 1.0}] * 3
-    found = answer(Predictions(formulas, {**values, "out_of_distribution": np.array([0, 0, 1])}, parts), ["left out"])
+    beside = {"in_table": np.array(["training", "no", "no"]), "nearest": np.array(["MgB2", "HgBa2Ca2Cu3O8", "CuCl2"])}
+    beside |= {"nearest_tc": np.array([39.0, 133.0, np.nan]), "nearest_difference": np.array([0.0, 2.4, 90.6])}
+    values["out_of_distribution"] = np.array([0, 0, 1])
+    found = answer(Predictions(formulas, values, "tc", parts, beside), ["left out"], [Path("run")])
     text = printed(printing.as_table, found.head, found.cells, width=width)
     assert max(map(len, text.splitlines())) <= width
     assert "…" not in text
     words = " ".join(re.sub("[┏┓┃┡┩│└┘━─┳╇┴]", " ", text).split())
-    for said in (*formulas, "Tc (K)", "aleatoric (K)", "133.2", "Hg:+1.2", "B:+1.0"):
+    for said in (*formulas, "Tc (K)", "aleatoric (K)", "133.2", "Hg:+1.2", "B:+1.0", "HgBa2Ca2Cu3O8", "133.0", "–"):
         assert said in words
     assert found.notes[0] == "left out"
-    assert found.notes[1].startswith("warning: [(CH3)4N]2CuCl4: far from")
+    assert found.notes[-1].startswith("warning: [(CH3)4N]2CuCl4: far from")

@@ -1,6 +1,7 @@
 """Several processes that train one run: how they find each other, and how they end."""
 
 import os
+import re
 import socket
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from jaxsci.errors import InputError
 # systems take the largest code of a job's processes as that of the job: this one counts, and not the REQUEUE of those that only lost it.
 OWN_ERROR = 78
 HEARTBEAT = 30  # seconds without a sign of life after which a process counts as lost
+_STATUS = re.compile(r"(?:UNKNOWN|UNAVAILABLE|INTERNAL|ABORTED|CANCELLED|DEADLINE_EXCEEDED|FAILED_PRECONDITION): ")
 
 _joined: list[int] = []  # which process of several this is
 
@@ -89,12 +91,25 @@ def joined(place: Place) -> Iterator[Place]:
         else:
             with tempfile.TemporaryDirectory() as scratch, suppress(OtherProcess):
                 yield Place(**{**vars(place), "runs": Path(scratch)})
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" in str(error):  # its own memory: it would end in the same way when it is started again
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
+        if not of_another(error):
             raise
         message = f"another process of this job ended ({_first_line(error)}); start all of them again with --resume"
         print(f"error: {message}", file=sys.stderr)
         leave(REQUEUE)
+
+
+def of_another(error: Exception) -> bool:
+    """Whether an exchange failed because another process had ended; not an error of this one, which would come again.
+
+    JAX raises its own error, or a ValueError where the exchange fails at its start; both begin with the word of a status of XLA. A lack of
+    memory is that of this process.
+    """
+    import jax
+
+    if isinstance(error, jax.errors.JaxRuntimeError):
+        return "RESOURCE_EXHAUSTED" not in str(error)
+    return type(error) is ValueError and _STATUS.match(str(error)) is not None
 
 
 def _check(place: Place) -> str:

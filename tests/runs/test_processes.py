@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import jax
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from jaxsci.cli import processes as processes_of_command
 from jaxsci.cli.batch import REQUEUE
 from jaxsci.cli.processes import OWN_ERROR
 from jaxsci.data import jets
+from jaxsci.errors import InputError
 from tests.command import refused
 
 SMALL = ("--tagger", "topodnn", "--max-jets", "1500", "--batch-size", "64")
@@ -131,6 +133,21 @@ def test_the_cause_outweighs_what_it_did_to_other_processes(code, given, monkeyp
     assert OWN_ERROR > REQUEUE
 
 
+@pytest.mark.parametrize(
+    ("error", "of_another"),
+    [
+        (jax.errors.JaxRuntimeError("UNKNOWN: Gloo AllReduce failed: Connection closed by peer"), True),
+        (ValueError("UNKNOWN: Gloo AllGather failed: Connection closed by peer"), True),
+        (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory"), False),
+        (ValueError("RESOURCE_EXHAUSTED: Out of memory"), False),
+        (ValueError("x: expected 3 rows"), False),
+        (InputError("UNKNOWN: a file of this name"), False),
+    ],
+)
+def test_what_another_process_did_is_told_from_an_error_of_its_own(error, of_another):
+    assert processes_of_command.of_another(error) == of_another
+
+
 @pytest.mark.slow
 def test_two_processes_stream_the_run_of_one_each_its_share(tmp_path):
     sample = jets.read(jets.embedded(), limit=1500)
@@ -177,7 +194,7 @@ def killed_at_random(folder, processes, moments):
 @pytest.mark.parametrize(("numbers", "kills"), [((2,), 7), ((4,), 6), ((1, 2, 4), 7)])
 def test_a_run_whose_processes_are_killed_at_random_moments_ends_as_if_they_were_not(tmp_path, numbers, kills):
     moments = random.Random(kills)
-    small = (*SMALL, "--epochs", "60")
+    small = (*SMALL, "--epochs", "200")  # more than so many lives of at most 2 s bring to an end
     alone, together = (tmp_path / "runs" / "top-tagging" / name for name in ("alone", "together"))
     assert codes(start(tmp_path, numbers[-1], *small, "--name", "alone")) == [0] * numbers[-1]
     arguments = (*small, "--name", "together")

@@ -1,13 +1,15 @@
 """How well a tagger does against the number of jets it was trained on, and against its own size.
 
     jaxsci bench learning-curves [--only NAME ...] [--jets N ...] [--seeds 1 2 3] [--out benchmarks/results]
+    jaxsci bench learning-curves --jets 200000 --more 'generated_*.h5'
 
-Trained on the first 300 to 24,000 jets of the training part, as `jaxsci train top-tagging --tagger NAME` trains, with as many epochs more
-as 2,000 jets would have given steps. A seed is that of the jets that are taken, of the weights and of the order; the 1,500 jets of the
-validation part, which choose the epoch, and the 4,500 of the test part are the same for all. Results are added to those that the folder
-holds, a training at a time, and what it holds is not trained again: after an interruption the same command goes on. A training of another
-number of epochs is refused beside them. The jets are simulated at particle level: compare the taggers with each other, not with published
-numbers.
+Trained on 300 to 24,000 jets of the training part, as `jaxsci train top-tagging --tagger NAME` trains, with as many epochs more as 2,000
+jets would have given steps. Trainings on more than 24,000 jets take them from the training part and from files of the same generator with
+other seeds (`jaxsci data generate jets --seed 21 --n 180000 --compact --out generated_1.h5`) together. A seed is that of the jets that are
+taken, of the weights and of the order; the 1,500 jets of the validation part, which choose the epoch, and the 4,500 of the test part are
+the same for all. Results are added to those that the folder holds, a training at a time, and what it holds is not trained again: after an
+interruption the same command goes on. A training of another number of epochs is refused beside them. The jets are simulated at particle
+level: compare the taggers with each other, not with published numbers.
 """
 
 import json
@@ -22,11 +24,12 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks import machine
+from benchmarks import fresh_jets, machine
 from benchmarks.arguments import Parser
 from jaxsci.core import Inputs, WeightedSet
 from jaxsci.data import jets
 from jaxsci.data.split import split
+from jaxsci.errors import InputError
 from jaxsci.files import replacing, write_json, write_text
 from jaxsci.models.heads import inference
 from jaxsci.plots import style
@@ -39,13 +42,16 @@ from jaxsci.training import fit, predict
 
 NAME = "learning_curves"
 CHOSEN = ("topodnn", "pfn", "cnn", "pelican")
-SIZES = (300, 1000, 3000, 10_000, 24_000)
+SIZES = (300, 1000, 3000, 10_000, 24_000)  # of the training part
+MOST = 200_000  # with the jets of other files
 FRACTIONS = (0.8, 0.05, 0.15)  # training, validation, test
 LEAST = 2000  # jets: fewer are passed through so often that there are as many steps as of these
 METRICS = ("auc", "accuracy", "rejection_0.3")
 
 
-def measure(name: str, size: int, seed: int, epochs: int | None = None) -> dict[str, Any]:
+def measure(
+    name: str, size: int, seed: int, epochs: int | None = None, more: str | Path | None = None
+) -> dict[str, Any]:
     """One training on so many jets: what it reaches on the test part.
 
     Args:
@@ -53,10 +59,14 @@ def measure(name: str, size: int, seed: int, epochs: int | None = None) -> dict[
         size: number of training jets.
         seed: of the choice of the jets, of the weights and of the order.
         epochs: of the training; None: the tagger's own, and more for few jets.
+        more: file or pattern of files with jets beside those of the training part, for trainings on more than it has.
     """
-    sample, (train, validation, test) = _jets()
+    more = more if size > SIZES[-1] else None
+    sample, (train, validation, test) = _jets(more)
+    if len(train) < size:
+        raise InputError(f"{more}: expected at least {size - SIZES[-1]:,} jets, got {len(train) - SIZES[-1]:,}")
     labels = jobs.labels_of(sample)
-    tagger, inputs = _inputs(name)
+    tagger, inputs = _inputs(name, more)
     taken = np.random.default_rng(seed).permutation(train)[:size]
     if tagger.scaled:
         assert sample.constituents is not None
@@ -88,15 +98,32 @@ def passes(name: str, size: int, epochs: int | None) -> int:
     return epochs or math.ceil(taggers.tagger(name, taggers.Spec()).defaults.epochs * max(1.0, LEAST / size))
 
 
-@lru_cache
-def _jets() -> tuple[jets.JetSample, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+@lru_cache(maxsize=2)
+def _jets(more: str | Path | None) -> tuple[jets.JetSample, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """The jets of the package, then those of other files, and which are for training, validation and test."""
     sample = jets.read(jets.embedded())
-    return sample, split(jobs.labels_of(sample), seed=1, fractions=FRACTIONS)
+    train, validation, test = split(jobs.labels_of(sample), seed=1, fractions=FRACTIONS)
+    if more is None:
+        return sample, (train, validation, test)
+    others = jets.read(more)
+    if known := fresh_jets.agreement(others, sample)["shared"]:
+        raise InputError(
+            f"{more}: expected other jets than those of the package, got {known:,} of them; take another --seed"
+        )
+    assert sample.constituents is not None
+    assert others.constituents is not None
+    width = max(of.constituents.shape[1] for of in (sample, others) if of.constituents is not None)
+    both = np.zeros((len(sample.constituents) + len(others.constituents), width, 4), np.float32)
+    both[: len(sample.constituents), : sample.constituents.shape[1]] = sample.constituents
+    both[len(sample.constituents) :, : others.constituents.shape[1]] = others.constituents
+    added = np.arange(len(sample.constituents), len(both))
+    joined = jets.JetSample(both, None, np.concatenate([jobs.labels_of(of) for of in (sample, others)]))
+    return joined, (np.concatenate([train, added]), validation, test)
 
 
 @lru_cache(maxsize=1)
-def _inputs(name: str) -> tuple[Tagger, Inputs]:
-    sample, _ = _jets()
+def _inputs(name: str, more: str | Path | None) -> tuple[Tagger, Inputs]:
+    sample, _ = _jets(more)
     tagger = jobs.make_tagger(Options(tagger=name), *jobs.shapes(sample))
     return tagger, jobs.make_inputs(tagger, sample, silent)
 
@@ -135,7 +162,8 @@ def as_markdown(results: dict[str, Any]) -> str:
 
 
 _WORDS = (
-    "Each tagger trained on so many of the 24,000 jets of the training part, simulated at particle level. A value is the mean over the"
+    "Each tagger trained on so many of the 24,000 jets of the training part, simulated at particle level, or, where they are more, of these"
+    " and of jets of the same generator with other seeds. A value is the mean over the"
     " seeds (of the jets taken, the weights and the order), ± their standard deviation where there are several, in brackets half the"
     " 68 % interval that the size of the test part, 4,500 jets, gives. The epoch is chosen on 1,500 jets beside the training jets, also"
     " where those are fewer; where they are fewer than 2,000 there are as many steps as of 2,000. The defaults of pelican were found in"
@@ -192,7 +220,8 @@ def draw(results: dict[str, Any]) -> Figure:
             capsize=2,
         )
     axes.set(xscale="log", yscale="log", xlabel="training jets", ylabel="1 - AUC on the test part")
-    axes.set_xticks(SIZES, [f"{size:,}" for size in SIZES])
+    measured = sorted({run["jets"] for runs in results["taggers"].values() for run in runs})
+    axes.set_xticks(measured, [f"{size:,}" for size in measured])
     axes.set_xticks([], minor=True)
     ticks = [0.01, 0.02, 0.03, 0.05, 0.1, 0.2]
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
@@ -212,9 +241,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--epochs", type=int, help="default: each tagger's own, more for few jets")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument(
+        "--more", metavar="FILE", help="jets for trainings on more than the training part; a pattern, too"
+    )
     options = parser.parse_args(arguments)
-    if not all(10 <= size <= SIZES[-1] for size in options.jets):
-        parser.error(f"--jets: expected numbers from 10 to {SIZES[-1]:,}")
+    most = MOST if options.more else SIZES[-1]
+    if not all(10 <= size <= most for size in options.jets):
+        parser.error(
+            f"--jets: expected numbers from 10 to {most:,}{'' if options.more else '; for more, give jets by --more'}"
+        )
     file = options.out / f"{NAME}.json"
     results = json.loads(file.read_text()) if file.is_file() else {"taggers": {}}
     for name in options.only:
@@ -232,7 +267,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 if (seed, size) in [(other["seed"], other["jets"]) for other in held]:
                     print(f"{name}, {size:,} jets, seed {seed}: kept", flush=True)
                     continue
-                run = {**measure(name, size, seed, options.epochs), "machine": machine.describe()}
+                run = {**measure(name, size, seed, options.epochs, options.more), "machine": machine.describe()}
                 print(name, json.dumps(run), flush=True)
                 runs = [*held, run]
                 results["taggers"][name] = sorted(runs, key=lambda run: (run["seed"], run["jets"]))

@@ -3,9 +3,11 @@
 import json
 import math
 
+import numpy as np
 import pytest
 
 from benchmarks import learning_curves
+from jaxsci.errors import InputError
 
 
 @pytest.mark.slow  # it reads and prepares all jets
@@ -52,4 +54,22 @@ def test_a_held_training_of_another_number_of_epochs_is_refused(tmp_path, capsys
 def test_numbers_of_jets_that_there_are_not_are_refused(capsys):
     with pytest.raises(SystemExit):
         learning_curves.main(["--jets", "30000"])
-    assert "expected numbers from 10 to 24,000" in capsys.readouterr().err
+    assert "expected numbers from 10 to 24,000; for more, give jets by --more" in capsys.readouterr().err
+
+
+def test_jets_of_other_files_join_the_training_part_alone(tmp_path):
+    learning_curves._jets.cache_clear()
+    sample, (train, validation, test) = learning_curves._jets(None)
+    other = sample.constituents[:40, :30] * np.float32(1.5)
+    np.savez(tmp_path / "other.npz", constituents=other, labels=sample.labels[:40])
+    more, (taken, *rest) = learning_curves._jets(tmp_path / "other.npz")
+    assert [list(part) for part in rest] == [list(validation), list(test)]
+    assert list(taken) == [*train, *range(30_000, 30_040)]
+    assert more.constituents[30_000:, :30] == pytest.approx(other)
+    assert list(more.labels[30_000:]) == list(sample.labels[:40])
+    with pytest.raises(InputError, match=r"expected at least 176,000 jets, got 40"):
+        learning_curves.measure("mass", 200_000, 1, more=tmp_path / "other.npz")
+    np.savez(tmp_path / "same.npz", constituents=sample.constituents[:40], labels=sample.labels[:40])
+    with pytest.raises(InputError, match=r"expected other jets than those of the package, got 40 of them"):
+        learning_curves._jets(tmp_path / "same.npz")
+    learning_curves._jets.cache_clear()

@@ -64,8 +64,13 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 import jax  # noqa: E402 (it reads the environment when it is imported)
 import pytest  # noqa: E402
 
+from jaxsci.plots import png  # noqa: E402
+
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# Pages are drawn by the hundred, a third of which time is that of their pixels; the tests of figures draw them as users see them.
+png.PIXELS_PER_INCH = 48
 
 # The same cases in every run, whose programs are then in the cache; by night other cases, and many.
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50)
@@ -88,10 +93,19 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
+FULL = 1_000_000_000  # bytes: the largest tests take as many again
+
+
+def resident():
+    """Bytes of memory that this process holds; 0 where the system does not say so in a file."""
+    held = Path("/proc/self/statm")
+    return int(held.read_text().split()[1]) * resource.getpagesize() if held.exists() else 0
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item, nextitem):
     # The programs of a file serve the next one rarely, and would fill the memory, which the C library does not give back by itself.
-    if nextitem is None or nextitem.path != item.path:
+    if nextitem is None or nextitem.path != item.path or resident() > FULL:
         jax.clear_caches()
         gc.collect()
         if GLIBC:

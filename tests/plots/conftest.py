@@ -3,7 +3,13 @@
 import pytest
 from matplotlib.text import Text
 
-from jaxsci.plots import style
+from jaxsci.plots import png, style
+
+
+@pytest.fixture(autouse=True)
+def sharp(monkeypatch):
+    """Figures are drawn as for users, and not as coarsely as for the pages of other tests."""
+    monkeypatch.setattr(png, "PIXELS_PER_INCH", 192)
 
 
 @pytest.fixture

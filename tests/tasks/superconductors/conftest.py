@@ -7,14 +7,10 @@ from jaxsci.cli.main import main
 from tests.tasks.superconductors.superconductor_files import QUICK, write_tables
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def root(tmp_path_factory):
     """Data and two trained runs, shared by the tests that only read them."""
     jax.devices()  # the command would otherwise choose their number for all later tests
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update(
-        "jax_disable_most_optimizations", True
-    )  # the time of small runs is the compilation of their programs
     folder = tmp_path_factory.mktemp("superconductors")
     write_tables(folder / "data")
     with pytest.MonkeyPatch.context() as patch:
@@ -22,8 +18,7 @@ def root(tmp_path_factory):
         for target, split, influence in (("tc", "random", "2"), ("class", "composition", "0")):
             options = ["--target", target, "--split", split, "--influence", influence]
             main(["train", "superconductors", *options, *QUICK, "--runs", str(folder)])
-    yield folder
-    jax.config.update("jax_disable_most_optimizations", before)
+    return folder
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import argparse
 import re
 import shutil
+import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -17,6 +18,12 @@ class _Paragraphs(argparse.HelpFormatter):
         return "\n\n".join(parts)
 
 
+def _typed() -> str | None:
+    """`jaxsci bench NAME` where that was typed."""
+    words = [word for word in sys.argv[1:] if word != "--debug"]
+    return f"jaxsci bench {words[1]}" if words[:1] == ["bench"] and len(words) > 1 else None
+
+
 class Parser(argparse.ArgumentParser):
     """A parser of the options of `python -m benchmarks.NAME`, which is also `jaxsci bench`."""
 
@@ -28,7 +35,7 @@ class Parser(argparse.ArgumentParser):
             description: for the top of the help.
         """
         super().__init__(
-            prog=f"python -m benchmarks.{name}",
+            prog=_typed() or f"python -m benchmarks.{name}",
             description=description,
             formatter_class=_Paragraphs,
             allow_abbrev=False,

@@ -52,7 +52,8 @@ def objective(
     functions = {**(metrics or {}), "loss": example_loss}
 
     def loss(params: Params, batch: Batch) -> tuple[Array, Metrics]:
-        x, y, _ = _filled(batch)
+        x, y, mask = _filled(batch)
+        params = _where_any(mask, params)
         outputs = apply(params, x) if batched else jax.vmap(functools.partial(apply, params))(x)
         return _means(functions, outputs, y, batch.weight)
 
@@ -76,7 +77,7 @@ def stateful_objective(
 
     def loss(variables: Params, batch: Batch, key: Key | None) -> tuple[Array, tuple[Metrics, Params]]:
         x, y, mask = _filled(batch)
-        outputs, state = model.apply(variables, x, mask, key)
+        outputs, state = model.apply(_where_any(mask, variables), x, mask, key)
         value, means = _means(functions, outputs, y, batch.weight)
         return value, (means, state)
 
@@ -103,6 +104,12 @@ def _filled(batch: Batch) -> tuple[Inputs, Array, Array]:
             )
     mask = jnp.asarray(batch.weight).astype(bool)
     return *fill_padding((batch.x, batch.y), mask), mask
+
+
+def _where_any(mask: Array, params: Params) -> Params:
+    """The parameters; nothing depends on them where there is padding alone: on its zeros a model may be NaN, and 0 times NaN is NaN."""
+    some = jnp.any(mask)
+    return jax.tree.map(lambda leaf: jnp.where(some, leaf, jax.lax.stop_gradient(leaf)), params)
 
 
 def _means(

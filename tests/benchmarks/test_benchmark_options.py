@@ -45,6 +45,18 @@ def test_other_mistakes_are_one_line_too(capsys):
     assert parser.parse_args(["--steps", "2"]).steps == 2
 
 
+@pytest.mark.parametrize("words", [["bench", "speed", "--step=3"], ["--debug", "bench", "speed", "--step=3"]])
+def test_a_mistake_names_the_command_that_was_typed(words, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["jaxsci", *words])
+    parser = Parser("speed", "How fast.")
+    parser.add_argument("--steps", type=int)
+    with pytest.raises(SystemExit, match="2"):
+        parser.parse_args(["--step=3"])
+    line = capsys.readouterr().err
+    assert line.startswith("error: jaxsci bench speed: ")
+    assert line.endswith("see jaxsci bench speed --help\n")
+
+
 def test_a_misspelt_benchmark_is_told_the_right_one():
     with pytest.raises(InputError, match=r"got spher; did you mean sphere\?"):
         benchmarks.run("spher", [])

@@ -59,6 +59,15 @@ class Place(NewRun):
     trust: bool = False
     """With --resume: execute the network that comes with the run, though it was never trained with here."""
 
+    @property
+    def unused(self) -> dict[str, str]:
+        """Options that mean nothing beside the others, by the names of their fields, and beside what they mean something."""
+        alone = not self.distributed and self.coordinator is None
+        return {
+            **({"trust": "--resume"} if self.resume is None else dict.fromkeys(("name", "runs"), "a new run")),
+            **({"coordinator_timeout": "--distributed or --coordinator"} if alone else {}),
+        }
+
 
 @dataclass(frozen=True)
 class SweepPlace(Form):
@@ -85,7 +94,7 @@ class Evaluate:
     Example: jaxsci evaluate runs/top-tagging/pfn-1 --data mine.npz
     """
 
-    run: tyro.conf.Positional[Path]
+    run: Annotated[tyro.conf.Positional[Path], arg(metavar="RUN")]
     """Run folder."""
     data: Path | None = None
     """Another file with labels; all of it is used. Its results go to RUN/evaluations/."""
@@ -100,9 +109,9 @@ class Predict(Form):
     Example: jaxsci predict runs/top-tagging/pfn-1 mine.npz --out scores.csv
     """
 
-    run: tyro.conf.Positional[Path]
+    run: Annotated[tyro.conf.Positional[Path], arg(metavar="RUN")]
     """Run folder."""
-    file: tyro.conf.Positional[Path]
+    file: Annotated[tyro.conf.Positional[Path], arg(metavar="FILE")]
     """Examples, as for training; labels are not needed."""
     out: Path | None = None
     """.csv, .npz or .h5 to write; without it the predictions are printed."""
@@ -117,7 +126,7 @@ class Study:
     Example: jaxsci study runs/images/cnn-1 --json
     """
 
-    run: tyro.conf.Positional[Path]
+    run: Annotated[tyro.conf.Positional[Path], arg(metavar="RUN")]
     """Run folder. Its study.html and study.json are written anew; a study that was stopped goes on where it was."""
     max_examples: Annotated[int, arg(metavar="N")] = 1000
     """Training examples, and validation examples, to compute everything on; the time grows with them."""
@@ -132,7 +141,7 @@ class Export:
     Example: jaxsci export runs/top-tagging/pfn-1 --out pfn.npz --format npz
     """
 
-    run: tyro.conf.Positional[Path]
+    run: Annotated[tyro.conf.Positional[Path], arg(metavar="RUN")]
     """Run folder."""
     out: Path
     """File to write."""
@@ -152,7 +161,7 @@ class Compare(Form):
     Example: jaxsci compare runs/top-tagging/cnn-1 runs/top-tagging/pfn-1
     """
 
-    runs: tyro.conf.Positional[tuple[Path, ...]]
+    runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], arg(metavar="RUN ...", help_behavior_hint="")]
     """Run folders."""
 
 
@@ -187,7 +196,7 @@ class DataFetch:
     Example: jaxsci data fetch sphere
     """
 
-    name: tyro.conf.Positional[str]
+    name: Annotated[tyro.conf.Positional[str], arg(metavar="NAME")]
     """Such as top-tagging."""
     folder: Path | None = None
     """Where to; default: $JAXSCI_DATA, else the user's cache."""

@@ -55,6 +55,9 @@ class Chosen(NamedTuple):
     place: NewRun | SweepPlace | Form  # of questions, which make no run, the form of the answer
     swept: Mapping[str, str] = MappingProxyType({})  # of a sweep: ranges and lists, as they were written, by option
     words: tuple[str, ...] = ()  # of a sweep: those after its task
+    typed: frozenset[str] = (
+        frozenset()
+    )  # options that were written on the command line, not in a file, by the names of their fields
 
 
 def parse(arguments: Sequence[str]) -> Any:
@@ -68,6 +71,7 @@ def parse(arguments: Sequence[str]) -> Any:
         words = [f"predict-{words[1]}", *words[2:]]
     tree = _tree(words)
     kind = tree[words[0]].get(next(iter(words[1:2]), "")) if words[0] in VERBS else None
+    typed = frozenset(configuration.options_in(words[1:]))
     if kind is not None:
         words = [*words[:2], *configuration.with_file(words[2:], words[1], mistakes.options_of(kind))]
     swept: Mapping[str, str] = {}
@@ -77,7 +81,9 @@ def parse(arguments: Sequence[str]) -> Any:
         words = [*words[:2], *rest]
     with mistakes.one_line(words, tree), _no_wider_than_the_terminal():
         found = _chosen(_parsed(words, words[1:2] if words[0] in VERBS else [words[0].removeprefix("predict-")]))
-    return found._replace(swept=swept, words=given) if words[0] == "sweep" else found
+    if not isinstance(found, Chosen):
+        return found
+    return found._replace(typed=typed, swept=swept, words=given if words[0] == "sweep" else ())
 
 
 class _Page(io.StringIO):

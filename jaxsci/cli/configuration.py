@@ -45,7 +45,7 @@ def with_file(words: Sequence[str], name: str, options: Mapping[str, Any]) -> li
     if task != name:
         raise InputError(f"{path}: expected options of {name}, got those of {task}; give another file")
     known = {key: hint for key, hint in options.items() if key not in _NOT_OF_THE_RUN}
-    written = {word.partition("=")[0].removeprefix("--").removeprefix("no-").replace("_", "-") for word in words}
+    written = options_in(words)
     found: list[str] = []
     for key, value in content.items():
         option = key.replace("_", "-")
@@ -55,9 +55,15 @@ def with_file(words: Sequence[str], name: str, options: Mapping[str, Any]) -> li
             )
         if not _schema.fits(value, known[option]) or value is None:
             raise InputError(f"{path}: expected {key} to be {_schema.described(known[option])}, got {value!r}; mend it")
-        if option not in written:
+        if key.replace("-", "_") not in written:
             found += _as_words(path, option, value)
     return [*found, *words]
+
+
+def options_in(words: Sequence[str]) -> set[str]:
+    """The names of the fields whose options are among these words, such as learning_rate for --learning-rate=0.1."""
+    options = [word.partition("=")[0].removeprefix("--") for word in words if word.startswith("--")]
+    return {option.removeprefix("no-").replace("-", "_") for option in options}
 
 
 def without_file(words: Sequence[str]) -> list[str]:

@@ -181,6 +181,7 @@ def _carry_out(command: Chosen, place: NewRun) -> None:
             raise InputError("--save-config: expected a new run, got --resume; its options are in its config.json")
         configuration.save(place.save_config, command.entry.name, command.options, place)
     mistakes.require_seed(getattr(command.options, "seed", 0))
+    mistakes.require_heeded(place, command.typed)
     with shown_progress() as progress:
         session = _session(progress, place.runs, place.name)
         if isinstance(place, Place):
@@ -190,10 +191,11 @@ def _carry_out(command: Chosen, place: NewRun) -> None:
             )
         if isinstance(place, Place) and place.resume is not None:
             assert task.resume is not None, command.entry
-            mistakes.require_no_options(command.options, place.resume)
+            mistakes.require_no_options(command.options, place.resume, command.typed)
             _agree(place.resume, place.trust)
             folder = _of_any_version(place.resume)(task.resume)(place.resume, session)
         else:
+            mistakes.require_heeded(command.options, command.typed)
             folder = task.start(command.options, session)
     print(folder / "report.html")
 

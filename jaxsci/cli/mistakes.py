@@ -9,7 +9,7 @@ import os
 import re
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Union
 
@@ -97,16 +97,27 @@ def require_seed(seed: int) -> None:
         raise InputError(f"--seed: expected a whole number from 0 to {2**32 - 1:,}, got {seed}; choose another")
 
 
-def require_no_options(options: Any, resumed: Path) -> None:
+def require_heeded(options: Any, typed: Collection[str]) -> None:
+    """Raise InputError for an option that was typed and means nothing beside the others."""
+    for name, beside in getattr(options, "unused", {}).items():
+        if name in typed:
+            raise InputError(f"{_written(name)}: expected only with {beside}, got it without; leave it out")
+
+
+def require_no_options(options: Any, resumed: Path, typed: Collection[str]) -> None:
     """Raise InputError where options are given: a training goes on with those it was started with."""
     default = type(options)()
     names = [field.name for field in dataclasses.fields(options)]
-    given = ["--" + name.replace("_", "-") for name in names if getattr(options, name) != getattr(default, name)]
+    given = [_written(name) for name in names if name in typed or getattr(options, name) != getattr(default, name)]
     if given:
         raise InputError(
             f"--resume {resumed}: expected no options of the training, got {', '.join(given)}; it goes on with those it was started with, "
             "and a training with others is a new run"
         )
+
+
+def _written(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def options_of(kind: Any) -> dict[str, Any]:

@@ -29,6 +29,8 @@ def run(command: Chosen, place: SweepPlace, session: Session) -> Path:
         return _resume(command, place, session)
     request = _request(command, place)
     mistakes.require_seed(command.options.seed)
+    if not command.swept.keys() & {"model", "tagger"}:  # of which each has options that mean something beside it
+        mistakes.require_heeded(command.options, command.typed)
     folder = sweeps.start(request, session)
     return _finished(folder, request)
 
@@ -41,7 +43,7 @@ def _resume(command: Chosen, place: SweepPlace, session: Session) -> Path:
         raise InputError(
             f"--resume {folder}: expected a sweep of {command.entry.name}, got one of {record['task']}; name it"
         )
-    mistakes.require_no_options(command.options, folder)
+    mistakes.require_no_options(command.options, folder, command.typed)
     if command.swept or replace(place, resume=None, json=False, csv=False) != type(place)():
         raise InputError(
             f"--resume {folder}: expected no options of the sweep; it goes on with those it was started with"

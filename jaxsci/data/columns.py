@@ -14,7 +14,7 @@ from jaxsci.data._delimited import delimiter, is_above, is_number, number, requi
 from jaxsci.data.reading import reading, require_memory
 from jaxsci.errors import InputError
 
-__all__ = ["SUFFIXES", "names", "read", "require"]
+__all__ = ["SUFFIXES", "names", "notes", "read", "require"]
 
 SUFFIXES = (".root", ".csv", ".npz")
 _EXPECTED = "a table in .root, .csv or .npz"
@@ -33,7 +33,7 @@ def names(path: str | Path, *, tree: str | None = None, wanted: Collection[str] 
     Raises:
         InputError: as in `read`.
     """
-    with _table(path) as path:
+    with _table(path, tree) as path:
         if path.suffix == ".root":
             with _root_tree(path, tree, wanted) as chosen:
                 return [str(name) for name in chosen.keys(recursive=False)]
@@ -59,13 +59,13 @@ def read(
         InputError: no such file, unknown suffix, damaged, no rows, columns missing, of different lengths or not of one value per row,
             several trees to choose from.
     """
-    with _table(path) as path:
+    with _table(path, tree) as path:
         if path.suffix == ".root":
             columns = _root(path, tree, only, nested)
         else:
             columns = _csv(path, only) if path.suffix == ".csv" else _npz(path, only)
         columns = {name: _tidy(path, name, column) for name, column in columns.items()}
-    lengths = {len(column) for name, column in columns.items() if name not in nested}
+    lengths = {len(column) for name, column in columns.items() if name not in nested or f"{name}.counts" not in columns}
     if len(lengths) != 1:
         raise InputError(
             f"{path}: expected columns of one length, got lengths {sorted(lengths)}; write one array [row] per column"
@@ -73,6 +73,29 @@ def read(
     if lengths == {0}:
         raise InputError(f"{path}: expected rows, got a table without any; check how it was written")
     return columns
+
+
+def notes(path: str | Path, *, tree: str | None = None, wanted: Collection[str] = ()) -> list[str]:
+    """What is to be known of a table that can be read: of a tree that was written more than once the newest cycle is.
+
+    Args:
+        path: as in `read`.
+        tree: as in `names`, and `wanted`.
+        wanted: as there.
+
+    Raises:
+        InputError: as in `read`.
+    """
+    with _table(path, tree) as path:
+        if path.suffix != ".root":
+            return []
+        with (opened := _root_tree(path, tree, wanted)) as chosen:
+            cycles = [key for key in opened.file.keys(recursive=True) if key.rpartition(";")[0] == opened.name]
+            if len(cycles) == 1:
+                return []
+            return [
+                f"note: {path} holds {len(cycles)} cycles of the tree {opened.name}; the newest, {chosen.num_entries:,} rows, is read"
+            ]
 
 
 def require(path: str | Path, columns: dict[str, np.ndarray], names: Sequence[str]) -> None:
@@ -92,7 +115,9 @@ def require(path: str | Path, columns: dict[str, np.ndarray], names: Sequence[st
             )
 
 
-def _table(path: str | Path) -> AbstractContextManager[Path]:
+def _table(path: str | Path, tree: str | None) -> AbstractContextManager[Path]:
+    if tree is not None and Path(path).suffix != ".root":
+        raise InputError(f"{path}: expected a ROOT file, where trees are, got --tree {tree}; leave it out")
     if Path(path).suffix not in SUFFIXES and Path(path).is_file():
         raise InputError(
             f"{path}: expected a file {', '.join(SUFFIXES)}, got {Path(path).suffix or 'no suffix'}; convert it"
@@ -239,7 +264,8 @@ class _root_tree:
             ) from error
         self.file = uproot.open(self.path)
         try:
-            return self.file[self._name()]
+            self.name = self._name()
+            return self.file[self.name]
         except BaseException:
             self.file.close()
             raise

@@ -12,6 +12,7 @@ import numpy as np
 from jaxsci.data import _arrays as named
 from jaxsci.data import _labels
 from jaxsci.data import reading as checks
+from jaxsci.data.reading import is_weight_name
 from jaxsci.data.split import split
 from jaxsci.errors import InputError
 
@@ -61,7 +62,8 @@ def read(
         path: an .npz or HDF5 file with `x` and `y` (or `images` and `labels`), or with these for each part, as in `train_images` and
             `test_labels` (MedMNIST) or `x_train` and `y_test` (Keras); or an IDX file of images. The parts follow each other in the
             order of PARTS.
-        labels_path: the IDX file of labels; by default the file beside `path` with "labels-idx1" for "images-idx3" in its name.
+        labels_path: the IDX file of labels of IDX images; by default the file beside `path` with "labels-idx1" for "images-idx3" in its
+            name.
         classes: their number, where it is known: labels are then 0 to classes - 1, of which some may be absent. None: every class from
             0 to the largest label occurs, and there are two at least.
         names: of the classes, where they are known: labels are then these. Without them labels that are text have their own.
@@ -74,6 +76,8 @@ def read(
     """
     with checks.reading(path, _EXPECTED) as path:
         found = _read_arrays(path)
+        if found and labels_path is not None:
+            raise InputError(f"{path}: expected labels in this file alone, got {labels_path} too; leave --labels out")
         pairs = found or {"": (_read_idx(path), _read_idx_labels(path, labels_path))}
     raw = [x for x, _ in pairs.values()]
     _require_alike(path, raw)
@@ -150,7 +154,9 @@ def _read_arrays(path: Path, *, labeled: bool = True) -> dict[str, tuple[np.ndar
             if named.is_zip(path):
                 raise InputError(f"{path}: expected the {_ARRAYS}, got none; write it with numpy.savez")
             return {}
-        if odd := next((name for name in arrays if re.fullmatch(r"(?i)(.*_)?(masks?|weights?)", name)), None):
+        if odd := next(
+            (name for name in arrays if is_weight_name(name) or re.fullmatch("(?i)(.*_)?masks?", name)), None
+        ):
             raise InputError(
                 f"{path}: expected images and labels, got {odd} too, which is not read; apply it, and leave it out"
             )

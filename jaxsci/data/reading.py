@@ -11,10 +11,17 @@ from typing import Any
 
 from jaxsci.errors import InputError
 
-__all__ = ["files", "free_memory", "reading", "require_memory", "unpacked"]
+__all__ = ["files", "free_memory", "is_weight_name", "reading", "require_memory", "unpacked"]
 
 _BLOCK = 2**20  # bytes
 _LARGEST = 2**33  # bytes of a file that is read as a whole, unpacked
+_WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")  # of mcEventWeight, event_weight, EVENT-WEIGHT
+_WEIGHT = re.compile(r"(.*?)(?:weights?|wgts?)")
+# Beside which a weight is that of a body or a molecule, a part of an alloy, or whether somebody has too much of it.
+_OF_BODIES = re.compile(
+    r"(?i)kgs?|m?g|lbs?|oz|loss|gain|class|body|birth|mol|molar|molecular|atomic|dry|wet|pct|percent|over|under"
+)
+_OF_EVENTS = {"event", "evt", "mc", "gen", "pu", "sample", "row", "total"}
 
 
 def files(pattern: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
@@ -142,3 +149,16 @@ def free_memory() -> int | None:
     with contextlib.suppress(AttributeError, ValueError, OSError):
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return None
+
+
+def is_weight_name(name: str) -> bool:
+    """Whether a column of this name is a weight of the rows: `weight`, `w`, `wgt`, `mcEventWeight`, `pu_weight`, `sampleweight`, ..."""
+    words = [word.lower() for word in _WORDS.findall(name)]
+    before = [match[1] for word in words if (match := _WEIGHT.fullmatch(word))]
+    if any(_OF_BODIES.fullmatch(word) for word in (*words, *before)):
+        return False
+    return (
+        bool(before)
+        or words == ["w"]
+        or (words[-1:] in (["w"], ["wt"]) and _OF_EVENTS.issuperset(words[:-1]) and len(words) > 1)
+    )

@@ -124,6 +124,9 @@ def test_help_has_an_example_that_is_a_command(words, capsys, monkeypatch):
     text = capsys.readouterr().out
     assert "\x1b" not in text
     assert max(map(len, text.splitlines())) <= 80
+    assert "[[" not in text  # what is not named by an option has a word that says what it is
+    positional = text.partition("positional arguments")[2].partition("options")[0]
+    assert not re.search(r"│ (STR|PATH)\b", positional)
     example = re.search(r"Example: jaxsci ((?:.|\n)*?)\n *(?:\n|╭)", text)[1].replace("\\\n", "").split()
     assert tuple(example[: len(words)]) == words
     parse(example)  # is understood

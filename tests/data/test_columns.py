@@ -9,6 +9,7 @@ import pytest
 import uproot
 
 from jaxsci.data import columns, dimuons
+from jaxsci.data.reading import is_weight_name
 from jaxsci.errors import InputError
 
 PAIRS = {
@@ -156,6 +157,84 @@ def test_event_numbers_that_float64_cannot_tell_apart(tmp_path, suffix):
     event = np.array([2**63 + 1, 2**63 + 2, 2**63 + 2], np.uint64)
     table = {"run": np.ones(3, np.int64), "event": event, "M": np.array([91.0, 90, 89])}
     np.testing.assert_array_equal(dimuons.read(save(tmp_path / f"p{suffix}", table)).mass, [91, 90])
+
+
+WEIGHTS = (
+    *(
+        "weight",
+        "w",
+        "W",
+        "wgts",
+        "mcEventWeight",
+        "puWeight",
+        "genWeight",
+        "event_weight",
+        "sample_weight",
+        "EventWeight",
+    ),
+    *("weight_mc", "XSecWeight", "lumi-weight", "evt_wt", "weight1", "sampleweight", "LHEWeight_originalXWGTUP"),
+)
+NO_WEIGHTS = (
+    *("x", "weight_kg", "birthWeight", "molecular_weight", "bodyweight", "weight_loss", "kW", "wt", "wt_pct", "mass_W"),
+    *("underweight", "weighted", "window", "Weight(kg)"),
+)
+
+
+def test_weights_are_known_by_their_names():
+    assert all(map(is_weight_name, WEIGHTS))
+    assert not any(map(is_weight_name, NO_WEIGHTS))
+
+
+@pytest.mark.parametrize("name", ["mcEventWeight", "puWeight", "event_weight", "sample_weight", "lumiWeight"])
+@pytest.mark.parametrize("suffix", ["npz", "csv", "root"])
+def test_pairs_have_weights_by_any_usual_name(name, suffix, tmp_path):
+    path, table = tmp_path / f"p.{suffix}", {"M": np.array([91.0, 90, 89]), name: np.array([1.0, 0.5, 2.0])}
+    if suffix == "npz":
+        save(path, table)
+    elif suffix == "csv":
+        np.savetxt(path, np.stack(list(table.values()), 1), delimiter=",", header=",".join(table), comments="")
+    else:
+        with uproot.recreate(path) as file:
+            file["t"] = table
+    read = dimuons.read(path)
+    np.testing.assert_array_equal(read.weight, table[name])
+    assert read.unused == ()
+
+
+def test_of_several_weights_one_may_differ(tmp_path):
+    table = {"M": np.array([91.0, 90, 89]), "genWeight": np.full(3, 0.5), "puWeight": np.array([1.0, 2, 3])}
+    np.testing.assert_array_equal(dimuons.read(save(tmp_path / "p.npz", table)).weight, table["puWeight"])
+    with pytest.raises(InputError, match="expected one column of weights, got puWeight and mcWeight; multiply them"):
+        dimuons.read(save(tmp_path / "p.npz", {**table, "mcWeight": np.array([1.0, 1, 2])}))
+    with pytest.raises(InputError, match="of one length"):
+        dimuons.read(save(tmp_path / "p.npz", {"M": table["M"], "puWeight": np.ones(2)}))
+
+
+def test_lists_of_weights_are_variations(tmp_path):
+    path = tmp_path / "p.root"
+    with uproot.recreate(path) as file:
+        file["t"] = {"M": np.array([91.0, 90]), "genWeight": np.ones(2), "pdfWeight": ak.Array([[1.0, 2.0], [3.0]])}
+    read = dimuons.read(path)
+    np.testing.assert_array_equal(read.weight, [1, 1])
+    assert read.unused == ("pdfWeight",)
+
+
+def test_of_a_tree_written_twice_the_newest_is_read_and_said(tmp_path):
+    path = tmp_path / "p.root"
+    with uproot.recreate(path) as file:
+        for mass in ([91.0], [90.0, 89.0]):
+            file.mktree("pairs", {"M": "f8"})
+            file["pairs"].extend({"M": np.array(mass)})
+    np.testing.assert_array_equal(dimuons.read(path).mass, [90, 89])
+    (note,) = columns.notes(path)
+    assert note == f"note: {path} holds 2 cycles of the tree pairs; the newest, 2 rows, is read"
+    path.with_suffix(".csv").write_text("M\n91\n90\n")
+    assert columns.notes(path.with_suffix(".csv")) == []
+
+
+def test_a_table_without_trees_has_none_of_a_name(tmp_path):
+    with pytest.raises(InputError, match="expected a ROOT file, where trees are, got --tree events; leave it out"):
+        dimuons.read(save(tmp_path / "p.npz", {"M": np.array([91.0])}), tree="events")
 
 
 def test_weights_are_read_and_checked(tmp_path):

@@ -17,6 +17,7 @@ from jaxsci.tasks.superconductors import inputs
 from jaxsci.tasks.table import TABLE
 from jaxsci.tasks.top_tagging import options as tagging
 from jaxsci.tasks.top_tagging import taggers
+from tests.command import refused
 
 CASES = [  # options, what their page does not name, what it does
     ("images", images.Options(), "--latent", "--members --no-balance"),
@@ -52,6 +53,47 @@ def test_a_page_names_what_means_something(task, options, absent, present, tmp_p
     again = parse(words[1:]).options
     same = set(config["options"]) - set(getattr(options, "unused", ()))
     assert {name: getattr(again, name) for name in same} == {name: getattr(options, name) for name in same}
+
+
+TYPED = [  # what is typed, and the options that are then refused, each with what it means something beside
+    ("train images", {"--latent 4": "--model autoencoder"}),
+    ("train images --model autoencoder", {"--members 3": "a classifier", "--balance": "a classifier"}),
+    ("train top-tagging", {"--memory 4GB": "--stream", "--workers=2": "--stream", "--remat": "--tagger pelican"}),
+    ("train top-tagging --tagger topodnn", {"--no-augment": "a tagger of cnn,", "--augment": "a tagger of cnn,"}),
+    ("train top-tagging --folds 5", {"--members 2": "no --folds"}),
+    ("train top-tagging", {"--trust": "--resume", "--coordinator-timeout 9": "--distributed"}),
+    ("train superconductors --data own.csv", {"--table nims": "no --data", "--no-more": "--table stanev"}),
+    ("fit cmb", {"--epochs 9": "--model dense", "--unit K": "--data"}),
+    ("fit cmb --data sky.fits", {"--polarization file": "Q and U"}),
+    ("fit earth", {"--unit m": "--data"}),
+    ("fit earth --data mars.txt", {"--grid-lmax 9": "--grid"}),
+    ("fit dimuon", {"--tree events": "--data"}),
+    ("sweep images --learning-rate 1e-4:1e-2", {"--latent 4": "--model autoencoder"}),
+]
+
+
+@pytest.mark.parametrize(("words", "refusals"), TYPED)
+def test_an_option_that_would_do_nothing_is_refused(words, refusals, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for option, beside in refusals.items():
+        line = refused(capsys, *words.split(), *option.split())
+        assert line.startswith(
+            f"error: {option.replace('=', ' ').replace('--no-', '--').split()[0]}: expected only with "
+        )
+        assert beside in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_option_that_would_do_nothing_may_stand_in_a_file(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("all.toml").write_text('latent = 8\nmodel = "cnn"\n')
+    line = refused(capsys, "train", "images", "--config", "all.toml")
+    assert line.startswith("error: --data: expected a file of images")  # as it is without the file
+
+
+@pytest.mark.parametrize("words", [["--epochs", "10"], ["--name", "x"], ["--runs", "runs"]])
+def test_a_run_that_goes_on_takes_no_option_even_of_the_same_value(words, tmp_path, capsys):
+    assert words[0] in refused(capsys, "train", "images", "--resume", tmp_path, *words)
 
 
 def test_a_run_of_an_older_version_shows_all():

@@ -1,5 +1,5 @@
 """Masses of muon pairs, one per collision."""
 
-from jaxsci.data.dimuons._pairs import TYPICAL_MASS, Dimuons, read
+from jaxsci.data.dimuons._pairs import COLUMNS, TYPICAL_MASS, Dimuons, read
 
-__all__ = ["TYPICAL_MASS", "Dimuons", "read"]
+__all__ = ["COLUMNS", "TYPICAL_MASS", "Dimuons", "read"]

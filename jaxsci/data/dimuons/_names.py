@@ -11,7 +11,6 @@ _NAMES = {
     "run": ("run", "runnumber"),
     "event": ("event", "eventnumber", "evt"),
     "type": ("type",),
-    "weight": ("weight", "weights", "w", "wgt", "wgts", "eventweight", "genweight", "evtweight", "mcweight"),
 }
 # Of one muon, 1 or 2: pt1, pt_1, mu1_pt, muon_pt_1, ...
 _MUON_NAMES = {

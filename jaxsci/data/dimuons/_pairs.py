@@ -8,7 +8,8 @@ import numpy as np
 from jaxsci.data import columns
 from jaxsci.data.dimuons._masses import MUON_MASS, impossible, mass_of_columns, mass_of_polar
 from jaxsci.data.dimuons._names import meanings, require_mass
-from jaxsci.data.dimuons._values import charge, letters, numbers, refuse, require_exact
+from jaxsci.data.dimuons._values import charge, letters, numbers, refuse, require_exact, weight_of
+from jaxsci.data.reading import is_weight_name
 from jaxsci.errors import InputError
 
 _HIGHEST_MASS = 14_000.0  # GeV, the largest energy of two colliding protons so far; in MeV a pair of 14 GeV
@@ -17,7 +18,8 @@ _LOWEST_MASS = 1.99 * MUON_MASS  # of a pair at rest, and rounding; in TeV a pai
 _SELECTING = {"Q1", "Q2", "type", "type1", "type2", "run", "event"}
 _NANO = ("Muon_pt", "Muon_eta", "Muon_phi", "Muon_charge")  # of the NanoAOD format of CMS: a list of muons per event
 _OF_LISTS = {"Muon_pt": "pt", "Muon_eta": "eta", "Muon_phi": "phi", "Muon_mass": "m"}  # what each is of a muon
-_NANO_EVENT = ("run", "event", "genWeight")
+COLUMNS = ("M", "mass", *_NANO)  # of which the tree that is meant has most
+_NANO_EVENT = ("run", "event")
 
 
 class Dimuons(NamedTuple):
@@ -43,7 +45,8 @@ def read(path: str | Path, *, tree: str | None = None, typical: float = TYPICAL_
       counted as separate measurements they would make every error half of what it is;
     - `Run` and `Event`: the pair of the largest pt1 + pt2 of each collision (of those of one collision in the file the first, where
       there is no `pt1`, `pt2`);
-    - `weight`: weights of the events, not negative.
+    - `weight`, `genWeight`, `mcEventWeight`, ... (`reading.is_weight_name`): weights of the events, not negative. Of several at most one
+      may differ from row to row.
 
     A tree in the NanoAOD format of CMS (lists `Muon_pt`, `Muon_eta`, `Muon_phi`, `Muon_charge` per event) gives the pair of the muon
     of the largest pT and the one of the largest pT with the opposite charge.
@@ -57,12 +60,13 @@ def read(path: str | Path, *, tree: str | None = None, typical: float = TYPICAL_
         InputError: a column is missing or two have one meaning, a mass, a muon, a charge or a weight cannot be, the rows are those of a
             histogram, no row is left.
     """
-    present = columns.names(path, tree=tree, wanted=("M", "mass", *_NANO))
+    present = columns.names(path, tree=tree, wanted=COLUMNS)
     if set(_NANO) <= set(present):
         return _read_lists(path, tree, present, typical)
     meaning = meanings(path, present)
     require_mass(path, meaning, present)
-    table = columns.read(path, tree=tree, only=list(meaning.values()))
+    weights = [name for name in present if is_weight_name(name) and name not in meaning.values()]
+    table = columns.read(path, tree=tree, only=[*meaning.values(), *weights], nested=weights)
     rows, selection = len(next(iter(table.values()))), []
     mass = mass_of_columns(path, meaning, table)
     keep = np.ones(rows, bool)
@@ -89,8 +93,9 @@ def read(path: str | Path, *, tree: str | None = None, typical: float = TYPICAL_
         chosen = _one_per_event(table[meaning["run"]], table[meaning["event"]], hardness, chosen)
         selection.append("one pair per collision, of the largest pT1 + pT2")
     idle = {meaning[what] for what in _SELECTING - used if what in meaning}
-    unused = tuple(name for name in present if name in idle or name not in meaning.values())
-    weight = numbers(path, table, meaning["weight"]) if "weight" in meaning else None
+    weight, used_weights = weight_of(path, table, weights)
+    idle |= set(present) - set(meaning.values()) - set(used_weights)
+    unused = tuple(name for name in present if name in idle)
     return _checked(path, mass, chosen, rows, tuple(selection), weight, unused, typical)
 
 
@@ -106,7 +111,8 @@ def _one_per_event(run: np.ndarray, event: np.ndarray, hardness: np.ndarray, row
 def _read_lists(path: str | Path, tree: str | None, present: list[str], typical: float) -> Dimuons:
     """Pairs from lists of muons: the hardest, with the hardest of the opposite charge."""
     more = [name for name in ("Muon_mass", *_NANO_EVENT) if name in present]
-    table = columns.read(path, tree=tree, only=(*_NANO, *more), nested=(*_NANO, "Muon_mass"))
+    weights = [name for name in present if is_weight_name(name)]
+    table = columns.read(path, tree=tree, only=(*_NANO, *more, *weights), nested=(*_NANO, "Muon_mass", *weights))
     counts = table["Muon_pt.counts"]
     pt, eta, phi, charge = (table[name].astype(np.float64) for name in _NANO)
     rest = table["Muon_mass"] if "Muon_mass" in table else np.full(len(pt), MUON_MASS)
@@ -129,8 +135,8 @@ def _read_lists(path: str | Path, tree: str | None, present: list[str], typical:
     if {"run", "event"} <= set(table):
         chosen = _one_per_event(table["run"], table["event"], np.zeros(len(counts)), owner)
         selection.append("each collision once")
-    weight = table.get("genWeight")
-    unused = tuple(name for name in present if name not in table)
+    weight, used_weights = weight_of(path, table, weights)
+    unused = tuple(name for name in present if name not in (*_NANO, *more, *used_weights))
     return _checked(path, mass, chosen, len(counts), tuple(selection), weight, unused, typical)
 
 

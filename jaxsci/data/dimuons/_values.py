@@ -1,5 +1,6 @@
 """Columns of a file of muon pairs as numbers, charges and types, each checked for what it can be."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,22 @@ def charge(path: str | Path, table: dict[str, np.ndarray], name: str) -> np.ndar
     found = numbers(path, table, name)
     refuse(path, name, found, np.abs(found) != 1, "charges of -1 and 1")
     return found
+
+
+def weight_of(
+    path: str | Path, table: dict[str, np.ndarray], names: Sequence[str]
+) -> tuple[np.ndarray | None, list[str]]:
+    """The weight of each row, float64, of the columns of weights the one that differs from row to row; and the columns that were used.
+
+    Lists of weights in a row are those of variations of the simulation, which are none of the event.
+    """
+    found = {name: numbers(path, table, name) for name in names if f"{name}.counts" not in table}
+    varied = [name for name, values in found.items() if np.ptp(values) > 0 or not np.isfinite(values).all()]
+    if len(varied) > 1:
+        raise InputError(
+            f"{path}: expected one column of weights, got {' and '.join(varied)}; multiply them, or remove those that are not meant"
+        )
+    return found[(varied or list(found))[0]] if found else None, list(found)
 
 
 def letters(column: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxsci.data._arrays import Rows, load
 from jaxsci.data.jets._checks import clean_weights
+from jaxsci.data.reading import is_weight_name
 from jaxsci.errors import InputError
 
 __all__ = ["Records", "by_ranges", "from_arrays", "weight_names", "weights"]
@@ -126,7 +127,7 @@ def weights(parts: Sequence[tuple[Path, Records]], name: str) -> np.ndarray:
 
 def weight_names(jets: Records) -> list[str]:
     """Names of arrays with a number a jet that are weights by their name."""
-    return [name for name in jets.numbers if re.fullmatch(r"(.*_)?(weights?|wgts?|w)", name.lower())]
+    return [name for name in jets.numbers if is_weight_name(name)]
 
 
 def _names(arrays: Mapping[str, Rows]) -> str:

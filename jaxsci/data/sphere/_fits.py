@@ -100,7 +100,7 @@ def read_table(path: Path, column: int | str) -> Found:
 
 def _complete(path: Path, header: Any, primary: Any) -> None:
     """Add to the header of a table what only that of its file says; InputError where they contradict each other."""
-    for key in ("ORDERING", "NSIDE", "COORDSYS", "BAD_DATA", "BUNIT", "INDXSCHM", "OBJECT"):
+    for key in ("ORDERING", "NSIDE", "COORDSYS", "BAD_DATA", "BUNIT", "INDXSCHM", "OBJECT", "FIRSTPIX", "LASTPIX"):
         own, other = (_meaning(key, str(part.get(key, "")).strip()) for part in (header, primary))
         if own and other and own != other:
             raise InputError(
@@ -117,7 +117,7 @@ def _meaning(key: str, text: str) -> str:
         return frame(text) or upper
     if key == "BUNIT":
         return temperature_unit(text)
-    if key in ("NSIDE", "BAD_DATA"):
+    if key in ("NSIDE", "BAD_DATA", "FIRSTPIX", "LASTPIX"):
         try:
             return str(float(text))
         except ValueError:
@@ -183,12 +183,29 @@ def _fits_table(path: Path, table: Any, column: int | str) -> Found:
         if sentinel is not None:  # as the number type of the column holds it
             values = np.where(np.isclose(values, _sentinel(path, sentinel), rtol=1e-6, atol=0), np.nan, values)
     nside = whole_number(path, "NSIDE", header["NSIDE"]) if "NSIDE" in header else None
+    pixels = np.asarray(table.data[every[0]]).ravel() if explicit else np.arange(len(values))
+    _require_range(path, header, pixels, whole=not explicit)
     if explicit:
-        values = _spread(path, values, np.asarray(table.data[every[0]]).ravel(), nside)
+        values = _spread(path, values, pixels, nside)
     units = {str(unit).strip() for unit in (table.columns[name].unit, header.get("UNITS"), header.get("BUNIT")) if unit}
     if len({temperature_unit(unit) for unit in units}) > 1:
         raise InputError(f"{path}: expected one unit of {name}, got {' and '.join(sorted(units))}; mend the header")
     return Found(values, word("ORDERING"), min(units, default=""), nside, frame(word("COORDSYS")))
+
+
+def _require_range(path: Path, header: Any, pixels: np.ndarray, *, whole: bool) -> None:
+    """Raise InputError where the first and last pixel of the header are not those of a whole map, or do not hold a list of pixels."""
+    if not pixels.size or pixels.dtype.kind not in "iuf":
+        return
+    least, most = float(pixels.min()), float(pixels.max())
+    for key, found, beyond in (("FIRSTPIX", least, np.less), ("LASTPIX", most, np.greater)):
+        if key not in header:
+            continue
+        said = whole_number(path, key, header[key])
+        if beyond(found, said) or (whole and found != said):
+            raise InputError(
+                f"{path}: expected pixels {key} {said} as the header says, got {found:g}; mend the header, or download the file again"
+            )
 
 
 def _sentinel(path: Path, value: Any) -> float:

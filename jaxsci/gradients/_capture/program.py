@@ -149,7 +149,7 @@ class _Builder:
         return outputs
 
     def chosen(self, cases: Sequence[int]) -> int | None:
-        """The parameters that come out whatever is chosen, where the losses choose whether a derivative is taken; None for another choice."""
+        """The parameters that come out whatever is chosen, as where losses choose whether to have a derivative; None for another choice."""
         same = {self.stopped.get(slot, slot) for slot in cases}
         slot = next(iter(same))
         return slot if len(same) == 1 and slot in cases and self.kinds[slot] == PARAMETER else None

@@ -56,6 +56,8 @@ def prepare(options: Options, progress: OnProgress) -> Job:
     progress("reading jets", 0.0, "")
     source = options.data or jets.embedded()
     constituents, labels = _labeled(source, options.max_jets)
+    for name in jets.weight_names(source) if options.data is not None else ():
+        progress("reading jets", 0.5, f"note: {source} has {name}, which is not used; each jet counts once")
     progress("reading jets", 1.0, f"{len(labels):,} jets")
     return Job(options, found, constituents, labels, split(labels, seed=options.seed, fractions=FRACTIONS))
 

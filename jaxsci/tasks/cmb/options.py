@@ -47,8 +47,12 @@ class Options:
         return self.theory or ("planck" if self.data is None else "map")
 
     @property
-    def unused(self) -> tuple[str, ...]:
-        """Options that mean nothing beside the others, by the names of their fields; pages leave them out."""
+    def unused(self) -> dict[str, str]:
+        """Options that mean nothing beside the others, by the names of their fields, and beside what they mean something."""
         alone = self.prior == "map" or self.column is not None or self.cross is not None  # the temperature
         silent = self.polarization == "none"  # no note that Q and U are left out
-        return (*(("polarization",) if alone and not silent else ()), *(() if self.model == "dense" else ("epochs",)))
+        return {
+            **({"polarization": "Q and U (--theory planck, no --column, no --cross)"} if alone and not silent else {}),
+            **({} if self.model == "dense" else {"epochs": "--model dense"}),
+            **({"unit": "--data"} if self.data is None else {}),
+        }

@@ -24,3 +24,8 @@ class Options:
     """Simulated samples to fit, which test the errors."""
     seed: int = 1
     """Of the simulated samples."""
+
+    @property
+    def unused(self) -> dict[str, str]:
+        """Options that mean nothing beside the others, by the names of their fields, and beside what they mean something."""
+        return {"tree": "--data"} if self.data is None else {}

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsci.core import Array, Batch, Model, Params
-from jaxsci.data import dimuons
+from jaxsci.data import columns, dimuons
 from jaxsci.errors import InputError
 from jaxsci.fitting import (
     LikelihoodFit,
@@ -57,6 +57,8 @@ def _fit(options: Options, path: Path, session: Session) -> Path:
     progress, started = session.progress, time.monotonic()
     progress("reading muon pairs", 0.0, "")
     sample = dimuons.read(path, tree=options.tree, typical=max(dimuons.TYPICAL_MASS, options.window[1]))
+    for note in columns.notes(path, tree=options.tree, wanted=dimuons.COLUMNS):
+        progress("reading muon pairs", 0.5, note)
     if sample.weight is not None and np.ptp(sample.weight) > 0:
         raise InputError(
             f"{path}: expected events of one weight, got weights from {sample.weight.min():g} to {sample.weight.max():g}, whose errors "

@@ -20,6 +20,8 @@ class Options:
     """Highest degree of the fit to the grid."""
 
     @property
-    def unused(self) -> tuple[str, ...]:
-        """Options that mean nothing beside the others, by the names of their fields; pages leave them out."""
-        return ("grid_lmax",) if self.data is not None and self.grid is None else ()
+    def unused(self) -> dict[str, str]:
+        """Options that mean nothing beside the others, by the names of their fields, and beside what they mean something."""
+        if self.data is None:
+            return {"unit": "--data"}
+        return {"grid_lmax": "--grid"} if self.grid is None else {}

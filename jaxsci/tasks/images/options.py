@@ -52,6 +52,8 @@ class Options:
     swept: ClassVar[tuple[str, ...]] = ("learning_rate", "weight_decay", "batch_size", "model")
 
     @property
-    def unused(self) -> tuple[str, ...]:
-        """Options that mean nothing beside the others, by the names of their fields; pages leave them out."""
-        return ("members", "balance", "threshold") if self.model == "autoencoder" else ("latent",)
+    def unused(self) -> dict[str, str]:
+        """Options that mean nothing beside the others, by the names of their fields, and beside what they mean something."""
+        if self.model == "autoencoder":
+            return dict.fromkeys(("members", "balance", "threshold"), "a classifier, such as --model cnn")
+        return {"latent": "--model autoencoder"}

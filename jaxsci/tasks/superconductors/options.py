@@ -42,20 +42,23 @@ class Options:
     """Of the split, the initial weights and the order."""
 
     @property
-    def unused(self) -> tuple[str, ...]:
-        """Options that mean nothing beside the others, by the names of their fields; pages leave them out."""
+    def unused(self) -> dict[str, str]:
+        """Options that mean nothing beside the others, by the names of their fields, and beside what they mean something."""
         own = self.data is not None
         alone = own or self.table == "nims" or self.model == "published"  # without the compositions of the other table
-        return (*(("table",) if own else ()), *(("more",) if alone else ()))
+        return {
+            **({"table": "SuperCon (no --data)"} if own else {}),
+            **({"more": "--table stanev, --model best and no --data"} if alone else {}),
+        }
 
 
 @dataclass(frozen=True)
 class Questions:
     """Tc or probability of formulas, with interval, nearest known material and contributions; also written `predict superconductors`."""
 
-    formulas: tyro.conf.Positional[tuple[str, ...]]
+    formulas: Annotated[tyro.conf.Positional[tuple[str, ...]], arg(metavar="FORMULA ...", help_behavior_hint="")]
     """Formulas such as MgB2 YBa2Cu3O7, or one table of them (.csv, .tsv, .txt)."""
-    run: tuple[Path, ...]
+    run: Annotated[tuple[Path, ...], arg(metavar="RUN ...")]
     """Run folder; two to have Tc and probability together."""
     out: Path | None = None
     """.csv, .npz or .h5 to write, for a table; without it the predictions are printed."""

@@ -1,6 +1,5 @@
 """The table of a run: read, split, and turned into inputs and targets by what its training rows say."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +8,7 @@ import numpy as np
 
 from jaxsci.core import Batch
 from jaxsci.data import columns
+from jaxsci.data.reading import is_weight_name
 from jaxsci.data.split import split, split_groups
 from jaxsci.errors import InputError
 from jaxsci.runs import folder as runs
@@ -21,7 +21,6 @@ from jaxsci.tasks.tables.options import Options
 
 NAME = "table"
 FRACTIONS = (0.7, 0.1, 0.2)  # training, validation, test
-WEIGHT = re.compile(r"(?i)(.*_)?(weights?|wgts?|w)")  # names of columns that may be weights
 
 
 class Meaning(NamedTuple):
@@ -75,6 +74,8 @@ def _opened(options: Options, progress: OnProgress) -> _Opened:
         )
     progress("reading the table", 0.0, "")
     table = columns.read(options.data)
+    for note in columns.notes(options.data):
+        progress("reading the table", 0.5, note)
     special = [name for name in (options.target, options.weights, options.groups, *options.ignore) if name is not None]
     for name in (*special, *options.categorical):
         if name not in table:
@@ -82,10 +83,9 @@ def _opened(options: Options, progress: OnProgress) -> _Opened:
                 f"{options.data}: expected a column {name}, found {', '.join(table)[:200]}; check the name"
             )
     inputs = {name: values for name, values in table.items() if name not in special}
-    if options.weights is None and (meant := next((name for name in inputs if WEIGHT.fullmatch(name)), None)):
-        progress(
-            "reading the table", 0.5, f"note: the column {meant} is an input; --weights {meant} weights the rows by it"
-        )
+    for name in filter(is_weight_name, inputs if options.weights is None else ()):
+        words = f"note: the column {name} is an input; --weights {name} weights the rows by it"
+        progress("reading the table", 0.5, words)
     for name, what in encoding.suspects(inputs, table[options.target]).items():
         progress("reading the table", 0.5, f"note: the column {name} {what}; --ignore {name} leaves it out")
     classes = encoding.classes_of(options.data, options.target, table[options.target], options.kind)

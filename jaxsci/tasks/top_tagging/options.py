@@ -1,5 +1,6 @@
 """The options of `jaxsci train top-tagging`: its fields are the options, their docstrings the help."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -92,13 +93,18 @@ class Options:
     swept: ClassVar[tuple[str, ...]] = ("learning_rate", "weight_decay", "batch_size", "tagger", "precision")
 
     @property
-    def unused(self) -> tuple[str, ...]:
-        """Options that mean nothing beside the others, by the names of their fields; pages leave them out."""
+    def unused(self) -> dict[str, str]:
+        """Options that mean nothing beside the others, by the names of their fields, and beside what they mean something."""
         name = self.model or self.tagger or DEFAULT
         augmented = self.input != "constituents" if self.model else name not in NOT_AUGMENTED
-        return (
-            *(() if self.stream else ("memory", "workers")),
-            *(() if augmented else ("augment",)),
-            *(() if name in OF_EQUAL_BLOCKS and not self.model else ("remat",)),
-            *(("members",) if self.folds else ()),
-        )
+        kept = [other for other in TAGGERS if other not in NOT_AUGMENTED]
+        return {
+            **({} if self.stream else dict.fromkeys(("memory", "workers"), "--stream")),
+            **({} if augmented else {"augment": f"a tagger of {', '.join(kept)}, or --input images or features"}),
+            **({} if name in OF_EQUAL_BLOCKS and not self.model else {"remat": f"--tagger {_either(OF_EQUAL_BLOCKS)}"}),
+            **({"members": "a single training (no --folds)"} if self.folds else {}),
+        }
+
+
+def _either(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"

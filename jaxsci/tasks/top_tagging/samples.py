@@ -54,10 +54,7 @@ def read(options: Options, progress: OnProgress) -> tuple[jets.JetSample, parts.
         InputError: as in `jets.read`, files that are not alike, or a class without jets or without weight.
     """
     sample, lengths = _read_files(options)
-    if names := unused_weights(options):
-        progress(
-            "reading jets", 0.5, f"note: {options.data} has {names[0]}, which is not used; --weights {names[0]} does"
-        )
+    say_unused_weights(options, progress)
     splits = split_parts(labels_of(sample), lengths, options.seed)
     if sample.weights is not None:
         sources = {**dict.fromkeys(parts.NAMES, options.data), **parts.files(options)}
@@ -81,6 +78,13 @@ def require_classes(chosen: Sequence[str] | None, labels: np.ndarray, source: ob
 def unused_weights(options: Options) -> list[str]:
     """Names of arrays beside the jets that seem to be weights, where none are asked for."""
     return [] if options.data is None or options.weights is not None else jets.weight_names(options.data)
+
+
+def say_unused_weights(options: Options, progress: OnProgress) -> None:
+    """A line for each array of weights that is not used."""
+    for name in unused_weights(options):
+        words = f"note: {options.data} has {name}, which is not used; --weights {name}{', without --stream,' * options.stream} does"
+        progress("reading jets", 0.5, words)
 
 
 def require_weight(chosen: Sequence[str] | None, sample: jets.JetSample, source: object, where: str = "") -> None:

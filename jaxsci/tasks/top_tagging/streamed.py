@@ -114,6 +114,7 @@ def prepare(options: Options, workers: Workers, progress: OnProgress, config: di
     for option, given in (("--weights", options.weights), ("--class-names", options.class_names)):
         if given is not None:
             raise InputError(f"{option}: expected jets that are read whole, got --stream; leave out one of both")
+    samples.say_unused_weights(options, progress)
     memory = size_in_bytes(options.memory, "--memory")
     own_files = [options.data, *parts.files(options).values()]
     found = source([path for pattern in own_files for path in files(pattern)], jets.rows)

@@ -127,6 +127,33 @@ def _file(path, primary, columns, **header):
     return path
 
 
+@pytest.mark.parametrize("primary", [False, True])
+@pytest.mark.parametrize(
+    ("first", "last"), [(0, 191), ("0", 191.0), (None, 191), (0, 190), (1, 192), (0, 767), (5, None)]
+)
+def test_the_first_and_last_pixel_of_a_header_are_those_of_the_map(tmp_path, first, last, primary):
+    said = {key: value for key, value in (("FIRSTPIX", first), ("LASTPIX", last)) if value is not None}
+    path = _file(
+        tmp_path / "m.fits", said if primary else {}, [("T", MAP)], ORDERING="RING", **({} if primary else said)
+    )
+    if {first, last} <= {0, "0", 191, None}:
+        np.testing.assert_array_equal(sky.read_map(path).values, MAP)
+        return
+    with pytest.raises(InputError, match=r"expected pixels (FIRSTPIX|LASTPIX) .* as the header says, got"):
+        sky.read_map(path)
+
+
+@pytest.mark.parametrize("last", [100, 191, 99])
+def test_a_list_of_pixels_lies_between_those_of_its_header(tmp_path, last):
+    columns = [("PIXEL", np.arange(101)), ("T", MAP[:101])]
+    path = _file(tmp_path / "m.fits", {}, columns, INDXSCHM="EXPLICIT", ORDERING="RING", FIRSTPIX=0, LASTPIX=last)
+    if last >= 100:
+        assert np.isfinite(sky.read_map(path).values).sum() == 101
+        return
+    with pytest.raises(InputError, match="expected pixels LASTPIX 99 as the header says, got 100"):
+        sky.read_map(path)
+
+
 def test_what_only_the_header_of_the_file_says_holds_too(tmp_path):
     values = np.where(np.arange(192) < 5, -77, MAP)
     read = sky.read_map(

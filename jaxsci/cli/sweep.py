@@ -43,7 +43,7 @@ def _resume(command: Chosen, place: SweepPlace, session: Session) -> Path:
         raise InputError(
             f"--resume {folder}: expected a sweep of {command.entry.name}, got one of {record['task']}; name it"
         )
-    mistakes.require_no_options(command.options, folder, command.typed)
+    mistakes.require_no_options(command.options, folder, command.typed - set(command.swept))
     if command.swept or replace(place, resume=None, json=False, csv=False) != type(place)():
         raise InputError(
             f"--resume {folder}: expected no options of the sweep; it goes on with those it was started with"

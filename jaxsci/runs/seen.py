@@ -78,7 +78,7 @@ def claim(part: str, known: int | None, number: int, noun: str) -> str:
 
     Args:
         part: "test" for the run's own test part, or the name of another file.
-        known: as from `overlap`; None for a test part that was drawn from the same file as the others.
+        known: as from `overlap`; None for a test part that was drawn from the same file as the others, of which none is there twice.
         number: of the examples that were evaluated.
         noun: what they are, in the plural.
     """

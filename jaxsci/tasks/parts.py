@@ -84,15 +84,13 @@ def splits(lengths: Lengths, *, seed: int, fractions: tuple[float, float, float]
 
 
 def compare(
-    options: Files, hashes: Callable[[], np.ndarray], found: Splits, noun: str, progress: OnProgress
+    options: Files, hashes: Callable[[], np.ndarray | None], found: Splits, noun: str, progress: OnProgress
 ) -> dict[str, int]:
     """How many examples of the validation part are in the training part too, and of the test part in either; says so where there are some.
 
-    Nothing is compared where all parts were drawn from one file.
-
     Args:
         options: of the run.
-        hashes: gives those of all examples, as of `seen.hashes`.
+        hashes: gives those of all examples, as of `seen.hashes`; None where equal ones are no sign that an example is there twice.
         found: the parts.
         noun: what the examples are, in the plural.
         progress: told the warnings.
@@ -101,25 +99,26 @@ def compare(
         InputError: a whole part is contained in those before it.
     """
     own = files(options)
-    if not own:
-        return {}
     marks, shared = hashes(), {}
+    if marks is None:
+        return {}
+    remedy = "give another file" if own else "remove those that are there twice"
     for name, rows, before in (("validation", found[1], found[0]), ("test", found[2], np.concatenate(found[:2]))):
         count = shared[name] = int(np.isin(marks[rows], marks[before]).sum())
         where = "training" if name == "validation" else "training or validation"
         what = f"{own.get(name, options.data)}: expected {noun} for {name} that are not among those for {where}"
         if count == len(rows):
-            raise InputError(f"{what}, got all {count:,} of them there too; give another file")
+            raise InputError(f"{what}, got all {count:,} of them there too; {remedy}")
         if count:
-            progress("reading", 1.0, f"warning: {what}, got {count:,} of {len(rows):,} there too")
-    return shared
+            progress("reading", 1.0, f"warning: {what}, got {count:,} of {len(rows):,} there too; {remedy}")
+    return shared if own or any(shared.values()) else {}
 
 
 def describe(options: Files, found: Splits, shared: Mapping[str, int]) -> dict[str, Any]:
     """What config.json says of parts that are files, beside fractions and seed: file and number of each, and what they share."""
     own = files(options)
     if not own:
-        return {}
+        return {"shared": dict(shared)} if shared else {}
     return {
         "parts": {
             name: {"file": str(own.get(name, options.data)), "examples": len(rows)}
@@ -130,7 +129,7 @@ def describe(options: Files, found: Splits, shared: Mapping[str, int]) -> dict[s
 
 
 def known(config: Mapping[str, Any]) -> int | None:
-    """How many test examples of a run are among its training or validation examples; None where the parts were drawn from one file."""
+    """How many test examples of a run are among its training or validation examples; None where that was not noted."""
     return (config["data"]["split"].get("shared") or {}).get("test")
 
 

@@ -16,6 +16,7 @@ from jaxsci.data.split import split
 from jaxsci.errors import InputError
 from jaxsci.runs import seen
 from jaxsci.tasks import parts
+from jaxsci.tasks.tables.rows import Rows, marks
 from tests.command import refused, write_jets
 
 FRACTIONS = (0.6, 0.15, 0.25)
@@ -61,7 +62,14 @@ def test_what_parts_share_is_counted_and_a_part_within_another_is_refused(tmp_pa
     marks[7] = 5  # of validation
     with pytest.raises(InputError, match="t: expected rows for test that are not among"):
         look(lambda: marks, rows)
-    assert parts.compare(SimpleNamespace(data=Path("a"), validation=None, test=None), None, rows, "rows", None) == {}
+    alone = partial(
+        parts.compare, SimpleNamespace(data=Path("a"), validation=None, test=None), noun="rows", progress=None
+    )
+    assert alone(lambda: None, rows) == alone(lambda: np.arange(8), rows) == {}
+    with pytest.raises(
+        InputError, match=r"a: expected rows for test that are not .* remove those that are there twice"
+    ):
+        alone(lambda: marks, rows)
     for changed, words in (
         ({"test": Path("a")}, "--test: expected another file than --data"),
         ({"test": tmp_path / "v"}, "--test: expected another file than --validation"),
@@ -227,3 +235,32 @@ def test_images_with_a_file_for_the_test(capsys):
         line = refused(capsys, *train, "--test", name)
         assert name in line
         assert words in line
+
+
+def test_examples_that_are_twice_in_one_file_are_counted_on_the_page(capsys):
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(256, size=(60, 8, 8), dtype=np.uint8), np.arange(60) % 2
+    twice = np.r_[:60, :20]
+    np.savez("x.npz", x=x[twice], y=y[twice])
+    rows = np.column_stack([rng.normal(size=(60, 3)), y])[twice]
+    np.savetxt("t.csv", rows, delimiter=",", header="a,b,c,y", comments="", fmt=("%.6f", "%.6f", "%.6f", "%d"))
+    for words in (
+        ["images", "--data", "x.npz", "--model", "dense", "--epochs", "1"],
+        ["table", "--data", "t.csv", "--target", "y", "--members", "1", "--epochs", "1"],
+    ):
+        main(["train", *words, "--name", "r"])
+        assert "remove those that are there twice" in capsys.readouterr().err
+        folder = Path("runs", words[0], "r")
+        shared = json.loads((folder / "config.json").read_text())["data"]["split"]["shared"]
+        page = (folder / "report.html").read_text()
+        assert shared["test"] > 0
+        assert f"{shared['test']:,} of the" in page
+        assert "never used" not in page
+
+
+def test_equal_rows_of_few_possible_ones_are_no_surprise():
+    rng = np.random.default_rng(0)
+    options = SimpleNamespace(data=Path("t.csv"), validation=None, test=None)
+    few, many = (Rows(rng.integers(n, size=(100, 3)).astype(np.float32), np.zeros((100, 0), np.int32)) for n in (3, 90))
+    assert marks(options, few) is None
+    assert len(marks(options, many)) == 100

@@ -114,7 +114,7 @@ def _train(folder: Path, job: Job, session: Session, *, resume: bool) -> Path:
         trained[normal], learned[normal] = result.params, baselines.learn(job.constituents[train], job.options.seed)
     baselines.save(folder, learned)
     test = job.splits[2]
-    part = _Part(job.constituents[test], job.labels[test], "test", None)
+    part = _Part(job.constituents[test], job.labels[test], "test")
     _evaluate(folder, job.options, _scores(job.detector, trained, inputs[test]), part, progress)
     return folder
 
@@ -188,7 +188,6 @@ class _Part(NamedTuple):
     constituents: np.ndarray
     labels: np.ndarray
     name: str  # "test", or that of another file
-    known: int | None  # jets of another file on which the run was trained; None: not known
 
 
 def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
@@ -202,13 +201,10 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
         job = prepare(options, session.progress)
         seen.require_same(folder, _describe(job)["digest"])
         test = job.splits[2]
-        target, part = folder, _Part(job.constituents[test], job.labels[test], "test", None)
+        target, part = folder, _Part(job.constituents[test], job.labels[test], "test")
     else:
         constituents, labels = _labeled(data)
-        known = seen.overlap(folder, _contents(constituents))
-        target, part = folder / "evaluations" / data.stem, _Part(constituents, labels, data.name, known)
-        if known:
-            session.progress("evaluating", 0.0, f"warning: {known:,} of these jets were used in training")
+        target, part = folder / "evaluations" / data.stem, _Part(constituents, labels, data.name)
     found = trained.predict(part.constituents)
     scores = {normal: found[f"unlike_{normal}"] for normal in directions(options)}
     _evaluate(target, options, scores, part, session.progress)
@@ -217,6 +213,9 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
 
 def _evaluate(folder: Path, options: Options, scores: Scores, part: _Part, progress: OnProgress) -> None:
     progress("evaluating", 0.0, "")
+    known = seen.overlap(runs.run_of(folder), _contents(part.constituents))
+    if known:
+        progress("evaluating", 0.0, f"warning: {known:,} of these jets were used in training")
     learned = baselines.read(runs.run_of(folder))
     mass = jets.mass(part.constituents)
     found = [
@@ -229,7 +228,7 @@ def _evaluate(folder: Path, options: Options, scores: Scores, part: _Part, progr
         "detector": options.detector,
         "part": part.name,
         "jets": {name: int(np.sum(part.labels == label)) for label, name in enumerate(CLASSES)},
-        "known": part.known,
+        "known": known,
         "directions": by_direction,
         "metrics": {
             key: min((m["detector"][key] for m in by_direction.values()), key=lambda entry: entry["value"] or 0.0)

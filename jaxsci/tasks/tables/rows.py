@@ -12,7 +12,7 @@ from jaxsci.data.reading import is_weight_name
 from jaxsci.data.split import split, split_groups
 from jaxsci.errors import InputError
 from jaxsci.runs import folder as runs
-from jaxsci.runs import weights
+from jaxsci.runs import seen, weights
 from jaxsci.runs.task import OnProgress
 from jaxsci.tasks import folds, parts
 from jaxsci.tasks.tables import encoding
@@ -20,6 +20,7 @@ from jaxsci.tasks.tables.encoding import Column, Rows
 from jaxsci.tasks.tables.options import Options
 
 NAME = "table"
+_ROOM = 100  # possible rows for each that is there, from which on two equal ones are no accident
 FRACTIONS = (0.7, 0.1, 0.2)  # training, validation, test
 
 
@@ -254,6 +255,17 @@ def contents(rows: Rows) -> Iterator[np.ndarray]:
     """Of each row what tells it from others."""
     numbers, codes = (np.asarray(leaf) for leaf in rows)
     return (np.concatenate([a, b.astype(np.float32)]) for a, b in zip(numbers, codes, strict=True))
+
+
+def marks(options: Options, rows: Rows) -> np.ndarray | None:
+    """The hashes of `contents`, for `parts.compare`; None for one file whose columns have so few values that equal rows are no surprise."""
+    values = [len(np.unique(column)) for leaf in rows for column in np.asarray(leaf).T]
+    possible = sum(np.log(values))
+    return (
+        seen.hashes(contents(rows))
+        if parts.files(options) or possible > np.log(_ROOM * len(np.asarray(rows.numbers)))
+        else None
+    )
 
 
 def digest(data: Data) -> str:

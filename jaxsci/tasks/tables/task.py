@@ -30,6 +30,7 @@ from jaxsci.tasks.tables.rows import (
     contents,
     digest,
     labeled,
+    marks,
     meaning_of,
     read,
     read_options,
@@ -58,7 +59,7 @@ def train(options: Options, session: Session) -> Path:
         return cross_validation.train(options, session, stem, _answers)
     given = read(options, session.progress, None)
     meaning, data, splits = given
-    shared = parts.compare(options, lambda: seen.hashes(contents(data.rows)), splits, "rows", session.progress)
+    shared = parts.compare(options, lambda: marks(options, data.rows), splits, "rows", session.progress)
     with runs.whole_folder(session, NAME, stem) as folder:
         described = {
             "file": str(options.data),

@@ -1,13 +1,12 @@
 """The network of a table as it is trained with other options, for a sweep."""
 
 from jaxsci.core import Batch
-from jaxsci.runs import seen
 from jaxsci.runs.task import OnProgress, Trial
 from jaxsci.tasks import folds
 from jaxsci.tasks.parts import compare
 from jaxsci.tasks.tables import networks
 from jaxsci.tasks.tables.options import Options
-from jaxsci.tasks.tables.rows import Meaning, as_batch, class_count, contents, read, take
+from jaxsci.tasks.tables.rows import Meaning, as_batch, class_count, marks, read, take
 from jaxsci.training import Settings
 
 __all__ = ["parts", "trial"]
@@ -17,7 +16,7 @@ def parts(options: Options, progress: OnProgress) -> tuple[tuple[Meaning, int], 
     """What the columns mean with the number of training rows, and the rows that train and that choose."""
     folds.refuse_in_sweep(options)
     meaning, data, splits = read(options, progress, None)
-    compare(options, lambda: seen.hashes(contents(data.rows)), splits, "rows", progress)
+    compare(options, lambda: marks(options, data.rows), splits, "rows", progress)
     train, validation, _ = splits
     chosen = as_batch(meaning, take(data, train)), as_batch(meaning, take(data, validation))
     return (meaning, len(train)), chosen

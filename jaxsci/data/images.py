@@ -16,7 +16,7 @@ from jaxsci.data.reading import is_weight_name
 from jaxsci.data.split import split
 from jaxsci.errors import InputError
 
-__all__ = ["PARTS", "LabeledImages", "parts", "pixels", "read", "read_unlabeled"]
+__all__ = ["PARTS", "LabeledImages", "parts", "pixels", "read", "read_unlabeled", "unused"]
 
 PARTS = ("training", "validation", "test")
 _ARRAYS = "arrays x [n, height, width(, channel)] and y [n], or images and labels, or train_images, train_labels, test_images, ..."
@@ -119,6 +119,13 @@ def read_unlabeled(path: str | Path, *, unit: int | None = None) -> np.ndarray:
         return pixels(path, np.concatenate(raw), unit)
 
 
+def unused(path: str | Path) -> list[str]:
+    """Names of the arrays of a file of images and labels, as `read` takes it, that are neither."""
+    with checks.reading(path, _EXPECTED) as path, named.opened(path) as arrays:
+        used = {name for pair in _find(path, arrays, True).values() for name in pair}
+        return sorted(set(arrays) - used)
+
+
 def parts(
     images: LabeledImages, *, seed: int, fractions: tuple[float, float, float]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -142,6 +149,8 @@ def parts(
 def _require_alike(path: Path, parts: Sequence[np.ndarray]) -> None:
     """Raise InputError unless the images of all parts can be prepared together, so that they have one scale."""
     shapes, kinds = {x.shape[1:] for x in parts}, {x.dtype.kind in "iu" for x in parts}
+    if any(len(shape) == 3 and len(set(shape)) == 1 and shape[0] > 4 for shape in shapes):
+        raise InputError(f"{path}: expected images, got volumes {list(parts[0].shape)}; give slices of them")
     if len(shapes) > 1 or len(kinds) > 1:
         got = " and ".join(f"{list(x.shape)} of {x.dtype}" for x in parts)
         raise InputError(f"{path}: expected images of one shape and type in all parts, got {got}; write them alike")

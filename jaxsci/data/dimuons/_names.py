@@ -25,6 +25,9 @@ _MUON_NAMES = {
     "Q": ("q", "charge", "ch"),
     "type": ("type",),
 }
+_UNIT = re.compile(
+    r"(?i)\s*[\[(/]\s*(?:GeV(?:/c(?:\^?2|²)?)?|rad)\s*[\])]?\s*$"
+)  # behind a name; a column in others is unknown
 CARTESIAN = tuple(f"{name}{i}" for i in (1, 2) for name in ("E", "px", "py", "pz"))
 POLAR = tuple(f"{name}{i}" for i in (1, 2) for name in ("pt", "eta", "phi"))
 
@@ -33,7 +36,7 @@ def meanings(path: str | Path, present: list[str]) -> dict[str, str]:
     """The columns that are understood, by what they are: "mass", "Q1", ... -> name in the file."""
     found: dict[str, str] = {}
     for name in present:
-        key = re.sub(r"[\s_]+", "", name).casefold()
+        key = re.sub(r"[\s_]+", "", _UNIT.sub("", name)).casefold()
         what = next((what for what, names in _NAMES.items() if key in names), None)
         muon = re.fullmatch(r"(?:muon|mu|lep|l)?(?:([12])([a-z]+)|([a-z]+?)([12]))", key)
         if what is None and muon:

@@ -163,6 +163,9 @@ def _fits_table(path: Path, table: Any, column: int | str) -> Found:
         raise InputError(
             f"{path}: expected the numbers of pixels in the first column, got {later} after {every[0]}; put it first"
         )
+    for key, known in (("PIXTYPE", ("", "HEALPIX")), ("INDXSCHM", ("", "IMPLICIT", "EXPLICIT"))):
+        if word(key) not in known:
+            raise InputError(f"{path}: expected {key} {' or '.join(known[1:])}, got {word(key)}; convert the map")
     if (word("INDXSCHM"), word("OBJECT")) in (("EXPLICIT", "FULLSKY"), ("IMPLICIT", "PARTIAL")):
         raise InputError(
             f"{path}: expected INDXSCHM and OBJECT that agree, got {word('INDXSCHM')} and {word('OBJECT')}; mend the header"

@@ -168,6 +168,11 @@ def _header(path: Path, rows: list[tuple[int, list[str]]]) -> Iterator[tuple[str
             raise InputError(
                 f"{path}: expected columns l m C S, got {' '.join(row)[:60]!r} in line {line}; bring them into that order"
             )
+        if set(names[:2]) == {"l", "m"} and re.match(r"re|im|a_?lm|abs|phase", next(iter(words[2:]), "")):
+            raise InputError(
+                f"{path}: expected coefficients C and S, got {' '.join(row)[:60]!r} in line {line}; convert complex ones, whose sizes and "
+                "signs are others"
+            )
         if words[:1] == ["norm"] and words[1:] != ["fully_normalized"]:
             raise InputError(
                 f"{path}: expected fully normalized coefficients, got {' '.join(row)[:60]!r}; convert them"

@@ -13,7 +13,7 @@ from jaxsci.data.reading import reading
 from jaxsci.data.sphere._fits import Found, frame, read_table, real, temperature_unit, whole_number
 from jaxsci.errors import InputError
 
-__all__ = ["SkyMap", "degrade", "in_microkelvin", "read_map", "read_mask", "read_spectrum"]
+__all__ = ["SkyMap", "degrade", "in_microkelvin", "read_map", "read_mask", "read_spectrum", "require_measured"]
 
 MICROKELVIN = {"uk": 1.0, "mk": 1e3, "k": 1e6}  # in a unit of temperature, lower case
 _NO_TEMPERATURE = re.compile(
@@ -21,6 +21,8 @@ _NO_TEMPERATURE = re.compile(
 )  # of another kind, which no --unit makes one
 _FAR = 3.0  # ranges of all other values, beyond which the same value in several pixels is a sentinel
 _FARTHEST = 1e6  # of them, beyond which one in a single pixel is
+_OFTEN = 10  # times as often as any other value, from which on one is no measurement
+_PART = 5e-3  # of all pixels that it has at least
 _LARGEST = 1e30  # of a value that was measured, in any unit; what is larger is a sentinel or damaged
 
 
@@ -65,6 +67,24 @@ def read_map(path: str | Path, *, column: int | str = 0) -> SkyMap:
             f"{path}: expected a map, got values of 0 and 1 alone; is this a mask? choose another --column"
         )
     return found
+
+
+def require_measured(path: str | Path, values: np.ndarray) -> None:
+    """Raise InputError for a map in which one value stands in many pixels and no other does: no noise repeats itself.
+
+    Args:
+        path: for the message.
+        values: [pixel], NaN where masked. Those of few bits, all of which are there often, pass.
+    """
+    kinds, times = np.unique(values[np.isfinite(values)], return_counts=True)
+    if not len(kinds):
+        return
+    *_, second, most = (0, *np.sort(times)[-2:])
+    if most > max(_OFTEN * second, _PART * times.sum(), 2):
+        raise InputError(
+            f"{path}: expected values that were measured, got {kinds[times.argmax()]:g} in {most:,} pixels and no other so often; mark "
+            "them as UNSEEN, or leave them out by --mask"
+        )
 
 
 def _read(path: str | Path, column: int | str) -> SkyMap:

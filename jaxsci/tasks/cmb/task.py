@@ -190,6 +190,7 @@ def _degraded(read_map: sky.SkyMap, path: Path, files: Files, nside: int) -> np.
     values = sky.in_microkelvin(read_map, path, files.unit)
     if files.mask is not None:
         values = np.where(sky.read_mask(files.mask, read_map.nside, read_map.frame), values, np.nan)
+    sky.require_measured(path, values)
     return sky.degrade(values, nside)
 
 
@@ -206,10 +207,7 @@ def read_polarized(files: Files, seen: sky_fit.Sky) -> polarization.Polarized | 
     keep: np.ndarray = np.isfinite(maps).all(axis=0)
     if not keep.any():
         raise InputError(f"{files.sky}: expected Q and U where there is a temperature, got none; --polarization none")
-    noise = (
-        seen.noise,
-        float(np.sqrt(2)) * seen.noise,
-    )  # as of detectors that see I and Q, or I and U, at the same time
+    noise = (seen.noise, float(np.sqrt(2)) * seen.noise)  # as of detectors that see I and Q, or I and U, at once
     return polarization.Polarized(seen.nside, keep, np.where(keep, maps, 0.0), noise)
 
 

@@ -62,6 +62,8 @@ def read(options: Options, progress: OnProgress, *, unit: int | None = None) -> 
         for name, path in own.items()
     }
     require_heeded(options, sample.classes)
+    if names := images.unused(options.data):
+        progress("reading images", 0.5, f"note: {options.data} has {', '.join(names)[:200]}, not used")
     for path, found in zip((options.data, *own.values()), (sample, *others.values()), strict=True):
         of_shape(path, found.x, sample.x.shape[1:])
         if own and found.part is not None:

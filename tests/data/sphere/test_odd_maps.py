@@ -104,6 +104,25 @@ def test_arrays_beside_a_map_are_understood_or_refused(tmp_path, extra, message)
         sky.read_map(tmp_path / "m.npz")
 
 
+@pytest.mark.parametrize("value", [0.0, 1e-30, -5.5])
+def test_a_value_that_alone_stands_in_many_pixels_was_not_measured(value):
+    noise = np.random.default_rng(0).normal(size=768)
+    sky.require_measured("m", noise)
+    sky.require_measured("m", np.where(np.arange(768) < 3, value, noise))
+    sky.require_measured("m", np.round(5 * noise))
+    sky.require_measured("m", np.full(768, np.nan))
+    with pytest.raises(
+        InputError, match="in 60 pixels and no other so often; mark them as UNSEEN, or leave them out by --mask"
+    ):
+        sky.require_measured("m", np.where(np.arange(768) < 60, value, noise))
+
+
+@pytest.mark.parametrize(("key", "word"), [("PIXTYPE", "ECP"), ("INDXSCHM", "SPARSE")])
+def test_pixels_of_another_kind_are_refused(tmp_path, key, word):
+    with pytest.raises(InputError, match=f"expected {key} .*, got {word}; convert the map"):
+        sky.read_map(_map(tmp_path / "m.fits", {key: word}))
+
+
 def test_a_mask_of_nothing_and_almost_everything_has_no_sentinel(tmp_path):
     values = np.where(np.arange(192) < 40, 0.0, np.where(np.arange(192) < 50, 0.9375, 1.0))
     np.savez(tmp_path / "m.npz", map=values)

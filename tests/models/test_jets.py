@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from jaxsci.core import WeightedSet
 from jaxsci.data import jets
-from jaxsci.models.jets import energy_flow, particle_transformer, particlenet, pelican
+from jaxsci.models.jets import _norm, energy_flow, particle_transformer, particlenet, pelican
 
 ROOM = 12
 NETWORKS = {
@@ -173,3 +173,29 @@ def test_sizes_are_those_promised():
     # Published: 0.4 and 2.1 million (arXiv:1902.08570, arXiv:2202.03772), with batch normalization and some more norms.
     assert parameters(particlenet, particlenet.PUBLISHED) == pytest.approx(0.37e6, rel=0.05)
     assert parameters(particle_transformer, particle_transformer.PUBLISHED) == pytest.approx(2.1e6, rel=0.05)
+
+
+def test_normalization_and_its_derivatives_are_those_of_its_definition(x64):
+    rng = np.random.default_rng(0)
+    params = {"kernel": jnp.asarray(rng.normal(size=8)), "bias": jnp.asarray(rng.normal(size=8))}
+    x, v = jnp.asarray(rng.normal(size=(2, 5, 3, 8)))
+
+    def defined(params, x):
+        gain, bias = (jnp.broadcast_to(vector, x.shape) for vector in (1 + params["kernel"], params["bias"]))
+        mean, variance = (f(x, axis=-1, keepdims=True) for f in (jnp.mean, jnp.var))
+        return (x - mean) / jnp.sqrt(variance + 1e-5) * gain + bias
+
+    def derivatives(normalize):
+        def scalar(params, x):
+            return jnp.sum(jnp.sin(normalize(params, x)))
+
+        gradient = jax.grad(scalar, argnums=(0, 1))
+        forward_over_reverse = jax.jvp(lambda x: gradient(params, x), (x,), (v,))
+        reverse_over_forward = jax.grad(lambda x: jnp.sum(jax.jvp(lambda x: normalize(params, x), (x,), (v,))[1] ** 2))(
+            x
+        )
+        return normalize(params, x), forward_over_reverse, reverse_over_forward
+
+    # Sums of 8 numbers of order 1 in another order, twice differentiated.
+    for found, expected in zip(*map(jax.tree.leaves, map(derivatives, (_norm.normalize, defined))), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-13)

@@ -133,10 +133,18 @@ def test_a_disk_that_is_full_costs_one_checkpoint(tmp_path, monkeypatch):
     def none_free(folder):  # which is seen before the library begins, whose threads print tracebacks
         return shutil._ntuple_diskusage(1, 1, 0)
 
-    for owner, name, fault in ((ocp.CheckpointManager, "save", full), (shutil, "disk_usage", none_free)):
+    def too_large(self, number, **options):
+        raise ValueError("Failed writing [os_error_code='27']")
+
+    disk, file = "No space left on device", "File too large"
+    for owner, name, fault, reason, remedy in (
+        (ocp.CheckpointManager, "save", full, disk, "free some disk space"),
+        (ocp.CheckpointManager, "save", too_large, file, r"allow larger files \(ulimit -f\)"),
+        (shutil, "disk_usage", none_free, disk, "free some disk space"),
+    ):
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, fault)
-            line = r"the checkpoint 2 could not be written \(No space left on device\); those before it are whole"
+            line = rf"the checkpoint 2 could not be written \({reason}\); those before it are whole: {remedy}"
             with pytest.raises(OSError, match=line) as caught:
                 train(epochs=2, checkpoints=tmp_path, resume=True)
         assert "go on with --resume" in mistakes.of_user(caught.value)

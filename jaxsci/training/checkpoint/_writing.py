@@ -107,14 +107,18 @@ def _write(folder: Path, number: int, plain: Any, record: dict[str, Any], begun:
         if isinstance(error, OSError) and error.errno not in NO_ROOM:
             raise
         reason = getattr(error, "strerror", None) or content.words(error)
+        remedy = "allow larger files (ulimit -f)" if reason == os.strerror(errno.EFBIG) else "free some disk space"
         raise OSError(
-            f"{folder}: the checkpoint {number} could not be written ({reason}); those before it are whole: free "
-            "some disk space and go on with --resume"
+            f"{folder}: the checkpoint {number} could not be written ({reason}); those before it are whole: {remedy} and go on with "
+            "--resume"
         ) from error
 
 
 def _require_room(folder: Path, plain: Any) -> None:
-    """Raise OSError where the arrays cannot fit: on a full disk the storage library's threads print tracebacks of their own."""
+    """Raise OSError where the arrays cannot fit: on a full disk the storage library's threads print tracebacks of their own.
+
+    Compression is left out of account: of weights it saves 5 to 20 %, and what is written next needs that.
+    """
     needed = sum(leaf.nbytes for leaf in jax.tree.leaves(plain))
     folder.mkdir(parents=True, exist_ok=True)
     if shutil.disk_usage(folder).free < needed:

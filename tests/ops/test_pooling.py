@@ -129,8 +129,8 @@ def test_derivatives_of_single_images_along_several_directions(window):
     def network(kernel):
         return jax.vmap(lambda image: max_pool(image[None], window)[0])(conv(x, kernel))
 
-    # At level 0, with which tests compile, these are NaN, at higher levels right: it seems that the maximum and what is compared with it
-    # are rounded apart there, so that nothing equals it, 0 / 0.
+    # XLA computes such a convolution, of sums of products, once where the maximum is taken and again where it is compared: at level 0,
+    # with which tests compile, these are rounded apart, nothing equals the maximum, 0 / 0. Whole numbers have no such NaN.
     compiled = jax.jit(
         jax.vmap(lambda v: jax.jvp(network, (kernel,), (v,))[1]), compiler_options={"xla_backend_optimization_level": 1}
     )

@@ -16,9 +16,15 @@ T = TypeVar("T")
 
 
 def microbatch_size(loss: LossFn, params: Params, batch: Batch, memory: int) -> int:
-    """The number of examples whose activations and cotangents take at most `memory` bytes, about; at least 1."""
+    """The number of examples whose activations and cotangents take at most `memory` bytes, about; at least 1.
+
+    Somewhat less where that divides the batch, since a rest is a program of its own.
+    """
     bytes_ = 2 * capture(loss, params, batch).bytes_per_example()
-    return max(1, memory // max(bytes_, 1))
+    most = max(1, memory // max(bytes_, 1))
+    length = jnp.shape(jax.tree.leaves(batch)[0])[0]
+    fitting = (size for size in range(min(most, length), most // 2, -1) if length % size == 0)
+    return next(fitting, most)
 
 
 def block_size(numbers: int) -> int:

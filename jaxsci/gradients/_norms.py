@@ -12,7 +12,7 @@ from jaxsci.ops._numerics import as_real
 
 
 def squared_norms(
-    loss: LossFn, params: Params, batch: Batch, *, per_leaf: bool = False, memory: int = MEMORY
+    loss: LossFn, params: Params, batch: Batch, *, per_leaf: bool = False, memory: int = 200_000_000
 ) -> Array | Params:
     """The squared length of the gradient of every example, |g_b|^2, [batch]; no gradient is stored.
 
@@ -29,7 +29,8 @@ def squared_norms(
         params: where the gradients are taken.
         batch: [batch, ...]; an example of weight 0 has norm 0, any other that of its own loss, whatever the weight.
         per_leaf: whether to return the norms for every parameter by itself, a tree like `params` of [batch].
-        memory: bytes that activations and cotangents may take, about; larger batches go through in microbatches.
+        memory: bytes that activations and cotangents may take, about; larger batches go through in microbatches. These are not added
+            up, so that small ones cost little time.
 
     Raises:
         InputError: as for `per_example_gradients`.

@@ -5,8 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxsci.core import Batch
 from jaxsci.errors import InputError
 from jaxsci.gradients import explain, inner_products, per_example_gradients, squared_norms
+from jaxsci.gradients._batches import microbatch_size
+from jaxsci.gradients._capture import capture
 from jaxsci.losses import l2, regularized
 from tests.gradients.networks import (
     EXAMPLES,
@@ -85,6 +88,21 @@ def test_microbatches_penalties_and_members_of_an_ensemble_change_nothing():
     )
     expected = (stored**2).sum(2) * (batch.weight != 0).astype(np.float64)  # the penalty of a padded example is none
     np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("largest", "size"), [(1, 1), (2, 2), (4, 4), (5, 4), (6, 6), (7, 6), (13, 12), (24, 12)])
+def test_microbatches_divide_a_batch_where_that_makes_them_not_much_smaller(largest, size):
+    params = {"kernel": jnp.ones((3, 2))}
+
+    def loss(params, batch):
+        return jnp.mean(batch.weight * jnp.sum(jnp.tanh(batch.x @ params["kernel"]), axis=1)), {}
+
+    batch = Batch(jnp.ones((12, 3)), jnp.ones(12), jnp.ones(12))
+    bytes_ = 2 * capture(loss, params, batch).bytes_per_example()
+    chosen = microbatch_size(loss, params, batch, bytes_ * largest)
+    assert min(chosen, 12) == size
+    of_eleven = jax.tree.map(lambda leaf: leaf[:11], batch)
+    assert microbatch_size(loss, params, of_eleven, bytes_ * 5) == 5  # nothing divides it
 
 
 def shapes_in(jaxpr):

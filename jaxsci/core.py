@@ -13,6 +13,7 @@ __all__ = [
     "Inputs",
     "Key",
     "LossFn",
+    "Mask",
     "Metrics",
     "Model",
     "Params",
@@ -27,6 +28,7 @@ Array: TypeAlias = jax.Array
 Key: TypeAlias = jax.Array  # a scalar from jax.random.key
 Params: TypeAlias = Mapping[str, Any]  # a nested dict of arrays
 Inputs: TypeAlias = Any  # an array, or a tuple of arrays such as WeightedSet
+Mask: TypeAlias = Params | Callable[[Params], Params] | None  # which parameters a penalty or a weight decay acts on
 
 
 class WeightedSet(NamedTuple):

@@ -12,7 +12,7 @@ import jaxsci
 ROOT = Path(jaxsci.__file__).parent
 # A room may import itself and the rooms it lists.
 BASE = {"_public", "errors", "files"}
-ARRAYS = BASE | {"_shapes", "core"}
+ARRAYS = BASE | {"_numerics", "_shapes", "core"}
 GROUND = BASE | {"healpix"}
 MAY_IMPORT = {
     "_public": set(),
@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "memory": {"errors"},
     "healpix": {"errors"},
     "core": set(),
+    "_numerics": {"core"},
     "_shapes": {"errors"},
     "ops": GROUND | ARRAYS,
     "models": ARRAYS | {"ops"},

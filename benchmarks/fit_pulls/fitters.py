@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.fit_pulls.study import Maker, Study
+from jaxsci import fitting
 from jaxsci.core import Array, Batch, ExampleLoss, Params
 from jaxsci.fitting import (
     CGOptions,
@@ -23,10 +25,10 @@ from jaxsci.fitting import (
     signed_roots,
     total,
 )
-from jaxsci.fitting import _minimizers as minimizers
-from jaxsci.fitting._likelihood import Function
 from jaxsci.losses import objective
 from jaxsci.tasks.dimuon import line_shape as shapes
+
+Function: TypeAlias = Callable[[Params], Array]  # a negative log-likelihood
 
 POINTS = 40
 X = np.linspace(-1, 1, POINTS)
@@ -194,7 +196,7 @@ def _likelihood(
 
     def one(data: Array) -> tuple[Params, Params]:
         likelihood = function(data)
-        fit = minimize(likelihood, start, solver=getattr(minimizers, solver))
+        fit = minimize(likelihood, start, solver=getattr(fitting, solver))
         error = errors(fit.covariance, fit.params)
         good = fit.distance < 1e-3
         plain = jax.tree.map(lambda a, b, e: jnp.where(good, (a - b) / e, jnp.nan), fit.params, truth, error)

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from jaxsci.data import _arrays as arrays
-from jaxsci.data._delimited import delimiter, is_above, is_number, number, require_one_mark, require_utf8
+from jaxsci.data._delimited import MISSING, delimiter, is_above, is_number, number, require_one_mark, require_utf8
 from jaxsci.data.reading import reading, require_memory
 from jaxsci.errors import InputError
 
-__all__ = ["SUFFIXES", "names", "notes", "read", "require"]
+__all__ = ["MISSING", "SUFFIXES", "names", "notes", "number", "read", "require"]
 
 SUFFIXES = (".root", ".csv", ".npz")
 _EXPECTED = "a table in .root, .csv or .npz"

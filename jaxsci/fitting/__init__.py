@@ -4,6 +4,7 @@ from jaxsci.fitting._iterative import CGOptions, IterativeFit, conjugate_gradien
 from jaxsci.fitting._likelihood import LikelihoodFit, gaussian, log_density, minimize, poisson, require_minimum, total
 from jaxsci.fitting._linear import LinearFit, least_squares, predictions, require_determined
 from jaxsci.fitting._logistic import logistic_regression
+from jaxsci.fitting._minimizers import lbfgs, newton
 from jaxsci.fitting._parameters import errors, names
 from jaxsci.fitting._profile import Profile, intervals, profiles, signed_roots
 
@@ -18,11 +19,13 @@ __all__ = [
     "errors",
     "gaussian",
     "intervals",
+    "lbfgs",
     "least_squares",
     "log_density",
     "logistic_regression",
     "minimize",
     "names",
+    "newton",
     "poisson",
     "predictions",
     "profiles",

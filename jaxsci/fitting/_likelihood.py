@@ -69,7 +69,7 @@ def minimize(function: Function, start: Params, *, solver: Solver = newton) -> L
     Args:
         function: of the parameters; infinite or NaN where they are not allowed (a negative width).
         start: where to begin; its structure is that of the result.
-        solver: `minimizers.newton` for a few parameters, `minimizers.lbfgs` for many.
+        solver: `newton` for a few parameters, `lbfgs` for many.
     """
     vector, unravel = as_vector(start)
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from jaxsci._numerics import as_real
 from jaxsci.core import Array, Batch, ExampleLoss, Inputs, Key, LossFn, Params
 from jaxsci.errors import InputError
 from jaxsci.gradients._batches import MEMORY, added_up, block_size, microbatch_size
@@ -19,7 +20,6 @@ from jaxsci.gradients._curvature.operators import Operator
 from jaxsci.gradients._examples import check
 from jaxsci.gradients._second_moments import second_moment
 from jaxsci.losses import objective
-from jaxsci.ops._numerics import as_real
 
 DENSE = 1024  # numbers of a leaf without a product form up to which its block is a full matrix; beyond it is a diagonal
 

@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from jaxsci._numerics import as_real
 from jaxsci.core import Array, Batch, LossFn, Params
 from jaxsci.errors import InputError
 from jaxsci.gradients._batches import MEMORY, added_up, block_size, mapped, microbatch_size
 from jaxsci.gradients._capture import Capture, Records, capture, product_of, weighted_sum
 from jaxsci.gradients._examples import check
 from jaxsci.gradients._norms import norms_and_products
-from jaxsci.ops._numerics import as_real
 
 
 class Moments(NamedTuple):

@@ -3,12 +3,12 @@
 import jax
 import jax.numpy as jnp
 
+from jaxsci._numerics import as_real
 from jaxsci.core import Array, Batch, LossFn, Params
 from jaxsci.errors import InputError
 from jaxsci.gradients._batches import MEMORY, block_size, mapped, microbatch_size
 from jaxsci.gradients._capture import Capture, Records, capture, product_of
 from jaxsci.gradients._examples import check, loss_of_example
-from jaxsci.ops._numerics import as_real
 
 
 def squared_norms(

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
 
+from jaxsci._numerics import as_real, product
 from jaxsci._shapes import expect_dtype, expect_example, expect_shapes
 from jaxsci.core import Array
-from jaxsci.ops._numerics import as_real, product
 
 
 def squared_error(output: Array, target: Array) -> Array:

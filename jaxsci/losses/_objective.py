@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from jaxsci._numerics import accumulator
 from jaxsci._shapes import expect_shapes
 from jaxsci.core import (
     Array,
@@ -23,7 +24,6 @@ from jaxsci.core import (
     StatefulModel,
 )
 from jaxsci.errors import InputError
-from jaxsci.ops._numerics import accumulator
 
 
 def objective(

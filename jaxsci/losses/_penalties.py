@@ -2,19 +2,16 @@
 
 import functools
 import operator
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxsci.core import Array, Params
+from jaxsci._numerics import as_real
+from jaxsci.core import Array, Mask, Params
 from jaxsci.errors import InputError
 from jaxsci.losses._examples import absolute
-from jaxsci.ops._numerics import as_real
-
-Mask: TypeAlias = Params | Callable[[Params], Params] | None  # which parameters a penalty or a weight decay acts on
 
 
 def l1(params: Params, *, mask: Mask = None) -> Array:

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxsci._numerics import as_real
 from jaxsci._shapes import expect_dtype, expect_shapes
 from jaxsci.core import Array
 from jaxsci.metrics._sums import bin_sums, weighted_mean, weights_like
-from jaxsci.ops._numerics import as_real
 
 Binning: TypeAlias = Literal["equal_width", "equal_mass"]
 

@@ -5,10 +5,10 @@ from typing import Literal, TypeAlias
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from jaxsci._numerics import as_real
 from jaxsci._shapes import expect_dtype, expect_shapes
 from jaxsci.core import Array
 from jaxsci.metrics._sums import bin_sums
-from jaxsci.ops._numerics import as_real
 
 Average: TypeAlias = Literal["macro", "micro"] | None
 

@@ -13,11 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from jaxsci._numerics import as_real
 from jaxsci._shapes import expect_shapes
 from jaxsci.core import Array, Key
 from jaxsci.metrics._ranking import auc, placements, working_point
 from jaxsci.metrics._sums import weights_like
-from jaxsci.ops._numerics import as_real
 
 # P(count <= k), k = 0 to 11, of a Poisson variable of mean 1; a float32 uniform does not resolve the rest, 1e-9.
 _POISSON_CDF = np.cumsum(np.exp(-1.0) / np.cumprod([1.0, *range(1, 12)]))

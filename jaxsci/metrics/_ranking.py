@@ -21,10 +21,10 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from jaxsci._numerics import as_real
 from jaxsci._shapes import expect_dtype, expect_shapes
 from jaxsci.core import Array
 from jaxsci.metrics._sums import weighted_mean
-from jaxsci.ops._numerics import as_real
 
 
 class RocCurve(NamedTuple):

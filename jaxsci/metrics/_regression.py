@@ -2,10 +2,10 @@
 
 import jax.numpy as jnp
 
+from jaxsci._numerics import as_real
 from jaxsci._shapes import expect_dtype, expect_shapes
 from jaxsci.core import Array
 from jaxsci.metrics._sums import weighted_mean, weights_like
-from jaxsci.ops._numerics import as_real
 
 
 def rmse(predicted: Array, target: Array, weight: Array | None = None) -> Array:

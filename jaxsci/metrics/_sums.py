@@ -2,9 +2,9 @@
 
 import jax.numpy as jnp
 
+from jaxsci._numerics import as_real
 from jaxsci._shapes import expect_shapes
 from jaxsci.core import Array
-from jaxsci.ops._numerics import as_real
 
 # A float32 scatter adds one number after another: 400,000 times 0.1 into one bin is off by 5e-4. Spread over so many
 # partial sums, which are then added pairwise, it is off by 4e-7.

@@ -15,7 +15,7 @@ from jaxsci._shapes import expect_example, expect_shapes
 from jaxsci.core import Array, Key, Model, Params, WeightedSet
 from jaxsci.errors import InputError
 from jaxsci.models import layers
-from jaxsci.ops._sets import Pooling, mask_elements, pool
+from jaxsci.models.layers import Pooling, mask_elements, pool
 
 __all__ = ["Config", "apply", "embed", "embed_many", "init", "model"]
 

@@ -1,4 +1,4 @@
-"""The affine layer and the choices every network shares: activation, initializer, dtype of the matrix work."""
+"""What networks share: the affine layer, pooling over a weighted set, activation, initializer, dtype of the matrix work."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -7,12 +7,14 @@ from typing import Any, Literal, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from jaxsci.core import Array, Key, Params
+from jaxsci._shapes import expect_shapes
+from jaxsci.core import Array, Key, Params, WeightedSet
 
 __all__ = [
     "Activation",
     "ComputeDtype",
     "Initializer",
+    "Pooling",
     "activation",
     "apply_affine",
     "apply_blocks",
@@ -20,6 +22,8 @@ __all__ = [
     "init_affine",
     "init_stack",
     "initializer",
+    "mask_elements",
+    "pool",
 ]
 
 Activation: TypeAlias = Literal["relu", "gelu", "silu", "elu", "leaky_relu", "softplus", "tanh", "sigmoid"]
@@ -27,6 +31,7 @@ Initializer: TypeAlias = Literal[
     "he_normal", "he_uniform", "glorot_normal", "glorot_uniform", "lecun_normal", "lecun_uniform"
 ]
 ComputeDtype: TypeAlias = Literal["bfloat16", "float16", "float32"] | None  # None: the dtype of the parameters
+Pooling: TypeAlias = Literal["sum", "mean", "max"]
 
 
 def activation(name: Activation) -> Callable[[Array], Array]:
@@ -91,3 +96,34 @@ def apply_blocks(block: Callable[[Params, Array], Array], blocks: Sequence[Param
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *blocks)
     last, _ = jax.lax.scan(lambda x, params: (again(params, x), None), x, stacked)
     return last
+
+
+def mask_elements(x: WeightedSet) -> Array:
+    """The elements [element, feature] with padding replaced by zeros, so that NaN or infinities there can reach no derivative."""
+    present = (x.weights != 0)[:, None]
+    return jnp.where(present, x.elements, jnp.zeros_like(x.elements))
+
+
+def pool(latent: Array, weights: Array, pooling: Pooling) -> Array:
+    """Pool per-element vectors into one vector.
+
+    Args:
+        latent: [element, latent], finite also where padded.
+        weights: [element], in the dtype of `latent`; 0 marks padding.
+        pooling: "sum": sum_i w_i z_i. "mean": sum_i w_i z_i / sum_i w_i. "max": max z_i over w_i != 0.
+
+    Returns:
+        [latent]; zeros for a set of padding alone.
+    """
+    expect_shapes("latent [element, latent], weights [element]", latent, weights)
+    weights = weights.astype(latent.dtype)
+    if pooling == "max":
+        present = (weights != 0)[:, None]
+        largest = jnp.max(latent, axis=0, where=present, initial=-jnp.inf)
+        return jnp.where(jnp.any(present), largest, jnp.zeros_like(largest))
+    total = jnp.einsum("n,nl->l", weights, latent)
+    if pooling == "sum":
+        return total
+    norm = jnp.sum(weights)
+    empty = norm == 0
+    return jnp.where(empty, jnp.zeros_like(total), total / jnp.where(empty, jnp.ones_like(norm), norm))

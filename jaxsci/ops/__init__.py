@@ -2,11 +2,11 @@
 
 from jaxsci.ops import sphere
 from jaxsci.ops._energy_flow import energy_flow_polynomials, flow_graphs
+from jaxsci.ops._faddeeva import voigt
 from jaxsci.ops._lorentz import PAIR_FEATURES, lorentz_products, pair_features
 from jaxsci.ops._pairs import PAIR_MAPS, apply_pair_maps, nearest_neighbors, pair_maps, pair_means
 from jaxsci.ops._pooling import average_pool, max_pool
-from jaxsci.ops.convolution._conv import conv, conv_patches, conv_transpose
-from jaxsci.ops.convolution._sizes import conv_output_size, conv_transpose_output_size
+from jaxsci.ops.convolution import conv, conv_output_size, conv_patches, conv_transpose, conv_transpose_output_size
 
 __all__ = [
     "PAIR_FEATURES",
@@ -27,4 +27,5 @@ __all__ = [
     "pair_maps",
     "pair_means",
     "sphere",
+    "voigt",
 ]

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxsci._numerics import safe_sqrt
 from jaxsci._shapes import expect_shapes
 from jaxsci.core import Array
 from jaxsci.errors import InputError
-from jaxsci.ops._numerics import safe_sqrt
 
 PAIR_FEATURES = ("log_delta_r", "log_kt", "log_z", "log_m2")
 

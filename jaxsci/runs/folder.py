@@ -33,7 +33,7 @@ from jaxsci.errors import InputError
 from jaxsci.files import write_json
 from jaxsci.runs import _schema, weights
 from jaxsci.runs.task import Session
-from jaxsci.runs.training import Training, abstract_state, train, write_metrics
+from jaxsci.runs.training import Training, train, write_metrics
 from jaxsci.training import Recipe, checkpoint
 
 __all__ = [
@@ -261,7 +261,7 @@ def trained(
         raise InputError(
             f"{folder}: expected a run with weights or a checkpoint, got neither; go on with jaxsci train {task} --resume {folder}"
         )
-    restored = checkpoint.restore(checkpoints, abstract_state(recipe(), key))
+    restored = checkpoint.restore(checkpoints, checkpoint.abstract_state(recipe(), key))
     return jax.device_put(jax.tree.map(np.asarray, restored.state.best_params)), restored.history
 
 

@@ -34,7 +34,6 @@ from jaxsci.training import (
     fit_ensemble,
     microbatches_for,
 )
-from jaxsci.training import _early_stopping as early_stopping
 
 __all__ = ["PROFILE", "TRACE", "OtherProcess", "Training", "gathered", "locked", "train", "write_metrics"]
 
@@ -170,7 +169,7 @@ def _train(
     if resume and checkpoint.latest(checkpoints) is None:
         resume = False  # killed before its first checkpoint: the same run from its beginning
     if resume:
-        history = checkpoint.restore(checkpoints, abstract_state(recipe, key)).history
+        history = checkpoint.restore(checkpoints, checkpoint.abstract_state(recipe, key)).history
         if writes:
             _note_interruption(folder, len(history))
     sequential = jax.default_backend() == "cpu"
@@ -220,12 +219,6 @@ def gathered(own: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
 def write_metrics(folder: Path, history: list[dict[str, Any]]) -> None:
     """Write metrics.jsonl, a line per epoch, whole."""
     write_text(folder / "metrics.jsonl", "".join(json.dumps(record) + "\n" for record in history))
-
-
-def abstract_state(recipe: Recipe, key: Key) -> early_stopping.FitState:
-    """Shapes and dtypes of the state that a run's checkpoints hold; nothing is computed."""
-    init = partial(early_stopping.init, recipe)
-    return jax.eval_shape(jax.vmap(init) if key.ndim else init, key)
 
 
 @contextmanager

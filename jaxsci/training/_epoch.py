@@ -5,8 +5,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxsci._numerics import as_real
 from jaxsci.core import Array, Batch, Key, LossFn, Metrics, Params
-from jaxsci.ops._numerics import as_real
 from jaxsci.training._mesh import AxisName, mean_of_all
 from jaxsci.training._step import Recipe, TrainState, make_step, mean_metrics
 

@@ -20,8 +20,7 @@ from jaxsci.training._early_stopping import FitState
 from jaxsci.training._epoch import ORDER, BatchIndices, steps_per_epoch
 from jaxsci.training._programs import Hyper, Plan, Programs, programs
 from jaxsci.training._step import Recipe, mean_metrics
-from jaxsci.training.checkpoint import Begun, Record
-from jaxsci.training.checkpoint._saver import Saver
+from jaxsci.training.checkpoint import Begun, Record, Saver
 from jaxsci.training.profile import Profile
 
 SECONDS = 1.0  # between two looks at the clock, at the user's wishes, and at the metrics

@@ -10,9 +10,9 @@ import numpy as np
 from jax import lax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, Sharding
 
+from jaxsci._numerics import accumulator
 from jaxsci.core import Array, Batch, Key, Params, Stream
 from jaxsci.errors import InputError
-from jaxsci.ops._numerics import accumulator
 
 MEMBER, DATA = "member", "data"
 AxisName: TypeAlias = str | tuple[str, ...]  # of a mesh, over which batches are split

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
+from jaxsci._numerics import as_real
 from jaxsci.core import Array, Batch, Key
 from jaxsci.errors import InputError
-from jaxsci.ops._numerics import as_real
 from jaxsci.training import _epoch as epochs
 from jaxsci.training._early_stopping import FitState, init, is_active, update_best
 from jaxsci.training._epoch import BatchIndices

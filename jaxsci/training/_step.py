@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxsci._numerics import accumulator, as_real
 from jaxsci.core import (
     Array,
     Batch,
@@ -21,7 +22,6 @@ from jaxsci.core import (
     StatefulModel,
 )
 from jaxsci.errors import InputError
-from jaxsci.ops._numerics import accumulator, as_real
 from jaxsci.training import _mesh as exchange
 from jaxsci.training._mesh import AxisName
 

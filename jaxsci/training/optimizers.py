@@ -6,9 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxsci.core import Array, Params
+from jaxsci.core import Array, Mask, Params
 from jaxsci.losses import weight_mask
-from jaxsci.losses._penalties import Mask
 
 __all__ = ["EmaState", "adamw", "ema_params", "warmup_cosine", "with_ema"]
 

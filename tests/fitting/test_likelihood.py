@@ -10,13 +10,14 @@ from scipy.special import xlogy
 
 from jaxsci.core import Batch
 from jaxsci.errors import InputError
-from jaxsci.fitting import _minimizers as minimizers
 from jaxsci.fitting import (
     errors,
     gaussian,
     intervals,
+    lbfgs,
     log_density,
     minimize,
+    newton,
     poisson,
     profiles,
     require_minimum,
@@ -55,7 +56,7 @@ def assert_pulls(fits, truth, sizes=1.0):
         np.testing.assert_allclose(pulls.std(), 1, atol=4 / np.sqrt(2 * FITS) + sizes)
 
 
-@pytest.mark.parametrize("solver", [minimizers.newton, minimizers.lbfgs], ids=["newton", "lbfgs"])
+@pytest.mark.parametrize("solver", [newton, lbfgs], ids=["newton", "lbfgs"])
 def test_pulls_of_gaussian_fits(solver):
     rng = np.random.default_rng(1)
     y = np.asarray(bump(as_params(TRUTH), jnp.asarray(X))) + rng.normal(size=(FITS, X.size))

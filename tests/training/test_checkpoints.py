@@ -17,8 +17,7 @@ from jaxsci.errors import InputError
 from jaxsci.losses import objective, squared_error
 from jaxsci.models import dense, heads
 from jaxsci.training import Recipe, Settings, StopTraining, checkpoint, fit, fit_ensemble
-from jaxsci.training.checkpoint import Writer
-from jaxsci.training.checkpoint._saver import Saver
+from jaxsci.training.checkpoint import Saver, Writer
 
 MODEL = heads.scalar(dense.model(dense.Config(3, hidden=(4,))))
 RECIPE = Recipe(MODEL, objective(MODEL.apply, squared_error), optax.adam(1e-2))

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxsci._numerics import accumulator
 from jaxsci.core import Array, Batch, LossFn, Params
 from jaxsci.gradients._capture.capture import Capture, Records, capture
-from jaxsci.ops._numerics import accumulator
 
 
 class LeafProduct(NamedTuple):

@@ -10,7 +10,8 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jax.typing import ArrayLike
 
-from jaxsci.core import Array, Batch, ExampleLoss, Inputs, Key, Params
+from jaxsci._numerics import as_real
+from jaxsci.core import Array, Batch, ExampleLoss, Inputs, Key, Mask, Params
 from jaxsci.errors import InputError
 from jaxsci.gradients._curvature.data import add_up, check_params, in_microbatches
 from jaxsci.gradients._curvature.krylov import top_eigenpairs
@@ -19,8 +20,6 @@ from jaxsci.gradients._curvature.operators import Apply, gauss_newton
 from jaxsci.gradients._curvature.posterior import Free, Laplace, output_and_jacobian, positive, split
 from jaxsci.gradients._kronecker import kfac
 from jaxsci.losses import squared_error, weight_mask
-from jaxsci.losses._penalties import Mask
-from jaxsci.ops._numerics import as_real
 
 Structure: TypeAlias = Literal["full", "kronecker", "diagonal", "low_rank"]
 

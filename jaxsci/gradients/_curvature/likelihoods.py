@@ -6,10 +6,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxsci._numerics import as_real
 from jaxsci.core import Array, ExampleLoss, Key
 from jaxsci.errors import InputError
 from jaxsci.losses import binary_cross_entropy, cross_entropy, squared_error
-from jaxsci.ops._numerics import as_real
 
 
 class Likelihood(NamedTuple):

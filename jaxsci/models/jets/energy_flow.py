@@ -10,8 +10,8 @@ from functools import partial
 import jax.numpy as jnp
 
 from jaxsci.core import Array, Key, Model, Params, WeightedSet
-from jaxsci.ops._energy_flow import Graph, energy_flow_polynomials, flow_graphs
-from jaxsci.ops._sets import mask_elements
+from jaxsci.models.layers import mask_elements
+from jaxsci.ops import energy_flow_polynomials, flow_graphs
 
 __all__ = ["Config", "apply", "init", "model", "polynomials"]
 
@@ -25,8 +25,8 @@ class Config:
     outputs: int = 1
 
     @property
-    def graphs(self) -> tuple[Graph, ...]:
-        """Those of the polynomials, in their order."""
+    def graphs(self) -> tuple[tuple[tuple[int, int], ...], ...]:
+        """Those of the polynomials, in their order; of each its edges."""
         return flow_graphs(self.degree)
 
 

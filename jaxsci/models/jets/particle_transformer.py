@@ -18,7 +18,7 @@ from jaxsci.core import Array, Key, Model, Params
 from jaxsci.errors import InputError
 from jaxsci.models import layers
 from jaxsci.models.jets._norm import init_norm, normalize
-from jaxsci.ops._lorentz import PAIR_FEATURES, pair_features
+from jaxsci.ops import PAIR_FEATURES, pair_features
 
 __all__ = ["PUBLISHED", "Config", "Particles", "apply", "init", "model"]
 

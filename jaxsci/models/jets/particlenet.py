@@ -16,8 +16,8 @@ from jaxsci._shapes import expect_example
 from jaxsci.core import Array, Key, Model, Params, WeightedSet
 from jaxsci.models import layers
 from jaxsci.models.jets._norm import init_norm, normalize
-from jaxsci.ops._pairs import nearest_neighbors
-from jaxsci.ops._sets import mask_elements, pool
+from jaxsci.models.layers import mask_elements, pool
+from jaxsci.ops import nearest_neighbors
 
 __all__ = ["PUBLISHED", "Config", "apply", "init", "model"]
 

@@ -18,9 +18,8 @@ import jax.numpy as jnp
 from jaxsci._shapes import expect_example
 from jaxsci.core import Array, Key, Model, Params, WeightedSet
 from jaxsci.models import layers
-from jaxsci.ops._lorentz import lorentz_products
-from jaxsci.ops._pairs import PAIR_MAPS, apply_pair_maps, pair_means
-from jaxsci.ops._sets import mask_elements
+from jaxsci.models.layers import mask_elements
+from jaxsci.ops import PAIR_MAPS, apply_pair_maps, lorentz_products, pair_means
 
 __all__ = ["PARAMETERS_1K", "PARAMETERS_3K", "PARAMETERS_10K", "Config", "apply", "init", "model"]
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsci.core import Array, Key, Model, Params
-from jaxsci.ops._faddeeva import voigt
+from jaxsci.ops import voigt
 
 FINE_STRUCTURE = 1 / 137.035999  # CODATA 2018
 MUON_MASS = 0.1056583755  # GeV, CODATA 2018

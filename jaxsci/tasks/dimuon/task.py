@@ -1,6 +1,7 @@
 """The Z boson among muon pairs: its mass and width from an unbinned likelihood fit."""
 
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,6 @@ from jaxsci.fitting import (
     require_minimum,
     total,
 )
-from jaxsci.fitting._likelihood import Function
 from jaxsci.losses import objective
 from jaxsci.runs import folder as runs
 from jaxsci.runs import weights
@@ -107,7 +107,7 @@ def config(options: Options, radiation: bool) -> shapes.Config:
     return shapes.Config(options.window, radiation=radiation)
 
 
-def negative_log_likelihood(model: Model, mass: Array) -> Function:
+def negative_log_likelihood(model: Model, mass: Array) -> Callable[[Params], Array]:
     """L(a) = -sum log p(m | a) over the events."""
     data = Batch(mass, jnp.zeros_like(mass), jnp.ones_like(mass))
     return total(objective(model.apply, log_density), data)

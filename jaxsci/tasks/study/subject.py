@@ -11,7 +11,6 @@ from jaxsci.core import Array, Batch, ExampleLoss, Inputs, Key, Model, Params, S
 from jaxsci.errors import InputError
 from jaxsci.runs.figures import Drawing
 from jaxsci.runs.task import OnProgress
-from jaxsci.runs.training import abstract_state
 from jaxsci.training import Recipe, checkpoint, init_state
 
 # "harmful", "helpful", "least expected" -> numbers of examples in the batch of training examples
@@ -81,7 +80,7 @@ def other_weights(folder: Path, recipe: Recipe, key: Key) -> dict[str, Params]:
     found = {"before the training": init_state(recipe, first).params}
     checkpoints = folder / "checkpoints"
     if checkpoint.latest(checkpoints) is not None:
-        last = checkpoint.restore(checkpoints, abstract_state(recipe, key)).state.train.params
+        last = checkpoint.restore(checkpoints, checkpoint.abstract_state(recipe, key)).state.train.params
         found["after the last epoch"] = first_member(last) if key.ndim else jax.tree.map(np.asarray, last)
     return found
 

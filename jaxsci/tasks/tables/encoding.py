@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxsci.core import Array
-from jaxsci.data._delimited import MISSING, number
+from jaxsci.data.columns import MISSING, number
 from jaxsci.errors import InputError
 
 ONE_HOT = 16  # categories of a column; more are embedded

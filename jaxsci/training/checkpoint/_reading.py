@@ -3,13 +3,17 @@
 import contextlib
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
+from jaxsci.core import Key
 from jaxsci.errors import InputError
+from jaxsci.training import _early_stopping as early_stopping
+from jaxsci.training._step import Recipe
 from jaxsci.training.checkpoint import _content as content
 from jaxsci.training.checkpoint._content import FILES, Begun, Restored
 
@@ -39,6 +43,12 @@ def latest(folder: Path) -> int | None:
         return None
     with content.manager(folder) as manager:
         return manager.latest_step()
+
+
+def abstract_state(recipe: Recipe, key: Key) -> early_stopping.FitState:
+    """Shapes and dtypes of the state that a run's checkpoints hold; nothing is computed."""
+    init = partial(early_stopping.init, recipe)
+    return jax.eval_shape(jax.vmap(init) if key.ndim else init, key)
 
 
 def restore(folder: Path, like: Any) -> Restored:

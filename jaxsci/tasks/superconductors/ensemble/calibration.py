@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxsci.core import Array, Params
 from jaxsci.errors import InputError
-from jaxsci.fitting._minimizers import newton
+from jaxsci.fitting import newton
 from jaxsci.metrics import log_loss
 from jaxsci.tasks.superconductors import gaussian_process
 from jaxsci.tasks.superconductors.ensemble.prediction import (

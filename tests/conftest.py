@@ -93,7 +93,8 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
-FULL = 1_000_000_000  # bytes: the largest tests take as many again
+FULL, STEP = 1_000_000_000, 200_000_000  # bytes: the largest tests take three quarters of a gigabyte more
+left = 0  # bytes that this process held when it last gave memory back
 
 
 def resident():
@@ -105,11 +106,13 @@ def resident():
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item, nextitem):
     # The programs of a file serve the next one rarely, and would fill the memory, which the C library does not give back by itself.
-    if nextitem is None or nextitem.path != item.path or resident() > FULL:
+    global left
+    if nextitem is None or nextitem.path != item.path or resident() > max(FULL, left + STEP):
         jax.clear_caches()
         gc.collect()
         if GLIBC:
             GLIBC.malloc_trim(0)
+        left = resident()
 
 
 PEAKS = []  # GB, of the processes that ran tests

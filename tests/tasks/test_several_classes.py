@@ -65,7 +65,7 @@ def test_examples_of_next_to_no_weight_do_not_count():
 
 @pytest.mark.parametrize("name", [name for name in TAGGERS if name != "mass"])
 def test_every_tagger_has_an_output_for_each_class(name):
-    made = tagger(name, Spec(classes=4))
+    made = tagger(name, Spec(classes=("QCD", "W", "Z", "top")))
     example = np.zeros((1, 5, 4), np.float32)
     example[:, :, 0] = example[:, :, 1] = 1.0
     x = jax.tree.map(lambda leaf: leaf[0], made.inputs(example))

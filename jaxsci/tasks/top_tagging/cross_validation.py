@@ -18,7 +18,7 @@ from jaxsci.runs.task import Session
 from jaxsci.tasks import folds
 from jaxsci.tasks.folds import Fold
 from jaxsci.tasks.parts import Splits
-from jaxsci.tasks.top_tagging import class_evaluation, own, report
+from jaxsci.tasks.top_tagging import class_evaluation, report
 from jaxsci.tasks.top_tagging.jobs import (
     NAME,
     Job,
@@ -102,7 +102,7 @@ def _train(folder: Path, given: _Given, session: Session, *, resume: bool) -> Pa
     assert options.folds is not None
     result = folds.run(folder, program, _folds(given, session), session, number=options.folds, resume=resume)
     names, sizes = given.job.names, [len(split[2]) for split in given.splits]
-    result = {"task": NAME, "tagger": own.name(options), "part": "folds", **result}
+    result = {"task": NAME, "tagger": given.job.tagger.name, "part": "folds", **result}
     result["jets"] = {name: int(np.sum(labels == k)) for k, name in enumerate(names)}
     result["confusion_matrix"] = np.sum([of["confusion_matrix"] for of in result["each"]], axis=0).tolist()
     runs.write_record(folder / "evaluation.json", result)

@@ -17,7 +17,7 @@ from jaxsci.runs import binary_evaluation, seen
 from jaxsci.runs import folder as runs
 from jaxsci.runs.task import OnProgress, Session, Trained, silent
 from jaxsci.tasks import ensembles, folds, parts, scores_file
-from jaxsci.tasks.top_tagging import own, report, several, taggers
+from jaxsci.tasks.top_tagging import report, several, taggers
 from jaxsci.tasks.top_tagging.jobs import (
     NAME,
     Job,
@@ -28,9 +28,9 @@ from jaxsci.tasks.top_tagging.jobs import (
     prepare,
     read_options,
 )
+from jaxsci.tasks.top_tagging.options import Options
 from jaxsci.tasks.top_tagging.samples import (
     chosen_names,
-    class_names,
     contents,
     effective,
     labels_of,
@@ -38,6 +38,7 @@ from jaxsci.tasks.top_tagging.samples import (
     require_weight,
     take,
 )
+from jaxsci.tasks.top_tagging.taggers import Tagger
 from jaxsci.tasks.top_tagging.taggers.scaling import of_run, scaled
 from jaxsci.training import Recipe
 
@@ -50,8 +51,7 @@ def load(folder: Path) -> Trained:
     # Without a backward pass nothing is kept, and other libraries read the plain blocks.
     options, config = replace(read_options(folder), remat=False), runs.read_config(folder)
     folds.refuse(folder, options)
-    pixels = config["data"].get("pixels")
-    tagger = scaled(make_tagger(options, pixels, config["data"].get("constituents")), of_run(config))
+    pixels, tagger = config["data"].get("pixels"), _tagger(options, config)
     model = inference(tagger.model)
 
     def recipe() -> Recipe:  # of any length, which shapes no array of its state
@@ -72,13 +72,19 @@ def load(folder: Path) -> Trained:
     def predict(examples: np.ndarray) -> dict[str, np.ndarray]:
         answers = answering(inputs(examples))
         if answers.outputs.ndim > 1:
-            return {**several.answers(answers.outputs, class_names(options)), **answers.spreads()}
+            return {**several.answers(answers.outputs, tagger.classes), **answers.spreads()}
         return {"logit": answers.outputs, "probability": 1 / (1 + np.exp(-answers.outputs)), **answers.spreads()}
 
     room = config["data"].get("constituents") or 1
     example = np.zeros((1, room, 4), np.float32) if pixels is None else np.full((1, *pixels), 1e-3, np.float32)
     example[:, 0] = 1.0  # a jet of something
     return Trained(model, params, inputs, predict, config, example)
+
+
+def _tagger(options: Options, config: dict[str, Any]) -> Tagger:
+    """The tagger of the run of this config, its inputs scaled as in training."""
+    shape = config["data"].get("pixels"), config["data"].get("constituents")
+    return scaled(make_tagger(options, *shape), of_run(config))
 
 
 def _examples(trained: Trained, sample: jets.JetSample) -> np.ndarray:
@@ -104,7 +110,7 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
         seen.require_same(folder, describe(job)["digest"])
         sample, target, part = take(job.sample, job.splits[2]), folder, "test"
     else:
-        chosen = chosen_names(options)
+        chosen = chosen_names(options.class_names, options.signal_class)
         sample = jets.read(data, weights=options.weights, classes=chosen)
         target, part = folder / "evaluations" / data.stem, data.name
         require_classes(chosen, labels_of(sample), data)
@@ -112,7 +118,9 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
     inputs = trained.prepare(_examples(trained, sample))
     answers = ensembles.answering(trained.model, trained.params, options.members)(inputs)
     known = parts.known(trained.config) if data is None else seen.overlap(folder, contents(sample))
-    measured = report.Measured(options, sample, answers, part, known, runs.read_metrics(folder))
+    measured = report.Measured(
+        options, _tagger(options, trained.config), sample, answers, part, known, runs.read_metrics(folder)
+    )
     if known and data is not None:
         session.progress("evaluating", 0.0, f"warning: {known:,} of these jets were used in training")
     write_evaluation(target, measured, session.progress)
@@ -126,9 +134,9 @@ def write_evaluation(folder: Path, measured: report.Measured, progress: OnProgre
         return
     progress("evaluating", 0.0, "")
     options, sample, answers = measured.options, measured.sample, measured.answers
-    labels, names = measured.labels, class_names(options)
+    labels, names = measured.labels, measured.tagger.classes
     counts = {name: int(np.sum(labels == value)) for value, name in enumerate(names)}
-    result: dict[str, Any] = {"task": NAME, "tagger": own.name(options), "part": measured.part, "jets": counts}
+    result: dict[str, Any] = {"task": NAME, "tagger": measured.tagger.name, "part": measured.part, "jets": counts}
     result["known"] = measured.known
     weights = sample.weights
     if weights is not None:
@@ -153,10 +161,9 @@ def write_evaluation(folder: Path, measured: report.Measured, progress: OnProgre
 def predict(folder: Path, source: Path, out: Path, session: Session) -> None:
     """Write the probability of "top", or of each class, of every jet in `source`, in bounded memory."""
     scores_file.check(out, source)
-    trained = load(folder)
-    scores_file.write(
-        out, _scores(trained, source, chosen_names(read_options(folder)), partial(session.progress, "predicting"))
-    )
+    trained, options = load(folder), read_options(folder)
+    chosen = chosen_names(options.class_names, options.signal_class)
+    scores_file.write(out, _scores(trained, source, chosen, partial(session.progress, "predicting")))
 
 
 def _scores(

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ from jaxsci.runs.task import Execution, OnProgress, Session, Trial, silent
 from jaxsci.tasks import ensembles, folds, own_network, parts
 from jaxsci.tasks.study import noise
 from jaxsci.tasks.top_tagging import own, samples, taggers
-from jaxsci.tasks.top_tagging.options import Options
+from jaxsci.tasks.top_tagging.options import DEFAULT, Options
 from jaxsci.tasks.top_tagging.samples import FRACTIONS, class_names, contents, labels_of, shapes, take, unused_weights
 from jaxsci.tasks.top_tagging.taggers import Spec, Tagger, scaling
 from jaxsci.tasks.top_tagging.taggers.scaling import Scaling
@@ -43,7 +44,7 @@ class Job(NamedTuple):
     @property
     def names(self) -> tuple[str, ...]:
         """Of the classes."""
-        return class_names(self.options)
+        return self.tagger.classes
 
 
 def prepare(options: Options, progress: OnProgress, config: dict[str, Any] | None = None) -> Job:
@@ -112,8 +113,11 @@ def make_tagger(options: Options, pixels: tuple[int, ...] | None, constituents: 
     """The tagger of these options for jets of these `shapes`."""
     height, width = pixels or taggers.PIXELS
     precision = None if options.precision == "float32" else options.precision  # None is float32 too
-    spec = Spec(precision, (height, width), len(class_names(options)), options.remat)
-    return taggers.tagger(own.name(options), spec) if options.model is None else own.tagger(options, spec, constituents)
+    classes = class_names(options.class_names, options.signal_class)
+    spec = Spec(precision, (height, width), classes, options.remat)
+    if options.model is None:
+        return taggers.tagger(options.tagger or DEFAULT, spec)
+    return replace(own.tagger(options, spec, constituents), name=own_network.name(options.model), classes=classes)
 
 
 def make_recipe(job: Job, hyper: Mapping[str, Any] | None = None) -> tuple[Recipe, Settings]:
@@ -232,14 +236,14 @@ def describe(job: Job, shared: Mapping[str, int] | None = None) -> dict[str, Any
         "constituents": shapes(sample)[1],
         "digest": weights.digest(*(sample if sample.weights is not None else sample[:3])),
         **({"classes": job.names} if options.class_names is not None else {}),
-        **({"unused_weights": names} if (names := unused_weights(options)) else {}),
+        **({"unused_weights": names} if (names := unused_weights(options.data, options.weights)) else {}),
         "split": {
             "fractions": FRACTIONS,
             "seed": options.seed,
             **parts.describe(options, job.splits, shared or {}),
         },
         "scaling": None if job.scaling is None else job.scaling._asdict(),
-        **own.describe(options),
+        **own.describe(options.model),
     }
 
 
@@ -267,7 +271,7 @@ def new_run(job: Job, described: dict[str, Any], session: Session, used: np.ndar
         used: hashes of the training and validation jets, by which an evaluation knows them again.
     """
     options = job.options
-    with runs.whole_folder(session, NAME, own.name(options)) as folder:
+    with runs.whole_folder(session, NAME, job.tagger.name) as folder:
         runs.write_config(folder, NAME, options, described, hyperparameters(job))
         if options.model is not None:
             own_network.keep(folder, options.model)

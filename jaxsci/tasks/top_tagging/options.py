@@ -22,6 +22,7 @@ TAGGERS = {
     "mass": "jaxsci.tasks.top_tagging.taggers:mass",
 }
 DEFAULT = "cnn"
+CLASSES: tuple[str, ...] = ("QCD", "top")  # names of the labels 0 and 1, where the user gives none
 # Their inputs know no random change that keeps the label.
 NOT_AUGMENTED = ("pelican", "pelican-10k", "pelican-rest", "topodnn", "mass")
 OF_EQUAL_BLOCKS = ("pelican", "pelican-10k", "pelican-rest", "part")

@@ -21,11 +21,6 @@ DEFAULTS = TrainingDefaults(epochs=10, batch_size=128, learning_rate=1e-3, weigh
 IMAGES = "images"  # what it is given by default
 
 
-def name(options: Options) -> str:
-    """What the tagger is called in folders and tables."""
-    return options.tagger or DEFAULT if options.model is None else own_network.name(options.model)
-
-
 def require_heeded(options: Options) -> None:
     """Raise InputError for options that would be ignored: a tagger's beside a network of the user's own, or such a network's alone."""
     if options.model is None:
@@ -33,7 +28,7 @@ def require_heeded(options: Options) -> None:
         for option, got in (("--model-options", " ".join(options.model_options)), ("--input", given)):
             if got:
                 raise InputError(
-                    f"{option}: expected none for {name(options)}, got {got}; it is for networks of your own, by --model"
+                    f"{option}: expected none for {options.tagger or DEFAULT}, got {got}; it is for networks of your own, by --model"
                 )
         return
     if options.tagger is not None:
@@ -44,13 +39,6 @@ def require_heeded(options: Options) -> None:
         raise InputError(
             f"--precision: expected none beside --model, whose network chooses its number formats, got {options.precision}; leave it out"
         )
-
-
-def sees_images(options: Options) -> bool:
-    """Whether the tagger sees the jets as images."""
-    if options.model is not None:
-        return options.input in (None, IMAGES)
-    return taggers.tagger(name(options)).from_images is not None
 
 
 def tagger(options: Options, spec: Spec, constituents: int | None) -> Tagger:
@@ -68,7 +56,7 @@ def tagger(options: Options, spec: Spec, constituents: int | None) -> Tagger:
     images = options.input in (None, IMAGES)
     if constituents is None and not images:
         raise InputError(f"--input: expected images, which is what the jets are, got {options.input}; leave it out")
-    outputs = () if spec.classes == 2 else (spec.classes,)
+    outputs = () if len(spec.classes) == 2 else (len(spec.classes),)
     build = partial(own_network.build, options.model, outputs=outputs, options=options.model_options)
     nothing = np.zeros((1, constituents or 1, 4), np.float32)
     if images:
@@ -105,6 +93,6 @@ def of_run(folder: Path, options: Options) -> Options:
     return replace(options, model=own_network.kept(folder, runs.read_config(folder)["data"]["network"]))
 
 
-def describe(options: Options) -> dict[str, Any]:
+def describe(model: str | None) -> dict[str, Any]:
     """What config.json says of the network besides the options; nothing for a tagger of the table."""
-    return {} if options.model is None else {"network": own_network.describe(options.model)}
+    return {} if model is None else {"network": own_network.describe(model)}

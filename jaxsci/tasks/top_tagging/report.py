@@ -24,9 +24,9 @@ from jaxsci.runs.page import Section
 from jaxsci.runs.tables import Cell, Column, Table
 from jaxsci.tasks import ensembles, parts
 from jaxsci.tasks.ensembles import Answers
-from jaxsci.tasks.top_tagging import own
-from jaxsci.tasks.top_tagging.options import Options
-from jaxsci.tasks.top_tagging.samples import CLASSES, weight_words
+from jaxsci.tasks.top_tagging.options import CLASSES, Options
+from jaxsci.tasks.top_tagging.samples import weight_words
+from jaxsci.tasks.top_tagging.taggers import Tagger
 
 MISTAKEN = 6  # jets of a class that are told wrongly, to be shown
 AVERAGED = 10_000  # jets of a class in the average image
@@ -42,6 +42,7 @@ class Measured(NamedTuple):
     """Jets with what the tagger says of them."""
 
     options: Options  # of the run
+    tagger: Tagger
     sample: jets.JetSample  # with labels, 1 top, 0 QCD; where not all jets fit into memory, the first of them
     answers: Answers  # for each jet
     part: str  # "test", or the name of another file
@@ -110,11 +111,9 @@ def write(folder: Path, result: dict[str, Any], measured: Measured, baseline: np
     ]
     usual = tuple(names) == CLASSES
     words = f"{_IMAGES} {_PRONGS}" if usual else _IMAGES
-    title, words = (
-        ("What it sees", words)
-        if own.sees_images(measured.options)
-        else ("What the jets look like", f"{words} {_NOT_SEEN}")
-    )
+    title = "What it sees"
+    if measured.tagger.from_images is None:
+        title, words = "What the jets look like", f"{words} {_NOT_SEEN}"
     sections = [
         Section("The taggers", _words(result), table=table(folder, result)),
         Section("How well it separates", figures=figures.pictures(folder, performance)),

@@ -1,6 +1,7 @@
 """The jets of a run: read from all its files, put into parts, and told apart."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,40 +12,43 @@ from jaxsci.errors import InputError
 from jaxsci.runs import binary_evaluation
 from jaxsci.runs.task import OnProgress
 from jaxsci.tasks import parts
-from jaxsci.tasks.top_tagging.options import Options
+from jaxsci.tasks.top_tagging.options import CLASSES, Options
 
 FRACTIONS = (0.6, 0.15, 0.25)  # training, validation, test
-CLASSES: tuple[str, ...] = ("QCD", "top")
 MOST = 100  # classes
 
 
-def class_names(options: Options) -> tuple[str, ...]:
+def class_names(words: str | None, signal: str | None) -> tuple[str, ...]:
     """The names of the labels 0, 1, ....
+
+    Args:
+        words: those that were given, as "a,b,c".
+        signal: the class whose rejection of the others is measured.
 
     Raises:
         InputError: fewer than two, one twice, or a signal that is none of them.
     """
-    if options.class_names is None:
+    if words is None:
         names = CLASSES
     else:
-        names = tuple(name.strip() for name in options.class_names.split(","))
+        names = tuple(name.strip() for name in words.split(","))
         if not 2 <= len(set(names)) == len(names) <= MOST or "" in names:
             raise InputError(
-                f"--class-names: expected 2 to {MOST} different names separated by commas, got {options.class_names!r}; as in a,b,c"
+                f"--class-names: expected 2 to {MOST} different names separated by commas, got {words!r}; as in a,b,c"
             )
-    if options.signal_class is not None and (options.signal_class not in names or len(names) == 2):
+    if signal is not None and (signal not in names or len(names) == 2):
         wanted = (
             f"one of {', '.join(names)}"
             if len(names) > 2
             else f"none for two classes, of which {names[1]} is the signal"
         )
-        raise InputError(f"--signal-class: expected {wanted}, got {options.signal_class}; see --class-names")
+        raise InputError(f"--signal-class: expected {wanted}, got {signal}; see --class-names")
     return names
 
 
-def chosen_names(options: Options) -> tuple[str, ...] | None:
+def chosen_names(words: str | None, signal: str | None) -> tuple[str, ...] | None:
     """The names that were given, as `jets.read` takes them."""
-    return None if options.class_names is None else class_names(options)
+    return None if words is None else class_names(words, signal)
 
 
 def read(options: Options, progress: OnProgress) -> tuple[jets.JetSample, parts.Splits]:
@@ -53,14 +57,15 @@ def read(options: Options, progress: OnProgress) -> tuple[jets.JetSample, parts.
     Raises:
         InputError: as in `jets.read`, files that are not alike, or a class without jets or without weight.
     """
-    sample, lengths = _read_files(options)
-    say_unused_weights(options, progress)
+    own, chosen = parts.files(options), chosen_names(options.class_names, options.signal_class)
+    sample, lengths = _read_files(options, own, chosen)
+    say_unused_weights(options.data, options.weights, progress)
     splits = split_parts(labels_of(sample), lengths, options.seed)
     if sample.weights is not None:
-        sources = {**dict.fromkeys(parts.NAMES, options.data), **parts.files(options)}
+        sources = {**dict.fromkeys(parts.NAMES, options.data), **own}
         for name, rows in zip(parts.NAMES, splits, strict=True):
             part = take(sample, rows)
-            require_weight(chosen_names(options), part, sources[name], f" in the {name} part")
+            require_weight(chosen, part, sources[name], f" in the {name} part")
     progress("reading jets", 1.0, f"{len(labels_of(sample)):,} jets")
     return sample, splits
 
@@ -75,16 +80,16 @@ def require_classes(chosen: Sequence[str] | None, labels: np.ndarray, source: ob
         raise InputError(f"{source}: expected jets of all {len(names)} classes, got none of {absent[0]}; add some")
 
 
-def unused_weights(options: Options) -> list[str]:
+def unused_weights(data: Path | None, weights: str | None) -> list[str]:
     """Names of arrays beside the jets that seem to be weights, where none are asked for."""
-    return [] if options.data is None or options.weights is not None else jets.weight_names(options.data)
+    return [] if data is None or weights is not None else jets.weight_names(data)
 
 
-def say_unused_weights(options: Options, progress: OnProgress) -> None:
+def say_unused_weights(data: Path | None, weights: str | None, progress: OnProgress, *, stream: bool = False) -> None:
     """A line for each array of weights that is not used."""
-    for name in unused_weights(options):
-        words = f"note: {options.data} has {name}, which is not used; --weights {name}{', without --stream,' * options.stream} does"
-        progress("reading jets", 0.5, words)
+    for name in unused_weights(data, weights):
+        remedy = f"--weights {name}, without --stream, does" if stream else f"--weights {name} does"
+        progress("reading jets", 0.5, f"note: {data} has {name}, which is not used; {remedy}")
 
 
 def require_weight(chosen: Sequence[str] | None, sample: jets.JetSample, source: object, where: str = "") -> None:
@@ -109,20 +114,20 @@ def split_parts(labels: np.ndarray, lengths: parts.Lengths, seed: int) -> parts.
     return parts.splits(lengths, seed=seed, fractions=FRACTIONS, draw=draw)
 
 
-def lengths(options: Options, labels: np.ndarray) -> parts.Lengths:
-    """How many jets --data, --validation and --test have, each of which has both classes."""
-    assert options.data is not None
+def lengths(files: Mapping[str, Path], labels: np.ndarray) -> parts.Lengths:
+    """How many jets --data, --validation and --test have, by these names as far as there are any; each has both classes."""
     lengths, first = dict.fromkeys(("data", "validation", "test"), 0), 0
-    for name, path in {"data": options.data, **parts.files(options)}.items():
+    for name, path in files.items():
         lengths[name] = jets.count(path)
         jets.require_both_classes(labels[first : first + lengths[name]], path)
         first += lengths[name]
     return lengths["data"], lengths["validation"], lengths["test"]
 
 
-def _read_files(options: Options) -> tuple[jets.JetSample, parts.Lengths]:
+def _read_files(
+    options: Options, own: Mapping[str, Path], chosen: Sequence[str] | None
+) -> tuple[jets.JetSample, parts.Lengths]:
     """The jets of all files, one after the other, and how many each has."""
-    own, chosen = parts.files(options), chosen_names(options)
     found: list[jets.JetSample] = []
     for source in (options.data or jets.embedded(), *own.values()):
         sample = jets.read(source, limit=options.max_jets, weights=options.weights, classes=chosen)

@@ -14,8 +14,8 @@ from jaxsci.runs.page import Section
 from jaxsci.runs.tables import Cell, Column, Rounded, Table
 from jaxsci.runs.task import OnProgress
 from jaxsci.tasks import ensembles
-from jaxsci.tasks.top_tagging import class_evaluation, own, report
-from jaxsci.tasks.top_tagging.samples import class_names, effective
+from jaxsci.tasks.top_tagging import class_evaluation, report
+from jaxsci.tasks.top_tagging.samples import effective
 
 MEMBERS = {"accuracy": "accuracy", "auc_macro": "AUC, mean of classes", "log_loss": "log loss"}  # metric -> title
 DRAWN = 6  # classes whose average images are drawn
@@ -25,11 +25,11 @@ def write_evaluation(folder: Path, measured: report.Measured, progress: OnProgre
     """Write evaluation.json, the figures and the report of these logits [jet, class]."""
     progress("evaluating", 0.0, "")
     options, labels, weights = measured.options, measured.labels, measured.sample.weights
-    names = class_names(options)
+    tagger, names = measured.tagger.name, measured.tagger.classes
     signal = names.index(options.signal_class) if options.signal_class else len(names) - 1
     result: dict[str, Any] = {
         "task": "top-tagging",
-        "tagger": own.name(options),
+        "tagger": tagger,
         "part": measured.part,
         "jets": {name: int(np.sum(labels == k)) for k, name in enumerate(names)},
         "known": measured.known,

@@ -76,7 +76,7 @@ class Run(NamedTuple):
 
 def train(options: Options, session: Session) -> Path:
     """Train a tagger in a new run folder on jets that are streamed, evaluate it on the test part, and write the report."""
-    with Workers(_workers(options)) as workers:
+    with Workers(_workers(options.workers)) as workers:
         run = prepare(options, workers, session.progress)
         shared = parts.compare(options, lambda: run.hashes, run.splits, "jets", session.progress)
         used = run.hashes[np.concatenate(run.splits[:2])]
@@ -86,7 +86,7 @@ def train(options: Options, session: Session) -> Path:
 def resume(folder: Path, session: Session) -> Path:
     """Go on with a run that was stopped; ends with the same parameters, bit for bit, as if it had not been."""
     options = jobs.read_options(folder)
-    with Workers(_workers(options)) as workers:
+    with Workers(_workers(options.workers)) as workers:
         run = prepare(options, workers, session.progress, runs.read_config(folder))
         seen.require_same(folder, describe(run)["digest"])
         return _train(folder, run, session, resume=True)
@@ -95,7 +95,7 @@ def resume(folder: Path, session: Session) -> Path:
 def evaluate(folder: Path, session: Session) -> Path:
     """Evaluate a run on its test part; returns the path of the report."""
     options = jobs.read_options(folder)
-    with Workers(_workers(options)) as workers:
+    with Workers(_workers(options.workers)) as workers:
         run = prepare(options, workers, session.progress, runs.read_config(folder))
         seen.require_same(folder, describe(run)["digest"])
         measured = _measured(folder, run, load(folder).params, runs.read_metrics(folder), session.progress)
@@ -114,15 +114,15 @@ def prepare(options: Options, workers: Workers, progress: OnProgress, config: di
     for option, given in (("--weights", options.weights), ("--class-names", options.class_names)):
         if given is not None:
             raise InputError(f"{option}: expected jets that are read whole, got --stream; leave out one of both")
-    samples.say_unused_weights(options, progress)
+    samples.say_unused_weights(options.data, options.weights, progress, stream=True)
     memory = size_in_bytes(options.memory, "--memory")
-    own_files = [options.data, *parts.files(options).values()]
-    found = source([path for pattern in own_files for path in files(pattern)], jets.rows)
+    own_files = {"data": options.data, **parts.files(options)}
+    found = source([path for pattern in own_files.values() for path in files(pattern)], jets.rows)
     if "labels" not in found.columns:
         raise InputError(f"{options.data}: expected labels, 1 for top and 0 for background, got jets without")
     images, (_, *shape) = jets.form(options.data)
     found, labels, hashes = _looked_at(found, workers, progress)
-    splits = samples.split_parts(labels, samples.lengths(options, labels), options.seed)
+    splits = samples.split_parts(labels, samples.lengths(own_files, labels), options.seed)
     tagger = _tagger(View(options, images, tuple(shape)))
     if config is not None:
         scale = scaling.of_run(config)
@@ -164,7 +164,7 @@ def describe(run: Run, shared: Mapping[str, int] | None = None) -> dict[str, Any
         "scaling": None if scale is None else scale._asdict(),
         "block": run.block,
         "validation": run.validation,
-        **own.describe(options),
+        **own.describe(options.model),
     }
 
 
@@ -213,6 +213,7 @@ def _measured(
     labels = run.labels[rows][order]
     return report.Measured(
         job.options,
+        job.tagger,
         jets.JetSample(None if images else sample, sample if images else None, labels[: len(shown)]),
         jax.tree.map(lambda *leaves: np.concatenate(leaves)[order], *answers),
         "test",
@@ -294,7 +295,7 @@ def _grouped(parts: Iterable[tuple[Inputs, np.ndarray]]) -> Iterator[tuple[Input
         yield jax.tree.map(lambda *leaves: np.concatenate(leaves), *held)
 
 
-def _workers(options: Options) -> int:
-    if options.workers is not None and options.workers < 0:
-        raise InputError(f"--workers: expected a number of processes, 0 or more, got {options.workers}; leave it out")
-    return max(1, min(8, (os.cpu_count() or 1) // 2)) if options.workers is None else options.workers
+def _workers(number: int | None) -> int:
+    if number is not None and number < 0:
+        raise InputError(f"--workers: expected a number of processes, 0 or more, got {number}; leave it out")
+    return max(1, min(8, (os.cpu_count() or 1) // 2)) if number is None else number

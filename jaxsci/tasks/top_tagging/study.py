@@ -17,7 +17,6 @@ from jaxsci.runs.figures import Drawing
 from jaxsci.runs.task import Session
 from jaxsci.tasks.study import subject, write
 from jaxsci.tasks.study.subject import Entry, Rows, Subject
-from jaxsci.tasks.top_tagging import own
 from jaxsci.tasks.top_tagging.evaluation import load
 from jaxsci.tasks.top_tagging.jobs import NAME, Job, as_batch, describe, make_inputs, make_recipe, prepare, read_options
 from jaxsci.tasks.top_tagging.samples import class_names, labels_of, take
@@ -39,7 +38,7 @@ def study(folder: Path, max_examples: int, session: Session) -> Path:
     """
     options = replace(read_options(folder), remat=False)
     subject.require_one(folder, options.members)
-    if len(names := class_names(options)) > 2:
+    if len(names := class_names(options.class_names, options.signal_class)) > 2:
         raise InputError(f"{folder}: expected a tagger of two classes, got more; study one of two")
     trained = load(folder)
     job = prepare(options, session.progress, trained.config)
@@ -61,7 +60,7 @@ def study(folder: Path, max_examples: int, session: Session) -> Path:
         folder,
         Subject(
             NAME,
-            own.name(job.options),
+            job.tagger.name,
             "jets",
             trained.model.apply,
             binary_cross_entropy,

@@ -84,7 +84,9 @@ def _train(folder: Path, job: Job, session: Session, *, resume: bool) -> Path:
     )
     answers = ensembles.answering(inference(job.tagger.model), result.params, members)(test.x)
     known = parts.known(runs.read_config(folder))
-    measured = report.Measured(job.options, take(job.sample, job.splits[2]), answers, "test", known, result.history)
+    measured = report.Measured(
+        job.options, job.tagger, take(job.sample, job.splits[2]), answers, "test", known, result.history
+    )
     write_evaluation(folder, measured, progress)
     return folder
 

@@ -3,7 +3,7 @@
 import difflib
 import importlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, Literal, NamedTuple
@@ -19,7 +19,7 @@ from jaxsci.data.jets import images as jet_images
 from jaxsci.errors import InputError
 from jaxsci.models import convolutional, deep_sets, dense, heads
 from jaxsci.models.convolutional import Block
-from jaxsci.tasks.top_tagging.options import TAGGERS
+from jaxsci.tasks.top_tagging.options import CLASSES, TAGGERS
 
 TOP_MASS = 172.57  # GeV, Particle Data Group 2024, direct measurements
 PIXELS = (40, 40)  # of the images that are made of constituents
@@ -32,7 +32,7 @@ class Spec(NamedTuple):
 
     compute_dtype: Literal["bfloat16"] | None = None  # of the matrix work; None: float32
     pixels: tuple[int, int] = PIXELS  # height and width of the images, for taggers that see them
-    classes: int = 2  # of jets
+    classes: tuple[str, ...] = CLASSES  # names of the labels 0, 1, ...
     remat: bool = False  # whether a network of equal blocks computes them again in the backward pass
 
 
@@ -62,6 +62,8 @@ class Tagger:
     scaled: bool = (
         False  # whether its inputs, a WeightedSet, are brought to order 1 by what the training jets are (`scaling`)
     )
+    name: str = ""  # in folders and tables
+    classes: tuple[str, ...] = CLASSES  # names of the labels 0, 1, ...
 
 
 def tagger(name: str, spec: Spec | None = None) -> Tagger:
@@ -81,14 +83,14 @@ def tagger(name: str, spec: Spec | None = None) -> Tagger:
         raise InputError(
             f"--remat: expected a tagger of equal blocks, part or a pelican, got {name}; --device-memory serves any tagger"
         )
-    return found
+    return replace(found, name=name, classes=spec.classes)
 
 
-def network(module: ModuleType, config: Any, classes: int) -> Model:
+def network(module: ModuleType, config: Any, classes: Sequence[str]) -> Model:
     """A network of `jaxsci.models` with one logit for two classes, and with one for each of more."""
-    if classes == 2:
+    if len(classes) == 2:
         return heads.scalar(module.model(config))
-    model: Model = module.model(replace(config, outputs=classes))
+    model: Model = module.model(replace(config, outputs=len(classes)))
     return model
 
 
@@ -201,9 +203,9 @@ def topodnn(spec: Spec) -> Tagger:
 
 def mass(spec: Spec) -> Tagger:
     """The one-number baseline: a logistic regression on |m - m_top|, whose ranking of jets no fit can change."""
-    if spec.classes != 2:
+    if len(spec.classes) != 2:
         raise InputError(
-            f"--tagger: expected one for {spec.classes} classes, got mass, which tells tops from all else; choose another, such as pfn"
+            f"--tagger: expected one for {len(spec.classes)} classes, got mass, which tells tops from all else; choose another, such as pfn"
         )
     config = dense.Config(1, hidden=(), compute_dtype=spec.compute_dtype)
 

@@ -1,5 +1,6 @@
 """What is measured of a network on images, as plain numbers ready for JSON."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -7,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsci import metrics
+from jaxsci.core import Array
 from jaxsci.runs import binary_evaluation
 
 
@@ -24,25 +26,32 @@ def classification(
     Also log loss and calibration error: of the class that is answered, or, of two classes that are both there, of class 1, with its AUC as
     `binary_evaluation.classification` measures it.
     """
-    z, y = jnp.asarray(logits), jnp.asarray(labels)
     answers = jnp.asarray(decided(logits, threshold))
-    matrix = metrics.confusion_matrix(answers, y, classes=classes)
-    interval = metrics.binomial_interval(jnp.trace(matrix), jnp.sum(matrix), level=binary_evaluation.LEVEL)
-    result: dict[str, Any] = {"accuracy": binary_evaluation.estimate(metrics.accuracy(matrix), interval)}
-    per_class = {}
-    for name, measure in (("recall", metrics.recall), ("precision", metrics.precision), ("f1", metrics.f1)):
-        result[f"{name}_macro"] = {"value": binary_evaluation.number(measure(matrix, average="macro"))}
-        per_class[name] = [binary_evaluation.number(value) for value in measure(matrix)]
-    result["per_class"] = per_class
+    measured = _measured(jnp.asarray(logits), answers, jnp.asarray(labels), classes)
+    matrix, (right, interval), each, others = measured
+    result: dict[str, Any] = {"accuracy": binary_evaluation.estimate(right, interval)}
+    result |= {name: {"value": binary_evaluation.number(value)} for name, value in others.items()}
+    result["per_class"] = {name: [binary_evaluation.number(value) for value in of] for name, of in each.items()}
     result["confusion_matrix"] = np.asarray(matrix).tolist()
-    likely = jax.nn.softmax(z, axis=-1)
-    calibration = metrics.expected_calibration_error(jnp.max(likely, axis=-1), metrics.predicted_class(z) == y)
-    result["log_loss"] = {"value": binary_evaluation.number(metrics.log_loss(z, y))}
-    result["calibration_error"] = {"value": binary_evaluation.number(calibration)}
     if classes == 2 and len(np.unique(labels)) == 2:
         binary = binary_evaluation.classification(logits[:, 1] - logits[:, 0], labels)
         result |= {name: binary[name] for name in ("auc", "log_loss", "calibration_error")}
     return result
+
+
+@partial(jax.jit, static_argnums=3)
+def _measured(
+    logits: Array, answers: Array, labels: Array, classes: int
+) -> tuple[Array, tuple[Array, metrics.Interval], dict[str, Array], dict[str, Array]]:
+    """Confusion matrix, accuracy with its interval, what is measured of each class, and single numbers."""
+    matrix = metrics.confusion_matrix(answers, labels, classes=classes)
+    measures = {"recall": metrics.recall, "precision": metrics.precision, "f1": metrics.f1}
+    others = {f"{name}_macro": measure(matrix, average="macro") for name, measure in measures.items()}
+    right, likely = metrics.predicted_class(logits) == labels, jnp.max(jax.nn.softmax(logits, axis=-1), axis=-1)
+    others["log_loss"] = metrics.log_loss(logits, labels)
+    others["calibration_error"] = metrics.expected_calibration_error(likely, right)
+    each = {name: measure(matrix) for name, measure in measures.items()}
+    return matrix, binary_evaluation.accuracy(matrix, None), each, others
 
 
 def reconstruction(images: np.ndarray, reconstructions: np.ndarray) -> dict[str, Any]:

@@ -151,7 +151,10 @@ def _interval(from_sums: FromSums, key: Key, columns: dict[str, Array]) -> metri
     return metrics.bootstrap(metric, key, table, resamples=RESAMPLES, level=LEVEL)
 
 
+_binomial = jax.jit(partial(metrics.binomial_interval, level=LEVEL))
+
+
 def fraction(successes: int, trials: int) -> dict[str, float | None]:
     """A fraction with its binomial interval."""
     count, total = jnp.asarray(successes, jnp.float32), jnp.asarray(trials, jnp.float32)
-    return estimate(count / total, metrics.binomial_interval(count, total, level=LEVEL))
+    return estimate(count / total, _binomial(count, total))

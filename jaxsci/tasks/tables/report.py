@@ -1,9 +1,11 @@
 """What is measured of a table's predictions, and the page that shows it."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -46,6 +48,11 @@ class Measured(NamedTuple):
     history: list[dict[str, Any]]  # of the training, a record per epoch
 
 
+# Each as one program: some thirty operations, which one by one took a second.
+_interval = jax.jit(partial(metrics.binomial_interval, level=binary_evaluation.LEVEL))
+_calibration_error = jax.jit(metrics.expected_calibration_error)
+
+
 def classified(probabilities: np.ndarray, target: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
     """Weighted accuracy and log loss with 68 % intervals, calibration error of the answers, and for two classes with weight the AUC.
 
@@ -57,12 +64,12 @@ def classified(probabilities: np.ndarray, target: np.ndarray, weights: np.ndarra
     right = (probabilities.argmax(1) == target).astype(np.float64)
     effective = weights.sum() ** 2 / np.square(weights).sum()
     part = float(np.average(right, weights=weights))
-    interval = metrics.binomial_interval(part * effective, effective, level=binary_evaluation.LEVEL)
+    interval = _interval(part * effective, effective)
     found: dict[str, Any] = {"accuracy": binary_evaluation.estimate(part, interval)}  # type: ignore[arg-type]
     chosen = np.maximum(probabilities[np.arange(len(target)), target], np.finfo(np.float32).tiny)
     found["log_loss"] = _mean(-np.log(chosen), weights)
     stated = probabilities.max(1).astype(np.float32)
-    calibration = metrics.expected_calibration_error(jnp.asarray(stated), jnp.asarray(right), jnp.asarray(weights))
+    calibration = _calibration_error(jnp.asarray(stated), jnp.asarray(right), jnp.asarray(weights))
     found["calibration_error"] = {"value": binary_evaluation.number(calibration)}
     if probabilities.shape[1] == 2 and len(set(target[weights > 0].tolist())) == 2:
         found["auc"] = binary_evaluation.ranking(probabilities[:, 1], target, weights)["auc"]
@@ -82,7 +89,7 @@ def regressed(values: np.ndarray, target: np.ndarray, weights: np.ndarray, half_
     if half_width is not None:
         effective = weights.sum() ** 2 / np.square(weights).sum()
         part = float(np.average(np.abs(residual) <= half_width, weights=weights))
-        interval = metrics.binomial_interval(part * effective, effective, level=binary_evaluation.LEVEL)
+        interval = _interval(part * effective, effective)
         found["coverage"] = binary_evaluation.estimate(part, interval)  # type: ignore[arg-type]
     return found
 

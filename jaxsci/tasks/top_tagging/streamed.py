@@ -131,8 +131,7 @@ def prepare(options: Options, workers: Workers, progress: OnProgress, config: di
         scale = scaling.measure(tagger, np.concatenate(list(some.in_order())))
     else:
         scale = None
-    empty = jets.JetSample(None, None, None)
-    job = Job(options, scaling.scaled(tagger, scale), empty, splits, scale)
+    job = Job(options, scaling.scaled(tagger, scale), jets.JetSample(None, None, None), splits, scale)
     if config is not None:
         block, validation = config["data"]["block"], config["data"]["validation"]
     else:

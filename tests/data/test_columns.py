@@ -242,6 +242,37 @@ def test_lists_of_weights_are_variations(tmp_path):
     assert read.unused == ("pdfWeight",)
 
 
+NANO = {"Muon_pt": [40.0, 50.0], "Muon_eta": [0.0, 1.0], "Muon_phi": [0.0, 3.0], "Muon_charge": [1, -1]}
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"Muon_eta": [[0.0], [1.0, 2.0, 0.5]]}, "got 1 of Muon_eta for 2 of Muon_pt in row 0"),
+        ({"Muon_charge": [[1, -1], [1]]}, "got 1 of Muon_charge for 2 of Muon_pt in row 1"),
+        ({"Muon_mass": [[0.1, 0.1], []]}, "got 0 of Muon_mass for 2 of Muon_pt in row 1"),
+        ({"Muon_pt": [40.0, 50.0]}, "got one number a row in Muon_pt"),
+    ],
+)
+def test_lists_of_muons_are_of_one_length(changed, message, tmp_path):
+    path = tmp_path / "p.root"
+    with uproot.recreate(path) as file:
+        file["Events"] = {name: ak.Array([values, values]) for name, values in NANO.items()}
+    assert len(dimuons.read(path).mass) == 2
+    with uproot.recreate(path) as file:
+        whole = {name: ak.Array([values, values]) for name, values in NANO.items()}
+        file["Events"] = {**whole, **{name: ak.Array(values) for name, values in changed.items()}}
+    with pytest.raises(InputError, match=message):
+        dimuons.read(path)
+
+
+def test_a_list_of_one_weight_a_row_is_a_weight(tmp_path):
+    path = tmp_path / "p.root"
+    with uproot.recreate(path) as file:
+        file["t"] = {"M": np.array([91.0, 90]), "w": np.array([[1.0], [2.0]])}
+    np.testing.assert_array_equal(dimuons.read(path).weight, [1, 2])
+
+
 def test_of_a_tree_written_twice_the_newest_is_read_and_said(tmp_path):
     path = tmp_path / "p.root"
     with uproot.recreate(path) as file:

@@ -114,7 +114,7 @@ def _read_lists(path: str | Path, tree: str | None, present: list[str], typical:
     more = [name for name in ("Muon_mass", *_NANO_EVENT) if name in present]
     weights = [name for name in present if is_weight_name(name)]
     table = columns.read(path, tree=tree, only=(*_NANO, *more, *weights), nested=(*_NANO, "Muon_mass", *weights))
-    counts = table["Muon_pt.counts"]
+    counts = _counts(path, table)
     pt, eta, phi, charge = (table[name].astype(np.float64) for name in _NANO)
     rest = table["Muon_mass"] if "Muon_mass" in table else np.full(len(pt), MUON_MASS)
     event = np.repeat(np.arange(len(counts)), counts)
@@ -156,6 +156,24 @@ def _require_once(path: str | Path, mass: np.ndarray) -> None:
         raise InputError(
             f"{path}: expected each muon pair once, got {again:,} of {len(mass):,} with the mass of another; remove those that come again"
         )
+
+
+def _counts(path: str | Path, table: dict[str, np.ndarray]) -> np.ndarray:
+    """How many muons each row has; InputError where its lists are of different lengths, or a branch holds no lists."""
+    names = [name for name in (*_NANO, "Muon_mass") if name in table]
+    expected = f"{path}: expected a list of muons a row in {', '.join(names)}"
+    if flat := [name for name in names if f"{name}.counts" not in table]:
+        raise InputError(f"{expected}, got one number a row in {flat[0]}; rename it")
+    counts = table["Muon_pt.counts"]
+    for name in names:
+        other = table[f"{name}.counts"]
+        if (bad := other != counts).any():
+            row = int(bad.argmax())
+            raise InputError(
+                f"{expected}, all of one length, got {other[row]} of {name} for {counts[row]} of Muon_pt in row {row} (counted from 0); "
+                "mend the file"
+            )
+    return counts
 
 
 def _checked(

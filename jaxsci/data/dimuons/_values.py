@@ -30,9 +30,10 @@ def weight_of(
 ) -> tuple[np.ndarray | None, list[str]]:
     """The weight of each row, float64, of the columns of weights the one that differs from row to row; and the columns that were used.
 
-    Lists of weights in a row are those of variations of the simulation, which are none of the event.
+    Lists of several weights in a row are those of variations of the simulation, which are none of the event.
     """
-    found = {name: numbers(path, table, name) for name in names if f"{name}.counts" not in table}
+    one = {name for name in names if (table.get(f"{name}.counts", np.ones(1)) == 1).all()}
+    found = {name: numbers(path, table, name) for name in names if name in one}
     varied = [name for name, values in found.items() if np.ptp(values) > 0 or not np.isfinite(values).all()]
     if len(varied) > 1:
         raise InputError(

@@ -40,7 +40,7 @@ def all_classes(path: Path) -> Reader:
     tree, beam = _tree(path), checks.Beam()
 
     def rows(first: int, last: int) -> dict[str, np.ndarray]:
-        jets = checks.clean_constituents(path, _constituents(tree, first, last), first, beam)
+        jets = checks.clean_constituents(path, _constituents(path, tree, first, last), first, beam)
         return {"constituents": jets, "labels": _labels(path, tree, first, last).astype(np.uint8)}
 
     columns = {"constituents": Column((PARTICLES, 4), "<f4"), "labels": Column((), "|u1")}
@@ -73,7 +73,7 @@ def records(path: Path, names: Sequence[str] | None = None) -> Records:
         return place[classes].astype(np.uint8)
 
     def between(first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
-        return _constituents(tree, first, last), of_chosen(first, last)
+        return _constituents(path, tree, first, last), of_chosen(first, last)
 
     return by_ranges((tree.num_entries, PARTICLES, 4), lambda: of_chosen(0, tree.num_entries), between, _stored(tree))
 
@@ -95,7 +95,7 @@ def _stored(tree: Any) -> int:
     return int(np.diff(offsets).max(initial=1))
 
 
-def _constituents(tree: Any, first: int, last: int) -> np.ndarray:
+def _constituents(path: Path, tree: Any, first: int, last: int) -> np.ndarray:
     """[jet, 128, 4], the hardest of each jet, not checked."""
     import awkward as ak
 
@@ -105,6 +105,12 @@ def _constituents(tree: Any, first: int, last: int) -> np.ndarray:
     jets = np.zeros((len(counts), width, 4), np.float32)
     present = np.arange(width) < counts[:, None]
     for place, name in enumerate(_MOMENTA):
+        bad = ak.to_numpy(ak.num(particles[name])) != counts
+        if bad.any():
+            raise InputError(
+                f"{path}: expected lists of one length in {', '.join(_MOMENTA)}, got another of {name} in row {first + int(bad.argmax())} "
+                "(counted from 0); download the file again"
+            )
         jets[..., place][present] = ak.to_numpy(ak.flatten(particles[name]))
     if width > PARTICLES:
         order = np.argsort(-kinematics.pt(jets), axis=1, kind="stable")[:, :PARTICLES]

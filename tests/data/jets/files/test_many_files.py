@@ -1,5 +1,6 @@
 """Jets of many files and of JetClass, read whole and by ranges of rows."""
 
+import awkward as ak
 import h5py
 import numpy as np
 import pytest
@@ -101,3 +102,17 @@ def test_a_jet_of_two_classes_is_refused(tmp_path):
         file["tree"] = branches
     with pytest.raises(InputError, match="got 2 of them in row 2"):
         jets.read(tmp_path / "b.root")
+
+
+def test_lists_of_a_jet_that_are_not_of_one_length_are_refused(tmp_path):
+    path = tmp_path / "a.root"
+    write_jetclass(path, some_jets(6, 5), "QCD")
+    with uproot.open(path)["tree"] as tree:
+        branches = {name: tree[name].array() for name in tree.keys(recursive=False) if not name.startswith("n")}
+    counts = ak.to_numpy(ak.num(branches["part_px"]))
+    counts[[2, 3]] = counts[3] + 1, counts[2] - 1  # the same number in all: another jet has one of them
+    branches["part_px"] = ak.unflatten(ak.flatten(branches["part_px"]), counts)
+    with uproot.recreate(path) as file:
+        file["tree"] = branches
+    with pytest.raises(InputError, match=r"expected lists of one length in part_energy, .* of part_px in row 2 \("):
+        jets.read(path)

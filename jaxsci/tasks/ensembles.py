@@ -85,22 +85,23 @@ def first_key(seed: int, members: int) -> Key:
     return key[0] if key.ndim else key
 
 
-def answering(model: Model, params: Params, members: int) -> Callable[[Inputs], Answers]:
+def answering(model: Model, params: Params, members: int, batch_size: int = 1024) -> Callable[[Inputs], Answers]:
     """The function that answers for prepared inputs, each [example, ...]; made once, it compiles once.
 
     Args:
         model: of one example; of an ensemble one member.
         params: of the network; of an ensemble each [member, ...].
         members: how many there are.
+        batch_size: examples at a time.
     """
     if members == 1:
-        return lambda x: Answers(predict(model.apply, params, x))
+        return lambda x: Answers(predict(model.apply, params, x, batch_size=batch_size))
 
     def each(params: Params, x: Inputs) -> Array:
         # One after another: a batch of examples fills a device, and all members at once would take their number in memory.
         return jax.lax.map(lambda one: model.apply(one, x), params)
 
-    return lambda x: combined(predict(each, params, x))
+    return lambda x: combined(predict(each, params, x, batch_size=batch_size))
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:

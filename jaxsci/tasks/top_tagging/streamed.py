@@ -37,7 +37,8 @@ from jaxsci.tasks.top_tagging.taggers.scaling import Scaling
 _PROGRAM = 10**9  # bytes for the libraries, the compiled programs and the state of the training
 _BLOCK, _VALIDATION = 1 / 6, 1 / 8  # of the rest: one of three blocks in memory, and the validation part
 _SHOWN = 10_000  # jets of the test part whose images are drawn
-_AT_ONCE = 8192  # jets given to the network
+_AT_ONCE = 8192  # jets prepared together
+_ANSWERED = 256  # jets given to the network together: no more memory than a step of the training takes
 
 
 class View(NamedTuple):
@@ -195,7 +196,7 @@ def _measured(
     """The tagger on the test part, the jets that are shown first."""
     job, images = run.job, run.images
     rows = np.sort(job.splits[2])
-    answering = ensembles.answering(inference(job.tagger.model), params, job.options.members)
+    answering = ensembles.answering(inference(job.tagger.model), params, job.options.members, _ANSWERED)
     asked = Stream(run.source, partial(as_answered, run.view), 1, rows, workers=run.workers)
     answers, masses, done = [], [], 0
     for inputs, mass in _grouped(asked.in_order()):

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxsci.data import _arrays as arrays
 from jaxsci.data._delimited import MISSING, delimiter, is_above, is_number, number, require_one_mark, require_utf8
-from jaxsci.data.reading import reading, require_memory
+from jaxsci.data.reading import reading, require_memory, require_pages
 from jaxsci.errors import InputError
 
 __all__ = ["MISSING", "SUFFIXES", "names", "notes", "number", "read", "require"]
@@ -265,7 +265,9 @@ class _root_tree:
         self.file = uproot.open(self.path)
         try:
             self.name = self._name()
-            return self.file[self.name]
+            chosen = self.file[self.name]
+            require_pages(self.path, chosen)
+            return chosen
         except BaseException:
             self.file.close()
             raise

@@ -11,9 +11,11 @@ from typing import Any
 
 from jaxsci.errors import InputError
 
-__all__ = ["files", "free_memory", "is_weight_name", "reading", "require_memory", "unpacked"]
+__all__ = ["files", "free_memory", "is_weight_name", "reading", "require_memory", "require_pages", "unpacked"]
 
 _BLOCK = 2**20  # bytes
+_PAGE = 2**26  # bytes of numbers, and how often more than are stored of them, that a page of ROOT may declare
+_PACKED = 10_000
 _LARGEST = 2**33  # bytes of a file that is read as a whole, unpacked
 _WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")  # of mcEventWeight, event_weight, EVENT-WEIGHT
 _WEIGHT = re.compile(r"(.*?)(?:weights?|wgts?)")
@@ -149,6 +151,30 @@ def free_memory() -> int | None:
     with contextlib.suppress(AttributeError, ValueError, OSError):
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return None
+
+
+def require_pages(path: Path, tree: Any) -> None:
+    """Raise InputError for an RNTuple of ROOT whose header or footer is not that of its checksum, or that declares far more than it stores.
+
+    The library that reads it believes all numbers of the footer, those of loops too, before it compares the checksum.
+    """
+    if not hasattr(type(tree), "page_link_list"):
+        return
+    import xxhash  # comes with that library
+
+    for part in ("Header", "Footer"):
+        start, stored, length = (tree.member(f"{word}{part}") for word in ("fSeek", "fNBytes", "fLen"))
+        with path.open("rb") as file:
+            file.seek(start)
+            content = file.read(min(stored, _LARGEST))
+        if stored == length and content[-8:] != xxhash.xxh3_64_intdigest(content[:-8]).to_bytes(8, "little"):
+            raise InputError(f"{path}: expected a {part.lower()} of its checksum, got another; download the file again")
+    for page in (page for cluster in tree.page_link_list for column in cluster for page in column.pages):
+        declared, stored = 8 * abs(page.num_elements), page.locator.num_bytes
+        if declared > max(_PAGE, _PACKED * stored):
+            raise InputError(
+                f"{path}: expected pages of numbers, got one of {stored:,} bytes for {declared:,}; copy or download the file again"
+            )
 
 
 def is_weight_name(name: str) -> bool:

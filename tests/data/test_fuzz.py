@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from jaxsci.data import columns, dimuons, images, jets
+from jaxsci.data.jets.files import jetclass
 from jaxsci.data.materials.formula_table import stream
 from jaxsci.data.sphere import relief, sky
 from jaxsci.errors import InputError
@@ -67,6 +68,32 @@ def _root():
         return path.read_bytes()
 
 
+def _lists(name, branches, kind):
+    """A ROOT file with lists of numbers in each row, as a TTree or an RNTuple."""
+    uproot, ak = pytest.importorskip("uproot"), pytest.importorskip("awkward")
+    with tempfile.TemporaryDirectory() as folder:
+        with uproot.recreate(Path(folder) / "lists.root") as written:
+            arrays = {branch: ak.values_astype(ak.Array(values), float) for branch, values in branches.items()}
+            types = {branch: "var * float64" if values.ndim > 1 else "float64" for branch, values in arrays.items()}
+            (written.mktree if kind == "TTree" else written.mkrntuple)(name, types).extend(arrays)
+        return (Path(folder) / "lists.root").read_bytes()
+
+
+@cache
+def _nano(kind):
+    muons = {"Muon_pt": [40.0, 50.0], "Muon_eta": [0.0, 1.0], "Muon_phi": [0.0, 3.0], "Muon_charge": [1, -1]}
+    return _lists("Events", {**{name: [values] * 5 for name, values in muons.items()}, "genWeight": [1.0] * 5}, kind)
+
+
+@cache
+def _jetclass(kind):
+    names = ("energy", "px", "py", "pz")
+    momenta = {f"part_{name}": [jet[:, i] for jet in _momenta()] for i, name in enumerate(names)}
+    return _lists(
+        "tree", {**momenta, **{f"label_{name}": [float(name == "QCD")] * 6 for name in jetclass.CLASSES}}, kind
+    )
+
+
 def _momenta():
     p = np.random.default_rng(0).normal(size=(6, 3, 3)) * 20
     return np.concatenate([np.linalg.norm(p, axis=-1, keepdims=True), p], axis=-1).astype(np.float32)
@@ -99,6 +126,10 @@ FILES = {
     "partial.fits": (lambda: _fits(index=True), sky.read_map),
     "pairs.root": (_root, dimuons.read),
     "table.root": (_root, columns.read),
+    "muons.root": (lambda: _nano("TTree"), dimuons.read),
+    "muons_rn.root": (lambda: _nano("RNTuple"), dimuons.read),
+    "jetclass.root": (lambda: _jetclass("TTree"), jets.read),
+    "jetclass_rn.root": (lambda: _jetclass("RNTuple"), jets.read),
     "spectrum.txt": (b"# l D_l\n2 1000.5 3\n3 1e3 2\n", sky.read_spectrum),
 }
 

@@ -4,7 +4,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,8 @@ def limit_cores(count: int) -> None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
 
 
-def describe(size: int = 2048) -> dict[str, Any]:
-    """Processor, memory, versions, devices, load, and the rate of a matrix product of this size: a JSON object."""
+def describe(size: int = 2048, packages: Sequence[str] = ()) -> dict[str, Any]:
+    """Processor, memory, versions (also of further `packages`), devices, load, the rate of a matrix product of this size: a JSON object."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -36,7 +36,7 @@ def describe(size: int = 2048) -> dict[str, Any]:
         "load_average": [round(load, 2) for load in os.getloadavg()] if hasattr(os, "getloadavg") else None,
         "system": platform.platform(),
         "python": platform.python_version(),
-        "versions": {"jaxsci": jaxsci.__version__} | {name: _version(name) for name in PACKAGES},
+        "versions": {"jaxsci": jaxsci.__version__} | {name: _version(name) for name in (*PACKAGES, *packages)},
         "devices": [str(device) for device in jax.devices()],
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "convolution": os.environ.get("JAXSCI_CONVOLUTION", "auto"),

@@ -39,6 +39,7 @@ TABLE = [
     Benchmark("fit-pulls", "benchmarks.fit_pulls.main", "Whether the error bars of every fitter are right."),
     Benchmark("taggers", "benchmarks.taggers", "Accuracy, size, work and rate of every tagger on the same jets."),
     Benchmark("fresh-jets", "benchmarks.fresh_jets", "Trained taggers on jets of another seed, with ratios."),
+    Benchmark("tagger-peers", "benchmarks.tagger_peers.main", "Our networks against EnergyFlow's and weaver's."),
     Benchmark(
         "learning-curves", "benchmarks.learning_curves", "Taggers against the number of jets they are trained on."
     ),

@@ -82,7 +82,9 @@ def read(path: Path, like: Params) -> Params:
             "use the version of jaxsci that wrote it"
         )
     arrays = [_typed(stored[name], dtype) for name, (_, dtype) in expected.items()]
-    return jax.tree.map(jax.numpy.asarray, jax.tree.unflatten(jax.tree.structure(like), arrays))
+    # At once, where `asarray` compiles a program for every shape.
+    found: Params = jax.device_put(jax.tree.unflatten(jax.tree.structure(like), arrays))
+    return found
 
 
 def _leaves(params: Params) -> dict[str, Any]:

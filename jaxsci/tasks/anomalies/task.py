@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxsci.core import Batch, Params
@@ -144,7 +143,7 @@ def _inputs(found: Detector, constituents: np.ndarray, progress: OnProgress) -> 
 
 def _as_batch(inputs: np.ndarray, rows: np.ndarray) -> Batch:
     """The jets of these rows; there is no target."""
-    return Batch(jnp.asarray(inputs[rows]), jnp.zeros(len(rows)), jnp.ones(len(rows)))
+    return jax.device_put(Batch(inputs[rows], np.zeros(len(rows), np.float32), np.ones(len(rows), np.float32)))
 
 
 def _scores(found: Detector, trained: dict[str, Params], inputs: np.ndarray) -> Scores:

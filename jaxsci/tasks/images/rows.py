@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from jaxsci.core import Batch
@@ -108,7 +108,7 @@ def as_batch(options: Options, sample: images.LabeledImages, rows: np.ndarray) -
     if options.balance:
         counts = np.bincount(sample.y[rows], minlength=sample.classes)
         weight = (len(rows) / (np.count_nonzero(counts) * counts[sample.y[rows]])).astype(np.float32)
-    return Batch(x, jnp.asarray(target), jnp.asarray(weight))
+    return Batch(x, *jax.device_put((target, weight)))
 
 
 def require_heeded(options: Options, classes: int) -> None:

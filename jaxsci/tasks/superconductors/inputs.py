@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -114,11 +113,8 @@ def batch(job: Job, indices: np.ndarray) -> Batch:
     """These materials with their targets: Tc in the network's units, or 1 for a superconductor."""
     sample = job.sample
     target = to_units(sample.tc) if job.options.target == "tc" else sample.superconducting
-    return Batch(
-        jnp.asarray(sample.amounts[indices]),
-        jnp.asarray(target[indices], jnp.float32),
-        jnp.ones(len(indices), jnp.float32),
-    )
+    found = Batch(sample.amounts[indices], target[indices].astype(np.float32), np.ones(len(indices), np.float32))
+    return jax.device_put(found)
 
 
 def read_run(folder: Path) -> tuple[Options, Files]:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsci.core import Batch, Params
+from jaxsci.core import Array, Batch, Params
 from jaxsci.data.materials import elements
 from jaxsci.data.materials.compositions import dense, identities, taken
 from jaxsci.data.materials.elements import ELEMENTS
@@ -252,8 +252,13 @@ def _members_tc(job: Job, params: Params, amounts: np.ndarray) -> np.ndarray:
 
 def _latent(job: Job, params: Params, amounts: np.ndarray) -> np.ndarray:
     """The latent space of the first member, [material, latent]."""
-    first = jax.tree.map(lambda leaf: leaf[0], params)
-    return np.asarray(jax.jit(jax.vmap(job.network.embed, in_axes=(None, 0)))(first, jnp.asarray(amounts)))
+
+    @jax.jit
+    def embed(params: Params, amounts: Array) -> Array:
+        first = jax.tree.map(lambda leaf: leaf[0], params)
+        return jax.vmap(job.network.embed, in_axes=(None, 0))(first, amounts)
+
+    return np.asarray(embed(params, amounts))
 
 
 def _here(params: Params) -> Params:

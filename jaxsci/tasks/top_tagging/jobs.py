@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxsci.core import Batch, Inputs
@@ -219,8 +218,8 @@ def as_batch(
 ) -> Batch:
     """The jets of these indices as one batch, of weight 1 each where there are no weights, float32 [jet]."""
     x = jax.tree.map(lambda leaf: leaf[indices], inputs)
-    weight = jnp.ones(len(indices)) if weights is None else jnp.asarray(weights[indices])
-    return Batch(x, jnp.asarray(labels[indices], jnp.float32 if classes == 2 else jnp.int32), weight)
+    weight = np.ones(len(indices), np.float32) if weights is None else weights[indices]
+    return Batch(x, *jax.device_put((labels[indices].astype(np.float32 if classes == 2 else np.int32), weight)))
 
 
 def describe(job: Job, shared: Mapping[str, int] | None = None) -> dict[str, Any]:

@@ -129,5 +129,6 @@ def _nested(prefix: str, arrays: dict[str, np.ndarray]) -> Params:
             place = result
             for part in path:
                 place = place.setdefault(part, {})
-            place[leaf] = jnp.asarray(array)
-    return result
+            place[leaf] = array
+    found: Params = jax.device_put(result)  # at once, where `asarray` compiles a program for every shape
+    return found

@@ -36,7 +36,7 @@ def objective(
     """The loss of a batch: the mean of `example_loss` weighted by `batch.weight`.
 
     An example of weight 0 contributes exactly nothing to the value and to every derivative, whatever stands in it, NaN
-    included. A batch of padding alone has loss 0 and zero gradients.
+    included. A batch of padding alone has loss 0, and zero gradients if the model has finite ones where its inputs are zero.
 
     Args:
         apply: a model of one example.
@@ -52,8 +52,7 @@ def objective(
     functions = {**(metrics or {}), "loss": example_loss}
 
     def loss(params: Params, batch: Batch) -> tuple[Array, Metrics]:
-        x, y, mask = _filled(batch)
-        params = _where_any(mask, params)
+        x, y, _ = _filled(batch)
         outputs = apply(params, x) if batched else jax.vmap(functools.partial(apply, params))(x)
         return _means(functions, outputs, y, batch.weight)
 
@@ -77,7 +76,7 @@ def stateful_objective(
 
     def loss(variables: Params, batch: Batch, key: Key | None) -> tuple[Array, tuple[Metrics, Params]]:
         x, y, mask = _filled(batch)
-        outputs, state = model.apply(_where_any(mask, variables), x, mask, key)
+        outputs, state = model.apply(variables, x, mask, key)
         value, means = _means(functions, outputs, y, batch.weight)
         return value, (means, state)
 
@@ -104,12 +103,6 @@ def _filled(batch: Batch) -> tuple[Inputs, Array, Array]:
             )
     mask = jnp.asarray(batch.weight).astype(bool)
     return *fill_padding((batch.x, batch.y), mask), mask
-
-
-def _where_any(mask: Array, params: Params) -> Params:
-    """The parameters; nothing depends on them where there is padding alone: on its zeros a model may be NaN, and 0 times NaN is NaN."""
-    some = jnp.any(mask)
-    return jax.tree.map(lambda leaf: jnp.where(some, leaf, jax.lax.stop_gradient(leaf)), params)
 
 
 def _means(

@@ -1,6 +1,7 @@
 """One optimization step: the body of `lax.scan`, and what it needs."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -236,7 +237,7 @@ def _accumulate(
         (gradient, state), (part, fraction, number) = carry, chunk
         drawn = None if key is None else jax.random.fold_in(key, number)
         (value, (metrics, state)), terms = value_and_gradient(params, state, part, drawn)
-        gradient = jax.tree.map(lambda s, term: s + fraction.astype(s.dtype) * term.astype(s.dtype), gradient, terms)
+        gradient = jax.tree.map(partial(_plus, fraction), gradient, terms)
         return (gradient, state), {"weight": jnp.sum(as_real(part.weight)), **metrics, "loss": value}
 
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, accumulator(leaf.dtype)), params)
@@ -244,6 +245,12 @@ def _accumulate(
     means = mean_metrics(metrics)
     gradient = jax.tree.map(lambda leaf, like: leaf.astype(like.dtype), gradient, params)
     return ((means["loss"], {**means, "weight": total}), gradient), state
+
+
+def _plus(fraction: Array, total: Array, term: Array) -> Array:
+    """The sum and a part of the term; nothing of it, though it be NaN, where the part is 0: of padding alone a model may make NaN."""
+    part = fraction.astype(total.dtype) * term.astype(total.dtype)
+    return total + jnp.where(fraction > 0, part, jnp.zeros_like(part))
 
 
 def mean_metrics(metrics: Metrics) -> Metrics:

@@ -15,7 +15,6 @@ from jaxsci.core import Array, Batch, LossFn, Params
 from jaxsci.gradients._capture.factors import Product, product
 from jaxsci.gradients._capture.program import DATA, PARAMETER, Program, Step, Values, program, results, run
 from jaxsci.gradients._examples import loss_of_example
-from jaxsci.losses._objective import fill_padding
 
 # Steps whose gradient by a parameter follows from their other operands at the cost of a product.
 KNOWN = frozenset(
@@ -56,16 +55,11 @@ class Capture(NamedTuple):
         """The losses [batch] and the records, by one forward and one backward pass."""
         zeros = tuple(tuple(jnp.zeros(aval.shape, aval.dtype) for aval in self._perturbed(use)) for use in self.uses)
 
-        def of_example(example: Batch, counted: Array) -> tuple[Array, Records]:
+        def of_example(example: Batch) -> tuple[Array, Records]:
             loss, pull, inputs = jax.vjp(lambda zeros: self._forward(zeros, example), zeros, has_aux=True)
-            none = jnp.zeros_like(loss)
-            return jnp.where(counted, loss, none), Records(inputs, *pull(jnp.where(counted, jnp.ones_like(loss), none)))
+            return loss, Records(inputs, *pull(jnp.ones_like(loss)))
 
-        # Padding is a copy of what counts: of its own loss the derivative may be NaN.
-        counted = jnp.asarray(batch.weight) != 0
-        x, y = fill_padding((batch.x, batch.y), counted)
-        weight = jnp.where(counted, batch.weight, jnp.ones_like(batch.weight))
-        return jax.vmap(of_example)(Batch(x, y, weight), counted)
+        return jax.vmap(of_example)(jax.tree.map(jnp.asarray, batch))
 
     def _perturbed(self, use: Use) -> list[Any]:
         return [self.program.avals[slot] for slot in (use.slots if use.stored else use.step.outputs)]

@@ -103,7 +103,6 @@ class _Builder:
         self.avals: list[Any] = []
         self.leaves: list[frozenset[int]] = []
         self.views: dict[int, View] = {}
-        self.stopped: dict[int, int] = {}  # slot of a value without derivative -> that of the value
 
     def slot(self, aval: Any, kind: int, leaves: frozenset[int] = frozenset()) -> int:
         self.kinds.append(kind)
@@ -133,26 +132,16 @@ class _Builder:
         body = _body(equation)
         if body is not None and any(self.kinds[slot] == PARAMETER for slot in inputs):
             return self.inline(body.jaxpr, body.consts, inputs)
-        if equation.primitive.name == "select_n" and (same := self.chosen(inputs[1:])) is not None:
-            return [same]
         kind = max((self.kinds[slot] for slot in inputs), default=CONSTANT)
         leaves = frozenset[int]().union(*(self.leaves[slot] for slot in inputs))
         outputs = [self.slot(var.aval, kind, leaves) for var in equation.outvars]
         self.steps.append(Step(equation.primitive, equation.params, tuple(inputs), tuple(outputs)))
-        if equation.primitive.name == "stop_gradient":
-            self.stopped[outputs[0]] = inputs[0]
         if kind == PARAMETER and inputs[0] in self.views and _rearranges(equation):
             leaf, chain = self.views[inputs[0]]
             self.views[outputs[0]] = View(
                 leaf, (*chain, f"{equation.primitive.name} {sorted(equation.params.items())}")
             )
         return outputs
-
-    def chosen(self, cases: Sequence[int]) -> int | None:
-        """The parameters that come out whatever is chosen, as where losses choose whether to have a derivative; None for another choice."""
-        same = {self.stopped.get(slot, slot) for slot in cases}
-        slot = next(iter(same))
-        return slot if len(same) == 1 and slot in cases and self.kinds[slot] == PARAMETER else None
 
 
 def _body(equation: Any) -> ClosedJaxpr | None:

@@ -61,11 +61,15 @@ class Place(NewRun):
 
     @property
     def unused(self) -> dict[str, str]:
-        """Options that mean nothing beside the others, by the names of their fields, and beside what they mean something."""
+        """Options that have no effect beside the others, by the names of their fields, and with or without what."""
         alone = not self.distributed and self.coordinator is None
         return {
-            **({"trust": "--resume"} if self.resume is None else dict.fromkeys(("name", "runs"), "a new run")),
-            **({"coordinator_timeout": "--distributed or --coordinator"} if alone else {}),
+            **(
+                {"trust": "without --resume"}
+                if self.resume is None
+                else dict.fromkeys(("name", "runs"), "with --resume")
+            ),
+            **({"coordinator_timeout": "without --distributed or --coordinator"} if alone else {}),
         }
 
 

@@ -62,8 +62,8 @@ def with_file(words: Sequence[str], name: str, options: Mapping[str, Any]) -> li
 
 def options_in(words: Sequence[str]) -> set[str]:
     """The names of the fields whose options are among these words, such as learning_rate for --learning-rate=0.1."""
-    options = [word.partition("=")[0].removeprefix("--") for word in words if word.startswith("--")]
-    return {option.removeprefix("no-").replace("-", "_") for option in options}
+    options = [word.partition("=")[0].removeprefix("--").replace("-", "_") for word in words if word.startswith("--")]
+    return {option.removeprefix("no_") for option in options}
 
 
 def without_file(words: Sequence[str]) -> list[str]:

@@ -181,7 +181,7 @@ def _carry_out(command: Chosen, place: NewRun) -> None:
             raise InputError("--save-config: expected a new run, got --resume; its options are in its config.json")
         configuration.save(place.save_config, command.entry.name, command.options, place)
     mistakes.require_seed(getattr(command.options, "seed", 0))
-    mistakes.require_heeded(place, command.typed)
+    mistakes.require_heeded(command.typed, place)
     with shown_progress() as progress:
         session = _session(progress, place.runs, place.name)
         if isinstance(place, Place):
@@ -195,7 +195,7 @@ def _carry_out(command: Chosen, place: NewRun) -> None:
             _agree(place.resume, place.trust)
             folder = _of_any_version(place.resume)(task.resume)(place.resume, session)
         else:
-            mistakes.require_heeded(command.options, command.typed)
+            mistakes.require_heeded(command.typed, command.options)
             folder = task.start(command.options, session)
     print(folder / "report.html")
 

@@ -97,11 +97,13 @@ def require_seed(seed: int) -> None:
         raise InputError(f"--seed: expected a whole number from 0 to {2**32 - 1:,}, got {seed}; choose another")
 
 
-def require_heeded(options: Any, typed: Collection[str]) -> None:
-    """Raise InputError for an option that was typed and means nothing beside the others."""
-    for name, beside in getattr(options, "unused", {}).items():
-        if name in typed:
-            raise InputError(f"{_written(name)}: expected only with {beside}, got it without; leave it out")
+def require_heeded(typed: Collection[str], options: Any, *others: Any) -> None:
+    """Raise InputError for an option that was typed, asks for something, and has no effect in these options and all others."""
+    for name, why in getattr(options, "unused", {}).items():
+        value = getattr(options, name)
+        silent = not value or (value is not True and value == getattr(type(options)(), name))  # off, or as it is anyway
+        if name in typed and not silent and all(name in other.unused for other in others):
+            raise InputError(f"{_written(name)}: has no effect {why}; leave it out")
 
 
 def require_no_options(options: Any, resumed: Path, typed: Collection[str]) -> None:

@@ -29,8 +29,7 @@ def run(command: Chosen, place: SweepPlace, session: Session) -> Path:
         return _resume(command, place, session)
     request = _request(command, place)
     mistakes.require_seed(command.options.seed)
-    if not command.swept.keys() & {"model", "tagger"}:  # of which each has options that mean something beside it
-        mistakes.require_heeded(command.options, command.typed)
+    mistakes.require_heeded(command.typed, *_networks(request))
     folder = sweeps.start(request, session)
     return _finished(folder, request)
 
@@ -59,6 +58,17 @@ def _request(command: Chosen, place: SweepPlace) -> Request:
     found = space.dimensions(command.swept, command.entry.options)
     words = [word for word in configuration.without_file(command.words) if word not in _SHOWN]
     return Request(task.name, task.sweep, options, found, place.trials, place.halving, words)
+
+
+def _networks(request: Request) -> list[Any]:
+    """The options with each of the networks that are tried: what one of them heeds may be given."""
+    lists = {name: request.space[name] for name in ("model", "tagger") if name in request.space}
+    return [
+        replace(request.options, **{name: value})
+        for name, choices in lists.items()
+        if isinstance(choices, space.Choices)
+        for value in choices.values
+    ] or [request.options]
 
 
 def _finished(folder: Path, request: Request) -> Path:

@@ -69,7 +69,7 @@ def test_two_classes_of_images_by_an_ensemble_and_the_parts_of_the_file(tmp_path
     assert evaluation["metrics"]["log_loss"]["value"] < evaluation["of_members"]["log_loss"]["value"]  # Jensen
     main(["evaluate", str(folder)])
     assert json.loads((folder / "evaluation.json").read_text()) == evaluation
-    assert "--members: expected only with a classifier" in refused(capsys, *words, "--model", "autoencoder")
+    assert "--members: has no effect with --model autoencoder" in refused(capsys, *words, "--model", "autoencoder")
     assert not (tmp_path / "runs" / "images" / "autoencoder-1").exists()
     main(["predict", str(folder), "parts.npz", "--out", "scores.npz"])
     with np.load("scores.npz") as scores:

@@ -9,7 +9,9 @@ from typing import Literal, Union, get_args, get_origin, get_type_hints
 
 import pytest
 
+from jaxsci.cli import mistakes
 from jaxsci.cli.commands import parse
+from jaxsci.errors import InputError
 from jaxsci.runs import figures, folder
 from jaxsci.tasks import cmb, earth, images, superconductors, tables, top_tagging
 from jaxsci.tasks.earth import task as earth_task
@@ -55,20 +57,25 @@ def test_a_page_names_what_means_something(task, options, absent, present, tmp_p
     assert {name: getattr(again, name) for name in same} == {name: getattr(options, name) for name in same}
 
 
-TYPED = [  # what is typed, and the options that are then refused, each with what it means something beside
-    ("train images", {"--latent 4": "--model autoencoder"}),
-    ("train images --model autoencoder", {"--members 3": "a classifier", "--balance": "a classifier"}),
-    ("train top-tagging", {"--memory 4GB": "--stream", "--workers=2": "--stream", "--remat": "--tagger pelican"}),
-    ("train top-tagging --tagger topodnn", {"--no-augment": "a tagger of cnn,", "--augment": "a tagger of cnn,"}),
-    ("train top-tagging --folds 5", {"--members 2": "no --folds"}),
-    ("train top-tagging", {"--trust": "--resume", "--coordinator-timeout 9": "--distributed"}),
-    ("train superconductors --data own.csv", {"--table nims": "no --data", "--no-more": "--table stanev"}),
+TYPED = [  # what is typed, and the options that are then refused, each with the reason
+    ("train images", {"--latent 4": "without --model autoencoder"}),
+    ("train images --model autoencoder", {"--members 3": "with --model autoencoder", "--balance": "with --model"}),
+    (
+        "train top-tagging",
+        {"--memory 2GB": "without --stream", "--workers=2": "without --stream", "--remat": "--tagger pelican"},
+    ),
+    ("train top-tagging --tagger topodnn", {"--augment": "with --tagger topodnn"}),
+    ("train top-tagging --folds 5", {"--members 2": "with --folds"}),
+    ("train top-tagging", {"--trust": "without --resume", "--coordinator-timeout 9": "without --distributed"}),
+    ("train superconductors --data own.csv", {"--table nims": "with --data", "--more": "with --data"}),
     ("fit cmb", {"--epochs 9": "--model dense", "--unit K": "--data"}),
-    ("fit cmb --data sky.fits", {"--polarization file": "Q and U"}),
+    ("fit cmb --data sky.fits", {"--polarization IAU": "the theory map"}),
     ("fit earth", {"--unit m": "--data"}),
     ("fit earth --data mars.txt", {"--grid-lmax 9": "--grid"}),
     ("fit dimuon", {"--tree events": "--data"}),
-    ("sweep images --learning-rate 1e-4:1e-2", {"--latent 4": "--model autoencoder"}),
+    ("sweep images --learning-rate 1e-4:1e-2", {"--latent 4": "without --model autoencoder"}),
+    ("sweep images --model cnn,dense", {"--latent 4": "without --model autoencoder"}),
+    ("sweep top-tagging --tagger cnn,topodnn", {"--workers 2": "without --stream"}),
 ]
 
 
@@ -77,11 +84,34 @@ def test_an_option_that_would_do_nothing_is_refused(words, refusals, tmp_path, m
     monkeypatch.chdir(tmp_path)
     for option, beside in refusals.items():
         line = refused(capsys, *words.split(), *option.split())
-        assert line.startswith(
-            f"error: {option.replace('=', ' ').replace('--no-', '--').split()[0]}: expected only with "
-        )
+        assert line.startswith(f"error: {option.replace('=', ' ').split()[0]}: has no effect with")
         assert beside in line
     assert not list(tmp_path.iterdir())
+
+
+AGREED = [  # what is typed and agrees with what happens anyway
+    "train top-tagging --tagger topodnn --no-augment",
+    "train top-tagging --tagger topodnn --no_augment",
+    "train top-tagging --tagger cnn --no-remat --workers 0 --memory 4GB",
+    "train top-tagging --folds 5 --members 1",
+    "train images --model autoencoder --no-balance --members 1",
+    "train superconductors --table nims --no-more",
+    "train superconductors --data x.csv --table stanev",
+]
+
+
+@pytest.mark.parametrize("words", AGREED)
+def test_an_option_that_agrees_with_what_happens_passes(words):
+    command = parse(words.split())
+    assert command.typed & set(command.options.unused)
+    mistakes.require_heeded(command.typed, command.options)
+
+
+def test_of_networks_that_are_compared_one_may_heed_an_option():
+    networks = [images.Options(model=name, latent=4) for name in ("cnn", "autoencoder")]
+    mistakes.require_heeded({"latent"}, *networks)
+    with pytest.raises(InputError, match=r"^--latent: has no effect without --model autoencoder; leave it out$"):
+        mistakes.require_heeded({"latent"}, networks[0])
 
 
 def test_an_option_that_would_do_nothing_may_stand_in_a_file(tmp_path, monkeypatch, capsys):
@@ -91,7 +121,7 @@ def test_an_option_that_would_do_nothing_may_stand_in_a_file(tmp_path, monkeypat
     assert line.startswith("error: --data: expected a file of images")  # as it is without the file
 
 
-@pytest.mark.parametrize("words", [["--epochs", "10"], ["--name", "x"], ["--runs", "runs"]])
+@pytest.mark.parametrize("words", [["--epochs", "10"], ["--name", "x"], ["--runs", "other"]])
 def test_a_run_that_goes_on_takes_no_option_even_of_the_same_value(words, tmp_path, capsys):
     assert words[0] in refused(capsys, "train", "images", "--resume", tmp_path, *words)
 

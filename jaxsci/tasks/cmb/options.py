@@ -48,11 +48,11 @@ class Options:
 
     @property
     def unused(self) -> dict[str, str]:
-        """Options that mean nothing beside the others, by the names of their fields, and beside what they mean something."""
+        """Options that have no effect beside the others, by the names of their fields, and with or without what."""
         alone = self.prior == "map" or self.column is not None or self.cross is not None  # the temperature
         silent = self.polarization == "none"  # no note that Q and U are left out
         return {
-            **({"polarization": "Q and U (--theory planck, no --column, no --cross)"} if alone and not silent else {}),
-            **({} if self.model == "dense" else {"epochs": "--model dense"}),
-            **({"unit": "--data"} if self.data is None else {}),
+            **({"polarization": "with --column, --cross or the theory map"} if alone and not silent else {}),
+            **({} if self.model == "dense" else {"epochs": "without --model dense"}),
+            **({"unit": "without --data"} if self.data is None else {}),
         }

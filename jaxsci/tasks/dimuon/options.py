@@ -27,5 +27,5 @@ class Options:
 
     @property
     def unused(self) -> dict[str, str]:
-        """Options that mean nothing beside the others, by the names of their fields, and beside what they mean something."""
-        return {"tree": "--data"} if self.data is None else {}
+        """Options that have no effect beside the others, by the names of their fields, and with or without what."""
+        return {"tree": "without --data"} if self.data is None else {}

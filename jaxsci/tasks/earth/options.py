@@ -21,7 +21,7 @@ class Options:
 
     @property
     def unused(self) -> dict[str, str]:
-        """Options that mean nothing beside the others, by the names of their fields, and beside what they mean something."""
+        """Options that have no effect beside the others, by the names of their fields, and with or without what."""
         if self.data is None:
-            return {"unit": "--data"}
-        return {"grid_lmax": "--grid"} if self.grid is None else {}
+            return {"unit": "without --data"}
+        return {"grid_lmax": "without --grid"} if self.grid is None else {}

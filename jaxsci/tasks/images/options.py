@@ -53,7 +53,7 @@ class Options:
 
     @property
     def unused(self) -> dict[str, str]:
-        """Options that mean nothing beside the others, by the names of their fields, and beside what they mean something."""
+        """Options that have no effect beside the others, by the names of their fields, and with or without what."""
         if self.model == "autoencoder":
-            return dict.fromkeys(("members", "balance", "threshold"), "a classifier, such as --model cnn")
-        return {"latent": "--model autoencoder"}
+            return dict.fromkeys(("members", "balance", "threshold"), "with --model autoencoder")
+        return {"latent": "without --model autoencoder"}

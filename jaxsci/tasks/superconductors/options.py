@@ -43,12 +43,12 @@ class Options:
 
     @property
     def unused(self) -> dict[str, str]:
-        """Options that mean nothing beside the others, by the names of their fields, and beside what they mean something."""
+        """Options that have no effect beside the others, by the names of their fields, and with or without what."""
         own = self.data is not None
         alone = own or self.table == "nims" or self.model == "published"  # without the compositions of the other table
         return {
-            **({"table": "SuperCon (no --data)"} if own else {}),
-            **({"more": "--table stanev, --model best and no --data"} if alone else {}),
+            **({"table": "with --data"} if own else {}),
+            **({"more": "with --data, --table nims or --model published"} if alone else {}),
         }
 
 

@@ -95,15 +95,20 @@ class Options:
 
     @property
     def unused(self) -> dict[str, str]:
-        """Options that mean nothing beside the others, by the names of their fields, and beside what they mean something."""
+        """Options that have no effect beside the others, by the names of their fields, and with or without what."""
         name = self.model or self.tagger or DEFAULT
         augmented = self.input != "constituents" if self.model else name not in NOT_AUGMENTED
-        kept = [other for other in TAGGERS if other not in NOT_AUGMENTED]
         return {
-            **({} if self.stream else dict.fromkeys(("memory", "workers"), "--stream")),
-            **({} if augmented else {"augment": f"a tagger of {', '.join(kept)}, or --input images or features"}),
-            **({} if name in OF_EQUAL_BLOCKS and not self.model else {"remat": f"--tagger {_either(OF_EQUAL_BLOCKS)}"}),
-            **({"members": "a single training (no --folds)"} if self.folds else {}),
+            **({} if self.stream else dict.fromkeys(("memory", "workers"), "without --stream")),
+            **(
+                {} if augmented else {"augment": "with --input constituents" if self.model else f"with --tagger {name}"}
+            ),
+            **(
+                {}
+                if name in OF_EQUAL_BLOCKS and not self.model
+                else {"remat": f"without --tagger {_either(OF_EQUAL_BLOCKS)}"}
+            ),
+            **({"members": "with --folds"} if self.folds else {}),
         }
 
 

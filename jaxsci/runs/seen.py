@@ -89,8 +89,8 @@ def claim(part: str, known: int | None, number: int, noun: str) -> str:
         return f"Whether the run was trained on {noun} of {part} is not known: it did not note its examples."
     if known:
         return (
-            f"Warning: {known:,} of the {number:,} {noun} of {where} are among the training or validation {noun} of the run. "
-            "The figures are too good by an unknown amount."
+            f"Warning: {known:,} of the {number:,} {noun} of {where} have the inputs of training or validation {noun} of the run. "
+            "The figures may be too good by an unknown amount."
         )
     return f"None of the {number:,} {noun} of {part} is among the training or validation {noun} of the run."
 

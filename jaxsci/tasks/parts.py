@@ -86,7 +86,9 @@ def splits(lengths: Lengths, *, seed: int, fractions: tuple[float, float, float]
 def compare(
     options: Files, hashes: Callable[[], np.ndarray | None], found: Splits, noun: str, progress: OnProgress
 ) -> dict[str, int]:
-    """How many examples of the validation part are in the training part too, and of the test part in either; says so where there are some.
+    """How many examples of the validation part have inputs of the training part, and of the test part of either; says so where some have.
+
+    In one file they may be repeated measurements as well as copies, so that there it is a warning alone.
 
     Args:
         options: of the run.
@@ -96,21 +98,26 @@ def compare(
         progress: told the warnings.
 
     Raises:
-        InputError: a whole part is contained in those before it.
+        InputError: a part is wholly contained in those before it, where some have a file of their own.
     """
     own = files(options)
     marks, shared = hashes(), {}
     if marks is None:
         return {}
-    remedy = "give another file" if own else "remove those that are there twice"
+    remedy = "give another file" if own else "figures may be too good"
+    if not own and noun == "rows":
+        remedy += "; --groups COLUMN keeps rows that belong together in one part"
     for name, rows, before in (("validation", found[1], found[0]), ("test", found[2], np.concatenate(found[:2]))):
         count = shared[name] = int(np.isin(marks[rows], marks[before]).sum())
         where = "training" if name == "validation" else "training or validation"
-        what = f"{own.get(name, options.data)}: expected {noun} for {name} that are not among those for {where}"
-        if count == len(rows):
-            raise InputError(f"{what}, got all {count:,} of them there too; {remedy}")
+        file = own.get(name, options.data)
+        if own and count == len(rows):
+            raise InputError(
+                f"{file}: expected {noun} for {name} that are not among those for {where}, got all {count:,} of them there too; {remedy}"
+            )
         if count:
-            progress("reading", 1.0, f"warning: {what}, got {count:,} of {len(rows):,} there too; {remedy}")
+            same = f"{count:,} of {len(rows):,} {noun} for {name} have the same inputs as some for {where}"
+            progress("reading", 1.0, f"warning: {file}: {same}; {remedy}")
     return shared if own or any(shared.values()) else {}
 
 

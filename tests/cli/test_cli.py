@@ -100,7 +100,7 @@ def test_the_page_says_which_jets_the_run_knows(run_folder, tmp_path, some_jets)
     known = json.loads((run_folder / "evaluations" / "again" / "evaluation.json").read_text())["known"]
     assert 0.6 * 300 < known < 0.9 * 300  # training and validation are three quarters of the run's 400 jets
     page = (run_folder / "evaluations" / "again" / "report.html").read_text()
-    assert f"Warning: {known} of the 300 jets of again.h5 are among the training or validation jets" in page
+    assert f"Warning: {known} of the 300 jets of again.h5 have the inputs of training or validation jets" in page
     assert "never used" not in page
     main(["evaluate", str(run_folder), "--data", write_jets(tmp_path / "new.h5", 1.01 * constituents, labels)])
     page = (run_folder / "evaluations" / "new" / "report.html").read_text()

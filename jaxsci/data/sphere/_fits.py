@@ -186,29 +186,27 @@ def _fits_table(path: Path, table: Any, column: int | str) -> Found:
         if sentinel is not None:  # as the number type of the column holds it
             values = np.where(np.isclose(values, _sentinel(path, sentinel), rtol=1e-6, atol=0), np.nan, values)
     nside = whole_number(path, "NSIDE", header["NSIDE"]) if "NSIDE" in header else None
-    pixels = np.asarray(table.data[every[0]]).ravel() if explicit else np.arange(len(values))
-    _require_range(path, header, pixels, whole=not explicit)
     if explicit:
-        values = _spread(path, values, pixels, nside)
+        values = _spread(path, values, np.asarray(table.data[every[0]]).ravel(), nside)
+    else:
+        _require_range(path, header, len(values))
     units = {str(unit).strip() for unit in (table.columns[name].unit, header.get("UNITS"), header.get("BUNIT")) if unit}
     if len({temperature_unit(unit) for unit in units}) > 1:
         raise InputError(f"{path}: expected one unit of {name}, got {' and '.join(sorted(units))}; mend the header")
     return Found(values, word("ORDERING"), min(units, default=""), nside, frame(word("COORDSYS")))
 
 
-def _require_range(path: Path, header: Any, pixels: np.ndarray, *, whole: bool) -> None:
-    """Raise InputError where the first and last pixel of the header are not those of a whole map, or do not hold a list of pixels."""
-    if not pixels.size or pixels.dtype.kind not in "iuf":
+def _require_range(path: Path, header: Any, pixels: int) -> None:
+    """Raise InputError where the first and the last pixel of the header, counted from 0 or from 1, are not those of so many."""
+    said = {key: str(header.get(key, "")).strip() for key in ("FIRSTPIX", "LASTPIX")}
+    if not all(said.values()):
         return
-    least, most = float(pixels.min()), float(pixels.max())
-    for key, found, beyond in (("FIRSTPIX", least, np.less), ("LASTPIX", most, np.greater)):
-        if key not in header:
-            continue
-        said = whole_number(path, key, header[key])
-        if beyond(found, said) or (whole and found != said):
-            raise InputError(
-                f"{path}: expected pixels {key} {said} as the header says, got {found:g}; mend the header, or download the file again"
-            )
+    first, last = (whole_number(path, key, text) for key, text in said.items())
+    if min(first, last) >= 0 and last - first + 1 != pixels:  # one below 0 is not set
+        raise InputError(
+            f"{path}: expected pixels {first} to {last} as FIRSTPIX and LASTPIX say, got {pixels:,}; mend the header, or download the "
+            "file again"
+        )
 
 
 def _sentinel(path: Path, value: Any) -> float:

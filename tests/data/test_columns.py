@@ -210,20 +210,6 @@ def test_of_several_weights_one_may_differ(tmp_path):
         dimuons.read(save(tmp_path / "p.npz", {"M": table["M"], "puWeight": np.ones(2)}))
 
 
-@pytest.mark.parametrize("digits", [1, 2, 3, None])
-def test_pairs_that_are_there_twice_are_refused_and_rounded_masses_are_not(digits, tmp_path):
-    rng = np.random.default_rng(0)
-    mass = np.clip(91.2 + 1.3 * rng.standard_cauchy(800), 60, 120) + rng.uniform(-0.01, 0.01, 800)
-    mass = mass if digits is None else np.round(mass, digits)
-    assert len(dimuons.read(save(tmp_path / "p.npz", {"M": mass})).mass) == 800
-    if digits is None:  # rounded ones are alike by chance, too
-        for again in (mass, mass[:80]):
-            with pytest.raises(
-                InputError, match=r"expected each muon pair once, got [\d,]+ of [\d,]+ with the mass of another"
-            ):
-                dimuons.read(save(tmp_path / "p.npz", {"M": np.concatenate([mass, again])}))
-
-
 @pytest.mark.parametrize("name", ["mass [GeV]", "M (GeV)", "M/GeV", "m_mumu [ GeV/c^2 ]"])
 def test_the_unit_of_this_library_may_stand_behind_a_name(name, tmp_path):
     (tmp_path / "p.csv").write_text(f"{name}\n91.5\n90\n")

@@ -7,7 +7,9 @@ import pytest
 from scipy.integrate import quad
 from scipy.special import voigt_profile
 
+from jaxsci.data import dimuons
 from jaxsci.tasks.dimuon import line_shape as shapes
+from jaxsci.tasks.dimuon import report
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -61,3 +63,24 @@ def test_what_is_not_allowed_is_nan():
     for name, value in (("width", -1.0), ("resolution", 0.0), ("signal", 1.2)):
         params = {key: jnp.asarray(v) for key, v in {**PARAMS, name: value}.items()}
         assert np.isnan(shapes.apply(params, jnp.asarray(90.0), config))
+
+
+def test_pairs_of_one_mass_are_read_and_named(tmp_path):
+    rng = np.random.default_rng(0)
+    mass = np.concatenate([rng.normal(91.2, 2.5, 17_500), rng.uniform(15, 60, 2_000)])
+    for values, number in (
+        (mass, 0),
+        (np.concatenate([mass[:19_400], mass[:50]]), 0),  # less than 1 %
+        (mass.astype(np.float32), 0),
+        (np.array([float(f"{m:.5g}") for m in mass]), None),
+        (np.concatenate([mass, mass]), 19_500),
+        (rng.choice(mass, 19_500), None),  # a bootstrap sample
+    ):
+        np.savez(tmp_path / "p.npz", M=values)
+        read = dimuons.read(tmp_path / "p.npz").mass
+        np.testing.assert_array_equal(read, values)
+        number = len(values) - len(set(values.tolist())) if number is None else number
+        words = report.again(read)
+        assert (
+            words.startswith(f"{number:,} of {len(values):,} pairs have the mass of another") if number else not words
+        )

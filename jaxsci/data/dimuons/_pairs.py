@@ -14,7 +14,6 @@ from jaxsci.errors import InputError
 
 _HIGHEST_MASS = 14_000.0  # GeV, the largest energy of two colliding protons so far; in MeV a pair of 14 GeV
 TYPICAL_MASS = 1_000.0  # GeV, which the median of a sample not chosen for it does not exceed; in MeV a pair of 1 GeV
-_FEW_AGAIN, _PART_AGAIN = 5, 0.01  # pairs of the mass of another that are left out of account, or their part
 _LOWEST_MASS = 1.99 * MUON_MASS  # of a pair at rest, and rounding; in TeV a pair of 210 GeV
 _SELECTING = {"Q1", "Q2", "type", "type1", "type2", "run", "event"}
 _NANO = ("Muon_pt", "Muon_eta", "Muon_phi", "Muon_charge")  # of the NanoAOD format of CMS: a list of muons per event
@@ -141,23 +140,6 @@ def _read_lists(path: str | Path, tree: str | None, present: list[str], typical:
     return _checked(path, mass, chosen, len(counts), tuple(selection), weight, unused, typical)
 
 
-def _require_once(path: str | Path, mass: np.ndarray) -> None:
-    """Raise InputError where more pairs have the mass of another than their digits and their density make: pairs that are there twice."""
-    kinds = np.unique(mass)
-    again = len(mass) - len(kinds)
-    if again <= max(_FEW_AGAIN, _PART_AGAIN * len(mass)) or len(kinds) < 2:
-        return
-    counts, edges = np.histogram(mass, bins=max(10, int(np.sqrt(len(kinds)))))
-    step = float(
-        np.diff(kinds).min()
-    )  # of the last digit, if masses are rounded; else far less than usual between two neighbors
-    expected = step / float(edges[1] - edges[0]) * float(np.square(counts).sum()) / 2
-    if again > 3 * expected:
-        raise InputError(
-            f"{path}: expected each muon pair once, got {again:,} of {len(mass):,} with the mass of another; remove those that come again"
-        )
-
-
 def _counts(path: str | Path, table: dict[str, np.ndarray]) -> np.ndarray:
     """How many muons each row has; InputError where its lists are of different lengths, or a branch holds no lists."""
     names = [name for name in (*_NANO, "Muon_mass") if name in table]
@@ -212,7 +194,6 @@ def _checked(
         raise InputError(
             f"{path}: expected {expected}; divide by 1000 if they are in MeV, or give a --window at that mass"
         )
-    _require_once(path, found)
     if weight is not None and not weight.any():
         raise InputError(f"{path}: expected weights, got zeros only; correct or remove the column")
     return Dimuons(mass[chosen], rows, selection, weight, unused)

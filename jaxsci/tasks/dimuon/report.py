@@ -22,6 +22,7 @@ LABELS = {
     "signal": "fraction of signal",
     "slope": "slope of the background (1/GeV)",
 }
+_FEW, _PART = 5, 0.01  # pairs of the mass of another that need no word, or their part
 SHAPES = {"radiation": "with photon radiation", "no_radiation": "without radiation"}
 
 
@@ -53,7 +54,7 @@ def write(
     )
     sections = [
         Section("The peak", words, figures=figures.pictures(folder, [main])),
-        Section("Mass and width", _physics(result), table=table(result)),
+        Section("Mass and width", f"{_physics(result)} {again(mass)}".strip(), table=table(result)),
         Section(
             "Errors", "Shaded: 68.3 % intervals, where twice the rise is 1.", figures=figures.pictures(folder, [scan])
         ),
@@ -123,6 +124,20 @@ def _peak(
         f" {100 * np.mean(np.abs(pulls) < 1):.0f} % of the pulls are below 1."
     )
     return Drawing("peak", "The mass of the muon pairs, the fit and its pulls (data − fit) / √fit.", figure, alt), words
+
+
+def again(mass: np.ndarray) -> str:
+    """A sentence on pairs that have the mass of another, where more than five and 1 % do; else "".
+
+    A mass alone does not tell rounding from a pair that is in the file again.
+    """
+    number = len(mass) - len(np.unique(mass))
+    if number <= max(_FEW, _PART * len(mass)):
+        return ""
+    return (
+        f"{number:,} of {len(mass):,} pairs have the mass of another: by rounding, or because they are in the file again, which would make "
+        "the errors too small."
+    )
 
 
 def _physics(result: dict[str, Any]) -> str:

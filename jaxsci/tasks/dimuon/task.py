@@ -73,6 +73,8 @@ def _fit(options: Options, path: Path, session: Session) -> Path:
         )
     unused = f"; not used: {', '.join(sample.unused[:5])}{', ...' * (len(sample.unused) > 5)}" if sample.unused else ""
     progress("reading muon pairs", 1.0, f"{len(mass):,} in the window, of {sample.rows:,} rows{unused}")
+    if words := dimuon_report.again(mass):
+        progress("reading muon pairs", 1.0, f"note: {path}: {words}")
     shapes_tried = (options.radiation, not options.radiation)
     results = {radiation: fit_shape(config(options, radiation), mass, progress) for radiation in shapes_tried}
     fitted = results[options.radiation]

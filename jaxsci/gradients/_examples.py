@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from jaxsci.core import Array, Batch, LossFn, Params
 from jaxsci.errors import InputError
+from jaxsci.losses._objective import fill_padding
 
 ExampleLossFn = Callable[[Params, Batch], Array]  # of ONE example: leaves without the batch axis
 
@@ -16,8 +17,12 @@ def loss_of_example(loss: LossFn) -> ExampleLossFn:
     """The loss of a batch that holds one example alone; 0, and so is its gradient, where the weight of the example is 0."""
 
     def of_example(params: Params, example: Batch) -> Array:
-        value = loss(params, jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], example))[0]
-        return jnp.where(jnp.asarray(example.weight) != 0, value, jnp.zeros_like(value))
+        weight = jnp.asarray(example.weight)
+        batch = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], example)
+        x, y = fill_padding((batch.x, batch.y), weight[None].astype(bool))
+        # A weight that is known: whatever the loss makes of it, parameters above all, is then the same for all examples.
+        value = loss(params, Batch(x, y, jnp.ones((1,), weight.dtype)))[0]
+        return jnp.where(weight != 0, value, jnp.zeros_like(value))
 
     return of_example
 

@@ -28,6 +28,8 @@ _COLUMNS = {
     "cosine": "C",
 }
 _COLUMNS |= {"s": "S", "sin": "S", "sine": "S"}
+# The third column of complex coefficients a_lm.
+_COMPLEX = re.compile(r"(?:re|real|im|imag|imaginary|abs|phase)(?:_.*|part|[ac]lm)?|a_?lm.*")
 _HIGHEST = 100_000  # degree: far above any model of a body
 
 
@@ -168,10 +170,10 @@ def _header(path: Path, rows: list[tuple[int, list[str]]]) -> Iterator[tuple[str
             raise InputError(
                 f"{path}: expected columns l m C S, got {' '.join(row)[:60]!r} in line {line}; bring them into that order"
             )
-        if set(names[:2]) == {"l", "m"} and re.match(r"re|im|a_?lm|abs|phase", next(iter(words[2:]), "")):
+        if set(names[:2]) == {"l", "m"} and _COMPLEX.fullmatch(next(iter(words[2:]), "")):
             raise InputError(
-                f"{path}: expected coefficients C and S, got {' '.join(row)[:60]!r} in line {line}; convert complex ones, whose sizes and "
-                "signs are others"
+                f"{path}: expected coefficients C and S, got {' '.join(row)[:60]!r} in line {line}; convert complex ones, which differ "
+                "in normalization and sign"
             )
         if words[:1] == ["norm"] and words[1:] != ["fully_normalized"]:
             raise InputError(

@@ -31,7 +31,14 @@ def test_coefficients_that_are_not_what_they_say_are_refused(tmp_path, text, mes
 
 
 @pytest.mark.parametrize(
-    "head", ["\ufeff", "n m Cnm Snm\n", "# degree, order, C(l,m), S(l,m)\n", "key L M C S sigma\nmax_degree 1\n"]
+    "head",
+    [
+        "\ufeff",
+        "n m Cnm Snm\n",
+        "# degree, order, C(l,m), S(l,m)\n",
+        "key L M C S sigma\nmax_degree 1\n",
+        "degree, order, relief_C, relief_S\n",
+    ],
 )
 def test_headers_that_agree_and_a_byte_order_mark_change_nothing(tmp_path, head):
     (tmp_path / "c.txt").write_text(head + GOOD, encoding="utf-8")

@@ -93,7 +93,9 @@ def test_coefficients_that_cannot_be_are_refused(tmp_path, rows, message):
         relief.read_coefficients(path)
 
 
-@pytest.mark.parametrize("head", ["l m re im", "# degree order Re(a_lm) Im(a_lm)", "l,m,alm_re,alm_im"])
+@pytest.mark.parametrize(
+    "head", ["l m re im", "# degree order Re(a_lm) Im(a_lm)", "l,m,alm_re,alm_im", "l m real_part imag_part"]
+)
 def test_complex_coefficients_are_refused(tmp_path, head):
     (tmp_path / "c.txt").write_text(f"{head}\n0 0 1 0\n1 0 2 0\n1 1 3 4\n")
     with pytest.raises(InputError, match=r"expected coefficients C and S, got .*; convert complex ones"):

@@ -149,8 +149,6 @@ def parts(
 def _require_alike(path: Path, parts: Sequence[np.ndarray]) -> None:
     """Raise InputError unless the images of all parts can be prepared together, so that they have one scale."""
     shapes, kinds = {x.shape[1:] for x in parts}, {x.dtype.kind in "iu" for x in parts}
-    if any(len(shape) == 3 and len(set(shape)) == 1 and shape[0] > 4 for shape in shapes):
-        raise InputError(f"{path}: expected images, got volumes {list(parts[0].shape)}; give slices of them")
     if len(shapes) > 1 or len(kinds) > 1:
         got = " and ".join(f"{list(x.shape)} of {x.dtype}" for x in parts)
         raise InputError(f"{path}: expected images of one shape and type in all parts, got {got}; write them alike")

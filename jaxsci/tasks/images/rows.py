@@ -64,6 +64,10 @@ def read(options: Options, progress: OnProgress, *, unit: int | None = None) -> 
     require_heeded(options, sample.classes)
     if names := images.unused(options.data):
         progress("reading images", 0.5, f"note: {options.data} has {', '.join(names)[:200]}, not used")
+    shape = list(sample.x.shape[1:])
+    if len(set(shape)) == 1 and shape[0] > 4:
+        note = f"note: {options.data} has arrays {shape}, taken as images of {shape[0]} channels, not as volumes"
+        progress("reading images", 0.5, note)
     for path, found in zip((options.data, *own.values()), (sample, *others.values()), strict=True):
         of_shape(path, found.x, sample.x.shape[1:])
         if own and found.part is not None:

@@ -106,7 +106,8 @@ def _machine(results: dict[str, Any]) -> str:
     loads = [run["load_average"] for found in results["networks"].values() for run in found["runs"]]
     loads = [load for load in loads if load is not None]
     load = f"; load at the end of the trainings {min(loads)} to {max(loads)}" if loads else ""
-    return f"{about['processor']}, {results['threads']} threads for either side{load}. {versions}."
+    threads = "one thread" if results["threads"] == 1 else f"{results['threads']} threads"
+    return f"{about['processor']}, {threads} for either side{load}. {versions}."
 
 
 _WORDS = (

@@ -161,9 +161,7 @@ def _read_arrays(path: Path, *, labeled: bool = True) -> dict[str, tuple[np.ndar
             if named.is_zip(path):
                 raise InputError(f"{path}: expected the {_ARRAYS}, got none; write it with numpy.savez")
             return {}
-        if odd := next(
-            (name for name in arrays if is_weight_name(name) or re.fullmatch("(?i)(.*_)?masks?", name)), None
-        ):
+        if odd := next((name for name in arrays if _would_weight(name, arrays)), None):
             raise InputError(
                 f"{path}: expected images and labels, got {odd} too, which is not read; apply it, and leave it out"
             )
@@ -180,6 +178,14 @@ def _read_arrays(path: Path, *, labeled: bool = True) -> dict[str, tuple[np.ndar
             f"{path}: expected images for training and test, got those for {', '.join(load)} alone; name them x and y"
         )
     return load
+
+
+def _would_weight(name: str, arrays: Mapping[str, named.Rows]) -> bool:
+    """Whether an array is a mask, or by its name a weight with a number for each image or class."""
+    shape = arrays[name].shape
+    images = [rows.shape[:1] for rows in arrays.values() if len(rows.shape) > 2]
+    weights = is_weight_name(name) and len(shape) == 1 and (shape in images or "class" in name.lower())
+    return weights or re.fullmatch("(?i)(.*_)?masks?", name) is not None
 
 
 def _find(path: Path, arrays: Mapping[str, named.Rows], labeled: bool) -> dict[str, tuple[str, str]]:

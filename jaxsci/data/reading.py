@@ -21,9 +21,13 @@ _WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")  # of mcEventWe
 _WEIGHT = re.compile(r"(.*?)(?:weights?|wgts?)")
 # Beside which a weight is that of a body or a molecule, a part of an alloy, or whether somebody has too much of it.
 _OF_BODIES = re.compile(
-    r"(?i)kgs?|m?g|lbs?|oz|loss|gain|class|body|birth|mol|molar|molecular|atomic|dry|wet|pct|percent|over|under"
+    "kgs?|g|lbs?|oz|body|birth|mol|molar|molecular|atomic|dry|wet|net|gross|light|vehicle|pct|percent|over|under"
 )
-_OF_EVENTS = {"event", "evt", "mc", "gen", "pu", "sample", "row", "total"}
+_ABOUT_WEIGHTS = re.compile(
+    "err|errors?|unc|type|index|idx|sum|up|down|dn|decay"
+)  # what is none, but says something of them
+_CHANGES = {"loss", "gain", "class"}  # behind the weight of a body; loss_weight and class_weight are weights
+_OF_EVENTS = {"event", "evt", "mc", "gen", "pu", "sample", "row", "total", "jet", "xsec", "lumi"}
 
 
 def files(pattern: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
@@ -180,11 +184,13 @@ def require_pages(path: Path, tree: Any) -> None:
 def is_weight_name(name: str) -> bool:
     """Whether a column of this name is a weight of the rows: `weight`, `w`, `wgt`, `mcEventWeight`, `pu_weight`, `sampleweight`, ..."""
     words = [word.lower() for word in _WORDS.findall(name)]
-    before = [match[1] for word in words if (match := _WEIGHT.fullmatch(word))]
-    if any(_OF_BODIES.fullmatch(word) for word in (*words, *before)):
+    found = {place: match[1] for place, word in enumerate(words) if (match := _WEIGHT.fullmatch(word))}
+    if words[:1] == ["n"] or any(
+        pattern.fullmatch(word) for word in (*words, *found.values()) for pattern in (_OF_BODIES, _ABOUT_WEIGHTS)
+    ):
         return False
     return (
-        bool(before)
+        any(_CHANGES.isdisjoint(words[place + 1 :]) for place in found)
         or words == ["w"]
         or (words[-1:] in (["w"], ["wt"]) and _OF_EVENTS.issuperset(words[:-1]) and len(words) > 1)
     )

@@ -173,10 +173,32 @@ WEIGHTS = (
         "EventWeight",
     ),
     *("weight_mc", "XSecWeight", "lumi-weight", "evt_wt", "weight1", "sampleweight", "LHEWeight_originalXWGTUP"),
+    *(
+        "class_weight",
+        "class_weights",
+        "classWeight",
+        "loss_weight",
+        "mg_weight",
+        "weight_mg",
+        "jet_w",
+        "xsec_w",
+        "lumi_w",
+    ),
+    "L1PreFiringWeight_Nom",
 )
 NO_WEIGHTS = (
     *("x", "weight_kg", "birthWeight", "molecular_weight", "bodyweight", "weight_loss", "kW", "wt", "wt_pct", "mass_W"),
-    *("underweight", "weighted", "window", "Weight(kg)"),
+    *("underweight", "weighted", "window", "Weight(kg)", "lightweight", "vehicle_weight", "net_weight", "weight_class"),
+    *(
+        "weightError",
+        "weight_err",
+        "weight_systematic_index",
+        "nPSWeight",
+        "weight_type",
+        "sum_weights",
+        "weight_decay",
+    ),
+    *("puWeightUp", "puWeightDown", "L1PreFiringWeight_Dn"),
 )
 
 
@@ -204,7 +226,7 @@ def test_pairs_have_weights_by_any_usual_name(name, suffix, tmp_path):
 def test_of_several_weights_one_may_differ(tmp_path):
     table = {"M": np.array([91.0, 90, 89]), "genWeight": np.full(3, 0.5), "puWeight": np.array([1.0, 2, 3])}
     np.testing.assert_array_equal(dimuons.read(save(tmp_path / "p.npz", table)).weight, table["puWeight"])
-    with pytest.raises(InputError, match="expected one column of weights, got puWeight and mcWeight; multiply them"):
+    with pytest.raises(InputError, match="expected one column of weights, got puWeight and mcWeight; remove those"):
         dimuons.read(save(tmp_path / "p.npz", {**table, "mcWeight": np.array([1.0, 1, 2])}))
     with pytest.raises(InputError, match="of one length"):
         dimuons.read(save(tmp_path / "p.npz", {"M": table["M"], "puWeight": np.ones(2)}))
@@ -217,6 +239,27 @@ def test_the_unit_of_this_library_may_stand_behind_a_name(name, tmp_path):
     (tmp_path / "p.csv").write_text(f"{name.replace('GeV', 'MeV')}\n91.5\n90\n")
     with pytest.raises(InputError, match="expected a column M or mass in GeV"):
         dimuons.read(tmp_path / "p.csv")
+
+
+@pytest.mark.parametrize(
+    ("others", "weight", "unused"),
+    [
+        ({"weightError": [0.1, 0.2, 0.3], "nPSWeight": [4, 4, 5], "weight_type": ["nominal"] * 3}, None, 3),
+        ({"pdf_weights": np.ones((3, 5)), "sum_weights": np.array(7.0), "weight": np.array(7.0)}, None, 3),
+        ({"puWeight": np.full(3, np.nan), "puWeightUp": [1, 2, 3], "puWeightDown": [3, 2, 1]}, None, 3),
+        ({"genWeight": [1.0, 2, 3], "Generator_weight": [1.0, 2, 3]}, [1, 2, 3], 0),
+        (
+            {f"L1PreFiringWeight_{w}": np.arange(3) + i for i, w in enumerate(("Nom", "Up", "Dn"))}
+            | {"genWeight": np.ones(3)},
+            [0, 1, 2],
+            2,
+        ),
+    ],
+)
+def test_columns_about_weights_are_none(others, weight, unused, tmp_path):
+    read = dimuons.read(save(tmp_path / "p.npz", {"M": np.array([91.0, 90, 89]), **others}))
+    np.testing.assert_array_equal(read.weight, weight)
+    assert len(read.unused) == unused
 
 
 def test_lists_of_weights_are_variations(tmp_path):

@@ -8,8 +8,7 @@ import numpy as np
 from jaxsci.data import columns
 from jaxsci.data.dimuons._masses import MUON_MASS, impossible, mass_of_columns, mass_of_polar
 from jaxsci.data.dimuons._names import meanings, require_mass
-from jaxsci.data.dimuons._values import charge, letters, numbers, refuse, require_exact, weight_of
-from jaxsci.data.reading import is_weight_name
+from jaxsci.data.dimuons._values import charge, letters, numbers, refuse, require_exact, weight_names, weight_of
 from jaxsci.errors import InputError
 
 _HIGHEST_MASS = 14_000.0  # GeV, the largest energy of two colliding protons so far; in MeV a pair of 14 GeV
@@ -45,8 +44,8 @@ def read(path: str | Path, *, tree: str | None = None, typical: float = TYPICAL_
       counted as separate measurements they would make every error half of what it is;
     - `Run` and `Event`: the pair of the largest pt1 + pt2 of each collision (of those of one collision in the file the first, where
       there is no `pt1`, `pt2`);
-    - `weight`, `genWeight`, `mcEventWeight`, ... (`reading.is_weight_name`): weights of the events, not negative. Of several at most one
-      may differ from row to row.
+    - `weight`, `genWeight`, `mcEventWeight`, ... (`reading.is_weight_name`): weights of the events, not negative. Of several that are
+      not equal at most one may differ from row to row.
 
     A tree in the NanoAOD format of CMS (lists `Muon_pt`, `Muon_eta`, `Muon_phi`, `Muon_charge` per event) gives the pair of the muon
     of the largest pT and the one of the largest pT with the opposite charge.
@@ -65,7 +64,7 @@ def read(path: str | Path, *, tree: str | None = None, typical: float = TYPICAL_
         return _read_lists(path, tree, present, typical)
     meaning = meanings(path, present)
     require_mass(path, meaning, present)
-    weights = [name for name in present if is_weight_name(name) and name not in meaning.values()]
+    weights = [name for name in weight_names(path, present) if name not in meaning.values()]
     table = columns.read(path, tree=tree, only=[*meaning.values(), *weights], nested=weights)
     rows, selection = len(next(iter(table.values()))), []
     mass = mass_of_columns(path, meaning, table)
@@ -111,7 +110,7 @@ def _one_per_event(run: np.ndarray, event: np.ndarray, hardness: np.ndarray, row
 def _read_lists(path: str | Path, tree: str | None, present: list[str], typical: float) -> Dimuons:
     """Pairs from lists of muons: the hardest, with the hardest of the opposite charge."""
     more = [name for name in ("Muon_mass", *_NANO_EVENT) if name in present]
-    weights = [name for name in present if is_weight_name(name)]
+    weights = weight_names(path, present)
     table = columns.read(path, tree=tree, only=(*_NANO, *more, *weights), nested=(*_NANO, "Muon_mass", *weights))
     counts = _counts(path, table)
     pt, eta, phi, charge = (table[name].astype(np.float64) for name in _NANO)

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxsci.data import _arrays as arrays
 from jaxsci.data import columns
+from jaxsci.data.reading import is_weight_name
 from jaxsci.errors import InputError
 
 
@@ -25,19 +27,33 @@ def charge(path: str | Path, table: dict[str, np.ndarray], name: str) -> np.ndar
     return found
 
 
+def weight_names(path: str | Path, present: Sequence[str]) -> list[str]:
+    """Which of the columns may be weights: those of the name of one; of the arrays of an .npz only those of a number a row."""
+    names = [name for name in present if is_weight_name(name)]
+    if not names or Path(path).suffix != ".npz":
+        return names
+    with arrays.opened(Path(path)) as found:
+        return [name for name in names if len(found[name].shape) == 1]
+
+
 def weight_of(
     path: str | Path, table: dict[str, np.ndarray], names: Sequence[str]
 ) -> tuple[np.ndarray | None, list[str]]:
     """The weight of each row, float64, of the columns of weights the one that differs from row to row; and the columns that were used.
 
-    Lists of several weights in a row are those of variations of the simulation, which are none of the event.
+    Equal columns are one. Lists of several weights in a row are those of variations of the simulation, which are none of the event, and a
+    column of NaN alone was not filled.
     """
-    one = {name for name in names if (table.get(f"{name}.counts", np.ones(1)) == 1).all()}
-    found = {name: numbers(path, table, name) for name in names if name in one}
-    varied = [name for name, values in found.items() if np.ptp(values) > 0 or not np.isfinite(values).all()]
+    one = [name for name in names if (table.get(f"{name}.counts", np.ones(1)) == 1).all()]
+    found = {name: values for name in one if not np.isnan(values := numbers(path, table, name)).all()}
+    varied: list[str] = []
+    for name, values in found.items():
+        differs = np.ptp(values) > 0 or not np.isfinite(values).all()
+        if differs and not any(np.array_equal(values, found[other], equal_nan=True) for other in varied):
+            varied.append(name)
     if len(varied) > 1:
         raise InputError(
-            f"{path}: expected one column of weights, got {' and '.join(varied)}; multiply them, or remove those that are not meant"
+            f"{path}: expected one column of weights, got {' and '.join(varied)}; remove those that are not meant"
         )
     return found[(varied or list(found))[0]] if found else None, list(found)
 

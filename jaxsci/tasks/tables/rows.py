@@ -1,5 +1,6 @@
 """The table of a run: read, split, and turned into inputs and targets by what its training rows say."""
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -85,10 +86,12 @@ def _opened(options: Options, progress: OnProgress) -> _Opened:
             )
     inputs = {name: values for name, values in table.items() if name not in special}
     for name in filter(is_weight_name, inputs if options.weights is None else ()):
-        words = f"note: the column {name} is an input; --weights {name} weights the rows by it"
+        words = f"note: the column {name} is an input; --weights {shlex.quote(name)} weights the rows by it"
         progress("reading the table", 0.5, words)
     for name, what in encoding.suspects(inputs, table[options.target]).items():
-        progress("reading the table", 0.5, f"note: the column {name} {what}; --ignore {name} leaves it out")
+        progress(
+            "reading the table", 0.5, f"note: the column {name} {what}; --ignore {shlex.quote(name)} leaves it out"
+        )
     classes = encoding.classes_of(options.data, options.target, table[options.target], options.kind)
     codes = (
         None if classes is None else encoding.class_codes(options.data, options.target, table[options.target], classes)

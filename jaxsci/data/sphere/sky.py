@@ -76,14 +76,18 @@ def require_measured(path: str | Path, values: np.ndarray) -> None:
         path: for the message.
         values: [pixel], NaN where masked. Those of few bits, all of which are there often, pass.
     """
-    kinds, times = np.unique(values[np.isfinite(values)], return_counts=True)
-    if not len(kinds):
+    ordered = values[np.isfinite(values)]
+    ordered.sort()
+    again = np.flatnonzero(ordered[1:] == ordered[:-1])  # few in a map of noise, unlike the different values
+    if len(again) < max(_PART * len(ordered), 2):
         return
-    *_, second, most = (0, *np.sort(times)[-2:])
-    if most > max(_OFTEN * second, _PART * times.sum(), 2):
+    starts = np.flatnonzero(np.diff(again, prepend=-2) > 1)  # of runs of equal values
+    times = np.diff(starts, append=len(again)) + 1
+    second, most = np.partition(np.append(times, 1), -2)[-2:]  # others stand there once
+    if most > max(_OFTEN * second, _PART * len(ordered), 2):
         raise InputError(
-            f"{path}: expected values that were measured, got {kinds[times.argmax()]:g} in {most:,} pixels and no other so often; mark "
-            "them as UNSEEN, or leave them out by --mask"
+            f"{path}: expected values that were measured, got {ordered[again[starts[times.argmax()]]]:g} in {most:,} pixels and no other "
+            "so often; mark them as UNSEEN, or leave them out by --mask"
         )
 
 

@@ -201,9 +201,7 @@ def read_polarized(files: Files, seen: sky_fit.Sky) -> polarization.Polarized | 
     found = read_polarization(files.sky, None if files.sign == "file" else files.sign)
     if found is None:
         return None
-    mask = np.ones(found.q.values.size, bool) if files.mask is None else sky.read_mask(files.mask, found.q.nside)
-    masked = (np.where(mask, sky.in_microkelvin(one, files.sky, files.unit), np.nan) for one in found)
-    maps = np.stack([whole(seen, seen.values), *(sky.degrade(values, seen.nside) for values in masked)])
+    maps = np.stack([whole(seen, seen.values), *(_degraded(one, files.sky, files, seen.nside) for one in found)])
     keep: np.ndarray = np.isfinite(maps).all(axis=0)
     if not keep.any():
         raise InputError(f"{files.sky}: expected Q and U where there is a temperature, got none; --polarization none")

@@ -13,13 +13,15 @@ from jaxsci.data.sphere.polarization import read_polarization
 from jaxsci.errors import InputError
 from jaxsci.tasks.cmb import polarization
 from jaxsci.tasks.cmb import pseudo_spectrum as spectrum
+from jaxsci.tasks.cmb.sky_fit import Sky
+from jaxsci.tasks.cmb.task import Files, read_polarized
 
 NSIDE = 8
 Q, U = np.random.default_rng(0).normal(size=(2, 12 * NSIDE**2))
 
 
-def write(path, names=("I_STOKES", "Q_STOKES", "U_STOKES"), **header):
-    values = dict(zip(("I_STOKES", "Q_STOKES", "U_STOKES"), (Q + U, Q, U), strict=True))
+def write(path, names=("I_STOKES", "Q_STOKES", "U_STOKES"), u=U, **header):
+    values = dict(zip(("I_STOKES", "Q_STOKES", "U_STOKES"), (Q + U, Q, u), strict=True))
     table = fits.BinTableHDU.from_columns([fits.Column(n, "D", unit="mK", array=values[n]) for n in names])
     table.header.update({"PIXTYPE": "HEALPIX", "ORDERING": "RING", "NSIDE": NSIDE, **header})
     table.writeto(path, overwrite=True)
@@ -50,6 +52,18 @@ class TestFiles:
             read_polarization(write(tmp_path / "m.fits", POLCCONV="IAU"), "COSMO")
         with pytest.raises(InputError, match=r"columns of both Q and U, got only Q_STOKES"):
             read_polarization(write(tmp_path / "m.fits", ["I_STOKES", "Q_STOKES"], POLCCONV="COSMO"))
+
+    def test_q_and_u_are_measured_where_they_are_used(self, tmp_path):
+        seen = Sky(NSIDE, np.ones(len(Q), bool), 1e3 * (Q + U), 6.0)
+        path = write(tmp_path / "m.fits", POLCCONV="COSMO")
+        np.testing.assert_allclose(read_polarized(Files(path, None, None, "file", None), seen).maps[2], 1e3 * U)
+        write(path, u=np.where(np.arange(len(U)) < 60, 0, U), POLCCONV="COSMO")
+        with pytest.raises(InputError, match="got 0 in 60 pixels and no other so often"):
+            read_polarized(Files(path, None, None, "file", None), seen)
+        mask = np.arange(len(U)) >= 60
+        np.savez(tmp_path / "mask.npz", map=mask.astype(float))
+        found = read_polarized(Files(path, tmp_path / "mask.npz", None, "file", None), seen)
+        np.testing.assert_array_equal(found.keep, mask)
 
 
 def wigner_3j(a, b, c, m):

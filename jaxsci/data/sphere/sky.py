@@ -21,7 +21,7 @@ _NO_TEMPERATURE = re.compile(
 )  # of another kind, which no --unit makes one
 _FAR = 3.0  # ranges of all other values, beyond which the same value in several pixels is a sentinel
 _FARTHEST = 1e6  # of them, beyond which one in a single pixel is
-_OFTEN = 10  # times as often as any other value, from which on one is no measurement
+_OFTEN = 10  # times as often as all other values but one, from which on a value is no measurement
 _PART = 5e-3  # of all pixels that it has at least
 _LARGEST = 1e30  # of a value that was measured, in any unit; what is larger is a sentinel or damaged
 
@@ -70,11 +70,11 @@ def read_map(path: str | Path, *, column: int | str = 0) -> SkyMap:
 
 
 def require_measured(path: str | Path, values: np.ndarray) -> None:
-    """Raise InputError for a map in which one value stands in many pixels and no other does: no noise repeats itself.
+    """Raise InputError for a map in which one or two values stand in many pixels and no third does: no noise repeats itself.
 
     Args:
         path: for the message.
-        values: [pixel], NaN where masked. Those of few bits, all of which are there often, pass.
+        values: [pixel], NaN where masked. Rounded ones pass while a third value is there at least a tenth as often as the first.
     """
     ordered = values[np.isfinite(values)]
     ordered.sort()
@@ -83,11 +83,11 @@ def require_measured(path: str | Path, values: np.ndarray) -> None:
         return
     starts = np.flatnonzero(np.diff(again, prepend=-2) > 1)  # of runs of equal values
     times = np.diff(starts, append=len(again)) + 1
-    second, most = np.partition(np.append(times, 1), -2)[-2:]  # others stand there once
-    if most > max(_OFTEN * second, _PART * len(ordered), 2):
+    third, _, most = np.partition(np.append(times, [1, 1]), [-3, -1])[-3:]  # others stand there once
+    if most > max(_OFTEN * third, _PART * len(ordered), 2):
         raise InputError(
-            f"{path}: expected values that were measured, got {ordered[again[starts[times.argmax()]]]:g} in {most:,} pixels and no other "
-            "so often; mark them as UNSEEN, or leave them out by --mask"
+            f"{path}: expected values that were measured, got {ordered[again[starts[times.argmax()]]]:g} in {most:,} pixels and at most "
+            "one other so often; mark them as UNSEEN, or leave them out by --mask"
         )
 
 

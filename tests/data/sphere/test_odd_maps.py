@@ -119,9 +119,12 @@ def test_a_value_that_alone_stands_in_many_pixels_was_not_measured(value):
     sky.require_measured("m", np.round(5 * noise))
     sky.require_measured("m", np.full(768, np.nan))
     with pytest.raises(
-        InputError, match="in 60 pixels and no other so often; mark them as UNSEEN, or leave them out by --mask"
+        InputError,
+        match="in 60 pixels and at most one other so often; mark them as UNSEEN, or leave them out by --mask",
     ):
         sky.require_measured("m", np.where(np.arange(768) < 60, value, noise))
+    with pytest.raises(InputError, match="in 230 pixels"):  # beside another one in 31
+        sky.require_measured("m", np.select([np.arange(768) < 230, np.arange(768) < 261], [value, 7.0], noise))
 
 
 @pytest.mark.parametrize(("key", "word"), [("PIXTYPE", "ECP"), ("INDXSCHM", "SPARSE")])

@@ -55,7 +55,7 @@ def test_a_tiny_configuration_runs_end_to_end(tmp_path, capsys):
     assert "| forward+backward, against lax |" in page
     for figure in ("ratio", "roofline"):
         assert f"(tiny_{figure}.png)" in page
-        assert (tmp_path / f"tiny_{figure}.png").stat().st_size > 10_000
+        assert (tmp_path / f"tiny_{figure}.png").stat().st_size > 1000
     assert "first" in capsys.readouterr().out
 
 

@@ -56,6 +56,7 @@ FUNCTIONS = {
     "real_harmonics": (points(partial(sphere.real_harmonics, lmax=2)), ()),
     "synthesis": (jax.vmap(lambda c: sphere.synthesis(sphere.to_alm(c), GRID)), (16,)),
     "to_alm": (sphere.to_alm, (9,)),
+    "voigt": (lambda x: ops.voigt(x, 0.5, 0.1, 0.2), ()),
 }
 
 

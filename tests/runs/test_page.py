@@ -87,7 +87,8 @@ def test_the_page_is_well_formed_and_complete():
     assert any(meta.get("name") == "viewport" for meta in page.all("meta"))
 
 
-def test_figures_are_inside_at_twice_their_size_with_alternative_text():
+def test_figures_are_inside_at_twice_their_size_with_alternative_text(monkeypatch):
+    monkeypatch.setattr(png, "PIXELS_PER_INCH", 192)  # as users see them
     first, second = Page(a_page()).all("img")
     for image in (first, second):
         content = base64.b64decode(image["src"].removeprefix("data:image/png;base64,"), validate=True)

@@ -164,7 +164,7 @@ def require_pages(path: Path, tree: Any) -> None:
     """
     if not hasattr(type(tree), "page_link_list"):
         return
-    import xxhash  # comes with that library
+    import xxhash
 
     for part in ("Header", "Footer"):
         start, stored, length = (tree.member(f"{word}{part}") for word in ("fSeek", "fNBytes", "fLen"))

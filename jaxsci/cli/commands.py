@@ -55,9 +55,7 @@ class Chosen(NamedTuple):
     place: NewRun | SweepPlace | Form  # of questions, which make no run, the form of the answer
     swept: Mapping[str, str] = MappingProxyType({})  # of a sweep: ranges and lists, as they were written, by option
     words: tuple[str, ...] = ()  # of a sweep: those after its task
-    typed: frozenset[str] = (
-        frozenset()
-    )  # options that were written on the command line, not in a file, by the names of their fields
+    typed: frozenset[str] = frozenset()  # options of the command line, not of a file, by the names of their fields
 
 
 def parse(arguments: Sequence[str]) -> Any:

@@ -250,7 +250,7 @@ def _accumulate(
 def _plus(fraction: Array, total: Array, term: Array) -> Array:
     """The sum and a part of the term; nothing of it, though it be NaN, where the part is 0: of padding alone a model may make NaN."""
     part = fraction.astype(total.dtype) * term.astype(total.dtype)
-    return total + jnp.where(fraction > 0, part, jnp.zeros_like(part))
+    return total + jnp.where(fraction == 0, jnp.zeros_like(part), part)  # NaN weights stay NaN
 
 
 def mean_metrics(metrics: Metrics) -> Metrics:

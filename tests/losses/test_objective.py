@@ -83,6 +83,14 @@ def test_a_microbatch_of_padding_alone_changes_nothing():
     chex.assert_trees_all_close(parts, whole, rtol=1e-6)
 
 
+@pytest.mark.parametrize("microbatches", [1, 2])
+def test_a_weight_of_nan_is_seen_in_the_gradient(microbatches):
+    batch = batch_of(4)
+    batch = batch._replace(weight=np.array([np.nan, *batch.weight[1:]], np.float32))
+    gradient = loss_and_gradient(TRAINING, PARAMS, batch, microbatches=microbatches)[1]
+    assert all(np.isnan(leaf).all() for leaf in jax.tree.leaves(gradient))
+
+
 def test_curvature_ignores_padding():
     batch = jax.tree.map(jnp.asarray, spoil(batch_of(6), [1, 4]))
     gradient = jax.grad(lambda params: TRAINING(params, batch)[0])

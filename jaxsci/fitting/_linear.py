@@ -84,9 +84,11 @@ def least_squares(
         result = rows.T @ (rows @ a)
         return result if penalty is None else result + penalty * a
 
+    # One LAPACK call after the other: two at once, of batches, wait for each other for ever where jaxlib has as many threads as calls.
+    back = jax.scipy.linalg.solve_triangular(triangle, jnp.eye(vector.size, dtype=triangle.dtype))
+
     def solve(_: object, b: Array) -> Array:
-        half = jax.scipy.linalg.solve_triangular(triangle, b / scale, trans=1)
-        return jax.scipy.linalg.solve_triangular(triangle, half) / scale
+        return back @ (back.T @ (b / scale)) / scale
 
     def inverse(b: Array) -> Array:
         return jax.lax.custom_linear_solve(normal, b, solve, symmetric=True)

@@ -1,5 +1,6 @@
 """Linear least squares against the normal equations; its errors on simulated fits; its derivatives."""
 
+import re
 from functools import partial
 
 import jax
@@ -230,3 +231,13 @@ def test_a_constant_in_the_model_is_taken_off_the_data():
     plain = least_squares(predictions(line, x), y, weight, like=like)
     moved = least_squares(lambda a: predictions(line, x)(a) + 3.0, y + 3.0, weight, like=like)
     np.testing.assert_allclose(moved.params["slopes"], plain.params["slopes"], rtol=1e-12)
+
+
+def test_the_lapack_calls_of_many_designs_follow_each_other():
+    """Two at once would wait for each other for ever in a pool of two threads (jaxlib 0.10): one decomposition, then one solution."""
+
+    def fit(design, y):
+        return least_squares(design, y, jnp.ones_like(y), like={"a": jnp.zeros(2)})
+
+    text = jax.jit(jax.vmap(fit)).lower(jnp.ones((3, 4, 2)), jnp.ones((3, 4))).compile().as_text()
+    assert sorted(re.findall(r'custom_call_target="lapack_d(\w+?)_ffi"', text)) == ["geqrf", "trsm"]

@@ -198,11 +198,12 @@ def _by_order(theta: Array, cosine: Array, sine: Array, weight: Array) -> tuple[
     functions = jnp.where(jnp.asarray(m <= degree)[None], on_meridian, 0.0)
     like = {"amplitudes": jnp.zeros(lmax + 1)}
 
-    def one(design: Array, c: Array, s: Array) -> tuple[Array, Array, Array]:
-        first, second = (least_squares(design, y, weight, like=like) for y in (c, s))
-        return first.params["amplitudes"], second.params["amplitudes"], jnp.diagonal(first.covariance)
+    def one(design: Array, both: Array) -> tuple[Array, Array]:
+        fits = jax.vmap(lambda y: least_squares(design, y, weight, like=like))(both)
+        return fits.params["amplitudes"], jnp.diagonal(fits.covariance[0])
 
-    return jax.vmap(one, in_axes=(2, 1, 1), out_axes=1)(functions, cosine, sine)
+    (c, s), variance = jax.vmap(one, in_axes=(2, 2), out_axes=(2, 1))(functions, jnp.stack([cosine, sine]))
+    return c, s, variance
 
 
 def degree_variance(cosine: np.ndarray, sine: np.ndarray) -> np.ndarray:

@@ -9,15 +9,22 @@ LONGEST = 1_000  # characters of a formula
 # What parses and means something else. Names of compounds by letters (YBCO, Bi-2212), and words that stand for no value:
 _ABBREVIATION = re.compile(
     rf"(?:(?:{SYMBOL})?BC{{1,2}}O|BS?CC?O|(?:Tl|Hg|T|H)BC{{1,2}}O|L[BSC]?CC?O|[NPSE]CCO|B[KP]BO|F[ST]{{2}})(?:-?\d+)?"
-    rf"|(?!C\d|B\d)(?:{SYMBOL}|RE|Ln)-?\d{{3,5}}|(?:{SYMBOL})+(?:Ba|Sr|Ca|Ce)(?:Ca)?CuO|NaN|ND|TBD|INF|OK|NIL"
+    rf"|(?!C\d|B\d)(?:{SYMBOL}|RE|Ln|SU?S)-?\d{{3,5}}|(?:{SYMBOL})+(?:Ba|Sr|Ca|Ce)(?:Ca)?CuO|NaN|ND|TBD|INF|OK|NIL"
+    rf"|[BC]FO|BBO|BSCF|CNF|D?KDP"
 )
+# More names, of capitals with a T that is no tritium: ITO, BTO, CNT, KTP; beside H, D and O alone it may be.
+_WITH_T = re.compile(r"(?=[A-Z]*T)(?![HDTO]+$)[A-Z]{3,}")
+# Groups and solvents of chemists: acetate is no actinium, propanol no praseodymium, tetrahydrofuran no tritium.
+_GROUP = re.compile(r"OAc(?![a-z])|AcOH(?![a-z])|(?<=\()O[in]?Pr(?=\))|^[in]?-?PrOH$|T(?:HF|TF)(?![a-z])")
+# The isotopes of boron in magnesium diboride: eleven of magnesium are written Mg11.0.
+_ISOTOPE = re.compile(r"Mg(?P<mass>1[01])B2")
 # An oxidation state or a phase, Fe(III)2O3, and a polytype, 2H NbSe2: no iodine, vanadium or hydrogen.
 _ROMAN = re.compile(r"(?<=[a-zA-Z])\((?:I{1,3}|IV|VI{0,3})\)")
 _POLYTYPE = re.compile(r"\s*\d[HT]\s+\S")
 # A hydrate with a full stop, CuSO4.5H2O: the digits are no amount of what stands before, unless they begin with 0.
 # Behind an anion without an amount, NaCl.2H2O, they are none either.
 _FULL_STOP = re.compile(
-    r"(?:(?<=[A-Za-z)\]}])0*[1-9]\d*(?P<dot>\.)\d+|(?:[OFSINH)\]}]|Cl|Br|Se|Te)(?P<bare>\.)[1-9]\d*)\s*[(\[]?(?:[HDT]2O|N[HDT]3)(?![\d./])"
+    r"(?:(?<=[A-Za-z)\]}])0*[1-9]\d*(?P<dot>\.)\d+(?:/\d+)?|(?:[OFSINH)\]}]|Cl|Br|Se|Te)(?P<bare>\.)[1-9]\d*(?:/\d+)?)\s*[(\[]?(?:[HDT]2O|N[HDT]3)(?![\d./])"
 )
 # An amount that was not measured, "y" in capitals: Bi2Sr2Ca1Cu2OY. With the elements in Hill's order, ClOY, it is yttrium.
 _UNMEASURED = re.compile(rf"(?:(?:{SYMBOL})(?:{NUMBER})?+)++(?<=O[YW])")
@@ -53,6 +60,12 @@ def refuse_lookalikes(text: str) -> None:
     if _ABBREVIATION.fullmatch(name):
         remedy = "write each element with its amount, as in YBa2Cu3O6.9"
         raise FormulaError(text, 1, "a chemical formula", f"the name {name!r}", remedy)
+    if group := _GROUP.search(text):
+        remedy = "write out its elements, as in Pb(CH3COO)2"
+        raise FormulaError(text, group.start() + 1, "elements with their amounts", f"the group {group[0]!r}", remedy)
+    if isotope := _ISOTOPE.search(text):
+        remedy = "write MgB2 for the isotope, Mg11.0B2 for the amount"
+        raise FormulaError(text, isotope.start("mass") + 1, "amounts of elements", f"{isotope['mass']}B", remedy)
     if roman := _ROMAN.search(text):
         remedy = "leave it out, or write iodine and vanadium with their amounts, as in Pb(I1)2"
         raise FormulaError(
@@ -72,6 +85,9 @@ def refuse_lookalikes(text: str) -> None:
         raise FormulaError(
             text, text.index(name) + pair.start() + 1, "symbols in upper and lower case", repr(pair[0]), remedy
         )
+    if _WITH_T.fullmatch(name):
+        remedy = "write each element with its amount, as in SrTiO3; for tritium K1T1O1"
+        raise FormulaError(text, 1, "a chemical formula", f"the name {name!r}", remedy)
     if name.count(".") == 1 and _is_adduct(*name.split(".")):
         remedy = "write an adduct as CaO·2SiO2 or CaO*2SiO2, and an amount with another element behind it"
         raise FormulaError(text, text.index(".") + 1, "a dot before an adduct", "a full stop", remedy)

@@ -41,7 +41,8 @@ def parse(text: str, *, charges: Literal["refuse", "strip"] = "refuse") -> Amoun
     charge or an amount that was not measured. So are the amounts x, y, z, δ and +- of SuperCon, and a last Y or W behind an O without
     amount ("Bi2Sr2Ca1Cu2OY"), unless the elements stand in Hill's order ("ClOY"). Names that would parse are refused too: "YBCO",
     "Bi2212", "NaN", "YBaCuO", and symbols in capitals, "NB3SN"; with every amount written ("Y1B1C1O1") they are formulas. So are Roman
-    numbers ("Fe(III)2O3", "Am(II)") and polytypes ("2H NbSe2"), which are neither iodine nor hydrogen. Hydrates and adducts by full stop,
+    numbers ("Fe(III)2O3", "Am(II)"), polytypes ("2H NbSe2"), groups ("OAc", "THF") and the boron of "Mg11B2", which are neither iodine nor
+    hydrogen, actinium, tritium or eleven of magnesium. Hydrates and adducts by full stop,
     "CuSO4.5H2O" and "CaO.2SiO2", are refused.
 
     The time is proportional to the length, at most 1,000 characters; brackets nest at most 50 deep.

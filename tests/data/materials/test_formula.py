@@ -25,8 +25,10 @@ UNITS = st.recursive(
 
 
 def is_plain(text):
-    """Whether no lookalike is among what was drawn: an amount that was not measured, a name, a full stop before water."""
-    return not re.search(r"O[YW]$|BCC?O|CCO|B[KP]BO|\.\d+[(\[]?NH3", text) and text not in ("NaN", "ND", "OK", "INF")
+    """Whether no lookalike is among what was drawn: an amount that was not measured, a name, a group, a full stop before water."""
+    if re.search(r"O[YW]$|BCC?O|CCO|B[KP]BO|OAc|AcOH|\(OPr\)|^PrOH|Mg1[01]B2|\.\d+(/\d+)?[(\[]?NH3", text):
+        return False
+    return text not in ("NaN", "ND", "OK", "INF", "BFO", "CFO", "BBO", "BSCF", "CNF")
 
 
 def number(text):
@@ -200,6 +202,24 @@ LOOKALIKES = {
     "TINI": ("got 'NI'", 3),
     "K2SO4.2MgSO4": ("a full stop", 6),
     "2CaO.3(Al2O3)": ("a full stop", 5),
+    "CaSO4.1/2H2O": ("a dot before the water", 6),
+    "Pb(OAc)2": ("the group 'OAc'", 4),
+    "NaOAc": ("the group 'OAc'", 3),
+    "AcOH": ("the group 'AcOH'", 1),
+    "Ti(OPr)4": ("the group 'OPr'", 4),
+    "PrOH": ("the group 'PrOH'", 1),
+    "Li0.5(THF)0.3HfNCl": ("the group 'THF'", 7),
+    "CrCl3·3THF": ("the group 'THF'", 8),
+    "(TTF)Br": ("the group 'TTF'", 2),
+    "ITO": ("the name 'ITO'", 1),
+    "STO": ("the name 'STO'", 1),
+    "CNT": ("the name 'CNT'", 1),
+    "KTP": ("the name 'KTP'", 1),
+    "BFO": ("the name 'BFO'", 1),
+    "KDP": ("the name 'KDP'", 1),
+    "SS316": ("the name 'SS316'", 1),
+    "Mg11B2": ("amounts of elements, got 11B", 3),
+    "Mg10B2": ("amounts of elements, got 10B", 3),
 }
 
 
@@ -242,6 +262,11 @@ def test_what_parses_but_means_something_else_is_refused(text, fault):
         ("LaFeAsO.9F.1", {"La": 1, "Fe": 1, "As": 1, "O": 0.9, "F": 0.1}),
         ("YBa2Cu3O6.5", {"Y": 1, "Ba": 2, "Cu": 3, "O": 6.5}),
         ("BaO0.2SiO2", {"Ba": 1, "O": 2.2, "Si": 1}),
+        ("HTO", {"H": 2, "O": 1}),
+        ("K1T1O1", {"K": 1, "H": 1, "O": 1}),
+        ("ClOPr", {"Cl": 1, "O": 1, "Pr": 1}),
+        ("AcOCl", {"Ac": 1, "O": 1, "Cl": 1}),
+        ("Mg11.0B2", {"Mg": 11, "B": 2}),
         ("Na0.3CoO2·1.3H2O", {"Na": 0.3, "Co": 1, "O": 3.3, "H": 2.6}),
     ],
 )

@@ -1,11 +1,21 @@
 """Tables as text: what separates their fields, and how their numbers are written."""
 
+import csv
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
 
 from jaxsci.errors import InputError
 
-MISSING = {"", "?", "na", "n/a", "nan", "null", "none"}  # in lower case: what stands for no value
+Rows: TypeAlias = list[tuple[int, list[str]]]  # each with the number of its line
+
+# In lower case: what stands for no value, as in pandas, spreadsheets and C.
+MISSING = {"", "?", "na", "n/a", "nan", "null", "none", "#n/a", "#n/a n/a", "#na", "#nv", "<na>", "nat", "-nan", "+nan"}
+MISSING |= {sign + text for sign in ("", "-") for text in ("1.#ind", "1.#qnan", "nan(ind)")}
+_FEW_BY_CHANCE = 8  # numbers that no row of measurements has in rising order but one in 40,000
 _FORTRAN = re.compile(r"([-+]?[\d.,]+)[dD]([-+]?\d+)")
 _GROUPED = re.compile(r"[-+]?[1-9]\d{0,2}[.,]\d{3}")  # 1,234 and 1.234 may be 1234; 0.123 and 1.5 have decimals
 
@@ -85,3 +95,109 @@ def require_one_mark(path: object, columns: Mapping[str, Sequence[str]], separat
                 f"{path}: expected numbers with one decimal mark and no thousands separators, got {written[0]!r} in the column {name}, "
                 "which may be either; write numbers as 1234 or 1.2340"
             )
+
+
+def read_table(path: Path, only: Sequence[str] | None) -> dict[str, np.ndarray]:
+    """The columns of a table as text by name, numbers where all are: rows and unnamed columns without any entry are left out.
+
+    Raises:
+        InputError: as `columns.read`.
+    """
+    head, body, mark = read_rows(path)
+    _require_separated(path, head, body)
+    head, body = _without_blanks(path, head, body)
+    if len(set(head)) < len(head):
+        twice = next(name for name in head if head.count(name) > 1)
+        raise InputError(f"{path}: expected each column once, got {twice!r} more than once; rename one")
+    if head and all(map(is_number, head)) and (not _rises(head) or any(_rises(row) for _, row in body[:5])):
+        raise InputError(
+            f"{path}: expected names of columns in the first line, got {', '.join(head)[:80]}; write names above the numbers, and before "
+            "names that are numbers a letter, as in c0, c1"
+        )
+    wanted = [name for name in head if only is None or name in only]
+    texts = {name: [row[head.index(name)].strip() for _, row in body] for name in wanted}
+    for name, column in texts.items():
+        damaged = next((i for i, text in enumerate(column) if "\ufffd" in text), None)
+        if damaged is not None:
+            raise InputError(
+                f"{path}: expected UTF-8 text in the column {name}, got {column[damaged][:40]!r} in row {damaged} (counted from 0); "
+                "save the file as UTF-8"
+            )
+    require_one_mark(path, texts, mark)
+    return {name: _numbers(column, mark != ",") for name, column in texts.items()}
+
+
+def _without_blanks(path: Path, head: list[str], body: Rows) -> tuple[list[str], Rows]:
+    """Names and rows without rows that have no entry, and without columns that have neither name nor entry, as spreadsheets add them."""
+    body = [(line, row) for line, row in body if any(field.strip() for field in row)]
+    for line, row in body:
+        while len(row) > len(head) and not row[-1].strip():
+            row.pop()
+        if len(row) != len(head):
+            raise InputError(
+                f"{path}: expected {len(head)} entries per line, got {len(row)} in line {line}; mend that line"
+            )
+    kept = [i for i, name in enumerate(head) if name or any(row[i].strip() for _, row in body)]
+    if len(kept) == len(head):
+        return head, body
+    return [head[i] for i in kept], [(line, [row[i] for i in kept]) for line, row in body]
+
+
+def _require_separated(path: Path, head: Sequence[str], body: Rows) -> None:
+    """Raise InputError for a table whose fields stand between blanks or bars."""
+    for between, words in ((r"\s*\|\s*", "bars"), (r"\s+", "blanks")):
+        numbers = {len(re.split(between, text.strip())) for text in (*head, *(row[0] for _, row in body[:5]))}
+        if len(head) == 1 and body and len(numbers) == 1 and numbers != {1}:
+            raise InputError(
+                f"{path}: expected fields between commas, semicolons or tabs, got {words} in {head[0][:40]!r}; replace them by commas"
+            )
+
+
+def _rises(texts: Sequence[str]) -> bool:
+    """Whether numbers rise as names of columns do: in equal steps, as 0, 1, 2 or wavelengths, or as many whole ones, such as years."""
+    if len(texts) < 2 or not all(map(is_number, texts)):
+        return False
+    steps = np.diff([number(text, comma=True) for text in texts])
+    if len(texts) == 2:
+        return [text.strip() for text in texts] == ["0", "1"]
+    equal = bool(steps[0] > 0 and np.allclose(steps, steps[0], rtol=1e-3, atol=0))
+    whole = all(text.strip().isdecimal() for text in texts)
+    return equal or (whole and len(texts) >= _FEW_BY_CHANCE and bool((steps > 0).all()))
+
+
+def read_rows(path: Path) -> tuple[list[str], Rows, str]:
+    """The names, the rows with the number of their line, and the separator."""
+    with path.open("rb") as binary:
+        require_utf8(path, binary.read(4))
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        above, first = 0, file.readline()
+        while first and is_above(first):
+            above, first = above + 1, file.readline()
+        mark = delimiter(first)
+        head = [name.strip() for name in next(csv.reader([first], delimiter=mark), [])]
+        if "\ufffd" in first:
+            raise InputError(
+                f"{path}: expected UTF-8 text, got {first.strip()[:40]!r} as names of columns; save the file as UTF-8"
+            )
+        reader = csv.reader(file, delimiter=mark, strict=True)
+        try:
+            return head, [(above + reader.line_num + 1, row) for row in reader if row], mark
+        except csv.Error as error:
+            raise InputError(
+                f"{path}: expected a table, but {error} in line {above + reader.line_num + 1}; check the quotation marks"
+            ) from error
+
+
+def _numbers(texts: list[str], comma: bool) -> np.ndarray:
+    """Whole numbers as they are, other numbers as float64; as text where one is neither."""
+    if all(re.fullmatch(r"[-+]?\d{1,300}", text, re.ASCII) for text in texts):
+        values = [int(text) for text in texts]
+        for kind in (np.int64, np.uint64):
+            if np.iinfo(kind).min <= min(values, default=0) and max(values, default=0) <= np.iinfo(kind).max:
+                return np.array(values, kind)
+        return np.array(texts)
+    marks = set("".join(texts)) & {".", ","}
+    try:
+        return np.array([number(text, comma=comma and marks == {","}) for text in texts], np.float64)
+    except ValueError:
+        return np.array(texts)

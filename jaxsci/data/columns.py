@@ -1,7 +1,5 @@
 """Named columns of numbers from .csv, .npz or .root files."""
 
-import csv
-import re
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -10,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxsci.data import _arrays as arrays
-from jaxsci.data._delimited import MISSING, delimiter, is_above, is_number, number, require_one_mark, require_utf8
+from jaxsci.data._delimited import MISSING, is_number, number, read_rows, read_table, require_one_mark
 from jaxsci.data.reading import reading, require_memory, require_pages
 from jaxsci.errors import InputError
 
@@ -18,7 +16,6 @@ __all__ = ["MISSING", "SUFFIXES", "names", "notes", "number", "read", "require"]
 
 SUFFIXES = (".root", ".csv", ".npz")
 _EXPECTED = "a table in .root, .csv or .npz"
-_FEW_BY_CHANCE = 8  # numbers that no row of measurements has in rising order but one in 40,000
 _TREES = ("TTree", "TNtuple", "ROOT::RNTuple")
 
 
@@ -34,13 +31,13 @@ def names(path: str | Path, *, tree: str | None = None, wanted: Collection[str] 
         InputError: as in `read`.
     """
     with _table(path, tree) as path:
-        if path.suffix == ".root":
+        if _kind(path) == ".root":
             with _root_tree(path, tree, wanted) as chosen:
                 return [str(name) for name in chosen.keys(recursive=False)]
-        if path.suffix == ".npz":
+        if _kind(path) == ".npz":
             with arrays.opened(path) as found:
                 return list(found)
-        return _csv_rows(path)[0]
+        return read_rows(path)[0]
 
 
 def read(
@@ -60,10 +57,10 @@ def read(
             several trees to choose from.
     """
     with _table(path, tree) as path:
-        if path.suffix == ".root":
+        if _kind(path) == ".root":
             columns = _root(path, tree, only, nested)
         else:
-            columns = _csv(path, only) if path.suffix == ".csv" else _npz(path, only)
+            columns = read_table(path, only) if _kind(path) == ".csv" else _npz(path, only)
         columns = {name: _tidy(path, name, column) for name, column in columns.items()}
     lengths = {len(column) for name, column in columns.items() if name not in nested or f"{name}.counts" not in columns}
     if len(lengths) != 1:
@@ -87,7 +84,7 @@ def notes(path: str | Path, *, tree: str | None = None, wanted: Collection[str] 
         InputError: as in `read`.
     """
     with _table(path, tree) as path:
-        if path.suffix != ".root":
+        if _kind(path) != ".root":
             return []
         with (opened := _root_tree(path, tree, wanted)) as chosen:
             cycles = [key for key in opened.file.keys(recursive=True) if key.rpartition(";")[0] == opened.name]
@@ -115,10 +112,14 @@ def require(path: str | Path, columns: dict[str, np.ndarray], names: Sequence[st
             )
 
 
+def _kind(path: str | Path) -> str:
+    return Path(path).suffix.lower()
+
+
 def _table(path: str | Path, tree: str | None) -> AbstractContextManager[Path]:
-    if tree is not None and Path(path).suffix != ".root":
+    if tree is not None and _kind(path) != ".root":
         raise InputError(f"{path}: expected a ROOT file, where trees are, got --tree {tree}; leave it out")
-    if Path(path).suffix not in SUFFIXES and Path(path).is_file():
+    if _kind(path) not in SUFFIXES and Path(path).is_file():
         raise InputError(
             f"{path}: expected a file {', '.join(SUFFIXES)}, got {Path(path).suffix or 'no suffix'}; convert it"
         )
@@ -139,86 +140,15 @@ def _tidy(path: Path, name: str, column: np.ndarray) -> np.ndarray:
     return column.astype(np.float64) if column.dtype.kind == "f" else column.astype(str)
 
 
-def _csv(path: Path, only: Sequence[str] | None) -> dict[str, np.ndarray]:
-    head, body, mark = _csv_rows(path)
-    if len(set(head)) < len(head):
-        twice = next(name for name in head if head.count(name) > 1)
-        raise InputError(f"{path}: expected each column once, got {twice!r} more than once; rename one")
-    if head and all(map(is_number, head)) and (not _rises(head) or any(_rises(row) for _, row in body[:5])):
-        raise InputError(
-            f"{path}: expected names of columns in the first line, got {', '.join(head)[:80]}; write names above the numbers, and before "
-            "names that are numbers a letter, as in c0, c1"
-        )
-    for line, row in body:
-        if len(row) != len(head):
-            raise InputError(
-                f"{path}: expected {len(head)} entries per line, got {len(row)} in line {line}; mend that line"
-            )
-    wanted = [name for name in head if only is None or name in only]
-    texts = {name: [row[head.index(name)].strip() for _, row in body] for name in wanted}
-    for name, column in texts.items():
-        damaged = next((i for i, text in enumerate(column) if "\ufffd" in text), None)
-        if damaged is not None:
-            raise InputError(
-                f"{path}: expected UTF-8 text in the column {name}, got {column[damaged][:40]!r} in row {damaged} (counted from 0); "
-                "save the file as UTF-8"
-            )
-    require_one_mark(path, texts, mark)
-    return {name: _numbers(column, mark != ",") for name, column in texts.items()}
-
-
-def _rises(texts: Sequence[str]) -> bool:
-    """Whether numbers rise as names of columns do: in equal steps, as 0, 1, 2 or wavelengths, or as many whole ones, such as years."""
-    if len(texts) < 2 or not all(map(is_number, texts)):
-        return False
-    steps = np.diff([number(text, comma=True) for text in texts])
-    if len(texts) == 2:
-        return [text.strip() for text in texts] == ["0", "1"]
-    equal = bool(steps[0] > 0 and np.allclose(steps, steps[0], rtol=1e-3, atol=0))
-    whole = all(text.strip().isdecimal() for text in texts)
-    return equal or (whole and len(texts) >= _FEW_BY_CHANCE and bool((steps > 0).all()))
-
-
-def _csv_rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], str]:
-    """The names, the rows with the number of their line, and the separator."""
-    with path.open("rb") as binary:
-        require_utf8(path, binary.read(4))
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        above, first = 0, file.readline()
-        while first and is_above(first):
-            above, first = above + 1, file.readline()
-        mark = delimiter(first)
-        head = [name.strip() for name in next(csv.reader([first], delimiter=mark), [])]
-        reader = csv.reader(file, delimiter=mark, strict=True)
-        try:
-            return head, [(above + reader.line_num + 1, row) for row in reader if row], mark
-        except csv.Error as error:
-            raise InputError(
-                f"{path}: expected a table, but {error} in line {above + reader.line_num + 1}; check the quotation marks"
-            ) from error
-
-
-def _numbers(texts: list[str], comma: bool) -> np.ndarray:
-    """Whole numbers as they are, other numbers as float64; as text where one is neither."""
-    if all(re.fullmatch(r"[-+]?\d{1,300}", text, re.ASCII) for text in texts):
-        values = [int(text) for text in texts]
-        for kind in (np.int64, np.uint64):
-            if np.iinfo(kind).min <= min(values, default=0) and max(values, default=0) <= np.iinfo(kind).max:
-                return np.array(values, kind)
-        return np.array(texts)
-    marks = set("".join(texts)) & {".", ","}
-    try:
-        return np.array([number(text, comma=comma and marks == {","}) for text in texts], np.float64)
-    except ValueError:
-        return np.array(texts)
-
-
 def _npz(path: Path, only: Sequence[str] | None) -> dict[str, np.ndarray]:
     with arrays.opened(path) as found:
         if not found:
             raise InputError(f"{path}: expected arrays as numpy.savez writes them, got none; write it again")
         wanted = [name for name, rows in found.items() if (rows.shape if only is None else name in only)]
-        return {name: arrays.load(path, found, name) for name in wanted}
+        columns = {name: arrays.load(path, found, name) for name in wanted}
+    texts = {name: [str(text) for text in column] for name, column in columns.items() if column.dtype.kind == "U"}
+    require_one_mark(path, texts, ",")
+    return columns
 
 
 def _root(path: Path, tree: str | None, only: Sequence[str] | None, nested: Collection[str]) -> dict[str, np.ndarray]:

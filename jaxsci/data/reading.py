@@ -9,14 +9,40 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from jaxsci.errors import InputError
 
-__all__ = ["files", "free_memory", "is_weight_name", "reading", "require_memory", "require_pages", "unpacked"]
+__all__ = [
+    "files",
+    "free_memory",
+    "is_weight_name",
+    "reading",
+    "require_memory",
+    "require_pages",
+    "sentinel",
+    "unpacked",
+]
 
 _BLOCK = 2**20  # bytes
 _PAGE = 2**26  # bytes of numbers, and how often more than are stored of them, that a page of ROOT may declare
 _PACKED = 10_000
 _LARGEST = 2**33  # bytes of a file that is read as a whole, unpacked
+_FAR = 3.0  # ranges of all other values, beyond which the same value in several places stands for none
+_FARTHEST = 1e6  # of them, beyond which one in a single place does
+# What stands for none by custom, beyond one range: nines, the ends of number types, what netCDF and HEALPix fill with.
+_CUSTOMARY: tuple[float, ...] = (
+    32767,
+    32768,
+    65535,
+    2**31 - 1,
+    2**31,
+    2**32 - 1,
+    2**63,
+    9.969209968386869e36,
+    1.6375e30,
+)
+_CUSTOMARY += (3.4028234663852886e38, 1.7976931348623157e308, *(10.0**k for k in range(20, 39)))
 _WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")  # of mcEventWeight, event_weight, EVENT-WEIGHT
 _WEIGHT = re.compile(r"(.*?)(?:weights?|wgts?)")
 # Beside which a weight is that of a body or a molecule, a part of an alloy, or whether somebody has too much of it.
@@ -155,6 +181,27 @@ def free_memory() -> int | None:
     with contextlib.suppress(AttributeError, ValueError, OSError):
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return None
+
+
+def sentinel(values: np.ndarray) -> tuple[float, int] | None:
+    """The value that seems to stand for none among numbers, far from all others as -999 or 1e20, and how often it does; None for none."""
+    kinds, times = np.unique(values[np.isfinite(values)].astype(np.float64), return_counts=True)
+    if len(kinds) < 3:
+        return None
+    with np.errstate(over="ignore"):
+        for extreme, other, number, rest in (
+            (kinds[0], kinds[1], times[0], kinds[-1] - kinds[1]),
+            (kinds[-1], kinds[-2], times[-1], kinds[-2] - kinds[0]),
+        ):
+            least = 1.0 if _is_customary(float(extreme)) else _FAR if number > 1 else _FARTHEST
+            if abs(extreme - other) > least * rest:
+                return float(extreme), int(number)
+    return None
+
+
+def _is_customary(value: float) -> bool:
+    nines = re.fullmatch(r"99+(?:\.9+|\.25)?|99\.9+", f"{abs(value):.10g}") is not None and abs(value) > 100
+    return nines or any(abs(abs(value) / known - 1) < 1e-5 for known in _CUSTOMARY)
 
 
 def require_pages(path: Path, tree: Any) -> None:

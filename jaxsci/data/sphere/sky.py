@@ -9,7 +9,7 @@ import numpy as np
 from jaxsci import healpix
 from jaxsci.data import _arrays as arrays
 from jaxsci.data._delimited import number
-from jaxsci.data.reading import reading
+from jaxsci.data.reading import reading, sentinel
 from jaxsci.data.sphere._fits import Found, frame, read_table, real, temperature_unit, whole_number
 from jaxsci.errors import InputError
 
@@ -19,8 +19,6 @@ MICROKELVIN = {"uk": 1.0, "mk": 1e3, "k": 1e6}  # in a unit of temperature, lowe
 _NO_TEMPERATURE = re.compile(
     r"(?i)jy|/sr|rj|antenna|brightness|\^2|\*\*2|deg"
 )  # of another kind, which no --unit makes one
-_FAR = 3.0  # ranges of all other values, beyond which the same value in several pixels is a sentinel
-_FARTHEST = 1e6  # of them, beyond which one in a single pixel is
 _OFTEN = 10  # times as often as all other values but one, from which on a value is no measurement
 _PART = 5e-3  # of all pixels that it has at least
 _LARGEST = 1e30  # of a value that was measured, in any unit; what is larger is a sentinel or damaged
@@ -53,16 +51,12 @@ def read_map(path: str | Path, *, column: int | str = 0) -> SkyMap:
             ordering, pixels twice, values that are complex or beyond any measurement, a sentinel that is not named.
     """
     found = _read(path, column)
-    kinds, times = np.unique(found.values[np.isfinite(found.values)], return_counts=True)
-    extremes = [(kinds[0], kinds[1], times[0]), (kinds[-1], kinds[-2], times[-1])] if len(kinds) > 2 else []
-    for extreme, other, number_of in extremes:
-        gap = abs(extreme - other)
-        if gap > (_FAR if number_of > 1 else _FARTHEST) * (np.ptp(kinds) - gap):
-            raise InputError(
-                f"{path}: expected values that were measured, got {extreme:g} in {number_of:,} pixels, far from all others; mark them as "
-                "UNSEEN or name the value as BAD_DATA in the header"
-            )
-    if kinds.tolist() == [0, 1]:
+    if (none := sentinel(found.values)) is not None:
+        raise InputError(
+            f"{path}: expected values that were measured, got {none[0]:g} in {none[1]:,} pixels, far from all others; mark them as "
+            "UNSEEN or name the value as BAD_DATA in the header"
+        )
+    if np.unique(found.values[np.isfinite(found.values)]).tolist() == [0, 1]:
         raise InputError(
             f"{path}: expected a map, got values of 0 and 1 alone; is this a mask? choose another --column"
         )

@@ -8,14 +8,20 @@ import numpy as np
 
 from jaxsci.core import Array
 from jaxsci.data.columns import MISSING, number
+from jaxsci.data.reading import sentinel
 from jaxsci.errors import InputError
 
 ONE_HOT = 16  # categories of a column; more are embedded
 _MOST = 1000  # categories of a column
 _CLASSES = 10  # different whole numbers that are still classes
-_FAR = 3.0  # ranges of all other numbers, beyond which the same one in several rows may stand for none
 # Text that begins with a number: 39(1), 39±1, <4, 1 234, 50 %, 2020-01-31. In more than so many forms it is no name of a category.
-_WRITTEN = re.compile(r"[^\w\s]*\s*\d[\d.,'()±<>~=%/:\s\-−–+]*(?:[A-Za-zμµ°%/]{1,8})?")
+_WRITTEN = re.compile(
+    r"[^\w\s]*\s*\d[\d.,'()±<>~=%/:\s\-−–+]*(?:[A-Za-zμµ°%/]{1,8})?|\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[-+][\d:]+)?"
+    r"|(?i:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*[., ]+\d[\d\s./:,-]*)"
+    r"|(?i:(?:\w+[., ]+)?\d*[\s./-]*(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*[\s.,/-]+\d[\d\s.,:/-]*)"
+)
+_NOTHING = re.compile(r"[-–—.*_]+|#[A-Z0-9/]+[!?]")  # no class among others: dashes, dots, errors of spreadsheets
+_ROUNDING = 32 * np.finfo(np.float64).eps  # of its size, below which numbers of a column are one
 
 
 class Column(NamedTuple):
@@ -57,7 +63,7 @@ def learn(
     """
     columns = []
     for name, values in table.items():
-        numbers = None if name in categorical else _numbers(path, name, values)
+        numbers = None if name in categorical else numbers_of(path, name, values)
         if numbers is None:
             texts = _texts(values)
             known = sorted(set(texts) - {""})  # of all parts: what may be asked is no secret of the test part
@@ -73,8 +79,15 @@ def learn(
         there = numbers[rows][~np.isnan(numbers[rows])]
         if there.size:
             missing = bool(np.isnan(numbers).any())
-            scale = float(there.std()) or 1.0
-            columns.append(Column(name, None, missing, float(np.median(there)), float(there.mean()), scale))
+            with np.errstate(over="ignore", invalid="ignore"):
+                mean, scale = float(there.mean()), float(there.std())
+            if not np.isfinite([mean, scale]).all():
+                raise InputError(
+                    f"{path}: expected numbers that float32 can hold in the column {name}, got {there[np.abs(there).argmax()]:g}; leave "
+                    "cells without a value blank, or rescale the column"
+                )
+            varied = scale > _ROUNDING * float(np.abs(there).max())
+            columns.append(Column(name, None, missing, float(np.median(there)), mean, scale if varied else 1.0))
     if not columns:
         raise InputError(f"{path}: expected columns besides the target, got none with entries; add some")
     return columns
@@ -92,7 +105,7 @@ def encode(path: object, columns: Sequence[Column], table: Mapping[str, np.ndarr
         raise InputError(f"{path}: expected the columns of the run, but {', '.join(lacking)} is missing; add it")
     for column in columns:
         if column.categories is None:
-            found = _numbers(path, column.name, table[column.name])
+            found = numbers_of(path, column.name, table[column.name])
             if found is None:
                 raise InputError(
                     f"{path}: expected numbers in the column {column.name}, as in training, got text; mend it"
@@ -102,7 +115,7 @@ def encode(path: object, columns: Sequence[Column], table: Mapping[str, np.ndarr
             scaled = (np.where(absent, column.median, found) - column.mean) / column.scale
             numbers += [scaled, absent] if column.missing else [scaled]
             continue
-        index = {category: i for i, category in enumerate(column.categories)}
+        index = _index(column.categories)
         texts = _texts(table[column.name])
         _require_entries(path, column, np.array([text == "" for text in texts]))
         index[""] = len(column.categories)
@@ -129,30 +142,6 @@ def encode(path: object, columns: Sequence[Column], table: Mapping[str, np.ndarr
     )
 
 
-def suspects(inputs: Mapping[str, np.ndarray], target: np.ndarray) -> dict[str, str]:
-    """Columns that may say what they should not, in words: that count the rows, are the target or name it, or have a number for none."""
-    found = {}
-    answers, answer = np.unique(target, return_inverse=True)
-    for name, values in inputs.items():
-        if values.dtype.kind in "iu" and len(values) > 2 and (np.diff(values.astype(np.float64)) == 1).all():
-            found[name] = "counts the rows"
-            continue
-        kinds, place, times = np.unique(values, return_inverse=True, return_counts=True)
-        if values.dtype.kind != "U" and len(kinds) > 2 and kinds[0] < 0 < times[0] - 1:
-            rest = float(kinds[-1]) - float(kinds[1])
-            if float(kinds[1]) - float(kinds[0]) > _FAR * rest:
-                found[name] = (
-                    f"has {kinds[0]:g} in {times[0]:,} rows, far from all others: leave cells without a value blank"
-                )
-                continue
-        if len(kinds) != len(answers) or len(kinds) == 1:
-            continue
-        alike = values.dtype.kind != "U" != target.dtype.kind and np.array_equal(values, target)
-        if alike or (len(kinds) < len(values) / 2 and len(np.unique(place * len(kinds) + answer)) == len(kinds)):
-            found[name] = "tells the target of every row"
-    return found
-
-
 def classes_of(path: object, name: str, values: np.ndarray, kind: str) -> tuple[str, ...] | None:
     """The classes of a target column; None for a regression.
 
@@ -165,16 +154,22 @@ def classes_of(path: object, name: str, values: np.ndarray, kind: str) -> tuple[
         raise InputError(
             f"{path}: expected a target in every row, got none in row {empty[0]} (counted from 0), in {len(empty):,} in all; remove them"
         )
-    distinct = sorted(set(texts), key=lambda text: (float(text), text) if values.dtype.kind in "iu" else (0.0, text))
+    distinct = sorted(set(texts), key=lambda text: (float(text), text) if values.dtype.kind in "iuf" else (0.0, text))
     if len(distinct) == 1:
         raise InputError(
             f"{path}: expected a target that varies, got {distinct[0]!r} in every row of {name}; choose another"
         )
-    few = values.dtype.kind == "U" or (values.dtype.kind in "iu" and len(distinct) <= _CLASSES)
+    whole = values.dtype.kind in "iu" or (values.dtype.kind == "f" and bool((values == np.rint(values)).all()))
+    few = values.dtype.kind == "U" or (whole and len(distinct) <= _CLASSES)
     if kind == "auto" and values.dtype.kind == "U":
         _refuse_numbers(path, name, distinct)
     if kind == "regression" or (kind == "auto" and not few):
-        target_numbers(path, name, values)
+        numbers = target_numbers(path, name, values)
+        if kind == "auto" and (none := sentinel(numbers)) is not None:
+            raise InputError(
+                f"{path}: expected numbers that were measured in {name}, got {none[0]:g} {none[1]:,} times, far from all others; remove "
+                "rows without a target, or choose --kind regression"
+            )
         return None
     if len(distinct) > _MOST:
         raise InputError(
@@ -202,6 +197,12 @@ def _refuse_numbers(path: object, name: str, distinct: Sequence[str]) -> None:
             f"{path}: expected numbers in {name}, or classes, got text such as {odd[:40]!r} among numbers; mend it, or choose "
             "--kind classification"
         )
+    blank = next((text for text in distinct if _NOTHING.fullmatch(text)), None)
+    if blank and any(re.search(r"[^\W_]", text) for text in distinct if not _NOTHING.fullmatch(text)):
+        raise InputError(
+            f"{path}: expected a class in every row of {name}, got {blank[:40]!r}, which seems to stand for none; remove such rows, or "
+            "choose --kind classification"
+        )
     folded = [text.casefold() for text in distinct]
     if twice := next((text for text in distinct if folded.count(text.casefold()) > 1), None):
         raise InputError(
@@ -212,7 +213,7 @@ def _refuse_numbers(path: object, name: str, distinct: Sequence[str]) -> None:
 
 def target_numbers(path: object, name: str, values: np.ndarray) -> np.ndarray:
     """The numbers of a column that has one in every row; InputError where it has not."""
-    found = _numbers(path, name, values)
+    found = numbers_of(path, name, values)
     if found is None or np.isnan(found).any():
         raise InputError(f"{path}: expected a number in every row of {name}, got text or nothing; mend it")
     return found
@@ -220,7 +221,7 @@ def target_numbers(path: object, name: str, values: np.ndarray) -> np.ndarray:
 
 def class_codes(path: object, name: str, values: np.ndarray, classes: Sequence[str]) -> np.ndarray:
     """The class of each row as a whole number; InputError for one that the run does not know."""
-    index, texts = {text: i for i, text in enumerate(classes)}, _texts(values)
+    index, texts = _index(classes), _texts(values)
     new = next((i for i, text in enumerate(texts) if text not in index), None)
     if new is not None:
         raise InputError(
@@ -238,12 +239,29 @@ def _require_entries(path: object, column: Column, absent: np.ndarray) -> None:
         )
 
 
+def _index(names: Sequence[str]) -> dict[str, int]:
+    """The place of each name; whole numbers also without a decimal point, by which runs of earlier versions know them."""
+    found = {name: i for i, name in enumerate(names)}
+    for i, name in enumerate(names):
+        found.setdefault(re.sub(r"(?<=\d)\.0$", "", name), i)
+    return found
+
+
 def _texts(values: np.ndarray) -> list[str]:
+    """Entries as text, whole numbers without a decimal point whatever their type; "" for none."""
     texts = [str(value).strip() for value in values.tolist()]
+    if values.dtype.kind == "f":
+        texts = [text.removesuffix(".0") for text in texts]
     return ["" if text.casefold() in MISSING else text for text in texts]
 
 
-def _numbers(path: object, name: str, values: np.ndarray) -> np.ndarray | None:
+def as_numbers(path: object, table: Mapping[str, np.ndarray], categorical: Collection[str]) -> dict[str, np.ndarray]:
+    """Columns of numbers as float64, NaN where one is missing, the others as they are; InputError for one that is mixed."""
+    found = {name: None if name in categorical else numbers_of(path, name, values) for name, values in table.items()}
+    return {name: values if (numbers := found[name]) is None else numbers for name, values in table.items()}
+
+
+def numbers_of(path: object, name: str, values: np.ndarray) -> np.ndarray | None:
     """The numbers of a column as float64, NaN where one is missing; None for a column of text."""
     if values.dtype.kind != "U":
         found = values.astype(np.float64)

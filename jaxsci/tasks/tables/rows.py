@@ -19,6 +19,7 @@ from jaxsci.tasks import folds, parts
 from jaxsci.tasks.tables import encoding
 from jaxsci.tasks.tables.encoding import Column, Rows
 from jaxsci.tasks.tables.options import Options
+from jaxsci.tasks.tables.suspects import require_no_total, suspects
 
 NAME = "table"
 _ROOM = 100  # possible rows for each that is there, from which on two equal ones are no accident
@@ -76,8 +77,12 @@ def _opened(options: Options, progress: OnProgress) -> _Opened:
         )
     progress("reading the table", 0.0, "")
     table = columns.read(options.data)
+    require_no_total(options.data, table)
     for note in columns.notes(options.data):
         progress("reading the table", 0.5, note)
+    if left := [name for name in columns.names(options.data) if name and name not in table]:
+        words = f"note: not one entry a row, and not used: {', '.join(left)[:200]}"
+        progress("reading the table", 0.5, words)
     special = [name for name in (options.target, options.weights, options.groups, *options.ignore) if name is not None]
     for name in (*special, *options.categorical):
         if name not in table:
@@ -88,14 +93,15 @@ def _opened(options: Options, progress: OnProgress) -> _Opened:
     for name in filter(is_weight_name, inputs if options.weights is None else ()):
         words = f"note: the column {name} is an input; --weights {shlex.quote(name)} weights the rows by it"
         progress("reading the table", 0.5, words)
-    for name, what in encoding.suspects(inputs, table[options.target]).items():
-        progress(
-            "reading the table", 0.5, f"note: the column {name} {what}; --ignore {shlex.quote(name)} leaves it out"
-        )
     classes = encoding.classes_of(options.data, options.target, table[options.target], options.kind)
     codes = (
         None if classes is None else encoding.class_codes(options.data, options.target, table[options.target], classes)
     )
+    numbers = encoding.as_numbers(options.data, inputs, options.categorical)
+    for name, what in suspects(numbers, table[options.target]).items():
+        progress(
+            "reading the table", 0.5, f"note: the column {name} {what}; --ignore {shlex.quote(name)} leaves it out"
+        )
     return _Opened(options.data, table, inputs, classes, codes)
 
 

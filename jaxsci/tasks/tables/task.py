@@ -37,6 +37,7 @@ from jaxsci.tasks.tables.rows import (
     take,
 )
 from jaxsci.tasks.tables.study import study
+from jaxsci.tasks.tables.suspects import far
 from jaxsci.training import Settings, fit
 from jaxsci.training import predict as predict_all
 
@@ -203,7 +204,9 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
         seen.require_same(folder, digest(given.data))
         chosen, target, part, known = take(given.data, given.splits[2]), folder, "test", parts.known(config)
     else:
-        chosen = labeled(data, options, meaning, columns.read(data))
+        table = columns.read(data)
+        chosen = labeled(data, options, meaning, table)
+        _warn_of_far(meaning, table, session)
         target, part = folder / "evaluations" / data.stem, data.name
         known = seen.overlap(folder, contents(chosen.rows))
         if known:
@@ -254,9 +257,15 @@ def predict(folder: Path, source: Path, out: Path, session: Session) -> None:
     lacking = [name for name in needed if name not in table]
     if lacking:
         raise InputError(f"{source}: expected the columns of the run, but {', '.join(lacking)} is missing; add it")
+    _warn_of_far(meaning_of(trained.config), table, session)
     answers = trained.predict({name: table[name] for name in needed})
     session.progress("predicting", 1.0, f"{len(answers['prediction']):,} rows")
     scores_file.write(out, [answers])
+
+
+def _warn_of_far(meaning: Meaning, table: Mapping[str, np.ndarray], session: Session) -> None:
+    for words in far(meaning.columns, table).values():
+        session.progress("reading the table", 0.5, f"warning: {words}")
 
 
 TASK = Task(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxsci.data._delimited import MISSING
 from jaxsci.errors import InputError
 
 __all__ = ["coded", "require_classes", "whole"]
@@ -35,6 +36,8 @@ def coded(
     found = (
         tuple(sorted(names)) if names is not None else tuple(np.unique(np.concatenate(list(texts.values()))).tolist())
     )
+    if names is None:
+        _require_names(path, found)
     known = np.array(found)
     codes = {}
     for part, words in texts.items():
@@ -51,6 +54,17 @@ def coded(
             f"{path}: expected at least two classes, got label {found[0]} only; add images of another class"
         )
     return codes, found
+
+
+def _require_names(path: Path, found: Sequence[str]) -> None:
+    """Raise InputError for classes that differ by case alone, or of which one stands for none."""
+    folded = [name.casefold() for name in found]
+    if twice := next((name for name in found if folded.count(name.casefold()) > 1), None):
+        raise InputError(
+            f"{path}: expected classes that differ by more than case, got {twice[:40]!r} in two ways; write them alike"
+        )
+    if none := next((name for name in found if name.casefold() in MISSING - {"none"}), None):
+        raise InputError(f"{path}: expected a label for each image, got {none[:40]!r} for none; remove such images")
 
 
 def _text(path: Path, y: np.ndarray) -> np.ndarray:

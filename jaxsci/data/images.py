@@ -31,6 +31,7 @@ _SATURATED = (2**10 - 1, 2**12 - 1, 2**14 - 1)  # of cameras of so many bits, wh
 # The type codes of the IDX format (yann.lecun.com/exdb/mnist), numbers big-endian.
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _BLOCK = 2**20  # bytes
+_LOOKED_AT = 200  # images among whose pixels numbers are looked for that stand for none
 
 
 class LabeledImages(NamedTuple):
@@ -249,7 +250,7 @@ def pixels(path: object, x: np.ndarray, unit: int | None = None) -> np.ndarray:
         raise InputError(
             f"{path}: expected images [n, height, width] or [n, height, width, channel], got shape {list(x.shape)}; reshape them"
         )
-    if x.ndim == 4 and x.shape[1] in (1, 3, 4) and min(x.shape[2:]) > 4:
+    if x.ndim == 4 and x.shape[1] <= 4 and min(x.shape[2:]) > 4:
         raise InputError(
             f"{path}: expected images [n, height, width, channel], got shape {list(x.shape)} with channels first; transpose it"
         )
@@ -262,6 +263,10 @@ def pixels(path: object, x: np.ndarray, unit: int | None = None) -> np.ndarray:
         row = int(np.isfinite(scaled).all(axis=tuple(range(1, x.ndim))).argmin())
         raise InputError(
             f"{path}: expected finite pixels, got NaN or infinity, first in image {row} (counted from 0); remove them"
+        )
+    if x.dtype.kind == "f" and (none := checks.sentinel(scaled[:_LOOKED_AT], customary=True)) is not None:
+        raise InputError(
+            f"{path}: expected pixels that were measured, got {none[0]:g} for none, {none[1]:,} times in the first images; fill them"
         )
     scaled /= _unit(path, x, unit)
     return scaled if x.ndim == 4 else scaled[..., None]

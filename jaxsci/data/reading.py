@@ -183,8 +183,11 @@ def free_memory() -> int | None:
     return None
 
 
-def sentinel(values: np.ndarray) -> tuple[float, int] | None:
-    """The value that seems to stand for none among numbers, far from all others as -999 or 1e20, and how often it does; None for none."""
+def sentinel(values: np.ndarray, *, customary: bool = False) -> tuple[float, int] | None:
+    """The value that seems to stand for none among numbers, far from all others as -999 or 1e20, and how often it does; None for none.
+
+    With `customary` only those that do by custom are looked for.
+    """
     kinds, times = np.unique(values[np.isfinite(values)].astype(np.float64), return_counts=True)
     if len(kinds) < 3:
         return None
@@ -193,7 +196,8 @@ def sentinel(values: np.ndarray) -> tuple[float, int] | None:
             (kinds[0], kinds[1], times[0], kinds[-1] - kinds[1]),
             (kinds[-1], kinds[-2], times[-1], kinds[-2] - kinds[0]),
         ):
-            least = 1.0 if _is_customary(float(extreme)) else _FAR if number > 1 else _FARTHEST
+            usual = _is_customary(float(extreme))
+            least = 1.0 if usual else np.inf if customary else _FAR if number > 1 else _FARTHEST
             if abs(extreme - other) > least * rest:
                 return float(extreme), int(number)
     return None

@@ -216,3 +216,37 @@ def test_numbers_that_rise_are_names(head, tmp_path):
     path.write_text(f"{head}\n{head}\n{row}\n")  # rows of such numbers without names
     with pytest.raises(InputError, match="before names that are numbers a letter, as in c0, c1"):
         columns.read(path)
+
+
+def write_images(path, labels, x=None):
+    rng = np.random.default_rng(0)
+    np.savez(path, x=rng.random((24, 6, 6)) if x is None else x, y=np.array(labels)[np.arange(24) % len(labels)])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [(["Cat", "cat", "dog"], "in two ways"), (["nan", "cat"], "'nan' for none"), (["<NA>", "a"], "none")],
+)
+def test_labels_that_are_written_in_two_ways_or_stand_for_none_are_refused(tmp_path, labels, message):
+    with pytest.raises(InputError, match=message):
+        images.read(write_images(tmp_path / "i.npz", labels))
+
+
+def test_none_may_be_a_class_of_images(tmp_path):
+    assert images.read(write_images(tmp_path / "i.npz", ["none", "mild"])).names == ("mild", "none")
+
+
+@pytest.mark.parametrize("none", [-999, 1e20, -9999.0, 9.96921e36])
+def test_pixels_that_stand_for_none_are_refused(tmp_path, none):
+    x = np.random.default_rng(0).random((24, 6, 6))
+    x[:, 0, :2] = none
+    with pytest.raises(InputError, match="expected pixels that were measured"):
+        images.read(write_images(tmp_path / "i.npz", [0, 1], x))
+    x[:, 0, :2] = 7.5  # a hot pixel, which was
+    assert images.read(write_images(tmp_path / "i.npz", [0, 1], x)).x.max() == 7.5
+
+
+def test_two_channels_first_are_no_images_of_height_two(tmp_path):
+    with pytest.raises(InputError, match="channels first"):
+        images.read(write_images(tmp_path / "i.npz", [0, 1], np.zeros((24, 2, 6, 6))))

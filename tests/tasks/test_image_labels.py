@@ -13,7 +13,7 @@ from jaxsci.data import images
 from jaxsci.errors import InputError
 from jaxsci.runs import weights
 from jaxsci.runs.task import silent
-from jaxsci.tasks.images import metrics
+from jaxsci.tasks.images import metrics, rows
 from jaxsci.tasks.images.options import Options
 from jaxsci.tasks.images.rows import as_batch, read, read_again
 from tests.command import refused
@@ -148,3 +148,23 @@ def test_names_weights_and_threshold_through_the_command(tmp_path, monkeypatch, 
     assert "--balance: has no effect" in refused(
         capsys, "train", "images", "--data", "x.npz", "--model", "autoencoder", "--balance"
     )
+
+
+@pytest.mark.parametrize(("factor", "said"), [(255, 1), (1 / 255, 1), (3, 0), (0, 1)])
+def test_images_on_another_scale_than_those_of_training_are_warned_of(factor, said):
+    x = np.random.default_rng(0).random((20, 5, 5, 1))
+    words = []
+    rows.warn_of_scale(
+        "f.npz", factor * x, {"data": {"top": rows.top_of(x)}}, lambda stage, part, word: words.append(word)
+    )
+    assert len(words) == said
+    rows.warn_of_scale("f.npz", factor * x, {"data": {}}, lambda *_: words.append(""))  # of an earlier version
+    assert len(words) == said
+
+
+def test_arrays_that_may_have_channels_first_are_said(tmp_path):
+    x = np.random.default_rng(0).random((24, 7, 6, 6))
+    np.savez(tmp_path / "i.npz", x=x, y=np.arange(24) % 2)
+    words = []
+    rows.read(Options(data=tmp_path / "i.npz"), lambda stage, part, word: words.append(word))
+    assert any("taken as images of 6 channels; transpose them" in word for word in words)

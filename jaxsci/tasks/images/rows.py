@@ -18,6 +18,7 @@ from jaxsci.tasks import own_network, parts
 from jaxsci.tasks.images.options import MODELS, Options
 
 NAME = "images"
+_SCALES = 16  # a ratio of pixels beyond which images are on another scale
 FRACTIONS = (0.7, 0.1, 0.2)  # training, validation, test
 
 Given: TypeAlias = tuple[images.LabeledImages, parts.Splits]
@@ -32,6 +33,19 @@ def unit_of(config: Mapping[str, Any]) -> int | None:
     """What the whole numbers of a run's images were divided by; None for a run that was written before this was noted."""
     unit: int | None = config.get("data", {}).get("unit")
     return unit
+
+
+def top_of(x: np.ndarray) -> float:
+    """The largest pixel of the image in the middle: the scale of some images."""
+    return float(np.median([np.abs(image).max() for image in x[:1000]]))
+
+
+def warn_of_scale(path: Path, x: np.ndarray, config: Mapping[str, Any], progress: OnProgress) -> None:
+    """Say where images are on another scale than those of training, as 0 to 255 for 0 to 1."""
+    trained, top = config["data"].get("top"), top_of(x)
+    if trained and not trained / _SCALES < top < trained * _SCALES:
+        words = f"warning: {path} has images with pixels up to {top:.3g}, those of training up to {trained:.3g}; give them on one scale"
+        progress("reading images", 0.5, words)
 
 
 def read_again(folder: Path, options: Options, progress: OnProgress) -> Given:
@@ -67,6 +81,9 @@ def read(options: Options, progress: OnProgress, *, unit: int | None = None) -> 
     shape = list(sample.x.shape[1:])
     if len(set(shape)) == 1 and shape[0] > 4:
         note = f"note: {options.data} has arrays {shape}, taken as images of {shape[0]} channels, not as volumes"
+        progress("reading images", 0.5, note)
+    elif shape[1] == shape[2] > 4:
+        note = f"note: {options.data} has arrays {shape}, taken as images of {shape[2]} channels; transpose them where channels come first"
         progress("reading images", 0.5, note)
     for path, found in zip((options.data, *own.values()), (sample, *others.values()), strict=True):
         of_shape(path, found.x, sample.x.shape[1:])

@@ -33,7 +33,9 @@ from jaxsci.tasks.images.rows import (
     read_again,
     read_options,
     take,
+    top_of,
     unit_of,
+    warn_of_scale,
 )
 from jaxsci.tasks.images.study import study
 from jaxsci.training import Settings
@@ -64,6 +66,7 @@ def train(options: Options, session: Session) -> Path:
             "shape": list(sample.x.shape[1:]),
             "classes": sample.classes,
             "unit": sample.unit,
+            "top": top_of(sample.x),
             "names": sample.names,
             "digest": weights.digest(sample.x, sample.y),
             "split": {
@@ -194,6 +197,7 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
         sample = images.read(data, classes=config["data"]["classes"], unit=unit_of(config), names=_names(config))
         target, part = folder / "evaluations" / data.stem, data.name
         of_shape(data, sample.x, shape)
+        warn_of_scale(data, sample.x, config, session.progress)
     built = network(options, shape, config["data"]["classes"])
     run = _Run(target, options, *_answering(options, built, trained.params), runs.read_metrics(folder))
     known = parts.known(config) if data is None else seen.overlap(folder, sample.x)
@@ -251,6 +255,7 @@ def predict(folder: Path, source: Path, out: Path, session: Session) -> None:
     data = trained.config["data"]
     shape = tuple(data["shape"])
     x = of_shape(source, images.read_unlabeled(source, unit=unit_of(trained.config)), shape)
+    warn_of_scale(source, x, trained.config, session.progress)
     say = _saying(
         options, network(options, shape, data["classes"]), trained.params, _names(trained.config)
     )  # x is prepared already

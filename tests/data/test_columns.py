@@ -87,8 +87,8 @@ def test_damaged_tables_are_refused(tmp_path):
     path.write_text("M\n91.0\nheavy\n")
     with pytest.raises(InputError, match="expected numbers in the column M, got text such as 'heavy' in row 1"):
         dimuons.read(path)
-    path.write_text("mass_GeV\n91.0\n")
-    with pytest.raises(InputError, match=r"expected a column M or mass in GeV, .*found mass_GeV; rename"):
+    path.write_text("mass_MeV\n91.0\n")
+    with pytest.raises(InputError, match=r"expected a column M or mass in GeV, .*found mass_MeV; rename"):
         dimuons.read(path)
     path.write_text("M\n91.0\nnan\n")
     with pytest.raises(InputError, match="positive masses in GeV up to 14,000, got nan in row 1"):

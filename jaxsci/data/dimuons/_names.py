@@ -9,6 +9,7 @@ from jaxsci.errors import InputError
 _NAMES = {
     "mass": ("m", "mass", "invmass", "invariantmass", "dimuonmass", "mmumu", "mll"),
     "run": ("run", "runnumber"),
+    "lumi": ("luminosityblock", "lumi", "lumisection", "lumiblock", "ls"),
     "event": ("event", "eventnumber", "evt"),
     "type": ("type",),
 }
@@ -26,8 +27,9 @@ _MUON_NAMES = {
     "type": ("type",),
 }
 _UNIT = re.compile(
-    r"(?i)\s*[\[(/]\s*(?:GeV(?:/c(?:\^?2|²)?)?|rad)\s*[\])]?\s*$"
+    r"(?i)(?:\s*[\[(/]\s*|(?<=.)[\s_]+)(?:GeV(?:/c(?:\^?2|²)?)?|rad)\s*[\])]?\s*$"
 )  # behind a name; a column in others is unknown
+COLLISION = ("run", "lumi", "event")  # what tells one
 CARTESIAN = tuple(f"{name}{i}" for i in (1, 2) for name in ("E", "px", "py", "pz"))
 POLAR = tuple(f"{name}{i}" for i in (1, 2) for name in ("pt", "eta", "phi"))
 

@@ -1,5 +1,6 @@
 """One muon pair per collision: chosen without a look at its mass, and checked."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -7,18 +8,18 @@ import numpy as np
 
 from jaxsci.data import columns
 from jaxsci.data.dimuons._masses import MUON_MASS, impossible, mass_of_columns, mass_of_polar
-from jaxsci.data.dimuons._names import meanings, require_mass
+from jaxsci.data.dimuons._names import COLLISION, meanings, require_mass
 from jaxsci.data.dimuons._values import charge, letters, numbers, refuse, require_exact, weight_names, weight_of
 from jaxsci.errors import InputError
 
 _HIGHEST_MASS = 14_000.0  # GeV, the largest energy of two colliding protons so far; in MeV a pair of 14 GeV
 TYPICAL_MASS = 1_000.0  # GeV, which the median of a sample not chosen for it does not exceed; in MeV a pair of 1 GeV
 _LOWEST_MASS = 1.99 * MUON_MASS  # of a pair at rest, and rounding; in TeV a pair of 210 GeV
-_SELECTING = {"Q1", "Q2", "type", "type1", "type2", "run", "event"}
+_SELECTING = {"Q1", "Q2", "type", "type1", "type2", *COLLISION}
 _NANO = ("Muon_pt", "Muon_eta", "Muon_phi", "Muon_charge")  # of the NanoAOD format of CMS: a list of muons per event
 _OF_LISTS = {"Muon_pt": "pt", "Muon_eta": "eta", "Muon_phi": "phi", "Muon_mass": "m"}  # what each is of a muon
 COLUMNS = ("M", "mass", *_NANO)  # of which the tree that is meant has most
-_NANO_EVENT = ("run", "event")
+_NANO_EVENT = ("run", "luminosityBlock", "event")
 
 
 class Dimuons(NamedTuple):
@@ -42,8 +43,8 @@ def read(path: str | Path, *, tree: str | None = None, typical: float = TYPICAL_
     - `Type` with the kinds of track of both muons, or `Type1`, `Type2`: pairs of two global muons, G. CMS records each pair up to four
       times, once for every combination of tracks (T: tracker only, G: tracker and muon chambers together), with almost the same mass:
       counted as separate measurements they would make every error half of what it is;
-    - `Run` and `Event`: the pair of the largest pt1 + pt2 of each collision (of those of one collision in the file the first, where
-      there is no `pt1`, `pt2`);
+    - `Run` and `Event`, and `luminosityBlock` where it is there: the pair of the largest pt1 + pt2 of each collision (of those of one
+      collision in the file the first, where there is no `pt1`, `pt2`);
     - `weight`, `genWeight`, `mcEventWeight`, ... (`reading.is_weight_name`): weights of the events, not negative. Of several that are
       not equal at most one may differ from row to row.
 
@@ -83,13 +84,13 @@ def read(path: str | Path, *, tree: str | None = None, typical: float = TYPICAL_
             selection.append("two global muons")
     chosen = np.flatnonzero(keep)
     if {"run", "event"} <= set(meaning):
-        used |= {"run", "event"}
-        for name in ("run", "event"):
-            require_exact(path, meaning[name], table[meaning[name]])
+        used |= set(COLLISION)
+        collision = [meaning[name] for name in COLLISION if name in meaning]
+        require_exact(path, table, collision)
         hardness = np.zeros(rows)
         if {"pt1", "pt2"} <= set(meaning):
             hardness = numbers(path, table, meaning["pt1"]) + numbers(path, table, meaning["pt2"])
-        chosen = _one_per_event(table[meaning["run"]], table[meaning["event"]], hardness, chosen)
+        chosen = _one_per_event([table[name] for name in collision], hardness, chosen)
         selection.append("one pair per collision, of the largest pT1 + pT2")
     idle = {meaning[what] for what in _SELECTING - used if what in meaning}
     weight, used_weights = weight_of(path, table, weights)
@@ -98,11 +99,11 @@ def read(path: str | Path, *, tree: str | None = None, typical: float = TYPICAL_
     return _checked(path, mass, chosen, rows, tuple(selection), weight, unused, typical)
 
 
-def _one_per_event(run: np.ndarray, event: np.ndarray, hardness: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def _one_per_event(numbers: Sequence[np.ndarray], hardness: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Of these rows the first of each collision when they are ordered by falling hardness; in the order of the file."""
     order = rows[np.argsort(-hardness[rows], kind="stable")]
     # Numbered first: as float64 neighboring event numbers above 2^53 would be one.
-    collisions = np.stack([np.unique(column[order], return_inverse=True)[1] for column in (run, event)], axis=1)
+    collisions = np.stack([np.unique(column[order], return_inverse=True)[1] for column in numbers], axis=1)
     _, first = np.unique(collisions, axis=0, return_index=True)
     return np.sort(order[first])
 
@@ -132,7 +133,9 @@ def _read_lists(path: str | Path, tree: str | None, present: list[str], typical:
     selection = ["the muon of the largest pT with the hardest one of opposite charge"]
     chosen = owner
     if {"run", "event"} <= set(table):
-        chosen = _one_per_event(table["run"], table["event"], np.zeros(len(counts)), owner)
+        collision = [name for name in _NANO_EVENT if name in table]
+        require_exact(path, table, collision)
+        chosen = _one_per_event([table[name] for name in collision], np.zeros(len(counts)), owner)
         selection.append("each collision once")
     weight, used_weights = weight_of(path, table, weights)
     unused = tuple(name for name in present if name not in (*_NANO, *more, *used_weights))

@@ -10,6 +10,13 @@ from jaxsci.data import columns
 from jaxsci.data.reading import is_weight_name
 from jaxsci.errors import InputError
 
+_FEW = 20  # different numbers, which do not all end in zeros, of ten or of two, by chance
+_CUT = (
+    (1e6, 1000),
+    (2**24, 0),
+)  # from where numbers as 1.235e+09 and those of single precision have lost digits, and the step between them
+_MOST_OF_ONE = 50  # rows of one collision, in all combinations of tracks
+
 
 def numbers(path: str | Path, table: dict[str, np.ndarray], name: str) -> np.ndarray:
     """A column as float64, which must be there and hold numbers."""
@@ -20,7 +27,7 @@ def numbers(path: str | Path, table: dict[str, np.ndarray], name: str) -> np.nda
 def charge(path: str | Path, table: dict[str, np.ndarray], name: str) -> np.ndarray:
     """The sign of a charge that is written as a number or as + and -."""
     column = table[name]
-    if column.dtype.kind in "US" and np.isin(column, ["+", "-"]).all():
+    if column.dtype.kind in "US" and np.isin(column, ["+", "-", "−"]).all():
         return np.where(column == "+", 1.0, -1.0)
     found = numbers(path, table, name)
     refuse(path, name, found, np.abs(found) != 1, "charges of -1 and 1")
@@ -63,16 +70,36 @@ def letters(column: np.ndarray) -> np.ndarray:
     return np.char.replace(np.char.upper(column.astype(str)), " ", "")
 
 
-def require_exact(path: str | Path, name: str, column: np.ndarray) -> None:
-    """Raise InputError for numbers of runs or events that are blank, or too large for the type they are in."""
-    blank = column == "" if column.dtype.kind == "U" else np.isnan(column.astype(np.float64))
-    if blank.any():
-        row = int(blank.argmax())
+def require_exact(path: str | Path, table: dict[str, np.ndarray], names: Sequence[str]) -> None:
+    """Raise InputError for numbers of runs or events, the last of the names, that are blank, cut to few digits, or all the same."""
+    for name in names:
+        column = table[name]
+        blank = column == "" if column.dtype.kind == "U" else np.isnan(column.astype(np.float64))
+        if blank.any():
+            row = int(blank.argmax())
+            raise InputError(
+                f"{path}: expected a number in every row of {name}, got a blank cell in row {row} (counted from 0); remove it"
+            )
+        if column.dtype.kind == "f":
+            refuse(path, name, column, np.abs(column) >= 2**53, "whole numbers, of which reals hold those below 2^53")
+            for least, step in _CUT:
+                large = np.unique(column[column >= least])
+                if len(large) >= _FEW and _multiples(large, step):
+                    raise InputError(
+                        f"{path}: expected every digit of the numbers in the column {name}, got such as {large[-1]:g}; write whole numbers"
+                    )
+    events, rows = table[names[-1]], len(table[names[-1]])
+    if rows > _MOST_OF_ONE and all((table[name] == table[name][0]).all() for name in names):
         raise InputError(
-            f"{path}: expected a number in every row of {name}, got a blank cell in row {row} (counted from 0); remove it"
+            f"{path}: expected numbers of collisions in {', '.join(names)}, got {events[0]} in all of {rows:,} rows; rename columns "
+            "that are not filled"
         )
-    if column.dtype.kind == "f":
-        refuse(path, name, column, np.abs(column) >= 2**53, "whole numbers, of which reals hold those below 2^53")
+
+
+def _multiples(values: np.ndarray, step: int) -> bool:
+    """Whether all are whole numbers of steps, or, for a step of 0, numbers of single precision."""
+    rest = values - values.astype(np.float32).astype(np.float64) if step == 0 else values % step
+    return not rest.any()
 
 
 def refuse(

@@ -19,11 +19,22 @@ _FITS_BLOCK = 2880
 _INDEX_NAMES = ("PIX", "PIXEL", "PIXELS", "IPIX", "INDEX", "HPX_INDEX", "HPXINDEX", "HEALPIX", "PIXEL_INDEX", "PIXNUM")
 # A column that is taken for its place alone and has such a name is no map of a temperature, nor a mask.
 _NO_MAP = re.compile(
-    r"(?i)hits?|n_?(?:obs|hits?)|(?:.*_)?cov(?:_.*)?|.*(?:sigma|err(?:or)?|std|variance|noise|beam).*|[qu](?:[_-]?(?:pol|stokes).*)?"
+    r"(?i)hits?|counts?|exposure|chi_?2|rms|i(?:nv)?_?var|polari[sz]ation|(?:g|e)?l(?:on|at)|ra|dec|theta|phi|n_?(?:obs|hits?)|(?:.*_)?cov(?:_.*)?|.*(?:sigma|err(?:or)?|std|variance|noise|beam).*|[qu](?:[_-]?(?:pol|stokes).*)?"
 )
 _FRAMES = {name: name[0] for name in ("G", "GAL", "GALACTIC", "C", "CELESTIAL", "E", "ECLIPTIC")}
 _FRAMES |= dict.fromkeys(("CEL", "Q", "EQ", "EQU", "EQUATORIAL", "J2000", "FK5", "ICRS"), "C")
-_CMB_SUFFIXES = ("_cmb", ",thermodynamic", "(cmb)", "(thermodynamic)", "cmb")
+_CMB_SUFFIXES = (
+    "_cmb",
+    ",thermodynamic",
+    "(cmb)",
+    "(thermodynamic)",
+    "cmb",
+    "_thermodynamic",
+    "thermodynamic",
+    "_thermo",
+    "thermo",
+)
+_NOTHING = ("", "UNKNOWN", "NONE", "N/A", "NA", "?", "-")  # words of a header that say nothing
 
 
 class Found(NamedTuple):
@@ -77,11 +88,15 @@ def real(path: Path, name: str, values: np.ndarray) -> np.ndarray:
 def temperature_unit(text: str) -> str:
     if text.strip().startswith("MK"):  # mega or milli
         return text
-    name = text.strip().lower().replace("μ", "u").replace("µ", "u").replace(" ", "")
+    name = text.strip().lower().replace("μ", "u").replace("µ", "u")
+    name = re.sub(r"[\s\\{}]", "", name)  # LaTeX too
+    name = re.sub(r"^[(\[](.*)[)\]]$", r"\1", name)
+    name = "" if name.upper() in _NOTHING else name
     name = re.sub(r"deg(?:rees?)?\.?(?=k)", "", name)  # degK is K
     for suffix in _CMB_SUFFIXES:
         name = name.removesuffix(suffix)
     words = {"microkelvin": "uk", "millikelvin": "mk", "kelvin": "k", "10^-6k": "uk", "10^-3k": "mk"}
+    words |= {"microk": "uk", "millik": "mk", "nanok": "nk", "nanokelvin": "nk", "1e-9k": "nk", "10^-9k": "nk"}
     words |= {"1e-6k": "uk", "10**-6k": "uk", "muk": "uk", "1e-3k": "mk", "10**-3k": "mk"}
     return words.get(name, name)
 
@@ -166,6 +181,10 @@ def _fits_table(path: Path, table: Any, column: int | str) -> Found:
     for key, known in (("PIXTYPE", ("", "HEALPIX")), ("INDXSCHM", ("", "IMPLICIT", "EXPLICIT"))):
         if word(key) not in known:
             raise InputError(f"{path}: expected {key} {' or '.join(known[1:])}, got {word(key)}; convert the map")
+    if word("COORDSYS") not in (*_FRAMES, *_NOTHING):
+        raise InputError(
+            f"{path}: expected COORDSYS G, C or E, got {word('COORDSYS')}; rotate the map, or mend the header"
+        )
     if (word("INDXSCHM"), word("OBJECT")) in (("EXPLICIT", "FULLSKY"), ("IMPLICIT", "PARTIAL")):
         raise InputError(
             f"{path}: expected INDXSCHM and OBJECT that agree, got {word('INDXSCHM')} and {word('OBJECT')}; mend the header"
@@ -190,7 +209,8 @@ def _fits_table(path: Path, table: Any, column: int | str) -> Found:
         values = _spread(path, values, np.asarray(table.data[every[0]]).ravel(), nside)
     else:
         _require_range(path, header, len(values))
-    units = {str(unit).strip() for unit in (table.columns[name].unit, header.get("UNITS"), header.get("BUNIT")) if unit}
+    units = {str(unit).strip() for unit in (table.columns[name].unit, header.get("UNITS"), header.get("BUNIT"))}
+    units = {unit for unit in units if unit != "None" and temperature_unit(unit)}
     if len({temperature_unit(unit) for unit in units}) > 1:
         raise InputError(f"{path}: expected one unit of {name}, got {' and '.join(sorted(units))}; mend the header")
     return Found(values, word("ORDERING"), min(units, default=""), nside, frame(word("COORDSYS")))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxsci.data import _arrays as arrays
-from jaxsci.data._delimited import number
+from jaxsci.data._delimited import number, require_utf8
 from jaxsci.data.reading import reading, require_memory, unpacked
 from jaxsci.errors import InputError
 
@@ -30,6 +30,11 @@ _COLUMNS = {
 _COLUMNS |= {"s": "S", "sin": "S", "sine": "S"}
 # The third column of complex coefficients a_lm.
 _COMPLEX = re.compile(r"(?:re|real|im|imag|imaginary|abs|phase)(?:_.*|part|[ac]lm)?|a_?lm.*")
+# Words for the normalization of the geodesists, and for others.
+_NORM = re.compile(r"\bfully|4 ?(?:pi|π)|geodesy|geodetic")
+_OTHER_NORM = re.compile(
+    r"schmidt|unnormali[sz]ed|un-normali[sz]ed|ortho-?normal|(?:semi|quasi)-?normali[sz]ed|(?:with|including) (?:the )?condon"
+)
 _HIGHEST = 100_000  # degree: far above any model of a body
 
 
@@ -106,7 +111,9 @@ def read_grid(path: str | Path, rows: int, columns: int) -> np.ndarray:
 
 
 def _text(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    lines = unpacked(path).decode("utf-8-sig", "replace").splitlines()
+    content = unpacked(path)
+    require_utf8(path, content[:4])
+    lines = content.decode("utf-8-sig", "replace").splitlines()
     rows = [(i, _fields(path, line, i)) for i, line in enumerate(lines, start=1)]
     rows = [(i, words[1:] if words[0] in ("gfc", "gfct") else words) for i, words in rows if words]
     start = next((k for k, (_, words) in enumerate(rows) if _degree_and_order(words) is not None), None)
@@ -175,7 +182,10 @@ def _header(path: Path, rows: list[tuple[int, list[str]]]) -> Iterator[tuple[str
                 f"{path}: expected coefficients C and S, got {' '.join(row)[:60]!r} in line {line}; convert complex ones, which differ "
                 "in normalization and sign"
             )
-        if words[:1] == ["norm"] and words[1:] != ["fully_normalized"]:
+        said = " ".join(words)
+        named = re.match(r"normali[sz]ation\b|norm\b", said) is not None
+        other = (named or _OTHER_NORM.search(said)) and not _NORM.search(said)
+        if other:
             raise InputError(
                 f"{path}: expected fully normalized coefficients, got {' '.join(row)[:60]!r}; convert them"
             )

@@ -1,6 +1,5 @@
 """Maps of the whole sky in HEALPix pixels, from FITS or NPZ files, and tabulated power spectra."""
 
-import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,10 +14,7 @@ from jaxsci.errors import InputError
 
 __all__ = ["SkyMap", "degrade", "in_microkelvin", "read_map", "read_mask", "read_spectrum", "require_measured"]
 
-MICROKELVIN = {"uk": 1.0, "mk": 1e3, "k": 1e6}  # in a unit of temperature, lower case
-_NO_TEMPERATURE = re.compile(
-    r"(?i)jy|/sr|rj|antenna|brightness|\^2|\*\*2|deg"
-)  # of another kind, which no --unit makes one
+MICROKELVIN = {"nk": 1e-3, "uk": 1.0, "mk": 1e3, "k": 1e6}  # in a unit of temperature, lower case
 _OFTEN = 10  # times as often as all other values but one, from which on a value is no measurement
 _PART = 5e-3  # of all pixels that it has at least
 _LARGEST = 1e30  # of a value that was measured, in any unit; what is larger is a sentinel or damaged
@@ -165,8 +161,10 @@ def in_microkelvin(sky: SkyMap, source: str | Path, unit: str | None = None) -> 
     own, given = temperature_unit(sky.unit), temperature_unit(unit or "")
     if own in MICROKELVIN and unit and given != own:
         raise InputError(f"{source}: expected --unit {sky.unit} as the file says, got {unit}; leave --unit out")
-    if _NO_TEMPERATURE.search(own):
-        raise InputError(f"{source}: expected a temperature in uK, mK or K, got {sky.unit}; convert the map")
+    if own and own not in MICROKELVIN:
+        raise InputError(
+            f"{source}: expected a temperature in uK, mK or K, got {sky.unit}; convert the map, or mend the unit in its header"
+        )
     name = given if unit else own
     if name not in MICROKELVIN:
         raise InputError(
@@ -225,7 +223,8 @@ def _npz(path: Path) -> Found:
 def _word(path: Path, name: str, values: np.ndarray) -> str:
     if values.size != 1:
         raise InputError(f"{path}: expected one entry in {name}, got shape {list(values.shape)}; save one")
-    return str(values.reshape(-1)[0])
+    entry = values.reshape(-1)[0]
+    return entry.decode("utf-8", "replace") if isinstance(entry, bytes) else str(entry)
 
 
 def degrade(values: np.ndarray, nside: int, *, least: float = 0.5) -> np.ndarray:

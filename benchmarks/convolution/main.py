@@ -20,6 +20,7 @@ from benchmarks import machine, timing
 from benchmarks.arguments import Parser
 from benchmarks.convolution import figures as convolution_figures
 from benchmarks.convolution import report as convolution_report
+from benchmarks.convolution.calibrate import calibrate
 from benchmarks.convolution.implementations import OPERATIONS, convolutions, jax_call, together
 from benchmarks.convolution.shapes import LAYERS, SHAPES, Shape, smaller
 from jaxsci.files import write_json, write_text
@@ -34,7 +35,7 @@ IM2COL = (*EVERYWHERE, "8 steps in a scan", "batch gradient", "per-example gradi
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure or compare as the arguments ask; 1 where a comparison finds something slower, else 0."""
+    """Measure, compare or calibrate as the arguments ask; 1 where a comparison finds something slower, else 0."""
     options = parse(arguments)
     if options.compare:
         text, slower = convolution_report.compare(*options.compare)
@@ -43,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     machine.limit_cores(options.threads)
     if options.keep_memory:
         keep_memory()
+    if options.calibrate:
+        print(f"JAXSCI_CONVOLUTION={calibrate(options.quick)}")
+        return 0
 
     def save(results: dict[str, Any]) -> None:
         if options.out is not None:
@@ -60,7 +64,9 @@ def run(options: argparse.Namespace, save: Callable[[dict[str, Any]], None]) -> 
     """All measurements as a JSON object; `save` gets what there is after every shape, since the whole takes a while."""
     began = time.perf_counter()
     results: dict[str, Any] = {
-        "options": {name: value for name, value in vars(options).items() if name not in ("out", "compare")},
+        "options": {
+            name: value for name, value in vars(options).items() if name not in ("out", "compare", "calibrate")
+        },
         "machine": _describe(options),
         "measurements": [],
     }
@@ -230,6 +236,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="keep freed memory for the next call of any contestant, where the C library can (default: unless --quick)",
     )
     parser.add_argument("--quick", action="store_true", help="tiny shapes, to see that all runs; writes no results")
+    parser.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="measure nothing but what decides between the forms here, in ten seconds; prints it for the environment",
+    )
     parser.add_argument("--out", type=Path, default=None, help="folder of the results (default: benchmarks/results)")
     parser.add_argument("--name", default="convolution", help="of the files there (default: convolution)")
     parser.add_argument(

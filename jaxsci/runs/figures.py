@@ -125,6 +125,10 @@ def provenance(folder: Path) -> report.Section:
         words.append(f"Commit {config['commit'][:12]}")
     words.append("Versions: " + ", ".join(f"{name} {version}" for name, version in config["versions"].items()))
     words.append(f"Device: {facts(folder)['Device']}")
+    if (
+        config.get("convolution", "auto") != "auto"
+    ):  # which decides how sums are rounded; runs of earlier versions lack it
+        words.append(f"JAXSCI_CONVOLUTION={config['convolution']}")
     return report.Section("How to repeat this", repeated + "\n\n" + ".\n\n".join(words) + ".")
 
 

@@ -14,6 +14,7 @@ runs/<task>/<name>/
 import contextlib
 import json
 import math
+import os
 import platform
 import shutil
 import traceback
@@ -149,6 +150,7 @@ def write_config(
         "data": data,
         "versions": versions(),
         "device": {"kind": jax.devices()[0].device_kind, "count": jax.device_count(), "backend": jax.default_backend()},
+        "convolution": os.environ.get("JAXSCI_CONVOLUTION") or "auto",
     }
     write_record(folder / "config.json", config)
 

@@ -1,6 +1,7 @@
 import copy
 import importlib.util
 import json
+import os
 
 import jax
 import numpy as np
@@ -8,11 +9,13 @@ import pytest
 
 import jaxsci
 from benchmarks import timing
+from benchmarks.convolution import calibrate
 from benchmarks.convolution import main as convolution
 from benchmarks.convolution import report as convolution_report
 from benchmarks.convolution.implementations import OPERATIONS, convolutions, jax_call, together
 from benchmarks.convolution.shapes import SHAPES, smaller
 from jaxsci.cli import main as cli
+from jaxsci.ops.convolution._cpu import choice
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 
@@ -37,6 +40,25 @@ def test_the_contestants_agree(name):
 def test_flops_are_counted_by_hand():
     # 2 x 6 x 6 outputs of 32 channels, each the sum of 3 x 3 x 16 products.
     assert smaller(SHAPES["thin"]).flops == 2 * (2 * 6 * 6 * 32) * (3 * 3 * 16)
+
+
+@pytest.mark.slow
+def test_calibration_says_what_the_environment_takes(capsys, monkeypatch):
+    monkeypatch.delenv("JAXSCI_CONVOLUTION", raising=False)
+    assert convolution.main(["--quick", "--no-torch", "--calibrate"]) == 0
+    name, _, costs = capsys.readouterr().out.strip().partition("=")
+    assert name == "JAXSCI_CONVOLUTION"
+    assert name not in os.environ  # it was set to compile both ways
+    monkeypatch.setenv(name, costs)
+    assert all(cost >= 0 for cost in choice.costs())
+
+
+def test_the_cost_is_that_of_the_times(monkeypatch):
+    # Times as the model has them: 4 times the products directly, 36 x 49 of them for 28 x 28 outputs of a 3 x 3 window by Winograd.
+    times = {"direct": 4 * 24 * 32.0, "0,0,0": 24 * 32 + 20.0 * (24 + 32)}
+    monkeypatch.setattr(calibrate, "_compiled", lambda choice, *_: choice)
+    monkeypatch.setattr(calibrate, "_seconds", times.__getitem__)
+    assert calibrate.measured(*calibrate.LAYERS["images"]) == pytest.approx(20, rel=1e-12)
 
 
 def test_a_tiny_configuration_runs_end_to_end(tmp_path, capsys):

@@ -5,12 +5,11 @@ in naive loops (github.com/jax-ml/jax/issues/12868), and so does float64 everywh
 here; what was transposed for it stays behind an optimization barrier, because XLA would fold the transposition back into the convolution.
 Windows of 3 to 5 at stride 1 with enough channels need a quarter of the products (`winograd`). The rest are matrix products
 over blocks of images whose factors, shifted copies of the arrays laid side by side, stay in the cache (`forward`, `kernel_gradient`). The
-input of a strided convolution is that of one at stride 1 with more channels (`strided`). The limits below were measured on 2 cores of a
-Zen 3 and of a Zen 4.
+input of a strided convolution is that of one at stride 1 with more channels (`strided`). Whether Winograd saves time is estimated from
+three costs (`choice`). The limits below were measured on 2 cores of a Zen 3 and of a Zen 4.
 """
 
 import math
-import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -19,9 +18,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxsci.core import Array
-from jaxsci.errors import InputError
 from jaxsci.ops.convolution import _windows as windows
-from jaxsci.ops.convolution._cpu import forward, strided, winograd
+from jaxsci.ops.convolution._cpu import choice, forward, strided, winograd
 from jaxsci.ops.convolution._cpu import kernel_gradient as kernels
 from jaxsci.ops.convolution._sizes import ConvGeometry
 
@@ -33,14 +31,8 @@ MOST_EXCESS = 1.5  # of products by zeros for which phases of pixels are faster 
 # Groups, as for the gradient of each example, so small that a few are computed at the same time: numbers in both factors, products.
 SMALL_FACTORS = 2**20
 SMALL_PRODUCTS = 4 * 10**7
-# Use Winograd if it divides the multiplications by at least SAVING and (min(in, out), in + out) reach these thresholds, by spatial rank.
-SAVING = 2.5
-OUTPUT_CHANNELS = {2: (16, 48), 3: (5, 10)}
-WIDE_WINDOW_CHANNELS = {2: (32, 64), 3: (5, 10)}  # of an output, for a window of 4 or 5
-KERNEL_CHANNELS = {2: (64, 192), 3: (16, 48)}
 # In root mean squares of an image, by spatial rank: up to this peak the rounding of Winograd is that of the ordinary values.
 LARGEST_PEAK = {2: 32, 3: 10}
-CHOICES = ("auto", "direct", "xla")
 HIGHEST = ("highest", "float32", lax.Precision.HIGHEST)
 
 
@@ -102,9 +94,7 @@ def kernel(x: Array, y: Array, *, geometry: ConvGeometry, precision: Any, method
         result = kernels.depthwise(*wide, geometry)
     elif small and x.shape[0] > 1:
         result = kernels.of_each_group(*wide, plan, method.devices)
-    elif method.winograd and _saves_products(
-        wide[0], geometry, window, y.shape[2:-1], channels, KERNEL_CHANNELS, precision
-    ):
+    elif method.winograd and _saves_time("kernel", wide[0], geometry, window, y.shape[2:-1], channels, precision):
         result = _each_group(partial(winograd.kernel, geometry=geometry), *wide)
     elif stride > 1 and channels[0] >= MANY_CHANNELS and not plan.outer:
         result = _each_group(partial(kernels.by_columns, geometry=geometry, devices=method.devices), *wide)
@@ -124,7 +114,6 @@ def _convolve(x: Array, kernel: Array, geometry: ConvGeometry, precision: Any, m
     if few and math.prod(window) * channels[0] <= FEW_PRODUCTS:
         return forward.sum_of_products(x, kernel, geometry)
     size = geometry.output_size(x.shape[2:-1], window)
-    least = OUTPUT_CHANNELS if max(window) == 3 else WIDE_WINDOW_CHANNELS
     apply: Callable[..., Array]
     if channels[1] <= _few_outputs(window) and not few and stride == 1:
         apply = forward.product_then_sum
@@ -133,7 +122,7 @@ def _convolve(x: Array, kernel: Array, geometry: ConvGeometry, precision: Any, m
     else:
         apply = forward.convolution_in_parts
     one = partial(apply, geometry=geometry, devices=method.devices)
-    if method.winograd and _saves_products(x, geometry, window, size, channels, least, precision):
+    if method.winograd and _saves_time("output", x, geometry, window, size, channels, precision):
         one = partial(_by_range, partial(winograd.convolve, geometry=geometry), one)
     return _each_group(one, x, kernel)
 
@@ -158,36 +147,24 @@ def _by_range(
     )
 
 
-def _saves_products(
+def _saves_time(
+    role: str,
     x: Array,
     geometry: ConvGeometry,
     window: tuple[int, ...],
     size: tuple[int, ...],
     channels: tuple[int, ...],
-    least: dict[int, tuple[int, int]],
     precision: Any,
 ) -> bool:
     """Whether Winograd is faster, and allowed: float64 and the highest precision are for the most exact sums."""
-    exact = x.dtype != jnp.float32 or _is_highest(precision) or choice() == "direct"
-    if exact or max(geometry.strides) > 1:
+    costs = choice.costs()
+    if costs is None or x.dtype != jnp.float32 or _is_highest(precision) or max(geometry.strides) > 1:
         return False
     if min(window) < 3 or max(window) > 5 or len(window) == 1:
         return False
-    fewer, together = least[len(window)]
-    saving = math.prod(window) * math.prod(size) / winograd.products(size, window, geometry.dilation)
-    return saving >= SAVING and min(channels) >= fewer and sum(channels) >= together
-
-
-def choice() -> str:
-    """The environment's JAXSCI_CONVOLUTION, which is read whenever a program is compiled.
-
-    auto (or nothing): by the rules above; direct: never Winograd; xla: the forms of other processors, XLA's own
-    convolution for one group; for a CPU unlike those measured.
-    """
-    value = os.environ.get("JAXSCI_CONVOLUTION") or "auto"
-    if value not in CHOICES:
-        raise InputError(f"JAXSCI_CONVOLUTION: expected {', '.join(CHOICES)} or nothing, got {value}; unset it")
-    return value
+    cost = costs.kernels if role == "kernel" else costs.volumes if len(window) == 3 else costs.images
+    direct = math.prod(window) * math.prod(size)
+    return choice.pays(cost, direct, winograd.products(size, window, geometry.dilation), channels)
 
 
 def _is_highest(precision: Any) -> bool:

@@ -14,7 +14,7 @@ import jax
 
 from jaxsci.core import Array
 from jaxsci.ops.convolution import _accelerators
-from jaxsci.ops.convolution._cpu import dispatch
+from jaxsci.ops.convolution._cpu import choice, dispatch
 from jaxsci.ops.convolution._sizes import ConvGeometry
 
 ROLES = ("input", "kernel", "output")
@@ -22,7 +22,7 @@ ROLES = ("input", "kernel", "output")
 
 def contraction(role: str, devices: int) -> Callable[..., Array]:
     """The contraction of `role` for a program that XLA may spread over so many devices."""
-    if dispatch.choice() == "xla":
+    if choice.costs() is None:
         return _accelerators.contraction(role, devices)
     function = getattr(dispatch, role)
     return function if devices == 1 else partial(_in_parts, role, function, devices)

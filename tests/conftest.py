@@ -69,8 +69,10 @@ from jaxsci.plots import png  # noqa: E402
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-# Pages are drawn by the hundred, a third of which time is that of their pixels; the tests of figures draw them as users see them.
+# Pages are drawn by the hundred: figures on them have fewer pixels, and are drawn once, not anew for dark pages.
+AS_USERS_SEE_THEM = {name: getattr(png, name) for name in ("PIXELS_PER_INCH", "encode_both")}
 png.PIXELS_PER_INCH = 48
+png.encode_both = lambda figure: (png.encode(figure),) * 2
 
 # The same cases in every run, whose programs are then in the cache; by night other cases, and many.
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50)
@@ -83,6 +85,13 @@ def x64():
     """float64 inside one test: for oracles."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture
+def sharp(monkeypatch):
+    """Figures as users see them."""
+    for name, value in AS_USERS_SEE_THEM.items():
+        monkeypatch.setattr(png, name, value)
 
 
 # Each waits for a process of several devices: begun first, so that no worker waits for it at the end.

@@ -18,21 +18,22 @@ PIXELS_PER_INCH = 192  # twice the 96 of a web page: sharp on dense screens and 
 
 def encode(figure: Figure) -> bytes:
     """The PNG of a figure, without date or version in it."""
+    canvas = FigureCanvasAgg(figure)  # one, so that texts that were measured for the layout need not be measured again
     with context(), laid_out(figure, PIXELS_PER_INCH):
-        return _png(figure)
+        return _png(canvas)
 
 
 def encode_both(figure: Figure) -> tuple[bytes, bytes]:
     """The PNGs of a figure for light pages and, with light ink on a transparent ground, for dark ones."""
-    with context(), laid_out(figure, PIXELS_PER_INCH):
-        light = _png(figure)
-        with dark_ink(figure):
-            return light, _png(figure)
-
-
-def _png(figure: Figure) -> bytes:
-    # Not by `savefig`, which goes through all of the figure once more for a layout that is known.
     canvas = FigureCanvasAgg(figure)
+    with context(), laid_out(figure, PIXELS_PER_INCH):
+        light = _png(canvas)
+        with dark_ink(figure):
+            return light, _png(canvas)
+
+
+def _png(canvas: FigureCanvasAgg) -> bytes:
+    # Not by `savefig`, which goes through all of the figure once more for a layout that is known.
     canvas.draw()
     buffer = io.BytesIO()
     Image.fromarray(np.asarray(canvas.buffer_rgba())).save(buffer, "PNG", dpi=(PIXELS_PER_INCH, PIXELS_PER_INCH))

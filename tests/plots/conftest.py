@@ -3,23 +3,24 @@
 import pytest
 from matplotlib.text import Text
 
-from jaxsci.plots import png, style
+from jaxsci.plots import style
 
 
 @pytest.fixture(autouse=True)
-def sharp(monkeypatch):
-    """Figures are drawn as for users, and not as coarsely as for the pages of other tests."""
-    monkeypatch.setattr(png, "PIXELS_PER_INCH", 192)
+def drawn_as_for_users(sharp):
+    """Not as for the pages of other tests."""
 
 
 @pytest.fixture
 def checked():
-    """A function that draws a figure, checks it, and returns it."""
+    """A function that draws a figure, checks it, also with inks for dark pages, and returns it."""
 
     def check(figure):
         with style.context():
             figure.draw_without_rendering()  # everything but the pixels
             box = figure.get_tightbbox()
+            with style.dark_ink(figure):  # which must know the inks of everything in it
+                assert figure.patch.get_facecolor()[3] == 0
         across, down = figure.get_size_inches()
         # One hundredth of an inch: rounding to whole pixels.
         assert box.x0 >= -0.01, "cut off on the left"

@@ -25,7 +25,7 @@ from jaxsci.data.reading import reading, require_memory
 from jaxsci.errors import InputError
 from jaxsci.files import replacing
 
-__all__ = ["read", "write"]
+__all__ = ["Stored", "decoded", "read", "stored", "write"]
 
 FORMAT = "jaxsci compact jets"
 VERSION = 1
@@ -88,6 +88,16 @@ def write(path: str | Path, constituents: np.ndarray, labels: np.ndarray, attrib
         temporary.write_bytes(buffer.getbuffer())
 
 
+class Stored(NamedTuple):
+    """The jets of a file as they are stored, checked."""
+
+    labels: np.ndarray  # uint8 [n]
+    width: int  # for how many constituents a jet has room
+    columns: Mapping[str, np.ndarray]
+    attributes: Mapping[str, Any]
+    ends: np.ndarray  # [n], where the constituents of each jet end in the columns
+
+
 def read(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     """Read what `write` wrote: constituents float32 [n, k, 4] as (E, px, py, pz) in GeV and labels uint8 [n].
 
@@ -96,6 +106,13 @@ def read(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         InputError: the file is missing, damaged, or not of this format.
     """
+    found = stored(path)
+    require_memory(Path(path), 16 * len(found.labels) * found.width, "its jets")
+    return decoded(found, 0, len(found.labels)), found.labels
+
+
+def stored(path: str | Path) -> Stored:
+    """The jets of a file, which `decoded` makes constituents of; raises as `read` does."""
     import h5py
 
     with reading(path, f"a file in the {FORMAT} format") as path, h5py.File(path, "r") as file:
@@ -104,16 +121,21 @@ def read(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
         require_memory(path, sum(file[name].nbytes for name in found), "its arrays")
         columns = {name: file[name][()] for name in found}
     _check_columns(path, attributes, columns)
-    counts = columns["counts"].astype(np.int64)
-    ends = np.cumsum(counts)
-    require_memory(path, 16 * len(counts) * int(attributes["width"]), "its jets")
-    constituents = np.zeros((len(counts), int(attributes["width"]), 4), np.float32)
-    for start in range(0, len(counts), _ROWS):
-        rows = slice(start, start + _ROWS)
-        first, last = ends[start] - counts[start], ends[rows][-1]
-        hits = {name: columns[name][first:last] for name in ("log_pt", "rapidity", "phi", "species")}
-        _decode(constituents[rows], counts[rows], columns["axis"][rows], hits, columns["masses"], attributes)
-    return constituents, columns["labels"]
+    ends = np.cumsum(columns["counts"], dtype=np.int64)
+    return Stored(columns["labels"], int(attributes["width"]), columns, attributes, ends)
+
+
+def decoded(stored: Stored, first: int, last: int) -> np.ndarray:
+    """Constituents [jet, k, 4] of the jets from `first` to the one before `last`."""
+    jets = np.zeros((last - first, stored.width, 4), np.float32)
+    columns, counts = stored.columns, stored.columns["counts"]
+    for start in range(first, last, _ROWS):
+        rows = slice(start, min(start + _ROWS, last))
+        between = slice(stored.ends[start] - counts[start], stored.ends[rows][-1])
+        hits = {name: columns[name][between] for name in ("log_pt", "rapidity", "phi", "species")}
+        out = jets[start - first : rows.stop - first]
+        _decode(out, counts[rows].astype(np.int64), columns["axis"][rows], hits, columns["masses"], stored.attributes)
+    return jets
 
 
 def _blocks(constituents: np.ndarray) -> Iterator[np.ndarray]:

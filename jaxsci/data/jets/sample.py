@@ -73,7 +73,7 @@ def read(
     of a random draw. In a sorted file they do not: then jets are drawn at random from each class, in these proportions (always the
     same ones), and stay in the order of the file.
 
-    Needs the memory of the arrays it returns and less than 1 GiB more; of the compact format, twice all its arrays.
+    Needs the memory of the arrays it returns and less than 1 GiB more; of the compact format, also that of the file without its compression.
 
     Args:
         path: of the file, or a pattern.
@@ -118,7 +118,9 @@ def read(
 def stream(
     path: str | Path, *, chunk: int = _JETS_AT_ONCE, classes: Sequence[str] | None = None
 ) -> Iterator[JetSample]:
-    """Read a file up to `chunk` jets at a time, in bounded memory (the compact format excepted), with labels where there are any.
+    """Read a file up to `chunk` jets at a time, in bounded memory, with labels where there are any.
+
+    Of the compact format all that is stored is held.
 
     Raises:
         InputError: as in `read`.

@@ -72,13 +72,15 @@ def _hdf5_records(path: Path, file: Any) -> Records:
 
 
 def _compact_records(path: Path) -> Records:
-    constituents, labels = compact.read(path)
+    found = compact.stored(path)
+    labels = found.labels
 
     def blocks(rows: int) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         for start in range(0, len(labels), rows):
-            yield constituents[start : start + rows], labels[start : start + rows]
+            last = min(start + rows, len(labels))
+            yield compact.decoded(found, start, last), labels[start:last]
 
-    return Records(False, constituents.shape, lambda: labels, blocks)
+    return Records(False, (len(labels), found.width, 4), lambda: labels, blocks)
 
 
 def _not_empty(path: Path, source: Records) -> Records:

@@ -42,6 +42,12 @@ def test_round_trip_keeps_types_labels_and_padding(round_trip):
     np.testing.assert_array_equal((read != 0).any(-1).sum(1), (constituents[..., 0] > 0).sum(1))
 
 
+@pytest.mark.parametrize(("first", "last"), [(0, 1), (999, 2001), (1500, 1500), (2300, 2345)])
+def test_some_jets_are_those_of_all(round_trip, first, last):
+    path, *_, read, _ = round_trip
+    np.testing.assert_array_equal(compact.decoded(compact.stored(path), first, last), read[first:last])
+
+
 def test_precision_of_constituents(round_trip):
     _, constituents, _, read, _ = round_trip
     real = constituents[..., 0] > 0

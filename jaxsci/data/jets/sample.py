@@ -73,7 +73,7 @@ def read(
     of a random draw. In a sorted file they do not: then jets are drawn at random from each class, in these proportions (always the
     same ones), and stay in the order of the file.
 
-    Needs the memory of the arrays it returns and less than 1 GiB more; of the compact format, also that of the file without its compression.
+    Needs the memory of the arrays it returns and less than 1 GiB more; of the compact format, also that of the unpacked file.
 
     Args:
         path: of the file, or a pattern.

@@ -146,6 +146,19 @@ def test_images_of_your_own_are_told_the_number_of_classes(tmp_path):
         ("def build(shape): return 3", "expected a Model, a StatefulModel or a linen module, got int"),
         ("def build(shape, width): ...", "TypeError: build() missing 1 required positional argument: 'width'"),
         (DENSE.format(inputs=3, x="x").replace("outputs)", "o=0)").replace("outputs=outputs", "outputs=1"), "my.py:"),
+        *(
+            (
+                "import jax.numpy as jnp, jaxsci as js\n"
+                f"def build(shape): return js.Model(lambda key: {params}, lambda p, x: {output})",
+                f"TypeError: expected parameters and outputs of real numbers, got {got}",
+            )
+            for params, output, got in [
+                ("{'w': jnp.zeros(1, int)}", "p['w'].astype(float)", "int32"),
+                ("{'w': jnp.zeros(1, complex)}", "p['w'].real", "complex64"),
+                ("{'w': jnp.zeros(1)}", "jnp.zeros(1, int)", "int32"),
+                ("{}", "jnp.zeros(1)", "no parameters"),
+            ]
+        ),
         (
             DENSE.format(inputs=1600, x="x.reshape(-1)").replace("outputs)", "o=0)").replace("=outputs", "=2"),
             "expected an output of shape [] for one example, got [2]",

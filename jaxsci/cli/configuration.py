@@ -36,7 +36,7 @@ def with_file(words: Sequence[str], name: str, options: Mapping[str, Any]) -> li
         return list(words)
     path = Path(paths[-1])
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"{path}: expected a file of options, got {error.strerror}; check its name") from error
     except ValueError as error:
@@ -53,6 +53,8 @@ def with_file(words: Sequence[str], name: str, options: Mapping[str, Any]) -> li
             raise InputError(
                 f"{path}: expected options of {name}, got {key}; {perhaps(option, known, '')}see jaxsci train {name} --help"
             )
+        if key != option and option in content:
+            raise InputError(f"{path}: expected {option} once, got {key} too; remove one")
         if not _schema.fits(value, known[option]) or value is None:
             raise InputError(f"{path}: expected {key} to be {_schema.described(known[option])}, got {value!r}; mend it")
         if key.replace("-", "_") not in written:

@@ -85,6 +85,7 @@ def weight_mask(params: Params, mask: Mask = None) -> Params:
         ]
         raise InputError(
             "penalty or weight decay: expected parameters with two or more axes, or a mask that chooses some, got "
-            f"{', '.join(found[:6]) or 'no parameters'}; give mask="
+            f"{', '.join(found[:6]) or 'no parameters'}; give mask=, or no weight "
+            "decay (--weight-decay 0)"
         )
     return chosen

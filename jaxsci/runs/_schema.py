@@ -122,7 +122,8 @@ def described(hint: Any) -> str:
         if typing.get_origin(kind) is typing.Literal:
             words += [str(choice) for choice in typing.get_args(kind)]
         elif kind is not type(None):
-            words.append(_WORDS.get(kind, "a list"))
+            inside = described(typing.get_args(kind)[0]) if typing.get_args(kind) else ""
+            words.append(_WORDS.get(kind, f"a list of {inside}" if inside else "a list"))
     return " or ".join(words)
 
 

@@ -108,10 +108,20 @@ def _call(reference: str, example: Inputs, outputs: tuple[int, ...], keywords: d
 
 
 def _traced(model: Model | StatefulModel, example: Inputs) -> tuple[int, ...]:
-    """The shape of the output for one example, after the model was traced in training and in evaluation."""
+    """The shape of the output for one example, after the model was traced in training and in evaluation; all numbers are real ones."""
     params = jax.eval_shape(model.init, jax.random.key(0))
     if isinstance(model, Model):
-        return tuple(jax.eval_shape(model.apply, params, example).shape)
+        output = jax.eval_shape(model.apply, params, example)
+        kinds = {
+            str(leaf.dtype)
+            for leaf in (output, *jax.tree.leaves(params))
+            if not jnp.issubdtype(leaf.dtype, jnp.floating)
+        }
+        if kinds or not jax.tree.leaves(params):
+            raise TypeError(
+                f"expected parameters and outputs of real numbers, got {', '.join(kinds) or 'no parameters'}"
+            )
+        return tuple(output.shape)
     batch = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((3, *leaf.shape), leaf.dtype), example)
     for key in (jax.random.key(0), None):
         output, _ = jax.eval_shape(lambda p, x, key=key: model.apply(p, x, jnp.ones(3, bool), key), params, batch)

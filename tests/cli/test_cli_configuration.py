@@ -42,7 +42,8 @@ WRONG = {
     "epochs = 1.5": "expected epochs to be a whole number, got 1.5;",
     "augment = 'no'": "expected augment to be true or false, got 'no';",
     "precision = 'float16'": "expected precision to be float32 or bfloat16, got 'float16';",
-    "model-options = [1]": "expected model-options to be a list",
+    "model-options = [1]": "expected model-options to be a list of text",
+    "learning-rate = 0.1\nlearning_rate = 0.2": "expected learning-rate once, got learning_rate too",
     "task = 'images'": "expected options of top-tagging, got those of images;",
     "epochs = ": "expected TOML",
     "[epochs]\nmost = 3": "expected epochs to be a whole number",
@@ -88,6 +89,11 @@ def test_bash_completes_the_options_of_a_task(tmp_path):
         words = ["bash", "-c", ask, "bash", task, begun]
         ended = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
         assert ended.stdout.split() == [whole]
+
+
+def test_the_mark_that_editors_put_before_a_text_is_none(tmp_path):
+    (tmp_path / "run.toml").write_text("epochs = 3\n", encoding="utf-8-sig")
+    assert parse([*TAGGER, "--config", str(tmp_path / "run.toml")]).options.epochs == 3
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):

@@ -82,6 +82,12 @@ def find_columns(
     if columns[1]:
         names = [_key(field) for field in header]
     tc = _position(path, header, names, (_key(columns[1]),) if columns[1] else TC_NAMES)
+    others = [field.strip() for field, key in zip(header, names, strict=True) if key in TC_NAMES]
+    if len(others) > 1 and not columns[1]:
+        raise InputError(
+            f"{path}: expected one column of critical temperatures, got {', '.join(others)}; rename the others"
+            + ", or name the one that is meant by --tc-column" * (named is not None)
+        )
     if tc is None:
         wanted = columns[1] or ", ".join(TC_NAMES)
         raise InputError(

@@ -199,9 +199,13 @@ def _fits_table(path: Path, table: Any, column: int | str) -> Found:
             f"{path}: expected a map in the column that comes first, got {name}; say which is meant, as in --column {names[-1]}"
         )
     values = real(path, name, np.asarray(table.data[name])).ravel()
-    own = table.columns[name]  # its sentinel is among the numbers as they are stored, before they are scaled
-    null = None if own.null is None else float(own.null) * (own.bscale or 1) + (own.bzero or 0)
-    for sentinel in (header.get("BAD_DATA"), header.get("BLANK"), null):
+    own = table.columns[name]  # its sentinels are among the numbers as they are stored, before they are scaled
+    nulls = [
+        _sentinel(path, null) * (own.bscale or 1) + (own.bzero or 0)
+        for null in (own.null, header.get("BLANK"))
+        if null is not None
+    ]
+    for sentinel in (header.get("BAD_DATA"), header.get("BLANK"), *nulls):
         if sentinel is not None:  # as the number type of the column holds it
             values = np.where(np.isclose(values, _sentinel(path, sentinel), rtol=1e-6, atol=0), np.nan, values)
     nside = whole_number(path, "NSIDE", header["NSIDE"]) if "NSIDE" in header else None

@@ -138,6 +138,11 @@ def test_chunks_and_chosen_columns(tmp_path):
         ('formula,Tc\nMgB2,"39,5"\n', r"row 2: expected Tc in K"),
         ("formula,Tc\nMgB2,3_9\n", r"row 2: expected Tc in K"),
         ("formula,Tc,tc (K)\nMgB2,39,40\n", r"expected one column tc, got Tc, tc \(K\)"),
+        ("formula,Tc,T_c\nMgB2,39,40\n", r"expected one column of critical temperatures, got Tc, T_c"),
+        (
+            "formula,Tc (K),critical temp\nMgB2,39,40\n",
+            r"expected one column of critical temperatures, got Tc \(K\), critical temp",
+        ),
         ("La1,85Sr0,15CuO4\nMgB2\n", r"expected a header with a column of formulas"),
         ("formula,Tc\nMgB2,39\n,1\n", r"row 3: '': expected an element, got the end"),
         (b"formula,Tc\nMgB2,39\nNb\xe9,9\n", r"row 3: expected UTF-8 text"),

@@ -112,3 +112,14 @@ def test_coefficients_in_another_encoding_are_named(tmp_path):
     (tmp_path / "c.txt").write_bytes(ROWS.encode("utf-16"))
     with pytest.raises(InputError, match="got UTF-16"):
         relief.read_coefficients(tmp_path / "c.txt")
+
+
+@pytest.mark.parametrize("key", ["TNULL1", "BLANK"])
+def test_a_sentinel_of_scaled_numbers_is_meant_as_it_is_stored(tmp_path, key):
+    stored = np.where(np.arange(192) < 3, -32768, 100 * VALUES / np.abs(VALUES).max()).astype(np.int16)
+    table = fits.BinTableHDU.from_columns([fits.Column("T", "I", unit="uK", array=stored)])
+    table.header.update({"ORDERING": "RING", "TSCAL1": 0.01, "TZERO1": 1.5, key: -32768})
+    table.writeto(tmp_path / "m.fits")
+    values = sky.read_map(tmp_path / "m.fits").values
+    assert np.isnan(values[:3]).all()
+    np.testing.assert_allclose(values[3:], 0.01 * stored[3:] + 1.5)

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.tagger_peers.problems import Data, Problem, Side
-from jaxsci.core import Batch, Params, WeightedSet
-from jaxsci.losses import binary_cross_entropy, objective
+from jaxsci.core import Batch, Params, StatefulModel, WeightedSet
+from jaxsci.losses import binary_cross_entropy, objective_for
+from jaxsci.models.heads import inference
 from jaxsci.training import Recipe, TrainState, adamw, init_state, predict
 from jaxsci.training._epoch import BatchIndices, train_steps
 
@@ -15,7 +16,8 @@ PREDICTED = 100  # jets at a time, whose intermediate arrays stay in a processor
 
 def side(problem: Problem, data: Data, seed: int) -> Side:
     """Our network before its training."""
-    loss = objective(problem.model.apply, binary_cross_entropy)
+    loss = objective_for(problem.model, binary_cross_entropy)
+    answering = inference(problem.model).apply
     recipe = Recipe(problem.model, loss, adamw(problem.learning_rate), microbatches=problem.microbatches)
     jets = jax.device_put(Batch(data.x, data.y, np.ones(len(data.y), np.float32)))
 
@@ -33,11 +35,12 @@ def side(problem: Problem, data: Data, seed: int) -> Side:
 
     def logits(jets: slice) -> np.ndarray:
         some = WeightedSet(*(leaf[jets] for leaf in data.asked))
-        answers: np.ndarray = predict(problem.model.apply, held[0].params, some, batch_size=PREDICTED)
+        answers: np.ndarray = predict(answering, held[0].params, some, batch_size=PREDICTED)
         return answers
 
     def restore(weights: Params) -> None:
         held[0] = held[0]._replace(params=jax.tree.map(jnp.asarray, weights))
 
-    number = sum(leaf.size for leaf in jax.tree.leaves(held[0].params))
+    moved = held[0].params["params"] if isinstance(problem.model, StatefulModel) else held[0].params
+    number = sum(leaf.size for leaf in jax.tree.leaves(moved))
     return Side(epoch, logits, lambda: held[0].params, restore, number)

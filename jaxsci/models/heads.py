@@ -1,22 +1,38 @@
 """Output heads. Training always uses the linear outputs (logits); a head turns them into what a user reads."""
 
 from collections.abc import Callable
+from typing import overload
 
 import jax
 import jax.numpy as jnp
 
-from jaxsci.core import Array, Inputs, Model, Params, StatefulModel
+from jaxsci.core import Array, Inputs, Key, Model, Params, StatefulModel
 
 __all__ = ["inference", "linear", "scalar", "sigmoid", "softmax", "with_head"]
 
 
-def scalar(model: Model) -> Model:
+@overload
+def scalar(model: Model) -> Model: ...
+
+
+@overload
+def scalar(model: StatefulModel) -> StatefulModel: ...
+
+
+@overload
+def scalar(model: Model | StatefulModel) -> Model | StatefulModel: ...
+
+
+def scalar(model: Model | StatefulModel) -> Model | StatefulModel:
     """The same model with its single output as a scalar, as a regression of one number or a yes/no logit needs."""
+    if isinstance(model, Model):
+        return Model(model.init, lambda params, x: model.apply(params, x).reshape(()))
 
-    def apply(params: Params, x: Inputs) -> Array:
-        return model.apply(params, x).reshape(())
+    def apply(variables: Params, x: Inputs, mask: Array, key: Key | None) -> tuple[Array, Params]:
+        outputs, state = model.apply(variables, x, mask, key)
+        return outputs.reshape(outputs.shape[:1]), state
 
-    return Model(model.init, apply)
+    return StatefulModel(model.init, apply)
 
 
 def linear(outputs: Array) -> Array:

@@ -55,14 +55,14 @@ def init_affine(key: Key, inputs: int, outputs: int, initialize: Initializer) ->
 
 
 def apply_affine(params: Params, x: Array, compute_dtype: ComputeDtype = None) -> Array:
-    """x W + b over the last axis of `x`: [..., inputs] -> [..., outputs].
+    """x W + b over the last axis of `x`: [..., inputs] -> [..., outputs]; without a `bias` x W.
 
     In a lower `compute_dtype` the product reads rounded operands but adds up in the dtype of the parameters, which the result keeps.
     """
-    kernel, bias = params["kernel"], params["bias"]
+    kernel, bias = params["kernel"], params.get("bias")
     dtype = kernel.dtype if compute_dtype is None else jnp.dtype(compute_dtype)
     y = jnp.dot(x.astype(dtype), kernel.astype(dtype), preferred_element_type=kernel.dtype)
-    return y + jnp.broadcast_to(bias, y.shape)
+    return y if bias is None else y + jnp.broadcast_to(bias, y.shape)
 
 
 def init_stack(key: Key, sizes: tuple[int, ...], initialize: Initializer) -> Params:

@@ -84,7 +84,7 @@ def build(
     with _theirs(reference):
         shape = _traced(made, example)
     if shape == (1,) and outputs == ():
-        return _scalar(made)
+        return heads.scalar(made)
     if shape != outputs:
         raise InputError(
             f"{reference}: expected an output of shape {list(outputs)} for one example, got {list(shape)}; a flax module is called with "
@@ -126,17 +126,6 @@ def _traced(model: Model | StatefulModel, example: Inputs) -> tuple[int, ...]:
     for key in (jax.random.key(0), None):
         output, _ = jax.eval_shape(lambda p, x, key=key: model.apply(p, x, jnp.ones(3, bool), key), params, batch)
     return tuple(output.shape[1:]) if output.shape[:1] == (3,) else (0, *output.shape)
-
-
-def _scalar(model: Model | StatefulModel) -> Model | StatefulModel:
-    if isinstance(model, Model):
-        return heads.scalar(model)
-
-    def apply(*arguments: Any) -> Any:
-        outputs, state = model.apply(*arguments)
-        return outputs[:, 0], state
-
-    return StatefulModel(model.init, apply)
 
 
 def _keywords(options: Sequence[str]) -> dict[str, Any]:

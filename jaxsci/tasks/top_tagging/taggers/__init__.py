@@ -86,11 +86,12 @@ def tagger(name: str, spec: Spec | None = None) -> Tagger:
     return replace(found, name=name, classes=spec.classes)
 
 
-def network(module: ModuleType, config: Any, classes: Sequence[str]) -> Model:
+def network(module: ModuleType, config: Any, classes: Sequence[str]) -> Model | StatefulModel:
     """A network of `jaxsci.models` with one logit for two classes, and with one for each of more."""
     if len(classes) == 2:
-        return heads.scalar(module.model(config))
-    model: Model = module.model(replace(config, outputs=len(classes)))
+        scalar: Model | StatefulModel = heads.scalar(module.model(config))
+        return scalar
+    model: Model | StatefulModel = module.model(replace(config, outputs=len(classes)))
     return model
 
 

@@ -33,7 +33,7 @@ from jaxsci.errors import InputError
 from jaxsci.files import replacing, write_json, write_text
 from jaxsci.models.heads import inference
 from jaxsci.plots import style
-from jaxsci.runs import binary_evaluation
+from jaxsci.runs import binary_evaluation, weights
 from jaxsci.runs.task import silent
 from jaxsci.tasks.top_tagging import jobs, taggers
 from jaxsci.tasks.top_tagging.options import TAGGERS, Options
@@ -85,7 +85,7 @@ def measure(
     return {
         "jets": size,
         "seed": seed,
-        "parameters": sum(leaf.size for leaf in jax.tree.leaves(result.params)),
+        "parameters": weights.number(tagger.model),
         "epochs": settings.epochs,
         "best_epoch": int(result.best_epoch),
         "processor_seconds": round(seconds, 1),

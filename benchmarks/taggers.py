@@ -27,6 +27,7 @@ from benchmarks.tagger_tables import as_markdown
 from jaxsci.data.jets import JetSample
 from jaxsci.data.jets import read as read_jets
 from jaxsci.files import replacing, write_json, write_text
+from jaxsci.models.heads import inference
 from jaxsci.runs import binary_evaluation, weights
 from jaxsci.runs.task import silent
 from jaxsci.tasks.top_tagging import jobs, samples
@@ -34,7 +35,18 @@ from jaxsci.tasks.top_tagging.options import TAGGERS, Options
 from jaxsci.training import fit, predict
 
 NAME = "taggers"
-CHOSEN = ("mass", "efn", "pfn", "cnn", "particlenet", "pelican", "pelican-10k", "pelican-rest", "part")
+CHOSEN = (
+    "mass",
+    "efn",
+    "pfn",
+    "cnn",
+    "particlenet",
+    "particlenet-batch",
+    "pelican",
+    "pelican-10k",
+    "pelican-rest",
+    "part",
+)
 PREDICTED = 3000  # jets whose prediction is timed
 DIGEST = "fresh_digest"  # beside log odds of fresh jets: which jets they are of
 
@@ -59,7 +71,7 @@ def measure(
     began, used = time.perf_counter(), time.process_time()
     result = fit(recipe, train, validation, key=jax.random.key(seed), settings=settings)
     seconds, processor = time.perf_counter() - began, time.process_time() - used
-    apply = job.tagger.model.apply
+    apply = inference(job.tagger.model).apply
     found = {part: predict(apply, result.params, jets.x) for part, jets in (("validation", validation), ("test", test))}
     if fresh is not None:
         sample = read_jets(fresh)
@@ -72,7 +84,7 @@ def measure(
     kept = ("auc", "accuracy", "rejection_0.3", "rejection_0.5")
     return {
         "seed": seed,
-        "parameters": sum(leaf.size for leaf in jax.tree.leaves(result.params)),
+        "parameters": weights.number(job.tagger.model),
         "operations": operations(apply, result.params, test.x),
         "training_jets": len(job.splits[0]),
         "epochs": settings.epochs,
@@ -106,7 +118,7 @@ def bfloat16(name: str, seed: int, epochs: int | None = None, jets: int | None =
         formats = {str(leaf.dtype) for leaf in jax.tree.leaves((result.params, result.opt_state)) if leaf.ndim}
         if formats != {"float32"}:
             raise ValueError(f"{name}: expected weights and their moments in float32, got {sorted(formats)}")
-        logits[precision] = predict(job.tagger.model.apply, result.params, test.x)
+        logits[precision] = predict(inference(job.tagger.model).apply, result.params, test.x)
         found[precision] = binary_evaluation.ranking(logits[precision], np.asarray(test.y))["auc"]
     gain = binary_evaluation.gain(logits["bfloat16"], logits["float32"], np.asarray(test.y), jax.random.key(0))
     sizes = {"training_jets": len(job.splits[0]), "test_jets": len(job.splits[2]), "epochs": settings.epochs}

@@ -1,11 +1,12 @@
 """Our Particle Flow Network against EnergyFlow's, and our ParticleNet against weaver's: the same jets and inputs, epochs in turn.
 
-    jaxsci bench tagger-peers [--only pfn pfn-same-start particlenet] [--seeds 1 2 3] [--out benchmarks/results]
+    jaxsci bench tagger-peers [--only pfn pfn-same-start particlenet particlenet-layer] [--seeds 1 2 3]
 
 The packages' own code is run: pip install energyflow tensorflow tf_keras, pip install weaver-core torch; what is not installed is left out,
 and said. Every training of a seed is of both sides, epoch by epoch, in the same batches. Results are added to those that the folder holds,
-a seed at a time, and what it holds is not trained again: after an interruption the same command goes on. The jets are simulated at
-particle level: compare the sides with each other, not with published numbers.
+a seed at a time, and what it holds is not trained again: after an interruption the same command goes on, and one seed of one network is a
+piece of a minute, for which a busy machine can be made quiet. The jets are simulated at particle level: compare the sides with each other,
+not with published numbers.
 """
 
 import importlib.util
@@ -44,8 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, problem in asked.items():
         if options.jets is not None and options.jets < problem.batch_size:
             parser.error(f"--jets: expected at least {problem.batch_size} for {name}, one batch, got {options.jets}")
-        settings = _settings(problem, options.jets)
-        held = results["networks"].get(name, {}).get("settings", settings)
+        settings = {**_settings(problem, options.jets), "threads": options.threads}
+        network = results["networks"].get(name)
+        held = settings if network is None else {**network["settings"], "threads": network["threads"]}
         if held != settings:
             parser.error(f"{file}: expected trainings of {name} with {settings}, got {held}; give another --out")
     machine.limit_cores(options.threads)
@@ -55,7 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if absent is not None:
             print(f"{name}: left out, for {absent} is not installed; see --help", flush=True)
             continue
-        new = {"peer": problem.peer, "settings": _settings(problem, options.jets), "memory_kept": kept, "runs": []}
+        new = {
+            "peer": problem.peer,
+            "settings": _settings(problem, options.jets),
+            "threads": options.threads,
+            "memory_kept": kept,
+            "runs": [],
+        }
         results["networks"].setdefault(name, new)
         _train(name, problem, options, results, file)
 
@@ -85,7 +93,7 @@ def _train(name: str, problem: Problem, options: Any, results: dict[str, Any], f
         data = problems.read(problem, options.jets) if data is None else data
         run = measure.measure(problem, data, seed, options.threads)
         found["runs"] = sorted([*found["runs"], run], key=lambda run: run["seed"])
-        results |= {"machine": machine.describe(packages=PACKAGES), "threads": options.threads}
+        results["machine"] = machine.describe(packages=PACKAGES)
         print(f"{name}, seed {seed}: {report.difference_in_words([run])}", flush=True)
         write_json(file, results)
         write_text(file.with_suffix(".md"), report.as_markdown(results))

@@ -10,6 +10,7 @@ import numpy as np
 
 from benchmarks.tagger_peers import ours, theirs
 from benchmarks.tagger_peers.problems import Data, Problem, Side
+from jaxsci.models.heads import inference
 from jaxsci.runs import binary_evaluation
 from jaxsci.training import predict
 
@@ -76,7 +77,7 @@ def largest_difference(problem: Problem, data: Data, peer: Side) -> float | None
         return None
     some = slice(0, SOME)
     expected = peer.logits(some)
-    found = predict(problem.model.apply, peer.as_ours(), jax.tree.map(lambda leaf: leaf[some], data.asked))
+    found = predict(inference(problem.model).apply, peer.as_ours(), jax.tree.map(lambda leaf: leaf[some], data.asked))
     return float(np.max(np.abs(found - expected)) / np.std(expected))
 
 

@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.tagger_peers.problems import Data, Problem, Side
-from jaxsci.core import Batch, Params, StatefulModel, WeightedSet
+from jaxsci.core import Batch, Params, WeightedSet
 from jaxsci.losses import binary_cross_entropy, objective_for
 from jaxsci.models.heads import inference
+from jaxsci.runs.weights import number
 from jaxsci.training import Recipe, TrainState, adamw, init_state, predict
 from jaxsci.training._epoch import BatchIndices, train_steps
 
@@ -41,6 +42,4 @@ def side(problem: Problem, data: Data, seed: int) -> Side:
     def restore(weights: Params) -> None:
         held[0] = held[0]._replace(params=jax.tree.map(jnp.asarray, weights))
 
-    moved = held[0].params["params"] if isinstance(problem.model, StatefulModel) else held[0].params
-    number = sum(leaf.size for leaf in jax.tree.leaves(moved))
-    return Side(epoch, logits, lambda: held[0].params, restore, number)
+    return Side(epoch, logits, lambda: held[0].params, restore, number(problem.model))

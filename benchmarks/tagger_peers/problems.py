@@ -1,11 +1,12 @@
 """What both sides are given: the jets, the inputs, the order, and the settings of the training."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxsci.core import Model, Params, WeightedSet
+from jaxsci.core import Model, Params, StatefulModel, WeightedSet
 from jaxsci.data.jets.features import FEATURES
 from jaxsci.models import deep_sets, heads
 from jaxsci.models.jets import particlenet
@@ -17,7 +18,7 @@ from jaxsci.tasks.top_tagging.options import Options
 class Problem(NamedTuple):
     """A network that we and a peer have, and how either trains it: Adam at one learning rate, nothing else."""
 
-    model: Model  # ours
+    model: Model | StatefulModel  # ours
     peer: str  # the package that has it too
     needs: tuple[str, ...]  # modules of which one is missing where the peer cannot run
     tagger: str  # of `jaxsci train top-tagging`, whose inputs are taken
@@ -54,7 +55,7 @@ class Side(NamedTuple):
 
 
 PFN = deep_sets.Config(len(FEATURES), initializer="he_uniform")  # sizes and initializer are EnergyFlow's
-PARTICLENET = particlenet.Config(len(FEATURES))
+PARTICLENET = particlenet.Config(len(FEATURES), normalization="batch")
 
 _PFN = Problem(
     heads.scalar(deep_sets.model(PFN)),
@@ -67,18 +68,23 @@ _PFN = Problem(
     batch_size=100,
 )
 
+_PARTICLENET = Problem(
+    heads.scalar(particlenet.model(PARTICLENET)),
+    "weaver",
+    ("weaver", "torch"),
+    "particlenet-batch",
+    microbatches=4,
+    jets=3_200,
+    epochs=6,
+    batch_size=64,
+)
+
 PROBLEMS = {
     "pfn": _PFN,
     "pfn-same-start": _PFN._replace(same_start=True),
-    "particlenet": Problem(
-        heads.scalar(particlenet.model(PARTICLENET)),
-        "weaver",
-        ("weaver", "torch"),
-        "particlenet",
-        microbatches=4,
-        jets=3_200,
-        epochs=6,
-        batch_size=64,
+    "particlenet": _PARTICLENET,
+    "particlenet-layer": _PARTICLENET._replace(
+        model=heads.scalar(particlenet.model(replace(PARTICLENET, normalization="layer"))), tagger="particlenet"
     ),
 }
 

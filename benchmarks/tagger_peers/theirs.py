@@ -1,11 +1,13 @@
 """The peers: EnergyFlow's Particle Flow Network and weaver's ParticleNet, their own code, called as their documentation does."""
 
 import os
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from benchmarks.tagger_peers.problems import PARTICLENET, PFN, Data, Problem, Side
-from jaxsci.core import Params
+from jaxsci.core import Params, StatefulModel
 
 EPSILON = 1e-8  # of Adam, as ours
 PREDICTED = 1000  # jets at a time
@@ -59,29 +61,14 @@ def _stack(layers: list[Params]) -> Params:
 
 
 def weaver(problem: Problem, data: Data, seed: int, threads: int) -> Side:
-    """Weaver's ParticleNet (PyTorch) in our sizes: without what only it has, as far as its options allow."""
+    """Weaver's ParticleNet (PyTorch) in our sizes."""
     import torch
-    from weaver.nn.model.ParticleNet import ParticleNet
 
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
-    network = ParticleNet(
-        PARTICLENET.features,
-        1,
-        conv_params=[(PARTICLENET.neighbors, block) for block in PARTICLENET.blocks],
-        fc_params=[(width, 0.0) for width in PARTICLENET.dense],
-        use_fusion=False,
-        use_fts_bn=False,
-        use_counts=True,
-        trim=False,
-    )
+    network = weaver_network()
     update = torch.optim.Adam(network.parameters(), problem.learning_rate, eps=EPSILON, fused=True)
     loss_of = torch.nn.BCEWithLogitsLoss()
-
-    def tensors(elements: np.ndarray, weights: np.ndarray) -> list[torch.Tensor]:
-        features = torch.from_numpy(np.ascontiguousarray(np.swapaxes(elements, 1, 2)))
-        return [features[:, : PARTICLENET.coordinates].contiguous(), features, torch.from_numpy(weights)[:, None]]
-
     x, y = tensors(*map(np.asarray, data.x)), torch.from_numpy(data.y)
     asked = tensors(*map(np.asarray, data.asked))
 
@@ -106,7 +93,63 @@ def weaver(problem: Problem, data: Data, seed: int, threads: int) -> Side:
     def weights() -> dict[str, torch.Tensor]:
         return {name: leaf.clone() for name, leaf in network.state_dict().items()}
 
-    return Side(epoch, logits, weights, network.load_state_dict, sum(leaf.numel() for leaf in network.parameters()))
+    number = sum(leaf.numel() for leaf in network.parameters())
+    as_ours = partial(particlenet_as_ours, network) if isinstance(problem.model, StatefulModel) else None
+    return Side(epoch, logits, weights, network.load_state_dict, number, as_ours)
+
+
+def weaver_network() -> Any:
+    """Weaver's ParticleNet without what only it has, as far as its options allow."""
+    from weaver.nn.model.ParticleNet import ParticleNet
+
+    return ParticleNet(
+        PARTICLENET.features,
+        1,
+        conv_params=[(PARTICLENET.neighbors, block) for block in PARTICLENET.blocks],
+        fc_params=[(width, 0.0) for width in PARTICLENET.dense],
+        use_fusion=False,
+        use_fts_bn=False,
+        use_counts=True,
+        trim=False,
+    )
+
+
+def tensors(elements: np.ndarray, weights: np.ndarray) -> list[Any]:
+    """What weaver's network is called with: where particles lie, their features, and which of them exist."""
+    import torch
+
+    features = torch.from_numpy(np.ascontiguousarray(np.swapaxes(elements, 1, 2)))
+    return [features[:, : PARTICLENET.coordinates].contiguous(), features, torch.from_numpy(weights)[:, None]]
+
+
+def particlenet_as_ours(network: Any) -> Params:
+    """The weights and running means of weaver's ParticleNet as the variables of ours with batch normalization."""
+    held = {name: leaf.numpy().copy() for name, leaf in network.state_dict().items()}
+
+    def affine(name: str) -> Params:
+        kernel = {"kernel": np.moveaxis(held[f"{name}.weight"].reshape(held[f"{name}.weight"].shape[:2]), 0, 1)}
+        return {**kernel, "bias": held[f"{name}.bias"]} if f"{name}.bias" in held else kernel
+
+    params: dict[str, Any] = {"dense": {f"layer_{i}": affine(f"fc.{name}") for i, name in enumerate(("0.0", "1"))}}
+    state: dict[str, Any] = {}
+    for i, widths in enumerate(PARTICLENET.blocks):
+        block = f"edge_convs.{i}"
+        norms = {f"norm_{j}": f"{block}.bns.{j}" for j in range(len(widths))} | {
+            f"norm_{len(widths)}": f"{block}.sc_bn"
+        }
+        params[f"block_{i}"] = {
+            "shortcut": affine(f"{block}.sc"),
+            **{f"layer_{j}": affine(f"{block}.convs.{j}") for j in range(len(widths))},
+            **{
+                name: {"kernel": held[f"{norm}.weight"] - 1, "bias": held[f"{norm}.bias"]}
+                for name, norm in norms.items()
+            },
+        }
+        state[f"block_{i}"] = {
+            name: {"mean": held[f"{norm}.running_mean"], "variance": held[f"{norm}.running_var"]}
+            for name, norm in norms.items()
+        }
+    return {"params": params, "state": state}
 
 
 PEERS = {"EnergyFlow": energyflow, "weaver": weaver}

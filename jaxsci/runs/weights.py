@@ -9,11 +9,11 @@ import jax
 import ml_dtypes
 import numpy as np
 
-from jaxsci.core import Params
+from jaxsci.core import Model, Params, StatefulModel
 from jaxsci.errors import InputError
 from jaxsci.files import DAMAGED, replacing
 
-__all__ = ["FILE", "digest", "read", "save"]
+__all__ = ["FILE", "digest", "number", "read", "save"]
 
 FILE = "weights.npz"
 _HEADER = "header"
@@ -32,6 +32,13 @@ def digest(*arrays: np.ndarray | None) -> str:
         found.update(f"{array.dtype.str} {array.shape};".encode())
         found.update(np.ascontiguousarray(array).data if array.size else b"")
     return found.hexdigest()[:32]
+
+
+def number(model: Model | StatefulModel) -> int:
+    """How many numbers of a network the gradient moves; the state of its layers, such as running means, is none of them."""
+    shapes = jax.eval_shape(model.init, jax.random.key(0))
+    moved = shapes["params"] if isinstance(model, StatefulModel) else shapes
+    return sum(leaf.size for leaf in jax.tree.leaves(moved))
 
 
 def save(path: Path, params: Params) -> None:

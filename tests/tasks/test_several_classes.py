@@ -12,6 +12,7 @@ import pytest
 import jaxsci
 from jaxsci.cli.main import main
 from jaxsci.data import jets
+from jaxsci.models import heads
 from jaxsci.tasks.top_tagging import class_evaluation
 from jaxsci.tasks.top_tagging.options import TAGGERS
 from jaxsci.tasks.top_tagging.taggers import Spec, tagger
@@ -70,7 +71,7 @@ def test_every_tagger_has_an_output_for_each_class(name):
     example[:, :, 0] = example[:, :, 1] = 1.0
     x = jax.tree.map(lambda leaf: leaf[0], made.inputs(example))
     params = jax.eval_shape(made.model.init, jax.random.key(0))
-    assert jax.eval_shape(made.model.apply, params, x).shape == (4,)
+    assert jax.eval_shape(heads.inference(made.model).apply, params, x).shape == (4,)
 
 
 def three_classes(number):

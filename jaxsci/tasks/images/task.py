@@ -78,8 +78,7 @@ def train(options: Options, session: Session) -> Path:
         if options.model not in MODELS:
             data["network"] = own_network.describe(options.model)
             own_network.keep(folder, options.model)
-        params = jax.eval_shape(built.model.init, jax.random.key(0))
-        chosen = {"parameters": sum(leaf.size for leaf in jax.tree.leaves(params))}
+        chosen = {"parameters": weights.number(built.model)}
         chosen |= {"members": options.members} if options.members > 1 else {}
         runs.write_config(folder, NAME, options, data, chosen)
         seen.save(folder, sample.x[np.concatenate(splits[:2])])

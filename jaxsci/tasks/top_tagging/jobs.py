@@ -249,10 +249,9 @@ def describe(job: Job, shared: Mapping[str, int] | None = None) -> dict[str, Any
 def hyperparameters(job: Job) -> dict[str, Any]:
     """What was chosen for the user."""
     _, settings = make_recipe(job)
-    params = jax.eval_shape(job.tagger.model.init, jax.random.key(0))
     members = job.options.members
     return {
-        "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
+        "parameters": weights.number(job.tagger.model),
         **({"members": members} if members > 1 else {}),
         "epochs": settings.epochs,
         "batch size": settings.batch_size,

@@ -11,6 +11,7 @@ import pytest
 from jaxsci.core import Model
 from jaxsci.data import jets
 from jaxsci.errors import InputError
+from jaxsci.models.heads import inference
 from jaxsci.runs.task import Trained
 from jaxsci.tasks import export, read_network
 from jaxsci.tasks.top_tagging.taggers import tagger
@@ -33,7 +34,8 @@ def constituents():
 
 
 def trained(model, prepare, example):
-    return Trained(model, model.init(jax.random.key(3)), prepare, prepare, {"task": "top-tagging"}, example)
+    params = model.init(jax.random.key(3))
+    return Trained(inference(model), params, prepare, prepare, {"task": "top-tagging"}, example)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +43,10 @@ def trained(model, prepare, example):
     [
         "pfn",
         "pelican",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("cnn", "pelican-rest", "particlenet")),
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("cnn", "pelican-rest", "particlenet", "particlenet-batch")
+        ),
     ],
 )
 def test_logits_are_those_of_the_network(name, constituents, tmp_path):
@@ -54,7 +59,7 @@ def test_logits_are_those_of_the_network(name, constituents, tmp_path):
         [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, '.'){ALONE}"], cwd=tmp_path, check=True
     )
     logits = np.load(tmp_path / "logits.npy")
-    wanted = predict(found.model.apply, run.params, found.inputs(constituents), batch_size=JETS)
+    wanted = predict(run.model.apply, run.params, found.inputs(constituents), batch_size=JETS)
     scale = max(1.0, float(np.abs(wanted).max()))
     np.testing.assert_allclose(logits, wanted, rtol=0, atol=1e-5 * scale)  # sums in another order, in float32
 

@@ -9,8 +9,11 @@ import pytest
 
 from jaxsci.tasks.top_tagging.options import TAGGERS
 
+WITH_STATE = {"particlenet-batch"}  # whose statistics are those of a whole batch: refused
+SHARDED = tuple(name for name in TAGGERS if name not in WITH_STATE)
 
-@pytest.mark.parametrize("taggers", [("cnn", "pfn", "pelican"), pytest.param(tuple(TAGGERS), marks=pytest.mark.slow)])
+
+@pytest.mark.parametrize("taggers", [("cnn", "pfn", "pelican"), pytest.param(SHARDED, marks=pytest.mark.slow)])
 def test_the_sharded_step_exports_and_exchanges_gradients_and_metrics_alone(taggers):
     script = str(Path(__file__).with_name("sharded_steps.py"))
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}

@@ -1,6 +1,7 @@
 """Taggers that see pairs of particles: the Lorentz-invariant one, ParticleNet, and the particle transformer."""
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
@@ -49,8 +50,19 @@ def invariant_inputs(constituents: np.ndarray) -> WeightedSet:
 
 
 def particle_net(spec: Spec) -> Tagger:
-    """ParticleNet (arXiv:1902.08570), in the size of its light version, on the 30 hardest particles."""
-    config = particlenet.Config(len(jet_features.FEATURES), compute_dtype=spec.compute_dtype)
+    """ParticleNet (arXiv:1902.08570), in the size of its light version, on the 30 hardest particles; each vector normalized by itself."""
+    return _edges("layer", spec)
+
+
+def particle_net_batch(spec: Spec) -> Tagger:
+    """The same with batch normalization, as it was published: a model with state, whose jets have no loss of their own in training."""
+    return _edges("batch", spec)
+
+
+def _edges(normalization: Literal["layer", "batch"], spec: Spec) -> Tagger:
+    config = particlenet.Config(
+        len(jet_features.FEATURES), normalization=normalization, compute_dtype=spec.compute_dtype
+    )
 
     def inputs(constituents: np.ndarray) -> WeightedSet:
         x = jet_features.features(merge_soft(constituents, HARDEST), max_constituents=HARDEST)

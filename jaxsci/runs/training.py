@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxsci.core import Batch, Key, Stream
+from jaxsci.core import Batch, Key, Model, StatefulModel, Stream
 from jaxsci.errors import InputError
 from jaxsci.files import write_json, write_text
 from jaxsci.runs import _schema, weights
@@ -35,7 +35,17 @@ from jaxsci.training import (
     microbatches_for,
 )
 
-__all__ = ["PROFILE", "TRACE", "OtherProcess", "Training", "gathered", "locked", "train", "write_metrics"]
+__all__ = [
+    "PROFILE",
+    "TRACE",
+    "OtherProcess",
+    "Training",
+    "gathered",
+    "locked",
+    "require_devices",
+    "train",
+    "write_metrics",
+]
 
 
 PROFILE, TRACE = "profile.json", "trace.json.gz"  # of a training that is measured
@@ -110,6 +120,17 @@ def _measure(folder: Path, profile: Profile, progress: OnProgress) -> None:
         write_json(folder / PROFILE, _schema.sealed(summary))
     why = summary["step"]["unknown"]
     progress("measuring", 1.0, f"note: the operations are not counted: {why}" if why else "")
+
+
+def require_devices(model: Model | StatefulModel, execution: Execution) -> None:
+    """Raise InputError, before a run folder is made, unless batches of this network can be split as the user asks."""
+    if execution.devices is None and jax.process_count() == 1:
+        return
+    device_mesh(data=execution.devices)
+    if isinstance(model, StatefulModel):
+        raise InputError(
+            "--devices: expected a network without state, got one with batch statistics or dropout, those of a whole batch; leave it out"
+        )
 
 
 def _mesh(key: Key, devices: int | None) -> Mesh | None:

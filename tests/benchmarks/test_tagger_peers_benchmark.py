@@ -46,9 +46,10 @@ RUNS = [run(1, 0.95, 0.94), run(2, 0.93, 0.94), run(3, 0.94, 0.93)]
 def results(kept=True):
     settings = {"jets": None, "epochs": 3, "batch_size": PROBLEMS["pfn"].batch_size, "learning_rate": 1e-3}
     return {
-        "networks": {"pfn": {"peer": "EnergyFlow", "settings": settings, "memory_kept": kept, "runs": RUNS}},
+        "networks": {
+            "pfn": {"peer": "EnergyFlow", "settings": settings, "threads": 2, "memory_kept": kept, "runs": RUNS}
+        },
         "machine": {"processor": "P", "versions": {"jax": "0", "torch": None}},
-        "threads": 2,
     }
 
 
@@ -62,8 +63,8 @@ def test_the_difference_has_the_error_of_its_mean_and_that_of_the_jets():
 
 
 def test_rates_leave_the_compilation_out():
-    assert report.rate(RUNS, "ours", "training") == pytest.approx(1000)
-    assert report.rate(RUNS, "theirs", "prediction") == pytest.approx(500 / 0.75)
+    assert report.rate(RUNS, "ours", "training") == pytest.approx(500)
+    assert report.rate(RUNS, "theirs", "prediction") == pytest.approx(500 / 1.5)
     assert report.ratio(RUNS, "prediction", "clock") == {"median": 1.5, "low": 1.5, "high": 1.5}
 
 
@@ -71,11 +72,12 @@ def test_the_page_has_both_sides():
     page = report.as_markdown(results())
     assert "| pfn | ours | 1,234 | 0.9400 ± 0.0100 (seeds) ± 0.0100 (jets) |" in page
     assert "| pfn | theirs, EnergyFlow | 1,234 | 0.9367" in page
-    assert "| pfn | training | 1,000 | 500 | 2.00 (2.00 to 2.00) | 2.00 (2.00 to 2.00) |" in page
+    assert "| pfn | training | 2 | 500 | 250 | 2.00 (2.00 to 2.00) | 2.00 (2.00 to 2.00) |" in page
     assert "differ by at most 3e-07 of their spread" in page
     assert "With pfn the memory of arrays was not kept" in report.as_markdown(results(kept=False))
     assert "was not kept" not in page
-    assert "P, 2 threads for either side; load at the end of the trainings 0.5 to 0.5. jax 0." in page
+    assert "Load of the machine after a training 0.5 to 0.5." in page
+    assert "\nP. jax 0." in page
 
 
 def test_a_peer_that_is_not_installed_is_left_out_in_one_line(tmp_path, monkeypatch, capsys):
@@ -99,6 +101,9 @@ def test_what_is_held_is_kept_and_never_mixed_with_other_settings(tmp_path, monk
     with pytest.raises(SystemExit):
         main.main(["--only", "pfn", "--epochs", "4", "--out", str(tmp_path)])
     assert "expected trainings of pfn with" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main.main(["--only", "pfn", "--epochs", "3", "--threads", "1", "--out", str(tmp_path)])
+    assert "'threads': 1}, got" in capsys.readouterr().err
 
 
 def test_fewer_jets_than_a_batch_are_refused(tmp_path, capsys):

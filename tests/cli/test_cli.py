@@ -296,3 +296,15 @@ def test_only_a_process_of_its_own_keeps_its_memory(own_process, monkeypatch):
     monkeypatch.setattr("sys.argv", ["jaxsci", "--version"])
     main(None if own_process else ["--version"])
     assert kept == [True] * own_process
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--devices", "1"], "--devices: expected a network without state"),
+        (["--gradient-noise"], "--gradient-noise: expected a network without state"),
+    ],
+)
+def test_what_a_network_with_batch_statistics_cannot_do_is_refused_before_a_run_is_made(words, line, tmp_path, capsys):
+    assert line in refused(capsys, "train", "top-tagging", "--tagger", "particlenet-batch", "--max-jets", "60", *words)
+    assert not [file for file in tmp_path.rglob("*") if file.is_file()]

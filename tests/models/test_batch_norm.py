@@ -1,6 +1,7 @@
 """Batch normalization of jets: statistics of what exists and of nothing else, running means, and answers that depend on no other jet."""
 
 import importlib.util
+from dataclasses import replace
 from functools import cache, partial
 
 import chex
@@ -138,7 +139,7 @@ def test_answers_are_those_of_training_where_the_running_means_are_those_of_the_
 
 
 def recipe():
-    model = heads.scalar(MODEL)
+    model = heads.scalar(particlenet.model(replace(CONFIG, blocks=((4,),))))
     return Recipe(model, objective_for(model, binary_cross_entropy), adamw(1e-2), microbatches=2)
 
 

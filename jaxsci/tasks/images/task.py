@@ -16,6 +16,7 @@ from jaxsci.runs import _schema, seen, weights
 from jaxsci.runs import folder as runs
 from jaxsci.runs.folder import Training
 from jaxsci.runs.task import Session, Sweep, Task, Trained
+from jaxsci.runs.training import require_devices
 from jaxsci.tasks import ensembles, own_network, parts, scores_file
 from jaxsci.tasks.ensembles import Answers
 from jaxsci.tasks.images import metrics as measures
@@ -59,6 +60,7 @@ def train(options: Options, session: Session) -> Path:
         raise InputError(
             f"--members: expected 1 for an autoencoder, whose codes mean another thing in each, got {options.members}; leave it out"
         )
+    require_devices(built.model, session.execution)
     with runs.whole_folder(session, NAME, name(options)) as folder:
         data = {
             "file": str(options.data),

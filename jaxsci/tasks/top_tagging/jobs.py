@@ -18,6 +18,7 @@ from jaxsci.losses import binary_cross_entropy, correct, cross_entropy, objectiv
 from jaxsci.runs import binary_evaluation, seen, weights
 from jaxsci.runs import folder as runs
 from jaxsci.runs.task import Execution, OnProgress, Session, Trial, silent
+from jaxsci.runs.training import require_devices
 from jaxsci.tasks import ensembles, folds, own_network, parts
 from jaxsci.tasks.study import noise
 from jaxsci.tasks.top_tagging import own, samples, taggers
@@ -267,8 +268,12 @@ def new_run(job: Job, described: dict[str, Any], session: Session, used: np.ndar
         described: its jets, as from `describe`.
         session: where.
         used: hashes of the training and validation jets, by which an evaluation knows them again.
+
+    Raises:
+        InputError: batches of the network cannot be split over the devices asked for.
     """
     options = job.options
+    require_devices(job.tagger.model, session.execution)
     with runs.whole_folder(session, NAME, job.tagger.name) as folder:
         runs.write_config(folder, NAME, options, described, hyperparameters(job))
         if options.model is not None:

@@ -73,7 +73,7 @@ _PARTICLENET = Problem(
     "weaver",
     ("weaver", "torch"),
     "particlenet-batch",
-    microbatches=4,
+    microbatches=1,
     jets=3_200,
     epochs=6,
     batch_size=64,
@@ -84,7 +84,9 @@ PROBLEMS = {
     "pfn-same-start": _PFN._replace(same_start=True),
     "particlenet": _PARTICLENET,
     "particlenet-layer": _PARTICLENET._replace(
-        model=heads.scalar(particlenet.model(replace(PARTICLENET, normalization="layer"))), tagger="particlenet"
+        model=heads.scalar(particlenet.model(replace(PARTICLENET, normalization="layer"))),
+        tagger="particlenet",
+        microbatches=4,
     ),
 }
 

@@ -136,8 +136,7 @@ _DIFFERS = {
         "Neighbors in the angles and then in the features, a particle not among its own, means over neighbors and over particles,"
         " shortcuts, batch normalization and widths are the same; theirs is without fusion, normalization of the inputs, dropout and"
         " trimming at random. Where there is no padding the two are one function, in training too (a test). Theirs counts padding in its"
-        " statistics,"
-        " of a batch of 64 jets, ours what exists, of a quarter of the batch at a time, which stays in a processor's cache; where a jet has"
+        " statistics, ours what exists; where a jet has"
         " fewer particles than neighbors, theirs averages over padding too; theirs draws weights of a variance of 1 / (3 n) for n inputs,"
         " ours of 2 / n."
     ),

@@ -51,15 +51,15 @@ def invariant_inputs(constituents: np.ndarray) -> WeightedSet:
 
 def particle_net(spec: Spec) -> Tagger:
     """ParticleNet (arXiv:1902.08570), in the size of its light version, on the 30 hardest particles; each vector normalized by itself."""
-    return _edges("layer", spec)
+    return _edges("layer", TrainingDefaults(15, 64, 2e-3, 1e-2, microbatches=4), spec)
 
 
 def particle_net_batch(spec: Spec) -> Tagger:
     """The same with batch normalization, as it was published: a model with state, whose jets have no loss of their own in training."""
-    return _edges("batch", spec)
+    return _edges("batch", TrainingDefaults(15, 64, 2e-3, 1e-2), spec)
 
 
-def _edges(normalization: Literal["layer", "batch"], spec: Spec) -> Tagger:
+def _edges(normalization: Literal["layer", "batch"], defaults: TrainingDefaults, spec: Spec) -> Tagger:
     config = particlenet.Config(
         len(jet_features.FEATURES), normalization=normalization, compute_dtype=spec.compute_dtype
     )
@@ -69,7 +69,7 @@ def _edges(normalization: Literal["layer", "batch"], spec: Spec) -> Tagger:
         return WeightedSet(*x)  # type: ignore[arg-type]  # numpy until training
 
     model = network(particlenet, config, spec.classes)
-    return Tagger(inputs, model, TrainingDefaults(15, 64, 2e-3, 1e-2, microbatches=4), turn)
+    return Tagger(inputs, model, defaults, turn)
 
 
 def part(spec: Spec) -> Tagger:

@@ -98,7 +98,7 @@ def require_one_mark(path: object, columns: Mapping[str, Sequence[str]], separat
 
 
 def read_table(path: Path, only: Sequence[str] | None) -> dict[str, np.ndarray]:
-    """The columns of a table as text by name, numbers where all are: rows and unnamed columns without any entry are left out.
+    """The columns of a table as text by name, numbers where all are, without blank rows at the end and blank columns without a name.
 
     Raises:
         InputError: as `columns.read`.
@@ -128,8 +128,10 @@ def read_table(path: Path, only: Sequence[str] | None) -> dict[str, np.ndarray]:
 
 
 def _without_blanks(path: Path, head: list[str], body: Rows) -> tuple[list[str], Rows]:
-    """Names and rows without rows that have no entry, and without columns that have neither name nor entry, as spreadsheets add them."""
-    body = [(line, row) for line, row in body if any(field.strip() for field in row)]
+    """Names and rows without what spreadsheets add: rows without an entry at the end, columns without a name or an entry."""
+    body = [(line, row) for line, row in body if len(row) > 1 or row[0].strip() or len(head) == 1]
+    while len(head) > 1 and body and not any(field.strip() for field in body[-1][1]):  # one in the middle is a row
+        body.pop()
     for line, row in body:
         while len(row) > len(head) and not row[-1].strip():
             row.pop()
@@ -145,9 +147,12 @@ def _without_blanks(path: Path, head: list[str], body: Rows) -> tuple[list[str],
 
 def _require_separated(path: Path, head: Sequence[str], body: Rows) -> None:
     """Raise InputError for a table whose fields stand between blanks or bars."""
+    if len(head) != 1:
+        return
     for between, words in ((r"\s*\|\s*", "bars"), (r"\s+", "blanks")):
-        numbers = {len(re.split(between, text.strip())) for text in (*head, *(row[0] for _, row in body[:5]))}
-        if len(head) == 1 and body and len(numbers) == 1 and numbers != {1}:
+        fields = [re.split(between, row[0].strip()) for _, row in body[:5]]
+        numbers = [len(row) for row in (re.split(between, head[0]), *fields)]
+        if numbers[0] > 1 and len(set(numbers)) == 1 and any(is_number(text) for row in fields for text in row):
             raise InputError(
                 f"{path}: expected fields between commas, semicolons or tabs, got {words} in {head[0][:40]!r}; replace them by commas"
             )

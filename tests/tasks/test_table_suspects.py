@@ -152,14 +152,21 @@ def test_arrays_that_are_not_read_are_named(tmp_path):
     [
         "x,y,,\n1,2,,\n3,4,,\n",
         "x,y\n1,2,\n3,4,,\n",
-        "x,y\n1,2\n,\n3,4\n , \n   \n",
-        "sep=;\nx;y;\n1;2;\n;;\n3;4;\n",
+        "x,y\n1,2\n   \n3,4\n,\n , \n   \n",
+        "sep=;\nx;y;\n1;2;\n3;4;\n;;\n",
     ],
 )
 def test_what_spreadsheets_add_around_a_table_is_left_out(tmp_path, text):
     (tmp_path / "t.CSV").write_text(text)
     read = columns.read(tmp_path / "t.CSV")
     assert {name: column.tolist() for name, column in read.items()} == {"x": [1, 3], "y": [2, 4]}
+
+
+def test_a_blank_row_among_others_is_a_row(tmp_path):
+    (tmp_path / "t.csv").write_text("x,y\n1,2\n,\n3,4\n")
+    assert columns.read(tmp_path / "t.csv")["x"].tolist() == ["1", "", "3"]
+    (tmp_path / "t.csv").write_text("full name\nAnna Lee\nBob May\n")
+    assert columns.read(tmp_path / "t.csv")["full name"].tolist() == ["Anna Lee", "Bob May"]
 
 
 @pytest.mark.parametrize(

@@ -69,8 +69,8 @@ def far(columns: Sequence[Column], table: Mapping[str, np.ndarray]) -> dict[str,
             distance = np.nan_to_num(np.abs(numbers - column.mean) / column.scale)
             if count := int((distance > _FARTHEST).sum()):
                 found[column.name] = (
-                    f"{count:,} of {len(numbers):,} rows have a {column.name} far from the training rows, such as "
-                    f"{numbers[distance.argmax()]:g}, more than {_FARTHEST:g} standard deviations from their mean {column.mean:g}"
+                    f"{count:,} of {len(numbers):,} rows lie far from those of training in the column {column.name}, such as "
+                    f"{numbers[distance.argmax()]:g}, more than {_FARTHEST:g} standard deviations from the mean {column.mean:.4g}"
                 )
     return found
 

@@ -15,8 +15,12 @@ WINDOWS = {1: (3,), 2: (3, 2), 3: (2, 2, 2)}
 
 
 def _random(rng, tree):
-    """Parameters drawn anew in float64, biases too."""
+    """Parameters of these shapes in float64, biases too."""
     return jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape) * 0.4), tree)
+
+
+def _shapes(model):
+    return jax.eval_shape(model.init, jax.random.key(0))
 
 
 def _images(rng, shape, outputs):
@@ -26,7 +30,7 @@ def _images(rng, shape, outputs):
 def dense_network(rng):
     model = dense.model(dense.Config(inputs=4, hidden=(7, 6), outputs=3, activation="tanh"))
     batch = Batch(rng.normal(size=(EXAMPLES, 4)), rng.integers(0, 3, EXAMPLES), WEIGHT)
-    return objective(model.apply, cross_entropy), _random(rng, model.init(jax.random.key(0))), batch
+    return objective(model.apply, cross_entropy), _random(rng, _shapes(model)), batch
 
 
 def set_network(rng):
@@ -36,7 +40,7 @@ def set_network(rng):
     loss = objective(lambda params, x: model.apply(params, x)[0], binary_cross_entropy)
     return (
         loss,
-        _random(rng, model.init(jax.random.key(0))),
+        _random(rng, _shapes(model)),
         Batch(x, rng.integers(0, 2, EXAMPLES).astype(np.float64), WEIGHT),
     )
 
@@ -48,7 +52,7 @@ def image_network(rng):
     )
     return (
         objective(model.apply, squared_error),
-        _random(rng, model.init(jax.random.key(0))),
+        _random(rng, _shapes(model)),
         _images(rng, (6, 6, 2), 3),
     )
 
@@ -120,7 +124,7 @@ def linen_network(rng):
 
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         model = from_linen(Network(), np.zeros((5, 5, 2)))
-        params = model.init(jax.random.key(0))
+        params = _shapes(model)
 
     def apply(params, x):
         with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
@@ -158,14 +162,14 @@ def random_network(rng):
         activation = str(rng.choice(["tanh", "gelu", "silu"]))
         model = dense.model(dense.Config(inputs=3, hidden=widths, outputs=4, activation=activation))
         batch = Batch(rng.normal(size=(EXAMPLES, 3)), rng.integers(0, 4, EXAMPLES), WEIGHT)
-        return objective(model.apply, cross_entropy), _random(rng, model.init(jax.random.key(0))), batch
+        return objective(model.apply, cross_entropy), _random(rng, _shapes(model)), batch
     model = deep_sets.model(deep_sets.Config(features=2, phi=widths, rho=(5,), activation="tanh"))
     number = int(rng.integers(1, 9))
     weights = rng.uniform(size=(EXAMPLES, number)) * (rng.uniform(size=(EXAMPLES, number)) < 0.7)
     x = WeightedSet(rng.normal(size=(EXAMPLES, number, 2)), weights)
     y = rng.integers(0, 2, EXAMPLES).astype(np.float64)
     loss = objective(lambda params, x: model.apply(params, x)[0], binary_cross_entropy)
-    return loss, _random(rng, model.init(jax.random.key(0))), Batch(x, y, WEIGHT)
+    return loss, _random(rng, _shapes(model)), Batch(x, y, WEIGHT)
 
 
 def flat(tree):

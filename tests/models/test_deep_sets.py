@@ -50,6 +50,7 @@ def test_padding_contributes_exactly_nothing_to_value_and_gradient(pooling, garb
             jnp.concatenate([x.weights, jnp.zeros(3)]),
         )
 
+    @jax.jit
     def value_and_gradient(example):
         return jax.value_and_grad(lambda p: model.apply(p, example)[0])(params)
 
@@ -66,9 +67,9 @@ def test_padding_contributes_exactly_nothing_to_value_and_gradient(pooling, garb
 def test_the_empty_set_pools_to_zeros(pooling):
     config, model, params = network(pooling)
     empty = WeightedSet(jnp.full((4, 3), jnp.nan), jnp.zeros(4))
-    np.testing.assert_array_equal(deep_sets.embed(params, empty, config), np.zeros(6))
-    gradient = jax.grad(lambda p: model.apply(p, empty)[0])(params)
-    assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(gradient))
+    np.testing.assert_array_equal(jax.jit(lambda p: deep_sets.embed(p, empty, config))(params), np.zeros(6))
+    gradient = jax.jit(jax.grad(lambda p: model.apply(p, empty)[0]))(params)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
 
 
 def test_pooling_matches_its_formula():
@@ -98,8 +99,9 @@ def test_sets_one_after_another_are_the_same_sets():
     sets = [random_set(rng, size) for size in (3, 1, 4)]
     flat = WeightedSet(*(jnp.concatenate([getattr(s, f) for s in sets]) for f in ("elements", "weights")))
     owners = jnp.repeat(jnp.arange(4), jnp.array([3, 1, 4, 0]), total_repeat_length=8)
-    found = deep_sets.embed_many(params, flat, owners, 4, config)
+    found = jax.jit(lambda flat: deep_sets.embed_many(params, flat, owners, 4, config))(flat)
     # Sums in another order: float32 roundings of numbers of order 10.
-    for row, x in zip(found, sets, strict=False):
-        np.testing.assert_allclose(row, deep_sets.embed(params, x, config), rtol=1e-5, atol=1e-5)
+    embed = jax.jit(lambda x: deep_sets.embed(params, x, config))
+    for row, x in zip(np.asarray(found), sets, strict=False):
+        np.testing.assert_allclose(row, embed(x), rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(found[3], 0)

@@ -24,6 +24,7 @@ class Rows(NamedTuple):
         None  # (first, one after the last) -> rows; None: not without the rest
     )
     stored: int = 1  # rows that the file keeps together
+    unit: str = ""  # as an attribute of HDF5 says
 
 
 class Column(NamedTuple):
@@ -122,11 +123,22 @@ def require_filters(path: Path, dataset: Any) -> None:
         ) from error
 
 
+def _require_unpacked(path: Path, dataset: Any) -> None:
+    """Raise InputError for numbers that attributes say to scale first, as netCDF and others pack them."""
+    for name, neutral in (("scale_factor", 1), ("add_offset", 0), ("slope", 1), ("intercept", 0)):
+        if name in dataset.attrs and not (np.asarray(dataset.attrs[name]) == neutral).all():
+            raise InputError(
+                f"{path}: expected numbers as they are in {dataset.name}, got the attribute {name} = {str(dataset.attrs[name])[:40]}; "
+                "apply it, and save the numbers without"
+            )
+
+
 def _hdf5_dataset(path: Path, dataset: Any) -> Rows:
     shape = dataset.shape or ()
 
     def blocks(rows: int) -> Iterator[np.ndarray]:
         require_filters(path, dataset)
+        _require_unpacked(path, dataset)
         if not shape:
             yield np.asarray(dataset[()])
         for start in range(0, shape[0] if shape else 0, rows):
@@ -134,9 +146,12 @@ def _hdf5_dataset(path: Path, dataset: Any) -> Rows:
 
     def between(first: int, last: int) -> np.ndarray:
         require_filters(path, dataset)
+        _require_unpacked(path, dataset)
         return np.asarray(dataset[first:last])
 
-    return Rows(shape, dataset.dtype, blocks, between, dataset.chunks[0] if dataset.chunks else 1)
+    unit = next((dataset.attrs[name] for name in ("units", "unit") if name in dataset.attrs), "")
+    unit = unit.decode("utf-8", "replace") if isinstance(unit, bytes) else str(unit)
+    return Rows(shape, dataset.dtype, blocks, between, dataset.chunks[0] if dataset.chunks else 1, unit.strip())
 
 
 def _npz_member(path: Path, archive: zipfile.ZipFile, member: str) -> Rows:

@@ -1,5 +1,6 @@
 """Files that are nearly right: each is read as it is meant, or refused with a line that says what is wrong."""
 
+import h5py
 import numpy as np
 import pytest
 
@@ -145,6 +146,8 @@ JET = np.tile([[50.0, 30.0, 0.0, 40.0], [5.0, 0.0, 3.0, 4.0]], (4, 1, 1))
         ({"constituents": JET / 1000}, "expected jets of at least 2 GeV, got less in 100%, such as 0.055"),
         ({"constituents": JET * [1.03, 1, 1, 1]}, "masses of at most 20% of the energy"),
         ({"constituents": JET, "mask": np.ones((4, 2), bool)}, "found mask too"),
+        ({"constituents": JET, "is_pad": np.zeros((4, 2), bool)}, "found is_pad too"),
+        ({"constituents": JET, "valid": np.ones((4, 2, 1), bool)}, "found valid too"),
     ],
 )
 def test_jets_in_tev_off_shell_or_with_a_mask_are_refused(tmp_path, arrays, message):
@@ -250,3 +253,31 @@ def test_pixels_that_stand_for_none_are_refused(tmp_path, none):
 def test_two_channels_first_are_no_images_of_height_two(tmp_path):
     with pytest.raises(InputError, match="channels first"):
         images.read(write_images(tmp_path / "i.npz", [0, 1], np.zeros((24, 2, 6, 6))))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "read"), [("scale_factor", 1 / 255, False), ("add_offset", 3, False), ("scale_factor", 1.0, True)]
+)
+def test_numbers_that_are_to_be_scaled_first_are_refused(tmp_path, name, value, read):
+    with h5py.File(tmp_path / "i.h5", "w") as file:
+        file["x"], file["y"] = np.random.default_rng(0).integers(0, 255, (24, 6, 6), np.uint8), np.arange(24) % 2
+        file["x"].attrs[name] = value
+    if read:
+        assert images.read(tmp_path / "i.h5").classes == 2
+        return
+    with pytest.raises(InputError, match=f"expected numbers as they are in /x, got the attribute {name}"):
+        images.read(tmp_path / "i.h5")
+
+
+@pytest.mark.parametrize(
+    ("unit", "read"), [("GeV", True), (b"GeV/c", True), ("MeV", False), ("TeV", False), (np.bytes_(b"keV"), False)]
+)
+def test_the_unit_of_an_attribute_holds(tmp_path, unit, read):
+    with h5py.File(tmp_path / "j.h5", "w") as file:
+        file["constituents"], file["labels"] = 100 * np.array(JET), np.arange(len(JET)) % 2
+        file["constituents"].attrs["units"] = unit
+    if read:
+        sample.read(tmp_path / "j.h5")
+        return
+    with pytest.raises(InputError, match="convert it to GeV"):
+        sample.read(tmp_path / "j.h5")

@@ -65,11 +65,13 @@ def from_arrays(path: Path, arrays: Mapping[str, Rows]) -> Records:
     jets, labels = arrays[name], arrays.get("labels")
     if len(jets.shape) != 3 or (name == "constituents" and jets.shape[2] != 4) or min(jets.shape[1:]) < 1:
         raise InputError(f"{path}: {_HELP}; {name} has shape {list(jets.shape)}; reshape it")
-    mask = next((other for other in arrays if re.fullmatch(r"(.*_)?masks?", other.lower())), None)
+    mask = next((other for other in arrays if _is_mask(other, arrays[other], jets)), None)
     if mask is not None:
         raise InputError(
             f"{path}: {_HELP}; found {mask} too, which is not read; set to zero what it leaves out, and leave it out"
         )
+    if name == "constituents" and jets.unit and not re.match(r"(?i)gev\b|gigaelectron|1$|none$", jets.unit):
+        raise InputError(f"{path}: {_HELP}; {name} has the unit {jets.unit[:20]}; convert it to GeV")
     if jets.dtype.kind not in "fiu":
         raise InputError(f"{path}: {_HELP}; {name} has type {jets.dtype}; save real numbers")
     if labels is not None and labels.shape not in (jets.shape[:1], (jets.shape[0], 1)):
@@ -103,6 +105,13 @@ def from_arrays(path: Path, arrays: Mapping[str, Rows]) -> Records:
     by_rows = jets.between is not None and (labels is None or labels.between is not None)
     return Records(
         name == "images", jets.shape, every_label, blocks, between if by_rows else None, jets.stored, numbers
+    )
+
+
+def _is_mask(name: str, rows: Rows, jets: Rows) -> bool:
+    """Whether an array says which constituents there are: by its name, or by a truth for each."""
+    return re.fullmatch(r"(.*_)?masks?", name.lower()) is not None or (
+        rows.dtype.kind == "b" and rows.shape[:2] == jets.shape[:2]
     )
 
 

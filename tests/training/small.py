@@ -1,12 +1,14 @@
 """A small training: what the tests of this room share."""
 
+from functools import partial
+
 import jax
 import numpy as np
 
 from jaxsci.core import Batch
 from jaxsci.losses import binary_cross_entropy, objective
 from jaxsci.models import dense, heads
-from jaxsci.training import Recipe, Settings, fit
+from jaxsci.training import Recipe, Settings, fit, init_state
 from jaxsci.training.optimizers import adamw
 
 MODEL = heads.scalar(dense.model(dense.Config(4, hidden=(8, 8))))
@@ -23,6 +25,11 @@ def data(examples, seed=0):
 
 def recipe(learning_rate=1e-2, **changes):
     return Recipe(MODEL, LOSS, adamw(learning_rate))._replace(**changes)
+
+
+def start(recipe):
+    """Where a training of it begins."""
+    return jax.jit(partial(init_state, recipe))(KEY)
 
 
 def train(recipe, settings=SHORT, **options):

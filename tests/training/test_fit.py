@@ -1,5 +1,7 @@
 """Training: steps, epochs, early stopping, ensembles, checkpoints, failures."""
 
+from functools import partial
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -18,36 +20,37 @@ from jaxsci.training import (
     checkpoint,
     fit,
     fit_ensemble,
-    init_state,
     make_step,
 )
 from jaxsci.training import _early_stopping as early_stopping
 from jaxsci.training import _epoch as epoch
 from jaxsci.training._step import loss_and_gradient, mean_metrics
 from jaxsci.training.optimizers import adamw, warmup_cosine
-from tests.training.small import KEY, LOSS, MODEL, data, recipe, train
+from tests.training.small import KEY, LOSS, MODEL, data, recipe, start, train
+
+COMPILED = jax.jit(LOSS)
 
 
 def test_a_step_is_gradient_descent():
     rule = optax.sgd(0.1)
-    state = init_state(recipe(optimizer=rule), KEY)
+    state = start(recipe(optimizer=rule))
     batch = jax.tree.map(jnp.asarray, data(16))
-    new, metrics = make_step(recipe(optimizer=rule))(state, batch)
-    gradient = jax.grad(lambda p: LOSS(p, batch)[0])(state.params)
-    expected = jax.tree.map(lambda p, g: p - 0.1 * g, state.params, gradient)
+    new, metrics = jax.jit(make_step(recipe(optimizer=rule)))(state, batch)
+    loss, gradient = jax.jit(jax.value_and_grad(lambda p: LOSS(p, batch)[0]))(state.params)
+    expected = jax.tree.map(lambda p, g: np.asarray(p) - 0.1 * np.asarray(g), state.params, gradient)
     chex.assert_trees_all_close(new.params, expected, rtol=1e-6)
-    np.testing.assert_allclose(metrics["loss"], LOSS(state.params, batch)[0], rtol=1e-6)
+    np.testing.assert_allclose(metrics["loss"], loss, rtol=1e-6)
     assert int(new.step) == 1
 
 
 def test_an_epoch_equals_its_steps_one_by_one():
     one = recipe()
-    state, examples = init_state(one, KEY), jax.tree.map(jnp.asarray, data(100))
+    state, examples = start(one), jax.tree.map(jnp.asarray, data(100))
     order = epoch.shuffled(jax.random.key(7), 100, 32)
     scanned, active, metrics = jax.jit(lambda s: epoch.train_steps(one, s, jnp.ones((), bool), examples, order))(state)
-    step = make_step(one)
-    for indices, mask in zip(*order, strict=True):
-        state, _ = step(state, epoch.take(examples, indices, mask))
+    step = jax.jit(lambda state, indices, mask: make_step(one)(state, epoch.take(examples, indices, mask))[0])
+    for indices, mask in zip(*map(np.asarray, order), strict=True):
+        state = step(state, indices, mask)
     chex.assert_trees_all_close(scanned.params, state.params, rtol=1e-4, atol=1e-6)  # float32, another order of sums
     assert bool(active)
     np.testing.assert_array_equal(metrics["weight"], [32, 32, 32, 4])
@@ -70,26 +73,30 @@ def test_a_stratified_batch_has_one_example_of_each_part():
 
 
 def test_evaluation_is_the_exact_mean_whatever_the_batches():
-    params, examples = MODEL.init(KEY), jax.tree.map(jnp.asarray, data(100))
-    expected = LOSS(params, examples)[0]
+    params, examples = jax.jit(MODEL.init)(KEY), jax.tree.map(jnp.asarray, data(100))
+    expected = COMPILED(params, examples)[0]
     for batch_size in (7, 32, 100, 128):
         order = epoch.in_order(100, batch_size)
-        np.testing.assert_allclose(epoch.evaluate(LOSS, params, examples, order)["loss"], expected, rtol=1e-6)
+        found = jax.jit(lambda params, order=order: epoch.evaluate(LOSS, params, examples, order)["loss"])(params)
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("microbatches", [2, 4, 16])
 def test_gradients_in_portions_equal_the_gradient_at_once(microbatches):
-    params = MODEL.init(KEY)
-    batch = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), data(16))
-    batch = batch._replace(weight=batch.weight.at[9:].set(0.0))  # the last microbatches are padding alone
-    whole, parts = (loss_and_gradient(LOSS, params, batch, microbatches=n) for n in (1, microbatches))
+    def computed(batch, **options):
+        return jax.jit(lambda params, batch: loss_and_gradient(LOSS, params, batch, **options))(params, batch)
+
+    params = jax.jit(MODEL.init)(KEY)
+    batch = jax.tree.map(lambda a: np.asarray(a, np.float64), data(16))
+    batch.weight[9:] = 0.0  # the last microbatches are padding alone
+    whole, parts = (computed(batch, microbatches=n) for n in (1, microbatches))
     chex.assert_trees_all_close(parts, whole, rtol=1e-12)
     with pytest.raises(InputError, match="divisor of the batch size 16"):
         loss_and_gradient(LOSS, params, batch, microbatches=3)
     odd = jax.tree.map(lambda leaf: leaf[:7], batch)
-    (value, _), _ = loss_and_gradient(LOSS, params, odd)  # all at once unless said otherwise
-    np.testing.assert_allclose(value, LOSS(params, odd)[0], rtol=1e-6)
+    (value, _), _ = computed(odd)  # all at once unless said otherwise
+    np.testing.assert_allclose(value, COMPILED(params, odd)[0], rtol=1e-6)
 
 
 def test_means_over_batches_without_weight_are_zero():
@@ -105,16 +112,19 @@ def test_training_learns_and_keeps_the_best_epoch():
     assert losses[-1] < 0.5 * losses[0]
     assert int(result.best_epoch) == 1 + int(np.argmin(losses))
     validation = jax.tree.map(jnp.asarray, data(50, seed=1))
-    np.testing.assert_allclose(LOSS(result.params, validation)[0], min(losses), rtol=1e-5)
+    np.testing.assert_allclose(COMPILED(result.params, validation)[0], min(losses), rtol=1e-5)
 
 
 def test_patience_stops_after_so_many_epochs_without_improvement():
-    state = early_stopping.init(recipe(), KEY)
-    active = jnp.ones((), bool)
+    state = jax.jit(partial(early_stopping.init, recipe()))(KEY)
+    is_active = jax.jit(lambda state: early_stopping.is_active(state, 2))
+    update = jax.jit(
+        lambda state, loss: early_stopping.update_best(state, state.train.params, loss, jnp.ones((), bool))
+    )
     seen = []
     for loss in (3.0, 2.0, 2.0, 2.4, 9.0):  # one as low as the lowest is no improvement
-        seen.append(bool(early_stopping.is_active(state, 2)))
-        state = early_stopping.update_best(state, state.train.params, jnp.asarray(loss), active)
+        seen.append(bool(is_active(state)))
+        state = update(state, np.float32(loss))
     assert seen == [True, True, True, True, False]
     assert int(state.best_epoch) == 2
     assert float(state.best_loss) == 2.0
@@ -146,7 +156,7 @@ def test_augmentation_is_replayed_by_step_and_differs_between_examples():
 
     noisy = recipe(loss=spy, augment=augment)
     batch = jax.tree.map(jnp.asarray, data(8))
-    state = init_state(noisy, KEY)
+    state = start(noisy)
     step = jax.jit(make_step(noisy))
     after, _ = step(state, batch)
     step(state, batch)
@@ -182,7 +192,7 @@ def test_the_step_named_in_a_divergence_is_the_first_bad_one():
 
     poisoned = data(96)
     poisoned.x[40, 0] = 100.0
-    order = epoch.shuffled(jax.random.fold_in(init_state(recipe(), KEY).key, jnp.int32(-1)), 96, 8)
+    order = epoch.shuffled(jax.random.fold_in(start(recipe()).key, jnp.int32(-1)), 96, 8)
     step = int(np.argwhere(np.asarray(order.indices) == 40)[0, 0])
     with pytest.raises(TrainingDivergedError, match=rf"loss became inf in epoch 1, step {step};"):
         fit(recipe(loss=loss), poisoned, data(50), key=KEY, settings=Settings(epochs=1, batch_size=8))
@@ -243,11 +253,12 @@ def test_the_schedule_warms_up_and_anneals():
 
 
 def test_clipping_bounds_the_global_norm_of_the_gradient():
-    params = {"kernel": jnp.zeros((2, 2)), "bias": jnp.zeros(2)}
-    large = {"kernel": jnp.full((2, 2), 30.0), "bias": jnp.full(2, -40.0)}
-    norm = np.sqrt(4 * 30**2 + 2 * 40**2)
+    params = {"kernel": np.zeros((2, 2), np.float32), "bias": np.zeros(2, np.float32)}
+    large = {"kernel": np.full((2, 2), 30.0, np.float32), "bias": np.full(2, -40.0, np.float32)}
+    norm = float(np.sqrt(4 * 30**2 + 2 * 40**2))
     small = jax.tree.map(lambda leaf: leaf / norm, large)  # of norm 1, below both bounds
 
+    @partial(jax.jit, static_argnames="clip")
     def second_update(first, clip):
         """After a gradient of another size: Adam's second update depends on the ratio of the two."""
         optimizer = adamw(1.0, clip=clip)

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -18,6 +19,12 @@ MISSING |= {sign + text for sign in ("", "-") for text in ("1.#ind", "1.#qnan", 
 _FEW_BY_CHANCE = 8  # numbers that no row of measurements has in rising order but one in 40,000
 _FORTRAN = re.compile(r"([-+]?[\d.,]+)[dD]([-+]?\d+)")
 _GROUPED = re.compile(r"[-+]?[1-9]\d{0,2}[.,]\d{3}")  # 1,234 and 1.234 may be 1234; 0.123 and 1.5 have decimals
+
+
+def likeness(text: str) -> str:
+    """What a text has in common with those that look the same, but for case: other code points, blanks, and what is not seen."""
+    seen = "".join(letter for letter in unicodedata.normalize("NFKC", text) if unicodedata.category(letter) != "Cf")
+    return " ".join(seen.casefold().split())
 
 
 def require_utf8(path: object, start: bytes) -> None:

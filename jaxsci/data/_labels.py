@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxsci.data._delimited import MISSING
+from jaxsci.data._delimited import MISSING, likeness
 from jaxsci.errors import InputError
 
 __all__ = ["coded", "require_classes", "whole"]
@@ -58,8 +58,8 @@ def coded(
 
 def _require_names(path: Path, found: Sequence[str]) -> None:
     """Raise InputError for classes that differ by case alone, or of which one stands for none."""
-    folded = [name.casefold() for name in found]
-    if twice := next((name for name in found if folded.count(name.casefold()) > 1), None):
+    folded = [likeness(name) for name in found]
+    if twice := next((name for name, alike in zip(found, folded, strict=True) if folded.count(alike) > 1), None):
         raise InputError(
             f"{path}: expected classes that differ by more than case, got {twice[:40]!r} in two ways; write them alike"
         )

@@ -5,7 +5,7 @@ import csv
 import numpy as np
 import pytest
 
-from jaxsci.data import columns
+from jaxsci.data import columns, images
 from jaxsci.errors import InputError
 from jaxsci.tasks.tables import encoding, rows
 from jaxsci.tasks.tables.options import Options
@@ -41,6 +41,9 @@ def read(path, table, **options):
         ("a", np.full(N, "lab"), "is the same in every row"),
         ("a", np.full(N, np.nan), "has no entry"),
         ("a", np.array(["red", "blue", "Red"])[CLASS - CLASS[::-1]], "has 'Red' and 'red'"),
+        ("a", np.array(["Mu\u0308ller", "M\xfcller", "Bo"])[CLASS - CLASS[::-1]], "look alike"),
+        ("a", np.array(["a\u200bb", "ab", "c"])[CLASS - CLASS[::-1]], "look alike"),
+        ("a", np.array(["a\xa0b", "a b", "c"])[CLASS - CLASS[::-1]], "look alike"),
         ("a", np.array(["b", "a", "c"])[CLASS], "tells the target of every row"),
         ("a", CLASS + 3 * (np.arange(N) % 2), "tells the target of every row"),
         ("a", (CLASS == 1).astype(float), "tells the rows of the target 1"),
@@ -89,6 +92,31 @@ def test_what_stands_for_no_class_is_none(tmp_path, none):
         read(tmp_path / "t.csv", {"x": VALUE, "y": labels})
     signs = np.array(["+", "-"])[CLASS % 2]
     assert read(tmp_path / "t.csv", {"x": VALUE, "y": signs})[0].meaning.classes == ("+", "-")
+
+
+@pytest.mark.parametrize("none", [-999, 9999, 32767])
+def test_a_number_that_stands_for_none_is_no_class_nor_a_weight(tmp_path, none):
+    odd = np.where(np.arange(N) % 5 == 0, none, CLASS)
+    with pytest.raises(InputError, match="choose --kind classification"):
+        read(tmp_path / "t.csv", {"x": VALUE, "y": odd})
+    assert len(read(tmp_path / "t.csv", {"x": VALUE, "y": odd}, kind="classification")[0].meaning.classes) == 4
+    if none > 0:
+        with pytest.raises(InputError, match="which seems to stand for none; mend them"):
+            read(tmp_path / "t.csv", {"x": VALUE, "w": odd, "y": CLASS}, weights="w")
+
+
+def test_a_target_beyond_its_own_variance_is_refused(tmp_path):
+    with pytest.raises(InputError, match="whose squares are numbers; rescale it"):
+        read(tmp_path / "t.csv", {"x": VALUE, "y": VALUE * 1e300})
+
+
+def test_classes_that_look_alike_are_refused(tmp_path):
+    labels = np.array(["Mu\u0308ller", "M\xfcller", "Bo"])[CLASS]
+    with pytest.raises(InputError, match="differ by more than case in y"):
+        read(tmp_path / "t.csv", {"x": VALUE, "y": labels})
+    np.savez(tmp_path / "i.npz", x=np.zeros((N, 4, 4)), y=labels)
+    with pytest.raises(InputError, match="differ by more than case"):
+        images.read(tmp_path / "i.npz")
 
 
 def test_numbers_with_missing_ones_are_no_names_of_rows(tmp_path):
@@ -195,7 +223,7 @@ def test_text_in_arrays_may_not_have_thousands_separators(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "form", ["2020-01-{:02}T12:00:00Z", "{} Jan 2020", "Jan {}, 2020", "{:02}/Feb/2020", "Mon {:02}.02.2020"]
+    "form", ["2020-01-{:02}T12:00:00Z", "{} Jan 2020", "Jan {}, 2020", "{:02}/Feb/2020", "Mon {:02}.02.2020", "{}.50 €"]
 )
 def test_dates_are_no_categories(form):
     texts = np.array([form.format(i) for i in range(1, 25)])

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxsci.core import Array
-from jaxsci.data.columns import MISSING, number
+from jaxsci.data.columns import MISSING, likeness, number
 from jaxsci.data.reading import sentinel
 from jaxsci.errors import InputError
 
@@ -16,7 +16,7 @@ _MOST = 1000  # categories of a column
 _CLASSES = 10  # different whole numbers that are still classes
 # Text that begins with a number: 39(1), 39±1, <4, 1 234, 50 %, 2020-01-31. In more than so many forms it is no name of a category.
 _WRITTEN = re.compile(
-    r"[^\w\s]*\s*\d[\d.,'()±<>~=%/:\s\-−–+]*(?:[A-Za-zμµ°%/]{1,8})?|\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[-+][\d:]+)?"
+    r"[^\w\s]*\s*\d[\d.,'()±<>~=%/:\s\-−–+]*(?:[A-Za-zμµ°%/€£¥$]{1,8})?|\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[-+][\d:]+)?"
     r"|(?i:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*[., ]+\d[\d\s./:,-]*)"
     r"|(?i:(?:\w+[., ]+)?\d*[\s./-]*(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*[\s.,/-]+\d[\d\s.,:/-]*)"
 )
@@ -165,17 +165,24 @@ def classes_of(path: object, name: str, values: np.ndarray, kind: str) -> tuple[
         _refuse_numbers(path, name, distinct)
     if kind == "regression" or (kind == "auto" and not few):
         numbers = target_numbers(path, name, values)
-        if kind == "auto" and (none := sentinel(numbers)) is not None:
-            raise InputError(
-                f"{path}: expected numbers that were measured in {name}, got {none[0]:g} {none[1]:,} times, far from all others; remove "
-                "rows without a target, or choose --kind regression"
-            )
+        if kind == "auto":
+            _refuse_sentinel(path, name, sentinel(numbers), "regression")
         return None
+    if kind == "auto" and values.dtype.kind != "U":
+        _refuse_sentinel(path, name, sentinel(values, customary=True), "classification")
     if len(distinct) > _MOST:
         raise InputError(
             f"{path}: expected at most {_MOST:,} classes in {name}, got {len(distinct):,}; --kind regression?"
         )
     return tuple(distinct)
+
+
+def _refuse_sentinel(path: object, name: str, none: tuple[float, int] | None, kind: str) -> None:
+    if none is not None:
+        raise InputError(
+            f"{path}: expected numbers that were measured in {name}, got {none[0]:g} {none[1]:,} times, far from all others; remove rows "
+            f"without a target, or choose --kind {kind}"
+        )
 
 
 def _refuse_written(path: object, name: str, distinct: Sequence[str], remedy: str) -> None:
@@ -203,8 +210,8 @@ def _refuse_numbers(path: object, name: str, distinct: Sequence[str]) -> None:
             f"{path}: expected a class in every row of {name}, got {blank[:40]!r}, which seems to stand for none; remove such rows, or "
             "choose --kind classification"
         )
-    folded = [text.casefold() for text in distinct]
-    if twice := next((text for text in distinct if folded.count(text.casefold()) > 1), None):
+    folded = [likeness(text) for text in distinct]
+    if twice := next((text for text, alike in zip(distinct, folded, strict=True) if folded.count(alike) > 1), None):
         raise InputError(
             f"{path}: expected classes that differ by more than case in {name}, got {twice[:40]!r} in two ways; write them alike, or take "
             "--kind classification"

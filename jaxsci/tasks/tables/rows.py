@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxsci.core import Batch
 from jaxsci.data import columns
-from jaxsci.data.reading import is_weight_name
+from jaxsci.data.reading import is_weight_name, sentinel
 from jaxsci.data.split import split, split_groups
 from jaxsci.errors import InputError
 from jaxsci.runs import folder as runs
@@ -212,8 +212,11 @@ def _learn(
         parts = np.bincount(codes[rows], weight, len(classes)) / weight.sum()
         return Meaning(learned, classes, 0.0, 1.0, parts.tolist())
     values = encoding.target_numbers(options.data, options.target, table[options.target])[rows]
-    mean = float(np.average(values, weights=weight))
-    scale = float(np.sqrt(np.average(np.square(values - mean), weights=weight))) or 1.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = float(np.average(values, weights=weight))
+        scale = float(np.sqrt(np.average(np.square(values - mean), weights=weight))) or 1.0
+    if not np.isfinite([mean, scale]).all():
+        raise InputError(f"{options.data}: expected numbers in {options.target} whose squares are numbers; rescale it")
     return Meaning(learned, None, mean, scale, [mean])
 
 
@@ -239,9 +242,11 @@ def _weights(path: object, options: Options, table: Mapping[str, np.ndarray]) ->
     found = encoding.target_numbers(path, options.weights, table[options.weights])
     with np.errstate(over="ignore"):
         total = found.sum()
-    if found.min() < 0 or not 0 < total < np.inf:
+    none = sentinel(found, customary=True)
+    if none or found.min() < 0 or not 0 < total < np.inf:
         row = f"{found.min():g} in row {int(found.argmin())} (counted from 0)"
-        what = row if found.min() < 0 else "0 in every row" if total == 0 else "a sum beyond all numbers"
+        rest = f"{none[0]:g}, which seems to stand for none" if none else "a sum beyond all numbers"
+        what = row if found.min() < 0 else "0 in every row" if total == 0 else rest
         raise InputError(
             f"{path}: expected weights of at least 0 in {options.weights}, some above, got {what}; mend them"
         )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from jaxsci.data.columns import MISSING
+from jaxsci.data.columns import MISSING, likeness
 from jaxsci.data.reading import sentinel
 from jaxsci.errors import InputError
 from jaxsci.tasks.tables import encoding
@@ -94,11 +94,11 @@ def _written(values: np.ndarray, kinds: np.ndarray) -> str | None:
     if values.dtype.kind == "U":
         texts = sorted(
             {text.strip() for text in kinds.tolist() if text.strip().casefold() not in MISSING},
-            key=lambda text: (text.casefold(), text),
+            key=lambda text: (likeness(text), text),
         )
-        alike = ((a, b) for a, b in itertools.pairwise(texts) if a.casefold() == b.casefold())
+        alike = ((a, b) for a, b in itertools.pairwise(texts) if likeness(a) == likeness(b))
         if twice := next(alike, None):
-            return f"has {twice[0][:20]!r} and {twice[1][:20]!r}, which differ by case alone"
+            return f"has {twice[0][:20]!r} and {twice[1][:20]!r}, which look alike or differ by case alone"
         kinds = np.array(texts)
     else:
         kinds = kinds[np.isfinite(kinds.astype(np.float64))]

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import io
 import re
 import shutil
@@ -128,7 +129,7 @@ def _parsed(words: Sequence[str], named: Sequence[str]) -> Any:
         *(Annotated[_verb(verb, named), subcommand(verb)] for verb in VERBS),
         Annotated[Evaluate, subcommand("evaluate")],
         Annotated[Predict, subcommand("predict")],
-        *(Annotated[_kind(e, named), subcommand(f"predict-{e.name}")] for e in _entries("predict")),
+        *(Annotated[_kind(e, e.name in named), subcommand(f"predict-{e.name}")] for e in _entries("predict")),
         Annotated[Study, subcommand("study")],
         Annotated[Export, subcommand("export")],
         Annotated[Compare, subcommand("compare")],
@@ -151,11 +152,11 @@ def _parsed(words: Sequence[str], named: Sequence[str]) -> Any:
 def _tree(words: Sequence[str]) -> dict[str, Any]:
     """The types of all commands by their words."""
     return {
-        **{verb: {e.name: _kind(e, words[1:2], verb) for e in _entries(verb)} for verb in VERBS},
+        **{verb: {e.name: _kind(e, e.name in words[1:2], verb) for e in _entries(verb)} for verb in VERBS},
         "evaluate": Evaluate,
         "predict": Predict,
         "study": Study,
-        **{f"predict-{e.name}": _kind(e, [words[0].removeprefix("predict-")]) for e in _entries("predict")},
+        **{f"predict-{e.name}": _kind(e, e.name == words[0].removeprefix("predict-")) for e in _entries("predict")},
         "export": Export,
         "compare": Compare,
         "runs": Runs,
@@ -167,7 +168,7 @@ def _tree(words: Sequence[str]) -> dict[str, Any]:
 
 def _verb(verb: str, named: Sequence[str]) -> Any:
     """The type of `jaxsci VERB TASK`."""
-    return _one_of({entry.name: _kind(entry, named, verb) for entry in _entries(verb)}, VERBS[verb][0])
+    return _one_of({entry.name: _kind(entry, entry.name in named, verb) for entry in _entries(verb)}, VERBS[verb][0])
 
 
 def _entries(verb: str) -> list[Entry]:
@@ -191,9 +192,10 @@ def _one_of(kinds: dict[str, Any], summary: str) -> Any:
     return kind
 
 
-def _kind(entry: Entry, named: Sequence[str], verb: str = "predict") -> Any:
+@functools.cache
+def _kind(entry: Entry, named: bool, verb: str = "predict") -> Any:
     """The options of a task as a type, with where its run goes; of a task that is not named the summary alone, which imports nothing."""
-    bases: tuple[Any, ...] = (entry.options,) if entry.name in named else ()
+    bases: tuple[Any, ...] = (entry.options,) if named else ()
     place = _PLACES[verb] if bases else None
     fields: list[Any] = [field for base in bases for field in _unset(base)]
     if place is not None:

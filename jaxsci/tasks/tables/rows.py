@@ -81,8 +81,7 @@ def _opened(options: Options, progress: OnProgress) -> _Opened:
     for note in columns.notes(options.data):
         progress("reading the table", 0.5, note)
     if left := [name for name in columns.names(options.data) if name and name not in table]:
-        words = f"note: not one entry a row, and not used: {', '.join(left)[:200]}"
-        progress("reading the table", 0.5, words)
+        progress("reading the table", 0.5, f"note: not one entry a row, and not used: {', '.join(left)[:200]}")
     special = [name for name in (options.target, options.weights, options.groups, *options.ignore) if name is not None]
     for name in (*special, *options.categorical):
         if name not in table:
@@ -215,7 +214,7 @@ def _learn(
     with np.errstate(over="ignore", invalid="ignore"):
         mean = float(np.average(values, weights=weight))
         scale = float(np.sqrt(np.average(np.square(values - mean), weights=weight))) or 1.0
-    if not np.isfinite([mean, scale]).all():
+    if not np.isfinite(mean + scale):
         raise InputError(f"{options.data}: expected numbers in {options.target} whose squares are numbers; rescale it")
     return Meaning(learned, None, mean, scale, [mean])
 

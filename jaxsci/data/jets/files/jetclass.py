@@ -9,6 +9,7 @@ tops and background: `jets.read("{TTBar,ZJetsToNuNu}_*.root")`. All ten classes:
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from jaxsci.data.columns import opened_tree
 from jaxsci.data.jets import _checks as checks
 from jaxsci.data.jets import kinematics
 from jaxsci.data.jets.records import Records, by_ranges
-from jaxsci.data.reading import require_memory
+from jaxsci.data.reading import is_weight_name, require_memory
 from jaxsci.data.sources import Column, Reader
 from jaxsci.errors import InputError
 
@@ -75,7 +76,16 @@ def records(path: Path, names: Sequence[str] | None = None) -> Records:
     def between(first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
         return _constituents(path, tree, first, last), of_chosen(first, last)
 
-    return by_ranges((tree.num_entries, PARTICLES, 4), lambda: of_chosen(0, tree.num_entries), between, _stored(tree))
+    found = by_ranges((tree.num_entries, PARTICLES, 4), lambda: of_chosen(0, tree.num_entries), between, _stored(tree))
+    names = [str(name) for name in tree.keys(recursive=False) if is_weight_name(str(name))]
+    flat = [name for name in names if tree[name].array(entry_stop=1, library="ak").ndim == 1]
+    return found._replace(numbers={name: partial(_weights, path, tree, name) for name in flat})
+
+
+def _weights(path: Path, tree: Any, name: str) -> np.ndarray:
+    """[jet] the numbers of a branch that has one of each."""
+    require_memory(path, 16 * tree.num_entries, name)
+    return np.asarray(tree[name].array(library="np"), np.float64)
 
 
 def _tree(path: Path) -> Any:

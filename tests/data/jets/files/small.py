@@ -52,8 +52,8 @@ def some_jets(number, room, seed=0):
     )
 
 
-def write_jetclass(path, constituents, name):
-    """A file in the layout of JetClass, with a jagged branch for each component."""
+def write_jetclass(path, constituents, name, **numbers):
+    """A file in the layout of JetClass, with a jagged branch for each component; `numbers` are one a jet."""
     present = constituents[..., 0] > 0
     counts = present.sum(axis=1)
     branches = {
@@ -64,7 +64,8 @@ def write_jetclass(path, constituents, name):
     with uproot.recreate(path) as file:
         tree = file.mktree(
             "tree",
-            {**dict.fromkeys(branches, "var * float32"), **dict.fromkeys(labels, "float32"), "jet_pt": "float32"},
+            {**dict.fromkeys(branches, "var * float32"), **dict.fromkeys([*labels, "jet_pt", *numbers], "float32")},
         )
+        numbers = {"jet_pt": counts.astype(np.float32), **numbers}
         for rows in np.array_split(np.arange(len(counts)), 2):  # two clusters of baskets
-            tree.extend({n: v[rows] for n, v in {**branches, **labels, "jet_pt": counts.astype(np.float32)}.items()})
+            tree.extend({n: v[rows] for n, v in {**branches, **labels, **numbers}.items()})

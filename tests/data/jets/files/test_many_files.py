@@ -116,3 +116,10 @@ def test_lists_of_a_jet_that_are_not_of_one_length_are_refused(tmp_path):
         file["tree"] = branches
     with pytest.raises(InputError, match=r"expected lists of one length in part_energy, .* of part_px in row 2 \("):
         jets.read(path)
+
+
+def test_weights_of_jetclass_are_known_by_their_names(tmp_path):
+    path, weights = tmp_path / "TTBar_0.root", np.arange(1, 7, dtype=np.float32)
+    write_jetclass(path, some_jets(6, 3), "Tbqq", evt_weight=weights)
+    assert jets.sample.weight_names(path) == ["evt_weight"]
+    np.testing.assert_array_equal(jets.read(path, weights="evt_weight").weights, weights)

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxsci.data import _arrays as arrays
 from jaxsci.data._delimited import number, require_utf8
-from jaxsci.data.reading import reading, require_memory, unpacked
+from jaxsci.data.reading import reading, require_memory, sentinel, unpacked
 from jaxsci.errors import InputError
 
 __all__ = ["Coefficients", "missing_degrees", "read_coefficients", "read_grid"]
@@ -98,7 +98,7 @@ def read_grid(path: str | Path, rows: int, columns: int) -> np.ndarray:
     """Read heights [row, column] of cells, north first and eastward, as numbers separated by blanks (.dat, .txt, also gzipped).
 
     Raises:
-        InputError: not that many numbers, one that is not finite, or nothing but zeros.
+        InputError: not that many numbers, one that is not finite or stands for none, or nothing but zeros.
     """
     with reading(path, f"a grid of {rows} x {columns} numbers") as path:
         words = unpacked(path).decode("utf-8-sig", "replace").split()
@@ -107,6 +107,10 @@ def read_grid(path: str | Path, rows: int, columns: int) -> np.ndarray:
         values = np.array([number(word) for word in words], np.float64).reshape(rows, columns)
     if not np.isfinite(values).all() or not values.any():
         raise InputError(f"{path}: expected finite heights that are not all 0, got others; fill the gaps")
+    if (none := sentinel(values, customary=True)) is not None:
+        raise InputError(
+            f"{path}: expected heights, got {none[0]:g} in {none[1]:,} cells, far from all others; fill the gaps"
+        )
     return values
 
 

@@ -181,7 +181,11 @@ def read_spectrum(path: str | Path) -> np.ndarray:
     """
     with reading(path, "a table of numbers") as path:
         lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-        rows = [line.split() for line in lines if line.strip() and line.split()[0] not in ("#", "l", "L")]
+        rows = [
+            line.split()
+            for line in lines
+            if line.strip() and line.split()[0] not in ("l", "L") and line.lstrip()[0] != "#"
+        ]
         try:
             table = np.array([[number(entry) for entry in row] for row in rows], np.float64)
         except ValueError as error:

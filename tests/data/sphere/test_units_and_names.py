@@ -123,3 +123,19 @@ def test_a_sentinel_of_scaled_numbers_is_meant_as_it_is_stored(tmp_path, key):
     values = sky.read_map(tmp_path / "m.fits").values
     assert np.isnan(values[:3]).all()
     np.testing.assert_allclose(values[3:], 0.01 * stored[3:] + 1.5)
+
+
+@pytest.mark.parametrize("none", [-32768, 99999, -99999.0, 1e20])
+def test_heights_that_stand_for_none_are_refused(tmp_path, none):
+    heights = np.random.default_rng(0).normal(0, 2000, 72).round(1)
+    (tmp_path / "g.dat").write_text(" ".join(map(str, heights)))
+    assert relief.read_grid(tmp_path / "g.dat", 6, 12)[0, 5] == heights[5]
+    (tmp_path / "g.dat").write_text(" ".join(map(str, np.where(np.arange(72) == 5, none, heights))))
+    with pytest.raises(InputError, match="in 1 cells, far from all others"):
+        relief.read_grid(tmp_path / "g.dat", 6, 12)
+
+
+@pytest.mark.parametrize("head", ["# l D_l", "#l D_l", "  # l", "l D_l"])
+def test_a_spectrum_may_have_a_header(tmp_path, head):
+    (tmp_path / "cl.txt").write_text(f"{head}\n2 1000.0\n3 900.0\n")
+    np.testing.assert_array_equal(sky.read_spectrum(tmp_path / "cl.txt"), [[2, 1000], [3, 900]])

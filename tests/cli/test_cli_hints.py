@@ -21,7 +21,8 @@ COMMAND = re.compile(rf"(?<![\w/.])jaxsci((?: (?:{'|'.join(FIRST)}))(?: [\w./{{}
 OPTION = re.compile(r"(?<![\w-])--([a-z][a-z-]*[a-z])(?![\w-])")
 STYLE = re.compile(r"var\(--|:root|style=")  # a style sheet, whose variables are written alike
 FILLED = "PLACEHOLDER"  # for what a message fills in
-OF_OTHERS = {"debug", "help", "version", "tyro-print-completion"}  # understood before the parser, or the parser's own
+# Understood before the parser, the parser's own, and of `python -m benchmarks.convolution`.
+OF_OTHERS = {"debug", "help", "version", "tyro-print-completion", "calibrate"}
 
 
 def _texts(path):

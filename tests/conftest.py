@@ -109,7 +109,7 @@ def pytest_collection_finish():
     gc.set_threshold(20_000, 20, 20)
 
 
-FULL, STEP = 1_000_000_000, 200_000_000  # bytes: the largest tests take three quarters of a gigabyte more
+FULL, STEP = 850_000_000, 150_000_000  # bytes: the largest tests take three quarters of a gigabyte more
 left = 0  # bytes that this process held when it last gave memory back
 
 

@@ -13,5 +13,5 @@ def elsewhere(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def some_jets():
-    sample = jets.read(jets.embedded())
-    return sample.constituents[:300], sample.labels[:300]
+    sample = jets.read(jets.embedded(), limit=300)
+    return sample.constituents, sample.labels

@@ -245,8 +245,8 @@ def test_no_space_left(run_folder, tmp_path, capsys, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    sample = jets.read(jets.embedded())
-    own = write_jets(tmp_path / "own.h5", sample.constituents[:20], sample.labels[:20])
+    sample = jets.read(jets.embedded(), limit=20)
+    own = write_jets(tmp_path / "own.h5", sample.constituents, sample.labels)
     monkeypatch.setattr(os, "fsync", full)
     line = refused(capsys, "predict", str(run_folder), own, "--out", "scores.csv")
     assert "No space left" in line

@@ -104,8 +104,8 @@ def test_areas_in_bins_are_those_of_sklearn():
 
 
 def test_baselines_call_rare_what_normal_jets_seldom_are(tmp_path):
-    constituents = jets.read(jets.embedded()).constituents
-    baselines.save(tmp_path, {"qcd": baselines.learn(constituents[:1000], seed=1)})
+    constituents = jets.read(jets.embedded(), limit=1000).constituents
+    baselines.save(tmp_path, {"qcd": baselines.learn(constituents, seed=1)})
     learned = baselines.read(tmp_path)["qcd"]
     for found in learned.histograms.values():
         density = np.exp(-np.asarray(found["rarity"]))
@@ -183,7 +183,7 @@ def test_the_other_detectors_learn_one_direction(name, tmp_path):
 
 def test_predictions_are_those_of_the_evaluation(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    sample = jets.read(jets.embedded())
+    sample = jets.read(jets.embedded(), limit=800)
     constituents, labels = sample.constituents[-400:], sample.labels[-400:]
     with h5py.File("own.h5", "w") as file:
         file["constituents"], file["labels"] = constituents, labels

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxsci.data import jets
-from jaxsci.data.jets import compact
 from jaxsci.data.jets import images as jet_images
 
 
@@ -71,7 +70,7 @@ def test_a_collinear_splitting_changes_nothing(seed):
 @pytest.fixture(scope="module")
 def simulated():
     """200 simulated jets in float32."""
-    return compact.read(jets.embedded())[0][:200]
+    return jets.read(jets.embedded(), limit=200).constituents
 
 
 @pytest.mark.parametrize("sign", [1, -1], ids=["turned", "turned and mirrored"])

@@ -80,17 +80,6 @@ def test_the_compact_format_is_recognized(tmp_path):
     assert sum(len(part.labels) for part in jets.stream(path, chunk=8)) == 30
 
 
-def test_the_embedded_sample_is_what_it_is_said_to_be():
-    """15,000 top and 15,000 QCD jets of 550 to 650 GeV: the cuts of the generator, and the mass of the top quark."""
-    read = jets.read(jets.embedded())
-    assert np.bincount(read.labels).tolist() == [15_000, 15_000]
-    total = read.constituents.sum(axis=1, dtype=np.float64)
-    pt = np.hypot(total[:, 1], total[:, 2])
-    assert (np.abs(pt - 600) < 51).all()  # the quantization moves a jet at the edge by less than 1 GeV
-    assert np.abs(np.median(jets.mass(read.constituents[read.labels == 1])) - 173) < 5
-    assert np.median(jets.mass(read.constituents[read.labels == 0])) < 100
-
-
 @given(mass=st.floats(0.1, 300), pt=st.floats(1, 1000), eta=st.floats(-4, 4))
 def test_mass_of_a_two_body_decay(mass, pt, eta):
     """A particle of known mass decays to two massless ones at rest; boosted, their mass is its mass."""
@@ -141,11 +130,16 @@ def test_labels_may_be_a_column(tmp_path):
 
 def test_the_first_jets_of_a_file_are_the_first_jets_of_all():
     whole = jets.read(jets.embedded())
-    for limit in (1, 9_999, 10_001, 10**9):
+    for limit in (1, 9_999, 10_001):
         part = jets.read(jets.embedded(), limit=limit)
-        rows = min(limit, len(whole.labels))
-        np.testing.assert_array_equal(part.constituents, whole.constituents[:rows])
-        np.testing.assert_array_equal(part.labels, whole.labels[:rows])
+        np.testing.assert_array_equal(part.constituents, whole.constituents[:limit])
+        np.testing.assert_array_equal(part.labels, whole.labels[:limit])
+
+
+def test_no_more_jets_are_read_than_there_are(tmp_path):
+    constituents, labels = sample()
+    path = write_npz(tmp_path / "jets.npz", constituents=constituents, labels=labels)
+    np.testing.assert_array_equal(jets.read(path, limit=10**9).labels, labels)
 
 
 def test_rounding_of_half_precision_is_no_error(tmp_path):

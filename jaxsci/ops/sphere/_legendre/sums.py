@@ -7,8 +7,7 @@ For every order m, with functions Q_j(y_r) of `_recursion` and columns c (real a
 The functions are never stored (`_legendre.table` stores them, for many maps): those of a block of orders and of rings that stays in the
 cache are generated a few degrees at a time and summed at once. Loops over equal blocks are one program whatever the grid; blocks
 near the poles, where the functions of an order are negligible, are left out. Sums over rings are matrix products. Sums over degrees fuse
-recursion and sum: XLA:CPU fuses loops with a single output only, so pairs of reals (real and imaginary part, the last two functions of the
-recursion) are packed into complex numbers.
+recursion and sum (`_in_one_loop`).
 
 Associated Legendre functions are even or odd about the equator, so the columns are those of the even and of the odd sum, E and O, on the
 northern rings only, and y = x^2 serves both (`_recursion`): F(x) = E + O and F(-x) = E - O.
@@ -31,8 +30,9 @@ from jaxsci.ops.sphere._legendre.recursion import Recursion
 DEGREES = 16  # functions per step: with fewer the loop costs, with more the coefficients leave the cache
 TOGETHER = 8  # functions per matrix product
 RINGS = 256  # per block
-POINTS = 2**13  # orders times rings per block of the sum over degrees
+POINTS = 2**14  # orders times rings per block of the sum over degrees
 ORDERS = 16  # per block of the sum over rings
+RESULTS = 10  # per fused loop: with more, XLA computes parts of them before and stores them
 
 
 class Family(NamedTuple):
@@ -59,7 +59,7 @@ def legendre(grid: Grid, lmax: int) -> Family:
 
 def columns(family: Family) -> int:
     """Return the number of functions computed for every order: those of the first order, rounded up to whole steps."""
-    return -(-int(family.functions[0]) // DEGREES) * DEGREES
+    return -(-int(family.functions[0]) // (2 * DEGREES)) * 2 * DEGREES
 
 
 def over_degrees(table: Array, family: Family, recursion: Recursion) -> Array:
@@ -74,7 +74,7 @@ def over_degrees(table: Array, family: Family, recursion: Recursion) -> Array:
     def of_orders(i: Array, result: Array) -> Array:
         first = jnp.minimum(i * size, orders - size).astype(jnp.int32)
         some, a, b = (jax.lax.dynamic_slice_in_dim(x, first, size, x.ndim - 1) for x in (table, *recursion[:2]))
-        steps = (_at(family.functions, first) - 1) // DEGREES + 1
+        steps = (_at(family.functions, first) - 1) // (2 * DEGREES) + 1
 
         def of_rings(k: Array, result: Array) -> Array:
             ring = (k * rows).astype(jnp.int32)
@@ -125,29 +125,35 @@ def over_rings(values: Array, family: Family, recursion: Recursion) -> Array:
 
 def _loops(rows: Array, start: Array, recursion: tuple[Array, Array], node: Array, steps: Array) -> Array:
     """Recursion and sums over degrees as one fused loop: [j, column, order] -> complex [(kind, map), order, ring]."""
-    count, width, size = rows.shape
-    rows = rows.reshape(count, 2, 2, width // 4, size)
 
-    def add(i: Array, carry: tuple[Array, list[Array]]) -> tuple[Array, list[Array]]:
-        a, b, some = (jax.lax.dynamic_slice_in_dim(x, i * DEGREES, DEGREES, 0) for x in (*recursion, rows))
-        last, q = carry[0].real, carry[0].imag
-        functions = []
-        for j in range(DEGREES):
-            functions.append(q)
-            last, q = q, (a[j][:, None] * node[None, :] - b[j][:, None]) * q - last
+    def add(i: Array, carry: list[Array]) -> list[Array]:
+        for part in range(2):  # the second loop writes where the first has read: nothing is copied
+            first = (2 * i + part) * DEGREES
+            a, b, some = (jax.lax.dynamic_slice_in_dim(x, first, DEGREES, 0) for x in (*recursion, rows))
+            last, q, *sums = carry
+            for j in range(DEGREES):
+                sums = [total + some[j, column][:, None] * q for column, total in enumerate(sums)]
+                last, q = q, (a[j][:, None] * node[None, :] - b[j][:, None]) * q - last
+            carry = _in_one_loop([last, q, *sums])
+        return carry
 
-        def more(total: Array, column: Array) -> Array:
-            return total + sum(column[j][:, None] * functions[j] for j in range(DEGREES))
+    width, zero = rows.shape[1], jnp.zeros_like(start)
+    sums = jnp.stack(jax.lax.fori_loop(0, steps, add, [zero, start, *[zero] * width])[2:])
+    sums = sums.reshape(2, 2, width // 4, *start.shape)
+    return jax.lax.complex(sums[:, 0], sums[:, 1]).reshape(-1, *start.shape)
 
-        sums = [
-            jax.lax.complex(more(total.real, some[:, kind, 0, k]), more(total.imag, some[:, kind, 1, k]))
-            for total, (kind, k) in zip(carry[1], np.ndindex(2, width // 4), strict=True)
-        ]
-        return jax.lax.complex(last, q), sums
 
-    zero = jnp.zeros_like(start)
-    sums = [jax.lax.complex(zero, zero)] * (width // 2)
-    return jnp.stack(jax.lax.fori_loop(0, steps, add, (jax.lax.complex(zero, start), sums))[1])
+def _in_one_loop(arrays: list[Array]) -> list[Array]:
+    """The arrays, a few in one loop: XLA:CPU computes several results in one only as a reduction, here the sum of two halves of each."""
+
+    def add(x: list[Array], y: list[Array]) -> list[Array]:
+        return [p + q for p, q in zip(x, y, strict=True)]
+
+    found: list[Array] = []
+    for some in (arrays[i : i + RESULTS] for i in range(0, len(arrays), RESULTS)):
+        halves = [jnp.broadcast_to((x / 2)[..., None], (*x.shape, 2)) for x in some]
+        found += jax.lax.reduce(halves, [jnp.zeros((), x.dtype) for x in some], add, (some[0].ndim,))
+    return found
 
 
 def _products(

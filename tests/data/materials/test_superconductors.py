@@ -136,11 +136,17 @@ def test_the_published_tables():
     assert abs(stanev.cleaning["Tc not reported"] - 3_966) < 25  # of which a few are not readable
     assert stanev.cleaning["formula not readable"] == 16 + 89  # of which 89 end in OY, an amount that was not measured
     assert stanev.tc.max() == 143
+    hosono = sc.read_tested(folder / sc.FILES["hosono"])
+    assert (len(hosono.tc), int((hosono.tc > 0).sum())) == (207, 41)
+
+
+@needs_data
+@pytest.mark.slow
+def test_the_long_published_tables():
+    folder = Path(os.environ["JAXSCI_DATA"]) / "superconductors"
     nims = sc.read_measured("nims", folder / sc.FILES["nims"])
     assert nims.cleaning["rows"] == 26_321
     assert len(nims.tc) > 20_000
-    hosono = sc.read_tested(folder / sc.FILES["hosono"])
-    assert (len(hosono.tc), int((hosono.tc > 0).sum())) == (207, 41)
     presumed = sc.read_presumed(folder / sc.FILES["cod"])
     assert presumed.cleaning["rows"] == 162_370
     assert np.isnan(presumed.tc).all()

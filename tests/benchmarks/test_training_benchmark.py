@@ -16,6 +16,13 @@ KEY = jax.random.key(3)
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 
 
+@pytest.fixture(autouse=True, scope="module")
+def forgotten():
+    """All jets of the package, 96 MB, are not kept for the tests of other files."""
+    yield
+    problems._embedded.cache_clear()
+
+
 @pytest.fixture
 def torch():
     """PyTorch on one thread: several would wait for each other while other tests run."""

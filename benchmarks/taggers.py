@@ -2,6 +2,7 @@
 
     jaxsci bench taggers [--only NAME ...] [--seeds 1 2 3] [--epochs N] [--jets N] [--out benchmarks/results]
     jaxsci bench taggers --logits FOLDER [--fresh FILE]
+    jaxsci bench taggers --rates --only pfn part [--cores 1]
     jaxsci bench taggers --bfloat16 --only pfn part --seeds 1 2 --epochs 4 --jets 8000
 
 Each is trained as `jaxsci train top-tagging --tagger NAME` trains it, on the 30,000 jets of the package, on the same split; a seed is that
@@ -48,6 +49,7 @@ CHOSEN = (
     "part",
 )
 PREDICTED = 3000  # jets whose prediction is timed
+TIMED_JETS, TIMED_EPOCHS = 6000, 4
 DIGEST = "fresh_digest"  # beside log odds of fresh jets: which jets they are of
 
 
@@ -125,6 +127,32 @@ def bfloat16(name: str, seed: int, epochs: int | None = None, jets: int | None =
     return {"seed": seed, **sizes, **found, "difference": gain["auc_difference"]}
 
 
+def rates(name: str) -> dict[str, Any]:
+    """Jets a second in training, by the median epoch after the first, which compiles, and in prediction: within a minute.
+
+    An epoch of a whole training goes through more jets, of which these are the first, and does nothing else.
+    """
+    job = jobs.prepare(Options(tagger=name, epochs=TIMED_EPOCHS, max_jets=TIMED_JETS), silent)
+    inputs, labels = jobs.make_inputs(job.tagger, job.sample, silent), samples.labels_of(job.sample)
+    train, validation, test = (jobs.as_batch(inputs, labels, part) for part in job.splits)
+    recipe, settings = jobs.make_recipe(job)
+    ends = []
+    result = fit(
+        recipe,
+        train,
+        validation,
+        key=jax.random.key(1),
+        settings=settings,
+        progress=lambda _: ends.append(time.perf_counter()),
+    )
+    predicted = rate(inference(job.tagger.model).apply, result.params, test.x)
+    return {
+        "trained_per_second": round(float(len(train.y) / np.median(np.diff(ends)))),
+        "predicted_per_second": round(predicted),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+    }
+
+
 def operations(apply: Any, params: Any, x: Any) -> float | None:
     """Floating-point operations of the prediction for one jet, as XLA counts those of the program; None where it does not say."""
     one = jax.tree.map(lambda leaf: leaf[0], x)
@@ -152,6 +180,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, help="default: each tagger's own")
     parser.add_argument("--jets", type=int, help="so many jets alone, for a quick look")
     parser.add_argument("--bfloat16", action="store_true", help="train each in float32 and in bfloat16, and compare")
+    parser.add_argument("--rates", action="store_true", help="measure the rates alone, of what is held, anew")
+    parser.add_argument("--cores", type=int, help="stay on so many cores; default: all")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--logits", type=Path, metavar="FOLDER", help="keep the log odds of every training there")
     parser.add_argument("--fresh", type=Path, metavar="FILE", help="with --logits, also those of these jets")
@@ -160,6 +190,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error("--fresh: expected a place for the log odds of these jets, got none; add --logits FOLDER")
     file = options.out / f"{NAME}.json"
     results = json.loads(file.read_text()) if file.is_file() else {"taggers": {}}
+    if options.cores is not None:
+        machine.limit_cores(options.cores)
+    if options.rates:
+        for name in options.only:
+            results.setdefault("rates", {})[name] = found = rates(name)
+            print(name, json.dumps(found), flush=True)
+            write_json(file, results)
+            write_text(options.out / f"{NAME}.md", as_markdown(results))
+        return
     kind = "bfloat16" if options.bfloat16 else "taggers"
     if not options.bfloat16:  # which times nothing
         results["machine"] = machine.describe()

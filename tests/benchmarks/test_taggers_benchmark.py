@@ -27,6 +27,21 @@ def test_a_training_is_measured_and_added_to_the_table(tmp_path, monkeypatch):
     assert len(row.split("|")) - 2 == 12
 
 
+def test_rates_that_were_measured_anew_take_the_place_of_those_of_the_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(taggers.machine, "describe", dict)
+    monkeypatch.setattr(taggers, "PREDICTED", 100)
+    monkeypatch.setattr(taggers, "TIMED_JETS", 400)
+    arguments = ["--only", "mass", "--out", str(tmp_path)]
+    taggers.main([*arguments, "--seeds", "1", "--epochs", "1", "--jets", "400"])
+    taggers.main([*arguments, "--rates"])
+    results = json.loads((tmp_path / "taggers.json").read_text())
+    assert len(results["taggers"]["mass"]) == 1
+    found = results["rates"]["mass"]
+    page = (tmp_path / "taggers.md").read_text()
+    assert f"| {found['trained_per_second']:,} | {found['predicted_per_second']:,} |" in page
+    assert "The rates of mass were measured by themselves" in page
+
+
 def test_a_rejection_that_is_not_known_is_said():
     run = {"rejection_0.3": {"value": None, "lower": 30.0, "upper": None}}
     assert tagger_tables.mean([run], "rejection_0.3", 0) == "no background passes in a run"

@@ -11,6 +11,7 @@ not with published numbers.
 
 import importlib.util
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from jaxsci.memory import keep_memory
 
 NAME = "tagger_peers"
 PACKAGES = ("energyflow", "tensorflow", "tensorflow-cpu", "tf-keras", "weaver-core")
+FLAGS = os.environ.get("XLA_FLAGS", "")
 SETTINGS = ("epochs", "batch_size", "learning_rate")
 
 
@@ -45,9 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, problem in asked.items():
         if options.jets is not None and options.jets < problem.batch_size:
             parser.error(f"--jets: expected at least {problem.batch_size} for {name}, one batch, got {options.jets}")
-        settings = {**_settings(problem, options.jets), "threads": options.threads}
+        settings = {**_settings(problem, options.jets), "threads": options.threads, "xla_flags": FLAGS}
         network = results["networks"].get(name)
-        held = settings if network is None else {**network["settings"], "threads": network["threads"]}
+        held = settings
+        if network is not None:
+            held = {**network["settings"], "threads": network["threads"], "xla_flags": network["xla_flags"]}
         if held != settings:
             parser.error(f"{file}: expected trainings of {name} with {settings}, got {held}; give another --out")
     machine.limit_cores(options.threads)
@@ -61,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "peer": problem.peer,
             "settings": _settings(problem, options.jets),
             "threads": options.threads,
+            "xla_flags": FLAGS,
             "memory_kept": kept,
             "runs": [],
         }

@@ -90,11 +90,12 @@ def _title(side: str, found: dict[str, Any]) -> str:
 
 def _settings(found: dict[str, Any]) -> str:
     run, settings = found["runs"][0], found["settings"]
+    flags = f" Ours with XLA_FLAGS={found['xla_flags']}." if found["xla_flags"] else ""
     loads = [run["load_average"] for run in found["runs"] if run["load_average"] is not None]
     load = f" Load of the machine after a training {min(loads)} to {max(loads)}." if loads else ""
     return (
         f"{run['training_jets']:,} jets to train on, {run['test_jets']:,} to test, {run['epochs']} epochs in batches of"
-        f" {settings['batch_size']}, Adam at {settings['learning_rate']:g}.{load}"
+        f" {settings['batch_size']}, Adam at {settings['learning_rate']:g}.{flags}{load}"
     )
 
 

@@ -47,7 +47,14 @@ def results(kept=True):
     settings = {"jets": None, "epochs": 3, "batch_size": PROBLEMS["pfn"].batch_size, "learning_rate": 1e-3}
     return {
         "networks": {
-            "pfn": {"peer": "EnergyFlow", "settings": settings, "threads": 2, "memory_kept": kept, "runs": RUNS}
+            "pfn": {
+                "peer": "EnergyFlow",
+                "settings": settings,
+                "threads": 2,
+                "xla_flags": "--a=b",
+                "memory_kept": kept,
+                "runs": RUNS,
+            }
         },
         "machine": {"processor": "P", "versions": {"jax": "0", "torch": None}},
     }
@@ -77,6 +84,7 @@ def test_the_page_has_both_sides():
     assert "With pfn the memory of arrays was not kept" in report.as_markdown(results(kept=False))
     assert "was not kept" not in page
     assert "Load of the machine after a training 0.5 to 0.5." in page
+    assert "Ours with XLA_FLAGS=--a=b." in page
     assert "\nP. jax 0." in page
 
 
@@ -95,6 +103,7 @@ def test_what_is_held_is_kept_and_never_mixed_with_other_settings(tmp_path, monk
     file = tmp_path / "tagger_peers.json"
     file.write_text(json.dumps(results()))
     monkeypatch.setattr(main, "missing", lambda problem: None)
+    monkeypatch.setattr(main, "FLAGS", "--a=b")
     monkeypatch.setattr(main.machine, "limit_cores", lambda count: None)
     main.main(["--only", "pfn", "--epochs", "3", "--out", str(tmp_path)])
     assert capsys.readouterr().out == "".join(f"pfn, seed {seed}: kept\n" for seed in (1, 2, 3))
@@ -103,7 +112,7 @@ def test_what_is_held_is_kept_and_never_mixed_with_other_settings(tmp_path, monk
     assert "expected trainings of pfn with" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main.main(["--only", "pfn", "--epochs", "3", "--threads", "1", "--out", str(tmp_path)])
-    assert "'threads': 1}, got" in capsys.readouterr().err
+    assert "'threads': 1, 'xla_flags': '--a=b'}, got" in capsys.readouterr().err
 
 
 def test_fewer_jets_than_a_batch_are_refused(tmp_path, capsys):

@@ -33,7 +33,7 @@ from jaxsci.runs import binary_evaluation, weights
 from jaxsci.runs.task import silent
 from jaxsci.tasks.top_tagging import jobs, samples
 from jaxsci.tasks.top_tagging.options import TAGGERS, Options
-from jaxsci.training import fit, predict
+from jaxsci.training import EpochProgress, fit, predict
 
 NAME = "taggers"
 CHOSEN = (
@@ -136,15 +136,13 @@ def rates(name: str) -> dict[str, Any]:
     inputs, labels = jobs.make_inputs(job.tagger, job.sample, silent), samples.labels_of(job.sample)
     train, validation, test = (jobs.as_batch(inputs, labels, part) for part in job.splits)
     recipe, settings = jobs.make_recipe(job)
-    ends = []
-    result = fit(
-        recipe,
-        train,
-        validation,
-        key=jax.random.key(1),
-        settings=settings,
-        progress=lambda _: ends.append(time.perf_counter()),
-    )
+    ends: list[float] = []
+
+    def say(progress: EpochProgress) -> None:
+        if progress.record is not None:  # the epoch is complete
+            ends.append(time.perf_counter())
+
+    result = fit(recipe, train, validation, key=jax.random.key(1), settings=settings, progress=say)
     predicted = rate(inference(job.tagger.model).apply, result.params, test.x)
     return {
         "trained_per_second": round(float(len(train.y) / np.median(np.diff(ends)))),

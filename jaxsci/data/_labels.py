@@ -10,6 +10,8 @@ from jaxsci.errors import InputError
 
 __all__ = ["coded", "require_classes", "whole"]
 
+_ALPHABET = 10  # classes of one letter, from which on upper and lower case are told apart
+
 
 def coded(
     path: Path, labels: Mapping[str, np.ndarray], names: Sequence[str] | None
@@ -57,13 +59,14 @@ def coded(
 
 
 def _require_names(path: Path, found: Sequence[str]) -> None:
-    """Raise InputError for classes that differ by case alone, or of which one stands for none."""
-    folded = [likeness(name) for name in found]
+    """Raise InputError for classes that differ by case alone, unless they are letters, or of which one stands for none."""
+    letters = len(found) > _ALPHABET and all(len(name) == 1 for name in found)
+    folded = list(found) if letters else [likeness(name) for name in found]
     if twice := next((name for name, alike in zip(found, folded, strict=True) if folded.count(alike) > 1), None):
         raise InputError(
             f"{path}: expected classes that differ by more than case, got {twice[:40]!r} in two ways; write them alike"
         )
-    if none := next((name for name in found if name.casefold() in MISSING - {"none"}), None):
+    if none := next((name for name in found if name.casefold() in MISSING - {"none"} and name != "Na"), None):
         raise InputError(f"{path}: expected a label for each image, got {none[:40]!r} for none; remove such images")
 
 

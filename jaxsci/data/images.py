@@ -27,6 +27,7 @@ _PART_NAMES = (("{}_images", "{}_labels"), ("x_{}", "y_{}"), ("{}_x", "{}_y"))
 _PART_WORDS = (("train", "training"), ("val", "valid", "validation"), ("test",))
 _LARGEST = 2**16 - 1
 _SATURATED = (2**10 - 1, 2**12 - 1, 2**14 - 1)  # of cameras of so many bits, whose files are of 16
+_FULL = (2**15 - 1, _LARGEST)  # of saturated pixels of 16 bits, written as real numbers
 
 # The type codes of the IDX format (yann.lecun.com/exdb/mnist), numbers big-endian.
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -264,7 +265,8 @@ def pixels(path: object, x: np.ndarray, unit: int | None = None) -> np.ndarray:
         raise InputError(
             f"{path}: expected finite pixels, got NaN or infinity, first in image {row} (counted from 0); remove them"
         )
-    if x.dtype.kind == "f" and (none := checks.sentinel(scaled[:_LOOKED_AT], customary=True)) is not None:
+    none = checks.sentinel(scaled[:_LOOKED_AT], customary=True) if x.dtype.kind == "f" else None
+    if none is not None and none[1] > 1 and none[0] not in _FULL:  # one is a hot pixel
         raise InputError(
             f"{path}: expected pixels that were measured, got {none[0]:g} for none, {none[1]:,} times in the first images; fill them"
         )

@@ -198,9 +198,18 @@ def sentinel(values: np.ndarray, *, customary: bool = False) -> tuple[float, int
         ):
             usual = _is_customary(float(extreme))
             least = 1.0 if usual else np.inf if customary else _FAR if number > 1 else _FARTHEST
-            if abs(extreme - other) > least * rest:
+            if abs(extreme - other) > least * rest and (usual or not _is_next(kinds, extreme)):
                 return float(extreme), int(number)
     return None
+
+
+def _is_next(kinds: np.ndarray, extreme: float) -> bool:
+    """Whether a number is the next step of a scale by factors, as 1000 behind 1, 10, 100: doses, concentrations, frequencies."""
+    positive = kinds[kinds > 0]
+    if len(positive) < 3 or extreme != positive[-1]:
+        return False
+    factors = positive[1:] / positive[:-1]
+    return bool(factors[-1] <= 1.01 * np.median(factors[:-1]))
 
 
 def _is_customary(value: float) -> bool:

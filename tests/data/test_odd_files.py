@@ -250,6 +250,18 @@ def test_pixels_that_stand_for_none_are_refused(tmp_path, none):
     assert images.read(write_images(tmp_path / "i.npz", [0, 1], x)).x.max() == 7.5
 
 
+@pytest.mark.parametrize(("value", "pixels"), [(65535, 9), (32767, 9), (999, 1)])
+def test_saturated_and_hot_pixels_were_measured(tmp_path, value, pixels):
+    x = np.floor(400 * np.random.default_rng(0).random((24, 6, 6)))
+    x.reshape(-1)[:pixels] = value
+    assert images.read(write_images(tmp_path / "i.npz", [0, 1], x)).x.max() == value
+
+
+@pytest.mark.parametrize("names", [list("ABCDEFabcdef"), ["Na", "Cl", "Fe"]])
+def test_letters_and_sodium_are_classes(tmp_path, names):
+    assert images.read(write_images(tmp_path / "i.npz", names)).names == tuple(sorted(names))
+
+
 def test_two_channels_first_are_no_images_of_height_two(tmp_path):
     with pytest.raises(InputError, match="channels first"):
         images.read(write_images(tmp_path / "i.npz", [0, 1], np.zeros((24, 2, 6, 6))))

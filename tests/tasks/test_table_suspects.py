@@ -154,7 +154,7 @@ def test_numbers_beyond_their_own_variance_are_refused(tmp_path):
 
 def test_rows_far_from_those_of_training_are_warned_of():
     learned = encoding.learn("t", {"a": VALUE, "b": VALUE}, np.arange(N), ())
-    found = far(learned, {"a": np.array([0, 1, -999.0]), "b": np.array([0, 3, 0.0])})
+    found = far("t", learned, {"a": np.array([0, 1, -999.0]), "b": np.array([0, 3, 0.0])})
     assert list(found) == ["a"]
     assert found["a"].startswith("1 of 3 rows")
 
@@ -240,3 +240,38 @@ def test_names_that_hold_a_month_or_a_number_are_categories():
         ]
     )
     assert encoding.learn("t", {"t": texts}, np.arange(len(texts)), ())[0].categories is not None
+
+
+@pytest.mark.parametrize("levels", [[0.01, 0.1, 1, 10, 100], [0, 1, 10, 100, 1000], [0.5, 4, 32, 256]])
+def test_the_last_step_of_a_scale_by_factors_stands_for_itself(tmp_path, levels):
+    dose = np.array(levels)[np.arange(N) % len(levels)]
+    assert read(tmp_path / "t.csv", {"x": dose, "y": CLASS})[1] == ""
+    read(tmp_path / "t.csv", {"x": VALUE, "y": dose + 0.0})
+    assert "far from all others" in suspects({"x": np.where(dose == max(levels), 100 * dose, dose)}, CLASS)["x"]
+
+
+def test_a_target_may_be_nothing_in_many_rows(tmp_path):
+    given, _ = read(tmp_path / "t.csv", {"x": VALUE, "y": np.where(CLASS == 0, 0, 100 + VALUE)})
+    assert given.meaning.classes is None
+
+
+def test_infinity_is_no_class(tmp_path):
+    with pytest.raises(InputError, match="got infinity in row 2"):
+        read(tmp_path / "t.csv", {"x": VALUE, "y": np.array(["0.0", "1.0", "inf"])[CLASS]})
+
+
+def test_levels_of_significance_are_classes(tmp_path):
+    given, _ = read(tmp_path / "t.csv", {"x": VALUE, "y": np.array(["ns", "*", "**"])[CLASS]})
+    assert given.meaning.classes == ("*", "**", "ns")
+
+
+@pytest.mark.parametrize("name", ["Marker", "Monkey", "Satellite", "Octane", "decoy-", "Mayer", "Sunny"])
+def test_numbered_names_are_no_dates(name):
+    texts = np.array([f"{name} {i}" for i in range(24)])
+    assert encoding.learn("t", {"t": texts}, np.arange(24), ())[0].categories is not None
+
+
+def test_a_column_that_is_mixed_is_named_with_its_file():
+    learned = encoding.learn("t", {"a": VALUE}, np.arange(N), ())
+    with pytest.raises(InputError, match=r"new.csv: expected numbers in the column a"):
+        far("new.csv", learned, {"a": np.array(["1", "x", "3"])})

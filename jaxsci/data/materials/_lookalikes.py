@@ -17,7 +17,7 @@ _WITH_T = re.compile(r"(?=[A-Z]*T)(?![HDTO]+$)[A-Z]{3,}")
 # Groups and solvents of chemists: acetate is no actinium, propanol no praseodymium, tetrahydrofuran no tritium.
 _GROUP = re.compile(r"OAc(?![a-z])|AcOH(?![a-z])|(?<=\()O[in]?Pr(?=\))|^[in]?-?PrOH$|T(?:HF|TF)(?![a-z])")
 # The isotopes of boron in magnesium diboride: eleven of magnesium are written Mg11.0.
-_ISOTOPE = re.compile(r"Mg(?P<mass>1[01])B2")
+_ISOTOPE = re.compile(r"Mg(?P<mass>1[01])B2(?![\d.])")
 # An oxidation state or a phase, Fe(III)2O3, and a polytype, 2H NbSe2: no iodine, vanadium or hydrogen.
 _ROMAN = re.compile(r"(?<=[a-zA-Z])\((?:I{1,3}|IV|VI{0,3})\)")
 _POLYTYPE = re.compile(r"\s*\d[HT]\s+\S")

@@ -14,11 +14,16 @@ from jaxsci.errors import InputError
 ONE_HOT = 16  # categories of a column; more are embedded
 _MOST = 1000  # categories of a column
 _CLASSES = 10  # different whole numbers that are still classes
+# Whole names: "Monkey 7" and "Marker 12" are no dates.
+_DAY = r"(?:mon|tues?|wed(?:nes)?|thu(?:rs?)?|fri|sat(?:ur)?|sun)(?:day)?"
+_MONTH = (
+    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?"
+    r"|dec(?:ember)?)"
+)
 # Text that begins with a number: 39(1), 39±1, <4, 1 234, 50 %, 2020-01-31. In more than so many forms it is no name of a category.
 _WRITTEN = re.compile(
     r"[^\w\s]*\s*\d[\d.,'()±<>~=%/:\s\-−–+]*(?:[A-Za-zμµ°%/€£¥$]{1,8})?|\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[-+][\d:]+)?"
-    r"|(?i:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*[., ]+\d[\d\s./:,-]*)"
-    r"|(?i:(?:\w+[., ]+)?\d*[\s./-]*(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*[\s.,/-]+\d[\d\s.,:/-]*)"
+    rf"|(?i:{_DAY}[., ]+\d[\d\s./:,-]*)|(?i:(?:{_DAY}[., ]+)?\d*[\s./-]*{_MONTH}[\s.,/-]+\d[\d\s.,:/-]*)"
 )
 _NOTHING = re.compile(r"[-–—.*_]+|#[A-Z0-9/]+[!?]")  # no class among others: dashes, dots, errors of spreadsheets
 _ROUNDING = 32 * np.finfo(np.float64).eps  # of its size, below which numbers of a column are one
@@ -159,14 +164,18 @@ def classes_of(path: object, name: str, values: np.ndarray, kind: str) -> tuple[
         raise InputError(
             f"{path}: expected a target that varies, got {distinct[0]!r} in every row of {name}; choose another"
         )
-    whole = values.dtype.kind in "iu" or (values.dtype.kind == "f" and bool((values == np.rint(values)).all()))
+    whole = values.dtype.kind in "iu" or (
+        values.dtype.kind == "f" and bool((np.isfinite(values) & (values == np.rint(values))).all())
+    )
     few = values.dtype.kind == "U" or (whole and len(distinct) <= _CLASSES)
     if kind == "auto" and values.dtype.kind == "U":
         _refuse_numbers(path, name, distinct)
     if kind == "regression" or (kind == "auto" and not few):
         numbers = target_numbers(path, name, values)
         if kind == "auto":
-            _refuse_sentinel(path, name, sentinel(numbers), "regression")
+            none = sentinel(numbers)
+            if none is not None and none[0] != 0:  # which is nothing, measured
+                _refuse_sentinel(path, name, none, "regression")
         return None
     if kind == "auto" and values.dtype.kind != "U":
         _refuse_sentinel(path, name, sentinel(values, customary=True), "classification")
@@ -205,7 +214,8 @@ def _refuse_numbers(path: object, name: str, distinct: Sequence[str]) -> None:
             "--kind classification"
         )
     blank = next((text for text in distinct if _NOTHING.fullmatch(text)), None)
-    if blank and any(re.search(r"[^\W_]", text) for text in distinct if not _NOTHING.fullmatch(text)):
+    levels = sum(set(text) == {"*"} for text in distinct) > 1  # of significance: ns, *, **
+    if blank and not levels and any(re.search(r"[^\W_]", text) for text in distinct if not _NOTHING.fullmatch(text)):
         raise InputError(
             f"{path}: expected a class in every row of {name}, got {blank[:40]!r}, which seems to stand for none; remove such rows, or "
             "choose --kind classification"

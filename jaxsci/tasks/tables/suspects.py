@@ -58,13 +58,13 @@ def require_no_total(path: object, table: Mapping[str, np.ndarray]) -> None:
         )
 
 
-def far(columns: Sequence[Column], table: Mapping[str, np.ndarray]) -> dict[str, str]:
+def far(path: object, columns: Sequence[Column], table: Mapping[str, np.ndarray]) -> dict[str, str]:
     """In words, of columns of numbers those with entries far from all training rows, where a network only extrapolates."""
     found = {}
     for column in columns:
         if (
             column.categories is None
-            and (numbers := encoding.numbers_of("table", column.name, table[column.name])) is not None
+            and (numbers := encoding.numbers_of(path, column.name, table[column.name])) is not None
         ):
             distance = np.nan_to_num(np.abs(numbers - column.mean) / column.scale)
             if count := int((distance > _FARTHEST).sum()):

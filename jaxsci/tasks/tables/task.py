@@ -206,7 +206,7 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
     else:
         table = columns.read(data)
         chosen = labeled(data, options, meaning, table)
-        _warn_of_far(meaning, table, session)
+        _warn_of_far(data, meaning, table, session)
         target, part = folder / "evaluations" / data.stem, data.name
         known = seen.overlap(folder, contents(chosen.rows))
         if known:
@@ -257,14 +257,14 @@ def predict(folder: Path, source: Path, out: Path, session: Session) -> None:
     lacking = [name for name in needed if name not in table]
     if lacking:
         raise InputError(f"{source}: expected the columns of the run, but {', '.join(lacking)} is missing; add it")
-    _warn_of_far(meaning_of(trained.config), table, session)
+    _warn_of_far(source, meaning_of(trained.config), table, session)
     answers = trained.predict({name: table[name] for name in needed})
     session.progress("predicting", 1.0, f"{len(answers['prediction']):,} rows")
     scores_file.write(out, [answers])
 
 
-def _warn_of_far(meaning: Meaning, table: Mapping[str, np.ndarray], session: Session) -> None:
-    for words in far(meaning.columns, table).values():
+def _warn_of_far(path: Path, meaning: Meaning, table: Mapping[str, np.ndarray], session: Session) -> None:
+    for words in far(path, meaning.columns, table).values():
         session.progress("reading the table", 0.5, f"warning: {words}")
 
 

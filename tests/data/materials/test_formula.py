@@ -267,6 +267,7 @@ def test_what_parses_but_means_something_else_is_refused(text, fault):
         ("ClOPr", {"Cl": 1, "O": 1, "Pr": 1}),
         ("AcOCl", {"Ac": 1, "O": 1, "Cl": 1}),
         ("Mg11.0B2", {"Mg": 11, "B": 2}),
+        ("Mg10B20", {"Mg": 10, "B": 20}),
         ("Na0.3CoO2·1.3H2O", {"Na": 0.3, "Co": 1, "O": 3.3, "H": 2.6}),
     ],
 )

@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ def scores(separation, count=3):
 
 def test_cuts_are_those_of_the_metrics():
     logits = scores(1.5, count=1)[0]
-    point = metrics.working_point(
+    point = jax.jit(metrics.working_point)(
         jnp.asarray(logits), jnp.asarray(LABELS, jnp.int32), signal_efficiency=jnp.asarray(fresh_jets.EFFICIENCIES)
     )
     found = fresh_jets.passing(fresh_jets.rank(logits, LABELS), np.ones(len(LABELS), np.int64))

@@ -73,7 +73,7 @@ def test_regression_with_the_kernel_is_ridge_regression_of_the_linearized_networ
 
 def test_a_landscape_is_the_value_at_every_point_of_the_grid():
     params, x, _ = problem()
-    value = lambda p: jnp.sum(jax.vmap(partial(MODEL.apply, p))(x) ** 2)  # noqa: E731
+    value = jax.jit(lambda p: jnp.sum(jax.vmap(partial(MODEL.apply, p))(x) ** 2))
     other = jax.tree.map(lambda leaf: 2 * leaf + 1, params)
     between = jax.tree.map(jnp.subtract, other, params)
     key = jax.random.key(1)

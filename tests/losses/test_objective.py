@@ -89,7 +89,7 @@ def test_a_microbatch_of_padding_alone_changes_nothing():
 def test_a_weight_of_nan_is_seen_in_the_gradient(microbatches):
     batch = batch_of(4)
     batch = batch._replace(weight=np.array([np.nan, *batch.weight[1:]], np.float32))
-    gradient = loss_and_gradient(TRAINING, PARAMS, batch, microbatches=microbatches)[1]
+    gradient = jax.jit(lambda batch: loss_and_gradient(TRAINING, PARAMS, batch, microbatches=microbatches)[1])(batch)
     assert all(np.isnan(leaf).all() for leaf in jax.tree.leaves(gradient))
 
 

@@ -29,7 +29,7 @@ def test_a_field_is_found_from_its_values():
 def test_slopes_at_the_poles_are_finite():
     """Near the north pole, Y_1,1 = sqrt(3 / 4 pi) sin(theta) cos(phi) and Y_1,-1 has the sine: no sign, and no singularity."""
     config = harmonics.Config(1)
-    slope = jax.jacfwd(config.values)(jnp.asarray([0.0, 0.3]))[:, 0]
+    slope = np.asarray(jax.jit(jax.jacfwd(config.values))(jnp.asarray([0.0, 0.3])))[:, 0]
     scale = np.sqrt(3 / (4 * np.pi))
     np.testing.assert_allclose(slope, [0, scale * np.sin(0.3), 0, scale * np.cos(0.3)], rtol=0, atol=1e-15)
     assert config.size == 4

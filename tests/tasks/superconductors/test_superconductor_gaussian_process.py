@@ -83,9 +83,8 @@ def test_single_precision_is_near_and_the_scale_of_a_formula_is_nothing():
 @pytest.mark.usefixtures("x64")
 def test_the_novelty_is_one_minus_the_largest_covariance():
     config = Config(amplitudes=(0.6, 0.8, 0.6), slots=5)  # of variance 2
-    gp = gaussian_process.GP(
-        config, gaussian_process.condition(jnp.asarray(KNOWN), jnp.asarray(Y), config, TABLE), NUMBER
-    )
+    condition = jax.jit(lambda x, y: gaussian_process.condition(x, y, config, TABLE))
+    gp = gaussian_process.GP(config, condition(KNOWN, Y), NUMBER)
     asked = jnp.asarray(np.concatenate([ASKED, 3 * KNOWN[:2]]))
     mean, novelty = map(np.asarray, jax.jit(lambda x: gaussian_process.posterior(gp, x, TABLE))(asked))
     np.testing.assert_allclose(mean[: len(ASKED)], oracle(KNOWN, Y, ASKED, config)[0], rtol=1e-9)

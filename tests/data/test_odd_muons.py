@@ -100,3 +100,10 @@ def test_a_class_of_jets_in_tev_is_refused(tmp_path):
     np.savez(tmp_path / "j.npz", constituents=jets, labels=np.arange(40) % 2)
     with pytest.raises(InputError, match=r"got less in 50%, such as 0.11"):
         sample.read(tmp_path / "j.npz")
+
+
+def test_one_soft_jet_among_a_few_is_one(tmp_path):
+    jets = np.tile([[[60.0, 36, 48, 0], [50.0, 30, 0, 40]]], (9, 1, 1))
+    jets[3] /= 100
+    np.savez(tmp_path / "j.npz", constituents=jets, labels=np.arange(9) % 2)
+    assert len(sample.read(tmp_path / "j.npz").labels) == 9

@@ -17,7 +17,8 @@ _HIGHEST_ENERGY = (
     50_000.0  # GeV of a jet: a beam of the largest collider that is planned (FCC-hh, 100 TeV); in MeV a jet of 50 GeV
 )
 _LOWEST_ENERGY = 2.0  # GeV, below that of any jet that was reconstructed; in TeV a jet of 2,000 GeV
-_FEW_LOW = 0.1  # the part of the jets that may have less
+_FEW_LOW = 0.1  # the part of the jets that may have less,
+_ODD = 5  # and how many of a few jets, such as the last of a file, unless they are most
 _HEAVIEST = (
     0.2  # the part of the energy that may be rest mass of constituents; of stable particles in jets it is below 0.1
 )
@@ -94,7 +95,8 @@ def clean_constituents(path: Path, raw: np.ndarray, first_row: int, beam: Beam |
     too_high = f"jets of at most {_HIGHEST_ENERGY:,.0f} GeV, got {total.max():,.0f}"
     _refuse(path, first_row, [(total > _HIGHEST_ENERGY, too_high)], "divide by 1000 if they are in MeV")
     too_low = total < _LOWEST_ENERGY
-    if np.count_nonzero(too_low) > _FEW_LOW * len(jets):
+    few = max(_FEW_LOW * len(jets), min(len(jets) / 2, _ODD))
+    if np.count_nonzero(too_low) > few:
         expected = f"jets of at least {_LOWEST_ENERGY:g} GeV, got less in {np.mean(too_low):.0%}, such as {np.median(total[too_low]):.3g}"
         _refuse(
             path, first_row, [(too_low, expected)], "multiply by 1000 if they are in TeV, or undo the normalization"

@@ -22,19 +22,33 @@ _NO_MAP = re.compile(
     r"(?i)hits?|counts?|exposure|chi_?2|rms|i(?:nv)?_?var|polari[sz]ation|(?:g|e)?l(?:on|at)|ra|dec|theta|phi|n_?(?:obs|hits?)|(?:.*_)?cov(?:_.*)?|.*(?:sigma|err(?:or)?|std|variance|noise|beam).*|[qu](?:[_-]?(?:pol|stokes).*)?"
 )
 _FRAMES = {name: name[0] for name in ("G", "GAL", "GALACTIC", "C", "CELESTIAL", "E", "ECLIPTIC")}
-_FRAMES |= dict.fromkeys(("CEL", "Q", "EQ", "EQU", "EQUATORIAL", "J2000", "FK5", "ICRS"), "C")
-_CMB_SUFFIXES = (
-    "_cmb",
-    ",thermodynamic",
-    "(cmb)",
-    "(thermodynamic)",
-    "cmb",
-    "_thermodynamic",
-    "thermodynamic",
-    "_thermo",
-    "thermo",
+_FRAMES |= dict.fromkeys(("CEL", "Q", "EQ", "RADEC", "EQU", "EQUATORIAL", "J2000", "FK5", "ICRS"), "C")
+# Kelvin in any spelling, and what may stand beside it: of the CMB, thermodynamic, LaTeX.
+_BESIDE = re.compile(r"[\s\\{}$()\[\],;_]|mathrm|temperature|thermo(?:dynamic)?|-?cmb|deg(?:rees?)?\.?(?=\s*k)")
+_POWER = r"(?:10(?:\^|\*\*)|1(?:\.0*)?e)-0?"
+_TEMPERATURES = {
+    "k": re.compile("k(?:elvins?)?"),
+    "mk": re.compile(rf"(?:m|milli-?|{_POWER}3\*?)k(?:elvins?)?"),
+    "uk": re.compile(rf"(?:u|mu|micro-?|{_POWER}6\*?)k(?:elvins?)?"),
+    "nk": re.compile(rf"(?:n|nano-?|{_POWER}9\*?)k(?:elvins?)?"),
+}
+# Words of a header that say nothing.
+_NOTHING = (
+    "",
+    "UNKNOWN",
+    "UNSPECIFIED",
+    "NONE",
+    "N/A",
+    "NA",
+    "?",
+    "-",
+    "--",
+    "T",
+    "TEMP",
+    "TEMPERATURE",
+    "UNIT",
+    "UNITS",
 )
-_NOTHING = ("", "UNKNOWN", "NONE", "N/A", "NA", "?", "-")  # words of a header that say nothing
 
 
 class Found(NamedTuple):
@@ -88,17 +102,10 @@ def real(path: Path, name: str, values: np.ndarray) -> np.ndarray:
 def temperature_unit(text: str) -> str:
     if text.strip().startswith("MK"):  # mega or milli
         return text
-    name = text.strip().lower().replace("μ", "u").replace("µ", "u")
-    name = re.sub(r"[\s\\{}]", "", name)  # LaTeX too
-    name = re.sub(r"^[(\[](.*)[)\]]$", r"\1", name)
-    name = "" if name.upper() in _NOTHING else name
-    name = re.sub(r"deg(?:rees?)?\.?(?=k)", "", name)  # degK is K
-    for suffix in _CMB_SUFFIXES:
-        name = name.removesuffix(suffix)
-    words = {"microkelvin": "uk", "millikelvin": "mk", "kelvin": "k", "10^-6k": "uk", "10^-3k": "mk"}
-    words |= {"microk": "uk", "millik": "mk", "nanok": "nk", "nanokelvin": "nk", "1e-9k": "nk", "10^-9k": "nk"}
-    words |= {"1e-6k": "uk", "10**-6k": "uk", "muk": "uk", "1e-3k": "mk", "10**-3k": "mk"}
-    return words.get(name, name)
+    if text.strip().upper() in _NOTHING:
+        return ""
+    name = _BESIDE.sub("", text.lower().replace("μ", "u").replace("µ", "u"))
+    return next((unit for unit, spelled in _TEMPERATURES.items() if spelled.fullmatch(name)), name)
 
 
 def read_table(path: Path, column: int | str) -> Found:
@@ -181,7 +188,7 @@ def _fits_table(path: Path, table: Any, column: int | str) -> Found:
     for key, known in (("PIXTYPE", ("", "HEALPIX")), ("INDXSCHM", ("", "IMPLICIT", "EXPLICIT"))):
         if word(key) not in known:
             raise InputError(f"{path}: expected {key} {' or '.join(known[1:])}, got {word(key)}; convert the map")
-    if word("COORDSYS") not in (*_FRAMES, *_NOTHING):
+    if word("COORDSYS") not in _NOTHING and not frame(word("COORDSYS")):
         raise InputError(
             f"{path}: expected COORDSYS G, C or E, got {word('COORDSYS')}; rotate the map, or mend the header"
         )
@@ -254,7 +261,10 @@ def _numbers_pixels(values: np.ndarray) -> bool:
 
 def frame(name: str) -> str:
     """The letter of HEALPix for a system of coordinates; "" for none, and for another."""
-    return _FRAMES.get(name.strip().upper(), "")
+    word = re.sub(
+        r"COORD(?:INATE)?S?|SYSTEM|\(?J?2000(?:\.0)?\)?|[\s_]", "", name.upper()
+    )  # celestial2000, CELESTIAL (J2000)
+    return _FRAMES.get(word or name.strip().upper(), "")
 
 
 def whole_number(path: Path, name: str, value: object) -> int:

@@ -31,7 +31,7 @@ _COLUMNS |= {"s": "S", "sin": "S", "sine": "S"}
 # The third column of complex coefficients a_lm.
 _COMPLEX = re.compile(r"(?:re|real|im|imag|imaginary|abs|phase)(?:_.*|part|[ac]lm)?|a_?lm.*")
 # Words for the normalization of the geodesists, and for others.
-_NORM = re.compile(r"\bfully|4 ?(?:pi|π)|geodesy|geodetic")
+_NORM = re.compile(r"\bfull|4[ *-]?(?:pi|π)|geodesy|geodetic")
 _OTHER_NORM = re.compile(
     r"schmidt|unnormali[sz]ed|un-normali[sz]ed|ortho-?normal|(?:semi|quasi)-?normali[sz]ed|(?:with|including) (?:the )?condon"
 )
@@ -187,7 +187,7 @@ def _header(path: Path, rows: list[tuple[int, list[str]]]) -> Iterator[tuple[str
                 "in normalization and sign"
             )
         said = " ".join(words)
-        named = re.match(r"normali[sz]ation\b|norm\b", said) is not None
+        named = re.match(r"(?:normali[sz]ation|norm)\b(?! (?:factor|state|constant)s?\b)", said) is not None
         other = (named or _OTHER_NORM.search(said)) and not _NORM.search(said)
         if other:
             raise InputError(

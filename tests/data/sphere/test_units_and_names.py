@@ -29,6 +29,14 @@ def write(path, *, name="T", unit="uK", values=VALUES, **header):
         ("(uK)", 1),
         ("\\muK_{CMB}", 1),
         ("uK (CMB)", 1),
+        ("K [CMB]", 1e6),
+        ("uK-CMB", 1),
+        ("uKelvin", 1),
+        ("Kelvins", 1e6),
+        ("micro-K", 1),
+        ("$\\mu\\mathrm{K}$", 1),
+        ("thermodynamic mK", 1e3),
+        ("1.0E-06 K", 1),
     ],
 )
 def test_spellings_of_temperatures_are_known_and_hold_against_what_is_asked(tmp_path, unit, factor):
@@ -46,7 +54,7 @@ def test_another_unit_is_no_temperature_whatever_is_asked(tmp_path, unit):
             sky.in_microkelvin(found, "m", asked)
 
 
-@pytest.mark.parametrize("unit", ["unknown", "N/A", "none", None])
+@pytest.mark.parametrize("unit", ["unknown", "N/A", "none", "temperature", "--", None])
 def test_a_unit_that_says_nothing_is_given(tmp_path, unit):
     found = sky.read_map(write(tmp_path / "m.fits", unit=unit))
     np.testing.assert_array_equal(sky.in_microkelvin(found, "m", "uK"), VALUES)
@@ -67,6 +75,9 @@ def test_coordinates_that_are_not_known_are_refused(tmp_path):
     with pytest.raises(InputError, match="expected COORDSYS G, C or E, got SUPERGALACTIC"):
         sky.read_map(write(tmp_path / "m.fits", COORDSYS="SUPERGALACTIC"))
     assert sky.read_map(write(tmp_path / "m.fits", COORDSYS="UNKNOWN")).frame == ""
+    spelled = {"Galactic coordinates": "G", "celestial2000": "C", "CELESTIAL (J2000)": "C", "RA_DEC": "C", "J2000": "C"}
+    for words, frame in spelled.items():
+        assert sky.read_map(write(tmp_path / "m.fits", COORDSYS=words)).frame == frame
 
 
 @pytest.mark.parametrize("none", [-999, 9999.0, 99999, 1e20])
@@ -84,7 +95,21 @@ def test_words_of_an_array_may_be_bytes(tmp_path):
 
 @pytest.mark.parametrize(
     "words",
-    ["norm 4pi", "# normalization: geodesy 4pi", "# 4 pi normalized, no Condon-Shortley phase", "# normalized", ""],
+    [
+        *(
+            "norm 4pi",
+            "# normalization: geodesy 4pi",
+            "# 4 pi normalized, no Condon-Shortley phase",
+            "# normalized",
+            "",
+        ),
+        *(
+            "# normalization: 4-pi",
+            "norm full",
+            "# 4*pi normalized, not orthonormalized",
+            "# normalization factor sqrt(2 l + 1)",
+        ),
+    ],
 )
 def test_the_normalization_of_geodesists_is_read(tmp_path, words):
     (tmp_path / "c.txt").write_text(f"{words}\n{ROWS}")

@@ -57,6 +57,14 @@ def test_a_page_names_what_means_something(task, options, absent, present, tmp_p
     assert {name: getattr(again, name) for name in same} == {name: getattr(options, name) for name in same}
 
 
+def test_a_page_says_which_form_of_a_convolution_the_environment_chose(tmp_path, monkeypatch):
+    for choice, said in (("direct", True), ("", False)):
+        monkeypatch.setenv("JAXSCI_CONVOLUTION", choice)
+        folder.write_config(tmp_path, "images", images.Options(), {})
+        assert folder.read_config(tmp_path)["convolution"] == (choice or "auto")
+        assert ("JAXSCI_CONVOLUTION=direct" in figures.provenance(tmp_path).text) == said
+
+
 TYPED = [  # what is typed, and the options that are then refused, each with the reason
     ("train images", {"--latent 4": "without --model autoencoder"}),
     ("train images --model autoencoder", {"--members 3": "with --model autoencoder", "--balance": "with --model"}),

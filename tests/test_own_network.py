@@ -159,6 +159,19 @@ def test_images_of_your_own_are_told_the_number_of_classes(tmp_path):
                 ("{}", "jnp.zeros(1)", "no parameters"),
             ]
         ),
+        *(
+            (
+                "import jax.numpy as jnp\nfrom jaxsci.core import StatefulModel\n"
+                f"def build(shape): return StatefulModel(lambda key: {{'params': {params}, 'state': {{}}}}, "
+                f"lambda p, x, mask, key: (jnp.zeros({shape}), {{}}))",
+                f"TypeError: expected parameters and outputs of real numbers, got {got}",
+            )
+            for params, shape, got in [
+                ("{'w': jnp.zeros(1, complex)}", "3", "complex64"),
+                ("{'w': jnp.zeros(1)}", "3, int", "int32"),
+                ("{}", "3", "no parameters"),
+            ]
+        ),
         (
             DENSE.format(inputs=1600, x="x.reshape(-1)").replace("outputs)", "o=0)").replace("=outputs", "=2"),
             "expected an output of shape [] for one example, got [2]",

@@ -112,20 +112,21 @@ def _traced(model: Model | StatefulModel, example: Inputs) -> tuple[int, ...]:
     params = jax.eval_shape(model.init, jax.random.key(0))
     if isinstance(model, Model):
         output = jax.eval_shape(model.apply, params, example)
-        kinds = {
-            str(leaf.dtype)
-            for leaf in (output, *jax.tree.leaves(params))
-            if not jnp.issubdtype(leaf.dtype, jnp.floating)
-        }
-        if kinds or not jax.tree.leaves(params):
-            raise TypeError(
-                f"expected parameters and outputs of real numbers, got {', '.join(kinds) or 'no parameters'}"
-            )
+        _require_real(params, output)
         return tuple(output.shape)
     batch = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((3, *leaf.shape), leaf.dtype), example)
     for key in (jax.random.key(0), None):
         output, _ = jax.eval_shape(lambda p, x, key=key: model.apply(p, x, jnp.ones(3, bool), key), params, batch)
+        _require_real(params["params"], output)
     return tuple(output.shape[1:]) if output.shape[:1] == (3,) else (0, *output.shape)
+
+
+def _require_real(params: Any, output: Any) -> None:
+    leaves = jax.tree.leaves(params)
+    kinds = {str(leaf.dtype) for leaf in (output, *leaves) if not jnp.issubdtype(leaf.dtype, jnp.floating)}
+    if kinds or not leaves:
+        got = ", ".join(sorted(kinds)) or "no parameters"
+        raise TypeError(f"expected parameters and outputs of real numbers, got {got}")
 
 
 def _keywords(options: Sequence[str]) -> dict[str, Any]:

@@ -33,22 +33,8 @@ _TEMPERATURES = {
     "nk": re.compile(rf"(?:n|nano-?|{_POWER}9\*?)k(?:elvins?)?"),
 }
 # Words of a header that say nothing.
-_NOTHING = (
-    "",
-    "UNKNOWN",
-    "UNSPECIFIED",
-    "NONE",
-    "N/A",
-    "NA",
-    "?",
-    "-",
-    "--",
-    "T",
-    "TEMP",
-    "TEMPERATURE",
-    "UNIT",
-    "UNITS",
-)
+_NOTHING = {"", "UNKNOWN", "UNSPECIFIED", "NONE", "N/A", "NA", "?", "-", "--"}
+_NOTHING |= {"T", "TEMP", "TEMPERATURE", "UNIT", "UNITS"}
 
 
 class Found(NamedTuple):
@@ -261,9 +247,8 @@ def _numbers_pixels(values: np.ndarray) -> bool:
 
 def frame(name: str) -> str:
     """The letter of HEALPix for a system of coordinates; "" for none, and for another."""
-    word = re.sub(
-        r"COORD(?:INATE)?S?|SYSTEM|\(?J?2000(?:\.0)?\)?|[\s_]", "", name.upper()
-    )  # celestial2000, CELESTIAL (J2000)
+    # celestial2000, CELESTIAL (J2000), galactic coordinates
+    word = re.sub(r"COORD(?:INATE)?S?|SYSTEM|\(?J?2000(?:\.0)?\)?|[\s_]", "", name.upper())
     return _FRAMES.get(word or name.strip().upper(), "")
 
 

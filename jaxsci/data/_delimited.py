@@ -159,7 +159,9 @@ def _require_separated(path: Path, head: Sequence[str], body: Rows) -> None:
     for between, words in ((r"\s*\|\s*", "bars"), (r"\s+", "blanks")):
         fields = [re.split(between, row[0].strip()) for _, row in body[:5]]
         numbers = [len(row) for row in (re.split(between, head[0]), *fields)]
-        if numbers[0] > 1 and len(set(numbers)) == 1 and any(is_number(text) for row in fields for text in row):
+        parsed = [is_number(text) for row in fields for text in row]
+        most = sum(parsed) > (len(parsed) / 2 if words == "blanks" else 0)  # "Inconel 718" is a name
+        if numbers[0] > 1 and len(set(numbers)) == 1 and most:
             raise InputError(
                 f"{path}: expected fields between commas, semicolons or tabs, got {words} in {head[0][:40]!r}; replace them by commas"
             )

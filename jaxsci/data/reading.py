@@ -213,7 +213,7 @@ def _is_next(kinds: np.ndarray, extreme: float) -> bool:
 
 
 def _is_customary(value: float) -> bool:
-    nines = re.fullmatch(r"99+(?:\.9+|\.25)?|99\.9+", f"{abs(value):.10g}") is not None and abs(value) > 100
+    nines = re.fullmatch(r"99+(?:\.9+|\.25)?", f"{abs(value):.10g}") is not None and abs(value) > 100
     return nines or any(abs(abs(value) / known - 1) < 1e-5 for known in _CUSTOMARY)
 
 

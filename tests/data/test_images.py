@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from jaxsci.data import images
+from jaxsci.data import images, reading
 from jaxsci.errors import InputError
 
 
@@ -172,7 +172,7 @@ def test_a_small_file_that_unpacks_to_gigabytes_is_read_to_its_declared_size(tmp
     path = tmp_path / "bomb-images-idx3-ubyte.gz"
     path.write_bytes(gzip.compress(idx(X) + bytes(2**24)))
     taken = []
-    monkeypatch.setattr(images.checks, "require_memory", lambda path, size, what: taken.append(size))
+    monkeypatch.setattr(reading, "require_memory", lambda path, size, what: taken.append(size))
     with pytest.raises(InputError, match=r"bytes for an array of shape .* got more"):
         images.read_unlabeled(path)
     assert len(taken) == 1

@@ -13,7 +13,7 @@ import pytest
 import jaxsci
 from jaxsci.cli.main import main
 from jaxsci.errors import InputError
-from jaxsci.tasks.tables import encoding, report
+from jaxsci.tasks.tables import encoding, report, targets
 from jaxsci.tasks.tables.encoding import Column
 from tests.command import refused
 
@@ -188,7 +188,7 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_a_table_that_cannot_be_used_is_refused_in_one_line(name, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(encoding, "_MOST", 50)
+    monkeypatch.setattr(encoding, "MOST", 50)
     changes, options, words = BAD[name]
     table = {"x": np.arange(100), "u": np.arange(100) / 3, "z": np.arange(100) / 7, **changes}
     write("t.csv", table)
@@ -228,17 +228,17 @@ def test_numbers_with_something_to_them_are_no_categories(form):
         encoding.learn("t", {"a": texts}, np.arange(24), ())
     assert encoding.learn("t", {"a": texts}, np.arange(24), ("a",))[0].categories is not None
     with pytest.raises(InputError, match="--kind classification"):
-        encoding.classes_of("t", "a", texts, "auto")
+        targets.classes_of("t", "a", texts, "auto")
 
 
 @pytest.mark.parametrize("odd", ["-", "<3", "#DIV/0!", "failed"])
 def test_a_target_of_numbers_with_one_text_among_them_is_no_class(odd):
     with pytest.raises(InputError, match="such as"):
-        encoding.classes_of("t", "y", np.array([odd, *(str(i / 2) for i in range(24))]), "auto")
+        targets.classes_of("t", "y", np.array([odd, *(str(i / 2) for i in range(24))]), "auto")
 
 
 def test_classes_that_differ_by_case_are_refused_unless_they_are_meant():
     values = np.array(["top", "Top", "QCD"])
     with pytest.raises(InputError, match="differ by more than case in y, got"):
-        encoding.classes_of("t", "y", values, "auto")
-    assert len(encoding.classes_of("t", "y", values, "classification")) == 3
+        targets.classes_of("t", "y", values, "auto")
+    assert len(targets.classes_of("t", "y", values, "classification")) == 3

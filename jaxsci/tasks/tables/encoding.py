@@ -7,25 +7,23 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxsci.core import Array
-from jaxsci.data.columns import MISSING, likeness, number
-from jaxsci.data.reading import sentinel
+from jaxsci.data.columns import MISSING, number
 from jaxsci.errors import InputError
 
 ONE_HOT = 16  # categories of a column; more are embedded
-_MOST = 1000  # categories of a column
-_CLASSES = 10  # different whole numbers that are still classes
+MOST = 1000  # categories of a column
 # Whole names: "Monkey 7" and "Marker 12" are no dates.
 _DAY = r"(?:mon|tues?|wed(?:nes)?|thu(?:rs?)?|fri|sat(?:ur)?|sun)(?:day)?"
 _MONTH = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?"
     r"|dec(?:ember)?)"
 )
-# Text that begins with a number: 39(1), 39±1, <4, 1 234, 50 %, 2020-01-31. In more than so many forms it is no name of a category.
+_FORMS = 10  # different texts that begin with a number, which may still be names of categories
+# Text that begins with a number: 39(1), 39±1, <4, 1 234, 50 %, 2020-01-31.
 _WRITTEN = re.compile(
     r"[^\w\s]*\s*\d[\d.,'()±<>~=%/:\s\-−–+]*(?:[A-Za-zμµ°%/€£¥$]{1,8})?|\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[-+][\d:]+)?"
     rf"|(?i:{_DAY}[., ]+\d[\d\s./:,-]*)|(?i:(?:{_DAY}[., ]+)?\d*[\s./-]*{_MONTH}[\s.,/-]+\d[\d\s.,:/-]*)"
 )
-_NOTHING = re.compile(r"[-–—.*_]+|#[A-Z0-9/]+[!?]")  # no class among others: dashes, dots, errors of spreadsheets
 _ROUNDING = 32 * np.finfo(np.float64).eps  # of its size, below which numbers of a column are one
 
 
@@ -70,13 +68,13 @@ def learn(
     for name, values in table.items():
         numbers = None if name in categorical else numbers_of(path, name, values)
         if numbers is None:
-            texts = _texts(values)
+            texts = texts_of(values)
             known = sorted(set(texts) - {""})  # of all parts: what may be asked is no secret of the test part
             if name not in categorical:
-                _refuse_written(path, name, known, f"--categorical {name} or --ignore {name}")
-            if len(known) > _MOST:
+                refuse_written(path, name, known, f"--categorical {name} or --ignore {name}")
+            if len(known) > MOST:
                 raise InputError(
-                    f"{path}: expected at most {_MOST:,} categories in the column {name}, got {len(known):,} in {len(texts):,} rows; if it "
+                    f"{path}: expected at most {MOST:,} categories in the column {name}, got {len(known):,} in {len(texts):,} rows; if it "
                     f"is an identifier, leave it out by --ignore {name}"
                 )
             columns.append(Column(name, tuple(known), bool("" in texts)))
@@ -120,8 +118,8 @@ def encode(path: object, columns: Sequence[Column], table: Mapping[str, np.ndarr
             scaled = (np.where(absent, column.median, found) - column.mean) / column.scale
             numbers += [scaled, absent] if column.missing else [scaled]
             continue
-        index = _index(column.categories)
-        texts = _texts(table[column.name])
+        index = index_of(column.categories)
+        texts = texts_of(table[column.name])
         _require_entries(path, column, np.array([text == "" for text in texts]))
         index[""] = len(column.categories)
         new = next((i for i, text in enumerate(texts) if text not in index), None)
@@ -147,105 +145,13 @@ def encode(path: object, columns: Sequence[Column], table: Mapping[str, np.ndarr
     )
 
 
-def classes_of(path: object, name: str, values: np.ndarray, kind: str) -> tuple[str, ...] | None:
-    """The classes of a target column; None for a regression.
-
-    Raises:
-        InputError: rows without target, one value alone, or text for a regression.
-    """
-    texts = _texts(values)
-    empty = [i for i, text in enumerate(texts) if text == ""]
-    if empty:
-        raise InputError(
-            f"{path}: expected a target in every row, got none in row {empty[0]} (counted from 0), in {len(empty):,} in all; remove them"
-        )
-    distinct = sorted(set(texts), key=lambda text: (float(text), text) if values.dtype.kind in "iuf" else (0.0, text))
-    if len(distinct) == 1:
-        raise InputError(
-            f"{path}: expected a target that varies, got {distinct[0]!r} in every row of {name}; choose another"
-        )
-    whole = values.dtype.kind in "iu" or (
-        values.dtype.kind == "f" and bool((np.isfinite(values) & (values == np.rint(values))).all())
-    )
-    few = values.dtype.kind == "U" or (whole and len(distinct) <= _CLASSES)
-    if kind == "auto" and values.dtype.kind == "U":
-        _refuse_numbers(path, name, distinct)
-    if kind == "regression" or (kind == "auto" and not few):
-        numbers = target_numbers(path, name, values)
-        if kind == "auto":
-            none = sentinel(numbers)
-            if none is not None and none[0] != 0:  # which is nothing, measured
-                _refuse_sentinel(path, name, none, "regression")
-        return None
-    if kind == "auto" and values.dtype.kind != "U":
-        _refuse_sentinel(path, name, sentinel(values, customary=True), "classification")
-    if len(distinct) > _MOST:
-        raise InputError(
-            f"{path}: expected at most {_MOST:,} classes in {name}, got {len(distinct):,}; --kind regression?"
-        )
-    return tuple(distinct)
-
-
-def _refuse_sentinel(path: object, name: str, none: tuple[float, int] | None, kind: str) -> None:
-    if none is not None:
-        raise InputError(
-            f"{path}: expected numbers that were measured in {name}, got {none[0]:g} {none[1]:,} times, far from all others; remove rows "
-            f"without a target, or choose --kind {kind}"
-        )
-
-
-def _refuse_written(path: object, name: str, distinct: Sequence[str], remedy: str) -> None:
+def refuse_written(path: object, name: str, distinct: Sequence[str], remedy: str) -> None:
     """Raise InputError for texts that are numbers with something to them."""
-    if len(distinct) > _CLASSES and all(_WRITTEN.fullmatch(text) for text in distinct):
+    if len(distinct) > _FORMS and all(_WRITTEN.fullmatch(text) for text in distinct):
         raise InputError(
             f"{path}: expected plain numbers, or categories, in the column {name}, got {len(distinct):,} different texts such as "
             f"{distinct[0][:40]!r}; write plain numbers, or choose {remedy}"
         )
-
-
-def _refuse_numbers(path: object, name: str, distinct: Sequence[str]) -> None:
-    """Raise InputError for texts that may not be classes: numbers among others, or such that differ by case alone."""
-    _refuse_written(path, name, distinct, "--kind classification")
-    parsed = [_parsed(text) is not None for text in distinct]
-    odd = next((text for text, is_number in zip(distinct, parsed, strict=True) if not is_number), None)
-    if odd is not None and sum(parsed) > len(distinct) / 2:
-        raise InputError(
-            f"{path}: expected numbers in {name}, or classes, got text such as {odd[:40]!r} among numbers; mend it, or choose "
-            "--kind classification"
-        )
-    blank = next((text for text in distinct if _NOTHING.fullmatch(text)), None)
-    levels = sum(set(text) == {"*"} for text in distinct) > 1  # of significance: ns, *, **
-    if blank and not levels and any(re.search(r"[^\W_]", text) for text in distinct if not _NOTHING.fullmatch(text)):
-        raise InputError(
-            f"{path}: expected a class in every row of {name}, got {blank[:40]!r}, which seems to stand for none; remove such rows, or "
-            "choose --kind classification"
-        )
-    folded = [likeness(text) for text in distinct]
-    if twice := next((text for text, alike in zip(distinct, folded, strict=True) if folded.count(alike) > 1), None):
-        raise InputError(
-            f"{path}: expected classes that differ by more than case in {name}, got {twice[:40]!r} in two ways; write them alike, or take "
-            "--kind classification"
-        )
-
-
-def target_numbers(path: object, name: str, values: np.ndarray) -> np.ndarray:
-    """The numbers of a column that has one in every row; InputError where it has not."""
-    found = numbers_of(path, name, values)
-    if found is None or np.isnan(found).any():
-        raise InputError(f"{path}: expected a number in every row of {name}, got text or nothing; mend it")
-    return found
-
-
-def class_codes(path: object, name: str, values: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-    """The class of each row as a whole number; InputError for one that the run does not know."""
-    index, texts = _index(classes), _texts(values)
-    new = next((i for i, text in enumerate(texts) if text not in index), None)
-    if new is not None:
-        raise InputError(
-            f"{path}: expected one of the {len(classes)} classes of the run in {name}, got {texts[new][:40]!r} in row {new}; "
-            "remove such rows"
-        )
-    return np.array([index[text] for text in texts], np.int32)
 
 
 def _require_entries(path: object, column: Column, absent: np.ndarray) -> None:
@@ -256,7 +162,7 @@ def _require_entries(path: object, column: Column, absent: np.ndarray) -> None:
         )
 
 
-def _index(names: Sequence[str]) -> dict[str, int]:
+def index_of(names: Sequence[str]) -> dict[str, int]:
     """The place of each name; whole numbers also without a decimal point, by which runs of earlier versions know them."""
     found = {name: i for i, name in enumerate(names)}
     for i, name in enumerate(names):
@@ -264,7 +170,7 @@ def _index(names: Sequence[str]) -> dict[str, int]:
     return found
 
 
-def _texts(values: np.ndarray) -> list[str]:
+def texts_of(values: np.ndarray) -> list[str]:
     """Entries as text, whole numbers without a decimal point whatever their type; "" for none."""
     texts = [str(value).strip() for value in values.tolist()]
     if values.dtype.kind == "f":
@@ -283,8 +189,8 @@ def numbers_of(path: object, name: str, values: np.ndarray) -> np.ndarray | None
     if values.dtype.kind != "U":
         found = values.astype(np.float64)
     else:
-        texts = _texts(values)
-        parsed = [_parsed(text) for text in texts]
+        texts = texts_of(values)
+        parsed = [number_of(text) for text in texts]
         bad = [i for i, value in enumerate(parsed) if value is None]
         there = sum(text != "" for text in texts)
         if there and len(bad) == there:
@@ -301,7 +207,8 @@ def numbers_of(path: object, name: str, values: np.ndarray) -> np.ndarray | None
     return found
 
 
-def _parsed(text: str) -> float | None:
+def number_of(text: str) -> float | None:
+    """The number that a text is, NaN for an empty one; None where it is none."""
     try:
         return number(text, comma=True) if text else float("nan")
     except ValueError:

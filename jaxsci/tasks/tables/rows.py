@@ -9,14 +9,14 @@ import numpy as np
 
 from jaxsci.core import Batch
 from jaxsci.data import columns
-from jaxsci.data.reading import is_weight_name, sentinel
+from jaxsci.data.reading import is_weight_name
 from jaxsci.data.split import split, split_groups
 from jaxsci.errors import InputError
 from jaxsci.runs import folder as runs
 from jaxsci.runs import seen, weights
 from jaxsci.runs.task import OnProgress
 from jaxsci.tasks import folds, parts
-from jaxsci.tasks.tables import encoding
+from jaxsci.tasks.tables import encoding, targets
 from jaxsci.tasks.tables.encoding import Column, Rows
 from jaxsci.tasks.tables.options import Options
 from jaxsci.tasks.tables.suspects import require_no_total, suspects
@@ -92,9 +92,9 @@ def _opened(options: Options, progress: OnProgress) -> _Opened:
     for name in filter(is_weight_name, inputs if options.weights is None else ()):
         words = f"note: the column {name} is an input; --weights {shlex.quote(name)} weights the rows by it"
         progress("reading the table", 0.5, words)
-    classes = encoding.classes_of(options.data, options.target, table[options.target], options.kind)
+    classes = targets.classes_of(options.data, options.target, table[options.target], options.kind)
     codes = (
-        None if classes is None else encoding.class_codes(options.data, options.target, table[options.target], classes)
+        None if classes is None else targets.class_codes(options.data, options.target, table[options.target], classes)
     )
     numbers = encoding.as_numbers(options.data, inputs, options.categorical)
     for name, what in suspects(numbers, table[options.target]).items():
@@ -202,7 +202,7 @@ def _learn(
 ) -> Meaning:
     assert options.target is not None
     learned = encoding.learn(options.data, inputs, rows, options.categorical)
-    (classes, codes), weight = target, _weights(options.data, options, table)[rows]
+    (classes, codes), weight = target, targets.weights_of(options.data, options.weights, table)[rows]
     if not weight.sum() > 0:
         raise InputError(
             f"{options.data}: expected a positive sum of the weights of the training part, got 0; add rows"
@@ -210,7 +210,7 @@ def _learn(
     if classes is not None and codes is not None:
         parts = np.bincount(codes[rows], weight, len(classes)) / weight.sum()
         return Meaning(learned, classes, 0.0, 1.0, parts.tolist())
-    values = encoding.target_numbers(options.data, options.target, table[options.target])[rows]
+    values = targets.target_numbers(options.data, options.target, table[options.target])[rows]
     with np.errstate(over="ignore", invalid="ignore"):
         mean = float(np.average(values, weights=weight))
         scale = float(np.sqrt(np.average(np.square(values - mean), weights=weight))) or 1.0
@@ -226,30 +226,11 @@ def labeled(path: object, options: Options, meaning: Meaning, table: Mapping[str
         raise InputError(f"{path}: expected the target {options.target}, found {', '.join(table)[:200]}; add it")
     values = table[options.target]
     target = (
-        encoding.target_numbers(path, options.target, values)
+        targets.target_numbers(path, options.target, values)
         if meaning.classes is None
-        else encoding.class_codes(path, options.target, values, meaning.classes)
+        else targets.class_codes(path, options.target, values, meaning.classes)
     )
-    return Data(encoding.encode(path, meaning.columns, table), target, _weights(path, options, table))
-
-
-def _weights(path: object, options: Options, table: Mapping[str, np.ndarray]) -> np.ndarray:
-    if options.weights is None:
-        return np.ones(len(next(iter(table.values()))))
-    if options.weights not in table:
-        raise InputError(f"{path}: expected the weights {options.weights}, found {', '.join(table)[:200]}; add them")
-    found = encoding.target_numbers(path, options.weights, table[options.weights])
-    with np.errstate(over="ignore"):
-        total = found.sum()
-    none = sentinel(found, customary=True)
-    if none or found.min() < 0 or not 0 < total < np.inf:
-        row = f"{found.min():g} in row {int(found.argmin())} (counted from 0)"
-        rest = f"{none[0]:g}, which seems to stand for none" if none else "a sum beyond all numbers"
-        what = row if found.min() < 0 else "0 in every row" if total == 0 else rest
-        raise InputError(
-            f"{path}: expected weights of at least 0 in {options.weights}, some above, got {what}; mend them"
-        )
-    return found
+    return Data(encoding.encode(path, meaning.columns, table), target, targets.weights_of(path, options.weights, table))
 
 
 def take(data: Data, rows: np.ndarray) -> Data:

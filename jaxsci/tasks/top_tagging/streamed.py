@@ -3,6 +3,7 @@
 Training, validation and test part are those of a run in memory. The validation part is cut to what may stay in memory, a fair sample of it.
 """
 
+import operator
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -128,7 +129,9 @@ def prepare(options: Options, workers: Workers, progress: OnProgress, config: di
     if config is not None:
         scale = scaling.of_run(config)
     elif tagger.scaled and not images:
-        some = Stream(found, _constituents, 1, np.sort(splits[0][: scaling.JETS]), workers=workers)
+        some = Stream(
+            found, operator.itemgetter("constituents"), 1, np.sort(splits[0][: scaling.JETS]), workers=workers
+        )
         scale = scaling.measure(tagger, np.concatenate(list(some.in_order())))
     else:
         scale = None
@@ -208,7 +211,7 @@ def _measured(
     first = np.searchsorted(rows, shown)
     order = np.concatenate([first, np.delete(np.arange(len(rows)), first)])
     name = "images" if images else "constituents"
-    pictures = Stream(run.source, partial(_array, name), 1, shown, workers=run.workers)
+    pictures = Stream(run.source, operator.itemgetter(name), 1, shown, workers=run.workers)
     sample = np.concatenate(list(pictures.in_order()))
     labels = run.labels[rows][order]
     return report.Measured(
@@ -249,13 +252,6 @@ def _tagger(view: View) -> Tagger:
     if images:
         jobs.check_inputs(found, jets.JetSample(None, np.zeros((1, *shape), np.float32), None))
     return scaling.scaled(found, scale)
-
-
-def _array(name: str, rows: dict[str, np.ndarray]) -> np.ndarray:
-    return rows[name]
-
-
-_constituents = partial(_array, "constituents")
 
 
 def _noted(rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -10,13 +10,12 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxsci.data import _arrays as named
-from jaxsci.data import _labels
 from jaxsci.data import reading as checks
+from jaxsci.data.images import _labels
+from jaxsci.data.images._pixels import find_unit, pixels, require_one_scale
 from jaxsci.data.reading import is_weight_name
 from jaxsci.data.split import split
 from jaxsci.errors import InputError
-
-__all__ = ["PARTS", "LabeledImages", "parts", "pixels", "read", "read_unlabeled", "unused"]
 
 PARTS = ("training", "validation", "test")
 _ARRAYS = "arrays x [n, height, width(, channel)] and y [n], or images and labels, or train_images, train_labels, test_images, ..."
@@ -25,14 +24,10 @@ _EXPECTED = f"images in an .npz or HDF5 file ({_ARRAYS}) or in an IDX file, gzip
 _NAMES = (("x", "y"), ("images", "labels"), ("data", "labels"))
 _PART_NAMES = (("{}_images", "{}_labels"), ("x_{}", "y_{}"), ("{}_x", "{}_y"))
 _PART_WORDS = (("train", "training"), ("val", "valid", "validation"), ("test",))
-_LARGEST = 2**16 - 1
-_SATURATED = (2**10 - 1, 2**12 - 1, 2**14 - 1)  # of cameras of so many bits, whose files are of 16
-_FULL = (2**15 - 1, _LARGEST)  # of saturated pixels of 16 bits, written as real numbers
 
 # The type codes of the IDX format (yann.lecun.com/exdb/mnist), numbers big-endian.
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _BLOCK = 2**20  # bytes
-_LOOKED_AT = 200  # images among whose pixels numbers are looked for that stand for none
 
 
 class LabeledImages(NamedTuple):
@@ -84,9 +79,9 @@ def read(
     raw = [x for x, _ in pairs.values()]
     _require_alike(path, raw)
     whole = raw[0] if len(raw) == 1 else np.concatenate(raw)
-    unit = _unit(path, whole, unit)
+    unit = find_unit(path, whole, unit)
     x = pixels(path, whole, unit)
-    _require_one_scale(path, x)
+    require_one_scale(path, x)
     numbered = classes is not None and names is None
     codes, names = _labels.coded(path, {name: y for name, (_, y) in pairs.items()}, names)
     if numbered and names is not None:
@@ -243,68 +238,3 @@ def _read_idx(path: Path) -> np.ndarray:
             f"{path}: expected {due} bytes for an array of shape {list(shape)}, got {got}; copy or download it again"
         )
     return np.frombuffer(data, dtype).reshape(shape)
-
-
-def pixels(path: object, x: np.ndarray, unit: int | None = None) -> np.ndarray:
-    """Images as float32 [image, height, width, channel]; whole numbers are divided by the unit, else the largest of their range."""
-    if x.ndim not in (3, 4) or 0 in x.shape:
-        raise InputError(
-            f"{path}: expected images [n, height, width] or [n, height, width, channel], got shape {list(x.shape)}; reshape them"
-        )
-    if x.ndim == 4 and x.shape[1] <= 4 and min(x.shape[2:]) > 4:
-        raise InputError(
-            f"{path}: expected images [n, height, width, channel], got shape {list(x.shape)} with channels first; transpose it"
-        )
-    if x.dtype.kind not in "biuf":
-        raise InputError(f"{path}: expected images of numbers, got type {x.dtype}; convert them")
-    checks.require_memory(str(path), 8 * x.size, "the images as float32")
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as such
-        scaled = x.astype(np.float32)
-    if not np.isfinite(scaled).all():
-        row = int(np.isfinite(scaled).all(axis=tuple(range(1, x.ndim))).argmin())
-        raise InputError(
-            f"{path}: expected finite pixels, got NaN or infinity, first in image {row} (counted from 0); remove them"
-        )
-    none = checks.sentinel(scaled[:_LOOKED_AT], customary=True) if x.dtype.kind == "f" else None
-    if none is not None and none[1] > 1 and none[0] not in _FULL:  # one is a hot pixel
-        raise InputError(
-            f"{path}: expected pixels that were measured, got {none[0]:g} for none, {none[1]:,} times in the first images; fill them"
-        )
-    scaled /= _unit(path, x, unit)
-    return scaled if x.ndim == 4 else scaled[..., None]
-
-
-def _unit(path: object, x: np.ndarray, wanted: int | None) -> int:
-    """What the images are divided by: what is wanted, else what `read` says."""
-    if x.dtype.kind not in "iu":
-        if wanted not in (None, 1):
-            raise InputError(
-                f"{path}: expected whole numbers from 0 to {wanted} as in the images for training, got {x.dtype}; write them alike"
-            )
-        return 1
-    low, high = (int(x.min()), int(x.max())) if x.size else (0, 0)
-    largest = wanted or _LARGEST
-    if low < 0 or high > largest:
-        words = (
-            "real numbers, or 0 and 1, as in the images for training"
-            if wanted == 1
-            else f"whole numbers from 0 to {largest}{' as in the images for training' if wanted else ''}"
-        )
-        remedy = "scale the images to [0, 1]"
-        if wanted not in (None, 1):
-            remedy = "give images of the same bits, or train anew on all images divided by one number, as real numbers from 0 to 1"
-        raise InputError(f"{path}: expected {words}, got {low} to {high}; {remedy}")
-    if wanted or high in _SATURATED:
-        return wanted or high
-    return next(unit for unit in (1, 255, _LARGEST) if high <= unit)
-
-
-def _require_one_scale(path: Path, x: np.ndarray) -> None:
-    """Raise InputError where some images reach 1 and others 255 or so, with none between."""
-    top = np.abs(x).max(axis=(1, 2, 3))
-    low, high = (top > 0) & (top <= 1), top > 16
-    if min(low.mean(), high.mean()) > 0.05 and (low | high | (top == 0)).all():
-        raise InputError(
-            f"{path}: expected images on one scale, got pixels up to {top.max():g} and, as in image {int(low.argmax())} (counted from 0), "
-            "up to 1; divide the others by their largest value"
-        )

@@ -5,54 +5,43 @@ import os
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 
 from benchmarks.convolution.implementations import OPERATIONS, convolutions, jax_call
 from benchmarks.convolution.shapes import Shape, smaller
-from jaxsci.ops.convolution._cpu import winograd, winograd_rows
+from jaxsci.ops.convolution._cpu import winograd
 
-
-class Measured(NamedTuple):
-    """A layer for one of the numbers, with channels near those from which Winograd is faster."""
-
-    operation: str
-    shape: Shape
-    choice: str  # which takes Winograd there
-    products: Callable[..., int] = winograd.products
-
-
+# A layer for each number, with channels near those from which Winograd is faster.
 LAYERS = {
-    "images": Measured("forward", Shape(64, (28, 28), 24, 32, 3), "0,inf,inf,inf"),
-    "volumes": Measured("forward", Shape(16, (16, 16, 16), 8, 8, 3), "inf,0,inf,inf"),
-    "kernels": Measured("kernel gradient", Shape(32, (20, 20), 64, 64, 3), "inf,inf,0,inf"),
-    "rows": Measured("kernel gradient", Shape(64, (28, 28), 32, 32, 3), "inf,inf,inf,0", winograd_rows.products),
+    "images": ("forward", Shape(64, (28, 28), 24, 32, 3)),
+    "volumes": ("forward", Shape(16, (16, 16, 16), 8, 8, 3)),
+    "kernels": ("kernel gradient", Shape(32, (20, 20), 64, 64, 3)),
 }
+DIRECT, WINOGRAD = "direct", "0,0,0"
 ROUNDS = 15
 
 
 def calibrate(quick: bool = False) -> str:
-    """The four numbers as JAXSCI_CONVOLUTION takes them, measured in about ten seconds."""
-    found = (layer._replace(shape=smaller(layer.shape)) if quick else layer for layer in LAYERS.values())
-    return ",".join(f"{cost(layer):.3g}" for layer in found)
+    """The three numbers as JAXSCI_CONVOLUTION takes them, measured in about ten seconds."""
+    return ",".join(f"{measured(operation, smaller(s) if quick else s):.3g}" for operation, s in LAYERS.values())
 
 
-def cost(layer: Measured) -> float:
+def measured(operation: str, shape: Shape) -> float:
     """Multiply-adds a transformed number costs at this layer, from the ratio of the two times.
 
     With s products directly and w by Winograd for each pair of the i and o channels, and a cost c, the times are as s i o to
     w (i o + c (i + o)).
     """
-    shape = layer.shape
     arrays = jax.device_put(shape.arrays(1, "float32"))
-    calls = [_compiled(choice, layer.operation, shape, arrays) for choice in ("direct", layer.choice)]
+    calls = [_compiled(choice, operation, shape, arrays) for choice in (DIRECT, WINOGRAD)]
     ratios = []
     for _ in range(ROUNDS):
         direct, fewer = (_seconds(call) for call in calls)
         ratios.append(direct / fewer)
     window, ones = (shape.window,) * len(shape.size), (1,) * len(shape.size)
-    saving = math.prod(window) * math.prod(shape.size) / layer.products(shape.size, window, ones)
+    saving = math.prod(window) * math.prod(shape.size) / winograd.products(shape.size, window, ones)
     harmonic = shape.inputs * shape.outputs / (shape.inputs + shape.outputs)
     return max(0.0, harmonic * (saving / statistics.median(ratios) - 1))
 

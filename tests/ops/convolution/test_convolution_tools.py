@@ -127,10 +127,10 @@ def test_the_environment_chooses_the_convolution(monkeypatch):
 def test_costs_from_the_environment_decide_about_winograd(monkeypatch):
     x, k = draws((2, 12, 12, 24), (3, 3, 24, 32))
     # 13.7 = 24 x 32 / (24 + 32) and a quarter of the products: Winograd saves time up to a cost of 3 x 13.7 = 41.
-    for costs, winograd in {"41,0,0,0": True, "42,0,0,0": False, "inf,0,0,0": False}.items():
+    for costs, winograd in {"41,0,0": True, "42,0,0": False, "inf,0,0": False}.items():
         monkeypatch.setenv("JAXSCI_CONVOLUTION", costs)
         assert ("stablehlo.case" in jax.jit(partial(conv)).lower(x, k).as_text()) == winograd, costs
-    for wrong in ("fast", "1,2,3", "1,2,3,4,5", "1,2,3,-4", "1,2,3,nan", "1,,3,4"):
+    for wrong in ("fast", "1,2", "1,2,3,4", "1,2,-3", "1,2,nan", "1,,3"):
         monkeypatch.setenv("JAXSCI_CONVOLUTION", wrong)
         with pytest.raises(InputError, match=f"JAXSCI_CONVOLUTION: expected auto, .* got {wrong}; unset it"):
             jax.jit(partial(conv)).lower(x, k)

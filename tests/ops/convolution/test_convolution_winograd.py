@@ -8,10 +8,9 @@ import pytest
 from jax import lax
 
 from jaxsci.ops import conv
-from jaxsci.ops.convolution import _windows as windows
 from jaxsci.ops.convolution import _xla as convolution_lax
 from jaxsci.ops.convolution._cpu import dispatch as convolution_cpu
-from jaxsci.ops.convolution._cpu import winograd, winograd_rows
+from jaxsci.ops.convolution._cpu import winograd
 from jaxsci.ops.convolution._sizes import conv_geometry
 
 
@@ -43,7 +42,6 @@ def test_the_matrices_of_one_dimension_are_the_filter(window):
 def test_tiles_of_any_number_grids_and_blocks_that_overlap(monkeypatch, size, window, dilation):
     monkeypatch.setattr(winograd, "OUTPUT_BYTES", 2**15)
     monkeypatch.setattr(winograd, "KERNEL_BYTES", 2**15)
-    monkeypatch.setattr(windows, "BLOCK_BYTES", 2**15)
     ones = (1,) * len(size)
     shape, output = conv_geometry(size, window, ones, "SAME", dilation)
     with jax.enable_x64(True):
@@ -51,10 +49,9 @@ def test_tiles_of_any_number_grids_and_blocks_that_overlap(monkeypatch, size, wi
         whole = jax.jit(partial(winograd.convolve, geometry=shape))(x, k)
         expected = convolution_lax.convolve(x, k, shape)
         np.testing.assert_allclose(whole, expected, rtol=1e-12, atol=1e-11)  # sums of up to 100 products
+        gradient = jax.jit(partial(winograd.kernel, geometry=shape))(x, y)
         expected = jax.linear_transpose(lambda k: convolution_lax.convolve(x, k, shape), k)(y)[0]
-        for way in (winograd, winograd_rows):
-            gradient = jax.jit(partial(way.kernel, geometry=shape))(x, y)
-            np.testing.assert_allclose(gradient, expected, rtol=1e-12, atol=1e-11)
+        np.testing.assert_allclose(gradient, expected, rtol=1e-12, atol=1e-11)
 
 
 @pytest.mark.slow
@@ -111,15 +108,6 @@ def test_few_products_are_used_for_any_mapped_operand(monkeypatch, role, n, stri
     )
     assert used
     np.testing.assert_allclose(ours, xla, rtol=1e-3, atol=1e-3)  # float32, sums of up to 2,400 products
-
-
-def test_the_gradient_by_a_kernel_takes_the_form_of_least_time(monkeypatch):
-    monkeypatch.delenv("JAXSCI_CONVOLUTION", raising=False)
-    shape, output = conv_geometry((28, 28), (3, 3), (1, 1), "SAME", (1, 1))
-    x = jax.ShapeDtypeStruct((1, 2, 28, 28, 8), jnp.float32)
-    # Direct sums of 9 h products for each of the channels, h = i o / (i + o); 4.5 (h + 11) along rows; 2.25 (h + 50) along both axes.
-    for channels, form in {(16, 32): "", (32, 32): "rows", (128, 128): "whole"}.items():
-        assert convolution_cpu._winograd("kernel", x, shape, output, (3, 3), channels, None) == form
 
 
 def test_every_window_of_three_to_five_may_be_asked_for():

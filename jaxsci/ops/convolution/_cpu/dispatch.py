@@ -6,24 +6,22 @@ here; what was transposed for it stays behind an optimization barrier, because X
 Windows of 3 to 5 at stride 1 with enough channels need a quarter of the products (`winograd`). The rest are matrix products
 over blocks of images whose factors, shifted copies of the arrays laid side by side, stay in the cache (`forward`, `kernel_gradient`). The
 input of a strided convolution is that of one at stride 1 with more channels (`strided`). Whether Winograd saves time is estimated from
-four costs (`choice`). The limits below were measured on 2 cores of a Zen 3 and of a Zen 4.
+three costs (`choice`). The limits below were measured on 2 cores of a Zen 3 and of a Zen 4.
 """
 
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import lax
 
 from jaxsci.core import Array
 from jaxsci.ops.convolution import _windows as windows
-from jaxsci.ops.convolution._cpu import choice, forward, strided, winograd, winograd_rows
+from jaxsci.ops.convolution._cpu import choice, forward, strided, winograd
 from jaxsci.ops.convolution._cpu import kernel_gradient as kernels
 from jaxsci.ops.convolution._sizes import ConvGeometry
-
-Sizes: TypeAlias = tuple[int, ...]
 
 FEW_PRODUCTS = 36  # a sum of so few products is faster as elementwise arithmetic
 FEW_CHANNELS = 4  # of the array that is laid side by side, rather than the other one
@@ -96,11 +94,8 @@ def kernel(x: Array, y: Array, *, geometry: ConvGeometry, precision: Any, method
         result = kernels.depthwise(*wide, geometry)
     elif small and x.shape[0] > 1:
         result = kernels.of_each_group(*wide, plan, method.devices)
-    elif method.winograd and (
-        form := _winograd("kernel", wide[0], geometry, y.shape[2:-1], window, channels, precision)
-    ):
-        gradient = {"whole": winograd.kernel, "rows": winograd_rows.kernel}[form]
-        result = _each_group(partial(gradient, geometry=geometry), *wide)
+    elif method.winograd and _saves_time("kernel", wide[0], geometry, window, y.shape[2:-1], channels, precision):
+        result = _each_group(partial(winograd.kernel, geometry=geometry), *wide)
     elif stride > 1 and channels[0] >= MANY_CHANNELS and not plan.outer:
         result = _each_group(partial(kernels.by_columns, geometry=geometry, devices=method.devices), *wide)
     else:
@@ -127,7 +122,7 @@ def _convolve(x: Array, kernel: Array, geometry: ConvGeometry, precision: Any, m
     else:
         apply = forward.convolution_in_parts
     one = partial(apply, geometry=geometry, devices=method.devices)
-    if method.winograd and _winograd("output", x, geometry, size, window, channels, precision):
+    if method.winograd and _saves_time("output", x, geometry, window, size, channels, precision):
         one = partial(_by_range, partial(winograd.convolve, geometry=geometry), one)
     return _each_group(one, x, kernel)
 
@@ -152,24 +147,24 @@ def _by_range(
     )
 
 
-def _winograd(
-    role: str, x: Array, geometry: ConvGeometry, size: Sizes, window: Sizes, channels: Sizes, precision: Any
-) -> str:
-    """The form of Winograd that takes the least time: "whole", "rows" or "" for direct sums, which take less.
-
-    float64 and the highest precision are for the most exact sums.
-    """
+def _saves_time(
+    role: str,
+    x: Array,
+    geometry: ConvGeometry,
+    window: tuple[int, ...],
+    size: tuple[int, ...],
+    channels: tuple[int, ...],
+    precision: Any,
+) -> bool:
+    """Whether Winograd is faster, and allowed: float64 and the highest precision are for the most exact sums."""
     costs = choice.costs()
     if costs is None or x.dtype != jnp.float32 or _is_highest(precision) or max(geometry.strides) > 1:
-        return ""
+        return False
     if min(window) < 3 or max(window) > 5 or len(window) == 1:
-        return ""
+        return False
     cost = costs.kernels if role == "kernel" else costs.volumes if len(window) == 3 else costs.images
-    times = {"whole": choice.time(winograd.products(size, window, geometry.dilation), channels, cost)}
-    if role == "kernel":
-        times["rows"] = choice.time(winograd_rows.products(size, window, geometry.dilation), channels, costs.rows)
-    times[""] = choice.time(math.prod(window) * math.prod(size), channels)
-    return min(times, key=lambda form: times[form])
+    direct = math.prod(window) * math.prod(size)
+    return choice.pays(cost, direct, winograd.products(size, window, geometry.dilation), channels)
 
 
 def _is_highest(precision: Any) -> bool:

@@ -208,7 +208,7 @@ def _to_elements(transformations: Sequence[np.ndarray], x: Array, views: Sequenc
         axis = 3 * d + 1  # after d axes of elements, the batch, and d axes of tiles and of grids
         seen, step = views[d]
         end = x.shape[axis] - seen + 1
-        return combine(transformations[d], [lax.slice_in_dim(x, e, e + end, step, axis) for e in range(seen)])
+        return _combine(transformations[d], [lax.slice_in_dim(x, e, e + end, step, axis) for e in range(seen)])
 
     def rest(x: Array) -> list[Array]:
         for d in range(1, len(views) - 1):
@@ -228,16 +228,16 @@ def _from_elements(transformations: Sequence[np.ndarray], elements: Elements, pl
     for part in elements:
         parts = [e.reshape(*[ELEMENTS] * (rank - 2), -1, *e.shape[1:]) for e in part]
         for d in reversed(range(1, rank)):  # d axes of elements, and the axes that are done
-            parts = list(jnp.stack(combine(transformations[d], parts), axis=place(d)))
+            parts = list(jnp.stack(_combine(transformations[d], parts), axis=place(d)))
         rows += parts
-    return jnp.stack(combine(transformations[0], rows), axis=place(0))
+    return jnp.stack(_combine(transformations[0], rows), axis=place(0))
 
 
 def _each(function: Callable[..., Array], *elements: Elements) -> Elements:
     return [list(map(function, *parts)) for parts in zip(*elements, strict=True)]
 
 
-def combine(matrix: np.ndarray, parts: Sequence[Array]) -> list[Array]:
+def _combine(matrix: np.ndarray, parts: Sequence[Array]) -> list[Array]:
     """The rows of `matrix` applied to the parts; products by 0 and 1 are left out."""
 
     def row(factors: np.ndarray) -> Array:

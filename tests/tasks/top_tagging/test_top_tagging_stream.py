@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 
 import h5py
@@ -97,7 +98,7 @@ def test_jets_are_checked_once_and_a_file_that_changes_is_refused(files, tmp_pat
     clean = checks.clean_constituents
     monkeypatch.setattr(checks, "clean_constituents", lambda *a: checked.append(len(a[1])) or clean(*a))
     run = streamed.prepare(options(copy), streamed.Workers(0), silent)
-    jets_read = np.concatenate(list(streamed.Stream(run.source, streamed._constituents, 1).in_order()))
+    jets_read = np.concatenate(list(streamed.Stream(run.source, itemgetter("constituents"), 1).in_order()))
     assert sum(checked) == len(run.labels) == len(jets_read)
     np.testing.assert_array_equal(jets_read, jets.read(copy).constituents)
     other = tmp_path / "other.h5"
@@ -106,7 +107,7 @@ def test_jets_are_checked_once_and_a_file_that_changes_is_refused(files, tmp_pat
         file["constituents"][0, 0] = np.nan
     other.replace(copy)
     with pytest.raises(InputError, match=r"train_0.h5: expected the file as it was when the work began"):
-        list(streamed.Stream(run.source, streamed._constituents, 1).in_order())
+        list(streamed.Stream(run.source, itemgetter("constituents"), 1).in_order())
     with pytest.raises(InputError, match="finite four-momenta"):
         streamed.prepare(options(copy), streamed.Workers(0), silent)
 
@@ -137,7 +138,7 @@ def test_a_file_that_changes_is_refused_though_its_rows_are_those_of_another_pro
     here = found.with_checked(streamed.Checked(found.states(), 0, length // 2))
     assert {"ends"} <= vars(here).keys()  # files are not opened again for their lengths
     rest = np.arange(length // 2, length)
-    stream = streamed.Stream(here, streamed._constituents, 1)
+    stream = streamed.Stream(here, itemgetter("constituents"), 1)
     assert sum(map(len, stream.in_order([rest]))) == len(rest)
     other = tmp_path / "other.h5"
     other.write_bytes(copy.read_bytes())

@@ -38,12 +38,13 @@ def as_markdown(results: dict[str, Any]) -> str:
 
 
 def _cores(rates: dict[str, Any]) -> str:
-    return " or ".join(str(number) for number in sorted({rate["cores"] for rate in rates.values()}))
+    numbers = sorted({rate["cores"] for rate in rates.values()})
+    return f"{' or '.join(map(str, numbers))} core{'s' * (numbers[-1] > 1)}"
 
 
 _ANEW = (
     "The rates of {names} were measured by themselves, later than their trainings and with a version that may be faster, by the clock on"
-    " {cores} cores that were quiet: of three epochs on 3,600 jets, evaluation included (`python -m benchmarks.taggers --rates`)."
+    " {cores} without other work: of three epochs on 3,600 jets, evaluation included (`python -m benchmarks.taggers --rates`)."
 )
 
 

@@ -32,6 +32,7 @@ import jaxsci
 from jaxsci.core import Key, Model, Params, StatefulModel
 from jaxsci.errors import InputError
 from jaxsci.files import write_json
+from jaxsci.ops.convolution._cpu import choice as convolution
 from jaxsci.runs import _schema, weights
 from jaxsci.runs.task import Session
 from jaxsci.runs.training import Training, train, write_metrics
@@ -63,8 +64,9 @@ def new_folder(session: Session, task: str, stem: str) -> Path:
     """Create the folder of a new run of a task: of the name asked for, or the next free `stem-1`, `stem-2`, ....
 
     Raises:
-        InputError: the name is taken, or is a path.
+        InputError: the name is taken, or is a path; or JAXSCI_CONVOLUTION is wrong.
     """
+    convolution.costs()  # what JAXSCI_CONVOLUTION says wrongly is refused before anything is written
     parent, name = session.runs / task, session.name
     if name is not None and (name in ("", ".", "..") or Path(name).name != name):
         raise InputError(f"--name: expected the name of a folder, got {name!r}; choose where it lies with --runs")

@@ -47,6 +47,13 @@ def new(root, name=None):
     return runs.new_folder(Session(root, find=lambda data_set, file: root / file, name=name), "t", "cnn")
 
 
+def test_a_wrong_choice_of_convolutions_leaves_no_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAXSCI_CONVOLUTION", "fast")
+    with pytest.raises(InputError, match="got fast; unset it"):
+        new(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_names_count_up_and_a_taken_name_is_refused(tmp_path):
     assert new(tmp_path).name == "cnn-1"
     assert new(tmp_path).name == "cnn-2"

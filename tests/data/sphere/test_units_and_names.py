@@ -96,19 +96,15 @@ def test_words_of_an_array_may_be_bytes(tmp_path):
 @pytest.mark.parametrize(
     "words",
     [
-        *(
-            "norm 4pi",
-            "# normalization: geodesy 4pi",
-            "# 4 pi normalized, no Condon-Shortley phase",
-            "# normalized",
-            "",
-        ),
-        *(
-            "# normalization: 4-pi",
-            "norm full",
-            "# 4*pi normalized, not orthonormalized",
-            "# normalization factor sqrt(2 l + 1)",
-        ),
+        "norm 4pi",
+        "# normalization: geodesy 4pi",
+        "# 4 pi normalized, no Condon-Shortley phase",
+        "# normalized",
+        "",
+        "# normalization: 4-pi",
+        "norm full",
+        "# 4*pi normalized, not orthonormalized",
+        "# normalization factor sqrt(2 l + 1)",
     ],
 )
 def test_the_normalization_of_geodesists_is_read(tmp_path, words):

@@ -260,26 +260,6 @@ def test_an_idx_file_with_too_much_or_absurd_sizes_is_refused(tmp_path):
             images.read(path)
 
 
-@pytest.mark.parametrize(
-    ("name", "values", "refused"),
-    [
-        *((name, np.ones(6), True) for name in ("class_weight", "loss_weight", "sample_weight", "w")),
-        ("class_weights", np.ones(2), True),
-        *((name, np.array(28), False) for name in ("w", "h", "weight_decay")),
-        ("W", np.ones((64, 2)), False),
-    ],
-)
-def test_a_number_for_each_image_may_be_a_weight(name, values, refused, tmp_path):
-    path = tmp_path / "x.npz"
-    np.savez(path, x=np.arange(6 * 64, dtype=np.uint16).reshape(6, 8, 8), y=np.arange(6) % 2, **{name: values})
-    if refused:
-        with pytest.raises(InputError, match=f"got {name} too, which is not read"):
-            images.read(path)
-    else:
-        assert len(images.read(path).x) == 6
-        assert images.unused(path) == [name]
-
-
 def test_missing_files_are_named(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         images.read(tmp_path / "none.npz")

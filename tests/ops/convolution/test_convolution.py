@@ -1,15 +1,13 @@
-"""Convolution against plain loops and against XLA: values, and derivatives to second order."""
+"""Convolution and the contractions of its gradient against plain loops and against XLA."""
 
-import operator
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from jax import lax
 
 from jaxsci.errors import InputError
 from jaxsci.ops import conv, conv_patches, conv_transpose
@@ -20,55 +18,10 @@ from jaxsci.ops.convolution._cpu import forward as convolution_cpu_output
 from jaxsci.ops.convolution._cpu import kernel_gradient as convolution_cpu_kernel
 from jaxsci.ops.convolution._cpu import strided
 from jaxsci.ops.convolution._sizes import conv_geometry
+from tests.ops.convolution.cases import CASES, cases, draws, forget, input_fails_in_xla
 from tests.ops.convolution.definition import loops
 
-# A case compiles a program of its own: 20 by default, 400 by night (tests/conftest.py).
-CASES = settings.default.max_examples * 2 // 5
 CASE = settings(max_examples=CASES)
-
-
-def forget():
-    """Drop compiled programs: thousands of them use up the memory mappings a process may have."""
-    if CASES > 100:
-        jax.clear_caches()
-
-
-@st.composite
-def cases(draw):
-    """Options of `conv` and shapes that fit them; channels on both sides of every limit of the CPU kernels."""
-    rank = draw(st.sampled_from([1, 2, 3]))
-
-    def each(low, high):
-        return tuple(draw(st.integers(low, high)) for _ in range(rank))
-
-    window, strides, dilation = each(1, 5 if rank < 3 else 3), each(1, 3), each(1, 2)
-    size = tuple(max(i, d * (k - 1) + 1) for i, k, d in zip(each(2, 7), window, dilation, strict=True))
-    pairs = tuple(zip(each(0, 2), each(0, 2), strict=True))
-    padding = draw(st.sampled_from(["SAME", "VALID", "FULL", "HALF", 1, pairs]))
-    options = {"strides": strides, "padding": padding, "dilation": dilation}
-    groups, batch = draw(st.sampled_from([1, 1, 3])), draw(st.sampled_from([1, 2, 8, 17]))
-    inputs, outputs = draw(st.sampled_from([1, 3, 5, 17, 32])), draw(st.sampled_from([1, 2, 3, 9, 32]))
-    return options, groups, (batch, *size, inputs), (*window, inputs, outputs)
-
-
-def draws(*shapes, dtype=jnp.float64, seed=0):
-    rng = np.random.default_rng(seed)
-    return tuple(jnp.asarray(rng.normal(size=shape), dtype) for shape in shapes)
-
-
-def input_fails_in_xla(shape, window, output):
-    """Where XLA's own transposition of a convolution cannot be trusted on a CPU.
-
-    With negative padding before the input jaxlib 0.10.2 reads what lies before the array, a wrong result without a word. And up to 0.12 at
-    least the compiler aborts the process where it exchanges the operands, which it does for a window larger than the input, but leaves
-    an axis out whose window equals its stride, unpadded.
-    """
-    back = windows.transposed(shape, window)
-    if min(before for before, _ in back.padding) < 0:
-        return True
-    extents = (d * (k - 1) + 1 for k, d in zip(window, shape.dilation, strict=True))
-    left_out = zip(window, shape.strides, back.padding, strict=True)
-    return any(map(operator.gt, extents, output)) and any(k == s > 1 and not any(pair) for k, s, pair in left_out)
 
 
 @CASE
@@ -171,75 +124,6 @@ def test_parts_and_blocks_add_up(monkeypatch, dtype, strides, groups, batch, inp
             )
             tolerance = 1e-12 if dtype == "float64" else 1e-4  # sums of up to 37 * 42 products of order 1
             np.testing.assert_allclose(ours, xla, rtol=tolerance, atol=10 * tolerance)
-
-
-def lax_conv(x, kernel, *, strides, padding, dilation, groups):
-    rank = x.ndim - 2
-    space = "HWD"[:rank]
-    shape, _ = conv_geometry(x.shape[1:-1], kernel.shape[:rank], strides, padding, dilation)
-    numbers = (f"N{space}C", f"{space}IO", f"N{space}C")
-    return lax.conv_general_dilated(
-        x, kernel, strides, shape.padding, None, dilation, numbers, feature_group_count=groups
-    )
-
-
-def derivatives(function, x, kernel, directions):
-    """Value, gradient, Hessian products both ways, and the Gauss-Newton product."""
-
-    def loss(x, kernel):
-        return jnp.sum(jnp.sin(function(x, kernel)))
-
-    gradient = jax.grad(loss, (0, 1))
-    y, tangent = jax.jvp(function, (x, kernel), directions)
-
-    def along(x, kernel):
-        return sum(jnp.vdot(a, b) for a, b in zip(gradient(x, kernel), directions, strict=True))
-
-    return (
-        y,
-        gradient(x, kernel),
-        jax.jvp(gradient, (x, kernel), directions)[1],
-        jax.grad(along, (0, 1))(x, kernel),
-        jax.vjp(function, x, kernel)[1](jnp.cos(y) * tangent),
-    )
-
-
-@settings(max_examples=max(4, CASES // 4))
-@given(cases())
-def test_second_order_equals_xla(case):
-    options, groups, (batch, *size, inputs), kernel_shape = case
-    shape, output = conv_geometry(tuple(size), kernel_shape[:-2], **options)
-    assume(not input_fails_in_xla(shape, kernel_shape[:-2], output))
-    options = options | {"groups": groups}
-    with jax.enable_x64(True):
-        shapes = (batch, *size, groups * inputs), (*kernel_shape[:-1], groups * kernel_shape[-1])
-        x, kernel, *directions = draws(*shapes, *shapes)
-        ours, xla = jax.jit(lambda *args: [derivatives(partial(f, **options), *args) for f in (conv, lax_conv)])(
-            x, kernel, tuple(directions)
-        )
-    scale = max(jax.tree.leaves(jax.tree.map(lambda a: np.abs(a).max(initial=1), xla)))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12 * scale), ours, xla)
-    forget()
-
-
-@pytest.mark.usefixtures("x64")
-@settings(max_examples=max(8, CASES // 4))
-@given(cases())
-def test_conv_transpose_is_the_adjoint(case):
-    options, groups, (batch, *size, inputs), kernel_shape = case
-    options = options | {"groups": groups}
-    x, kernel = draws((batch, *size, groups * inputs), (*kernel_shape[:-1], groups * kernel_shape[-1]))
-
-    @jax.jit
-    def both_sides(x, kernel):
-        y = conv(x, kernel, **options)
-        cotangent = jnp.cos(jnp.arange(y.size, dtype=y.dtype)).reshape(y.shape)
-        back = conv_transpose(cotangent, kernel, output_size=tuple(size), **options)
-        return jnp.vdot(y, cotangent), jnp.vdot(x, back), jnp.linalg.norm(y) * jnp.linalg.norm(cotangent)
-
-    left, right, scale = both_sides(x, kernel)
-    np.testing.assert_allclose(left, right, rtol=0, atol=1e-13 * scale)
-    forget()
 
 
 @pytest.mark.usefixtures("x64")

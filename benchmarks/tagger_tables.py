@@ -134,18 +134,18 @@ _HALF = (
 
 
 _WORDS = (
-    "Each tagger as `jaxsci train top-tagging --tagger NAME` trains it, on 18,000 of the 30,000 simulated jets of the package; numbers of"
-    " the 7,500 of the test part, epochs chosen on the 4,500 of the validation part. The defaults of pelican, particlenet and part were"
-    " found in trials on this same test part, and so were those that pelican-10k and pelican-rest take over:"
-    " their numbers are a little too good. A value is the mean over the seeds of the weights,"
-    " with the standard deviation between them (seeds) where there are several, and with half the mean 68 % interval that the size of the"
-    " test part gives (jets). At 1/eps_B of 1,000 four of the 3,750 background jets of the test part are left: differences there are noise."
-    " Operations are those of one prediction as XLA counts them. The time of a training (with"
-    " compilation) and its rate are those of the processor, not of the clock; the rate of prediction is the best of three by the clock, in"
-    " batches of 100. The jets are simulated at particle level: these numbers are not to be compared with published ones. Machine and every"
-    " training, with the load of the machine: `benchmarks/results/taggers.json`. Those of pfn and pelican-10k were made on one"
-    " core, those of efn and cnn and the later seeds of the others on a busy machine, in pieces: their accuracies do not depend on it,"
-    " their times and rates are upper and lower bounds."
+    "Each tagger as `jaxsci train top-tagging --tagger NAME` trains it, on 18,000 of the 30,000 simulated jets of the package; numbers "
+    "of the 7,500 of the test part, epochs chosen on the 4,500 of the validation part. The defaults of pelican, particlenet and part "
+    "were found in trials on this same test part, and so were those that particlenet-batch, pelican-10k and pelican-rest take over: "
+    "their numbers are a little too good. A value is the mean over the seeds of the weights, with the standard deviation between them "
+    "(seeds) where there are several, and with half the mean 68 % interval that the size of the test part gives (jets). At 1/eps_B of "
+    "1,000 four of the 3,750 background jets of the test part are left: differences there are noise. Operations are those of one "
+    "prediction as XLA counts them. The time of a training (with compilation) and its rate are those of the processor, not of the "
+    "clock; the rate of prediction is the best of three by the clock, in batches of 100. The jets are simulated at particle level: "
+    "these numbers are not to be compared with published ones. Machine and every training, with the load of the machine: "
+    "`benchmarks/results/taggers.json`. Those of pfn, particlenet-batch and pelican-10k were made on one core, those of efn and cnn and "
+    "the later seeds of the others on a busy machine, in pieces: their accuracies do not depend on it, their times and rates are upper "
+    "and lower bounds."
 )
 
 

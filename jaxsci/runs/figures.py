@@ -1,43 +1,20 @@
 """Figures and pages of a run folder: drawn once, saved as PNG and put into the report."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from jaxsci.files import replacing, write_text
 from jaxsci.plots import png
 from jaxsci.runs import folder as runs
-from jaxsci.runs import page as report
 from jaxsci.runs import profile
 from jaxsci.runs.estimate import Estimate
+from jaxsci.runs.page import Drawing, Section, page
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-__all__ = ["Drawing", "duration", "estimate", "facts", "learning", "pictures", "provenance", "write_page"]
-
-
-class Drawing(NamedTuple):
-    """A figure on its way to a file and to the report."""
-
-    name: str  # of the file, without its suffix
-    caption: str
-    figure: "Figure"
-    alt: str  # what is to be seen, for those who do not see it
-
-
-def pictures(folder: Path, drawings: Sequence[Drawing]) -> list[report.Picture]:
-    """Save each figure as figures/<name>.png and return it for the report."""
-    result = []
-    for drawing in drawings:
-        content, dark = png.encode_both(drawing.figure)
-        with replacing(folder / "figures" / f"{drawing.name}.png") as path:
-            path.write_bytes(content)
-        result.append(report.Picture(drawing.caption, content, drawing.alt, dark))
-    return result
+__all__ = ["duration", "estimate", "facts", "learning", "provenance", "write", "write_page"]
 
 
 def learning(history: list[dict[str, Any]], caption: str = "", name: str = "learning_curves") -> Drawing:
@@ -60,10 +37,25 @@ def estimate(entry: dict[str, Any] | None) -> Estimate:
     return Estimate(entry.get("value"), entry.get("lower"), entry.get("upper"))
 
 
-def write_page(folder: Path, title: str, summary: dict[str, str], sections: Sequence[report.Section]) -> None:
+def write_page(folder: Path, title: str, summary: dict[str, str], sections: Sequence[Section]) -> None:
     """Write report.html, whole; what every page says of its run is added to the summary and the end."""
     whole = [*sections, *profile.sections(folder), provenance(folder)]
-    write_text(folder / "report.html", report.page(title, {**summary, **facts(folder)}, whole))
+    write(folder / "report.html", title, {**summary, **facts(folder)}, whole)
+
+
+def write(path: Path, title: str, summary: Mapping[str, str], sections: Sequence[Section]) -> None:
+    """Write a page, whole, and each of its figures as figures/NAME.png beside it."""
+    drawn = [section._replace(figures=[_saved(path.parent, each) for each in section.figures]) for section in sections]
+    write_text(path, page(title, summary, drawn))
+
+
+def _saved(folder: Path, drawing: Drawing) -> Drawing:
+    """The figure as the bytes of its file."""
+    assert not isinstance(drawing.figure, bytes)
+    content, dark = png.encode_both(drawing.figure)
+    with replacing(folder / "figures" / f"{drawing.name}.png") as path:
+        path.write_bytes(content)
+    return drawing._replace(figure=content, dark=dark)
 
 
 def facts(folder: Path) -> dict[str, str]:
@@ -107,7 +99,7 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def provenance(folder: Path) -> report.Section:
+def provenance(folder: Path) -> Section:
     """How the run can be repeated: the command, what it chose by itself, interruptions, versions and device, from config.json."""
     run = runs.run_of(folder)
     config = runs.read_config(run)
@@ -129,7 +121,7 @@ def provenance(folder: Path) -> report.Section:
         config.get("convolution", "auto") != "auto"
     ):  # which decides how sums are rounded; runs of earlier versions lack it
         words.append(f"JAXSCI_CONVOLUTION={config['convolution']}")
-    return report.Section("How to repeat this", repeated + "\n\n" + ".\n\n".join(words) + ".")
+    return Section("How to repeat this", repeated + "\n\n" + ".\n\n".join(words) + ".")
 
 
 def command(config: dict[str, Any], *, trained: bool) -> str:

@@ -13,15 +13,16 @@ if TYPE_CHECKING:
 
 _COLUMN = 696  # pixels, the width of the text; wider figures stand out of it on both sides
 
-__all__ = ["Picture", "Section", "page"]
+__all__ = ["Drawing", "Section", "page"]
 
 
-class Picture(NamedTuple):
-    """A figure, or the bytes of a PNG at twice its size in pixels, with its caption and what it shows for those who do not see it."""
+class Drawing(NamedTuple):
+    """A figure of a page."""
 
+    name: str  # of its file, without the suffix, where it has one beside the page
     caption: str
-    image: "Figure | bytes"
-    alt: str = ""  # the caption if empty
+    figure: "Figure | bytes"  # or the bytes of a PNG at twice its size in pixels
+    alt: str = ""  # what is to be seen, for those who do not see it; the caption if empty
     dark: bytes | None = None  # the PNG of the same size for a dark page; of a figure it is drawn
 
 
@@ -30,7 +31,7 @@ class Section(NamedTuple):
 
     title: str
     text: str = ""
-    figures: Sequence[Picture] = ()
+    figures: Sequence[Drawing] = ()
     table: Table | None = None
 
 
@@ -48,9 +49,9 @@ def page(title: str, summary: Mapping[str, str], sections: Sequence[Section]) ->
     for section in sections:
         parts = [f"<h2>{typeset(section.title)}</h2>"]
         parts += [f"<p>{typeset(' '.join(text.split()))}</p>" for text in section.text.split("\n\n") if text.strip()]
-        for picture in section.figures:
+        for drawing in section.figures:
             figures += 1
-            parts.append(_picture(picture, f"Figure {figures}."))
+            parts.append(_picture(drawing, f"Figure {figures}."))
         if section.table is not None:
             tables += 1
             parts.append(as_html(section.table, f"Table {tables}."))
@@ -62,20 +63,20 @@ def page(title: str, summary: Mapping[str, str], sections: Sequence[Section]) ->
     return _DOCUMENT.format(title=escape(title), style=_STYLE, content=content)
 
 
-def _picture(picture: Picture, label: str) -> str:
-    content, dark = picture.image, picture.dark
+def _picture(drawing: Drawing, label: str) -> str:
+    content, dark = drawing.figure, drawing.dark
     if not isinstance(content, bytes):
         from jaxsci.plots import png  # matplotlib is loaded only where there is something to draw
 
         content, dark = png.encode_both(content)
     if content[:8] != b"\x89PNG\r\n\x1a\n" or len(content) < 24:
         raise InputError(
-            f"{picture.caption!r}: expected a figure or the bytes of a PNG, got others; use jaxsci.plots.png.encode"
+            f"{drawing.caption!r}: expected a figure or the bytes of a PNG, got others; use jaxsci.plots.png.encode"
         )
     width, height = (pixels // 2 for pixels in struct.unpack(">II", content[16:24]))
     kinds = "wide" * (width > _COLUMN) + " tall" * (height > width) + " opaque" * (dark is None)
     image = (
-        f'<img src="{_data(content)}" alt="{escape(picture.alt or picture.caption)}" width="{width}" height="{height}">'
+        f'<img src="{_data(content)}" alt="{escape(drawing.alt or drawing.caption)}" width="{width}" height="{height}">'
     )
     if dark is not None:
         image = (
@@ -83,7 +84,7 @@ def _picture(picture: Picture, label: str) -> str:
         )
     return (
         f'<figure class="{kinds.strip()}" style="--width: {width}px"><div class="scroll" role="region" aria-label="{label[:-1]}"'
-        f' tabindex="0">{image}</div><figcaption><b>{label}</b> {typeset(picture.caption)}</figcaption></figure>'
+        f' tabindex="0">{image}</div><figcaption><b>{label}</b> {typeset(drawing.caption)}</figcaption></figure>'
     )
 
 

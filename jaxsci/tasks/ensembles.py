@@ -6,7 +6,6 @@ theirs (Jensen's inequality).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -17,8 +16,7 @@ from jaxsci.errors import InputError
 from jaxsci.plots import training as plots
 from jaxsci.runs import figures
 from jaxsci.runs.estimate import Estimate
-from jaxsci.runs.figures import Drawing
-from jaxsci.runs.page import Section
+from jaxsci.runs.page import Drawing, Section
 from jaxsci.runs.tables import Cell, Column, Table
 from jaxsci.runs.task import Execution
 from jaxsci.training import predict
@@ -158,19 +156,17 @@ def _summary(values: Sequence[float | None]) -> dict[str, Any]:
 
 
 def section(
-    folder: Path,
     result: Mapping[str, Any],
     titles: Mapping[str, str],
-    pictures: Sequence[Drawing] = (),
+    drawings: Sequence[Drawing] = (),
     words: str = WORDS,
 ) -> Section:
     """The part of a report that puts the ensemble beside its members.
 
     Args:
-        folder: of the report.
         result: the content of evaluation.json, with what `measured` gave.
         titles: of the metrics to show, by their names.
-        pictures: figures that belong to it.
+        drawings: figures that belong to it.
         words: what the members are, and what is made of them.
     """
     single, names = result["of_members"], [name for name in titles if name in result["of_members"]]
@@ -187,7 +183,7 @@ def section(
     ]
     caption = f"The ensemble of {result['members']} beside its members, on the same examples."
     table = Table([Column(""), *(Column(titles[name]) for name in names)], rows, caption, notes)
-    return Section("The members", words, table=table, figures=figures.pictures(folder, pictures))
+    return Section("The members", words, table=table, figures=drawings)
 
 
 def drawing(answers: Answers, labels: np.ndarray, noun: str) -> Drawing:

@@ -15,7 +15,7 @@ from jaxsci.errors import InputError
 from jaxsci.plots import png
 from jaxsci.runs import page as report
 from jaxsci.runs.estimate import Estimate
-from jaxsci.runs.page import Picture, Section
+from jaxsci.runs.page import Drawing, Section
 from jaxsci.runs.tables import Column, Table
 
 VOID = {"meta", "img", "br", "link", "source"}
@@ -68,8 +68,8 @@ def table():
 
 def a_page(title="A title", text="One.\n\nTwo."):
     sections = [
-        Section("Result", text, [Picture("A line.", figure())], table()),
-        Section("More", "", [Picture("Bytes.", png.encode(figure()), "What it shows")]),
+        Section("Result", text, [Drawing("line", "A line.", figure())], table()),
+        Section("More", "", [Drawing("bytes", "Bytes.", png.encode(figure()), "What it shows")]),
     ]
     return report.page(title, {"AUC": "0.97", title: text}, sections)
 
@@ -121,7 +121,9 @@ def test_the_page_has_dark_and_print_styles():
 
 def nasty_page(text):
     cells = Table([Column(text, "largest"), Column(text)], [[text, 1.0], [text, 2.0]], text, [text])
-    return report.page(text, {text: text}, [Section(text, text, [Picture(text, png.encode(figure()), text)], cells)])
+    return report.page(
+        text, {text: text}, [Section(text, text, [Drawing("text", text, png.encode(figure()), text)], cells)]
+    )
 
 
 def test_text_is_never_markup():
@@ -140,7 +142,7 @@ def test_any_text_keeps_the_structure(text):
     text = "x" + text.replace("_", "-").replace("`", "'").replace("\n\n", "\n")
     image = b"\x89PNG\r\n\x1a\n" + bytes(16)
     source = report.page(
-        text, {text: text}, [Section(text, text, [Picture(text, image)], Table([Column(text)], [[text]]))]
+        text, {text: text}, [Section(text, text, [Drawing("text", text, image)], Table([Column(text)], [[text]]))]
     )
     page = Page(source)
     tags = [tag for tag, _ in page.elements]
@@ -232,7 +234,7 @@ def test_an_empty_page_is_a_page():
 
 def test_what_cannot_be_shown_is_refused():
     with pytest.raises(InputError, match="'A': expected a figure or the bytes of a PNG"):
-        report.page("t", {}, [Section("s", figures=[Picture("A", b"GIF89a")])])
+        report.page("t", {}, [Section("s", figures=[Drawing("a", "A", b"GIF89a")])])
     with pytest.raises(InputError, match="expected 2 cells, got 1"):
         report.page("t", {}, [Section("s", table=Table([Column("a"), Column("b")], [[1]]))])
 

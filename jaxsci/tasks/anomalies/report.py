@@ -10,8 +10,7 @@ from jaxsci.plots import anomalies, classification
 from jaxsci.plots import jets as jet_plots
 from jaxsci.runs import figures, seen
 from jaxsci.runs import folder as runs
-from jaxsci.runs.figures import Drawing
-from jaxsci.runs.page import Section
+from jaxsci.runs.page import Drawing, Section
 from jaxsci.runs.tables import Cell, Column, Table
 from jaxsci.tasks.anomalies.baselines import NAMES
 from jaxsci.tasks.anomalies.evaluation import Direction
@@ -63,12 +62,12 @@ def write(folder: Path, result: dict[str, Any], measured: Measured) -> None:
     )
     sections = [
         Section("How well the other class is found", _words(result), table=table(result)),
-        Section("The scores", figures=figures.pictures(folder, [*distributions, against_mass])),
-        Section("The most anomalous jets", _DRAWN, figures=figures.pictures(folder, [_most_anomalous(measured)])),
+        Section("The scores", figures=[*distributions, against_mass]),
+        Section("The most anomalous jets", _DRAWN, figures=[_most_anomalous(measured)]),
     ]
     curves = _learning_curves(runs.run_of(folder), result["directions"]) if result["part"] == "test" else []
     if curves:
-        sections.append(Section("How it learned", figures=figures.pictures(folder, curves)))
+        sections.append(Section("How it learned", figures=curves))
     figures.write_page(folder, f"Anomalous jets by {result['detector']}", _summary(folder, result), sections)
 
 

@@ -11,8 +11,7 @@ from jaxsci.plots import sphere
 from jaxsci.runs import figures
 from jaxsci.runs import folder as runs
 from jaxsci.runs.estimate import Estimate
-from jaxsci.runs.figures import Drawing
-from jaxsci.runs.page import Section
+from jaxsci.runs.page import Drawing, Section
 from jaxsci.runs.tables import Column, Table
 from jaxsci.tasks.cmb import sky_fit, words
 from jaxsci.tasks.cmb.misfit import misfit_words
@@ -60,31 +59,29 @@ def write(folder: Path, result: dict[str, Any], pictures: Pictures) -> None:
         Section(
             "The sky",
             f"{misfit_words(result)}\n\n{fit_words}",
-            figures=figures.pictures(folder, [_maps(pictures, result)]),
+            figures=[_maps(pictures, result)],
         ),
         Section("Its coefficients", words.COEFFICIENTS, table=_coefficients(result)),
         Section(
             "Its power spectrum",
             words.of_spectrum(result),
-            figures=figures.pictures(folder, [_powers(pictures, result)]),
+            figures=[_powers(pictures, result)],
         ),
     ]
     if pictures.planck is not None:
-        peaks = figures.pictures(folder, [_peaks(pictures.planck, pictures.theory, result)])
+        peaks = [_peaks(pictures.planck, pictures.theory, result)]
         sections.append(Section("The acoustic peaks", words.PEAKS, figures=peaks, table=_peak_table(result)))
     if pictures.crossed:
         sections.insert(
             3,
-            Section(
-                "Its polarization", words.of_polarization(pictures.crossed, result), figures=_crossed(folder, pictures)
-            ),
+            Section("Its polarization", words.of_polarization(pictures.crossed, result), figures=_crossed(pictures)),
         )
     if pictures.rivals:
         sections.append(
             Section(
                 "A network instead",
                 words.NETWORK,
-                figures=figures.pictures(folder, [_rivals(pictures)]),
+                figures=[_rivals(pictures)],
                 table=_comparison(result),
             )
         )
@@ -98,7 +95,7 @@ def write(folder: Path, result: dict[str, Any], pictures: Pictures) -> None:
     figures.write_page(folder, "The cosmic microwave background in spherical harmonics", summary, sections)
 
 
-def _crossed(folder: Path, pictures: Pictures) -> list[Any]:
+def _crossed(pictures: Pictures) -> list[Drawing]:
     """A figure for each of TE, EE and BB."""
     drawings = []
     for column, (name, powers) in enumerate(pictures.crossed.items(), start=2):
@@ -109,7 +106,7 @@ def _crossed(folder: Path, pictures: Pictures) -> list[Any]:
         figure = sphere.spectrum(points, {"best fit of Planck 2018": curve})
         alt = f"{len(powers.value)} measured points with error bars about the curve of the best fit of Planck."
         drawings.append(Drawing(name.lower(), f"The spectrum {name} of the masked sky.", figure, alt))
-    return figures.pictures(folder, drawings)
+    return drawings
 
 
 def globe_grid(values: np.ndarray, rows: int = 360) -> np.ndarray:

@@ -9,8 +9,7 @@ from jaxsci.fitting import Profile
 from jaxsci.plots import fit as fit_plots
 from jaxsci.runs import figures
 from jaxsci.runs.estimate import Estimate, Rounded, rounded
-from jaxsci.runs.figures import Drawing
-from jaxsci.runs.page import Section
+from jaxsci.runs.page import Drawing, Section
 from jaxsci.runs.tables import Column, Table
 
 # Particle Data Group: the mean of the four LEP experiments and SLD, Phys. Rept. 427 (2006) 257.
@@ -53,11 +52,9 @@ def write(
         f"Two parabola-like curves with their minima at M = {values['mass']['value']:.2f} GeV and Γ = {values['width']['value']:.2f} GeV.",
     )
     sections = [
-        Section("The peak", words, figures=figures.pictures(folder, [main])),
+        Section("The peak", words, figures=[main]),
         Section("Mass and width", f"{_physics(result)} {again(mass)}".strip(), table=table(result)),
-        Section(
-            "Errors", "Shaded: 68.3 % intervals, where twice the rise is 1.", figures=figures.pictures(folder, [scan])
-        ),
+        Section("Errors", "Shaded: 68.3 % intervals, where twice the rise is 1.", figures=[scan]),
     ]
     if result["simulations"]:
         count = len(next(iter(pulls.values())))
@@ -69,7 +66,7 @@ def write(
             + ", ".join(f"{np.nanstd(pull, ddof=1):.2f} for {name}" for name, pull in pulls.items())
             + ".",
         )
-        sections.append(Section("Are the errors right?", _PULLS, figures=figures.pictures(folder, [drawing])))
+        sections.append(Section("Are the errors right?", _PULLS, figures=[drawing]))
     summary = {
         "Z mass": f"{_rounded(values['mass'])} ± {values['mass']['scale_error']:.2f} GeV (statistical, momentum scale)",
         "Z width": f"{_rounded(values['width'])} GeV",

@@ -9,8 +9,7 @@ from jaxsci.data.sphere.relief import Coefficients
 from jaxsci.plots import sphere
 from jaxsci.runs import figures
 from jaxsci.runs import folder as runs
-from jaxsci.runs.figures import Drawing
-from jaxsci.runs.page import Section
+from jaxsci.runs.page import Drawing, Section
 
 DETAIL = (40, 60)  # degrees of latitude and longitude of the part that is drawn large
 
@@ -82,11 +81,11 @@ def write(
     )
     drawings = [_maps(subject, maps, limit), *_detail(subject, maps, limit)]
     sections = [
-        Section("Degree by degree", there, figures=figures.pictures(folder, drawings)),
-        _spectrum(folder, result, subject, fitted),
+        Section("Degree by degree", there, figures=drawings),
+        _spectrum(result, subject, fitted),
     ]
     if fitted is not None:
-        sections.append(_grid(folder, result["grid"], subject, fitted))
+        sections.append(_grid(result["grid"], subject, fitted))
     summary = {
         "Coefficients": f"{Path(runs.read_config(folder)['data']['file']).name}, degree {result['lmax']}",
         "There and back": f"{result['round_trip']:.1e}".replace("-", "−"),
@@ -158,7 +157,7 @@ def _largest(squares: np.ndarray) -> tuple[int, int]:
     return max(places, key=lambda at: float(squares[at[0] : at[0] + high, at[1] : at[1] + wide].sum()))
 
 
-def _spectrum(folder: Path, result: dict[str, Any], subject: Subject, fitted: GridFit | None) -> Section:
+def _spectrum(result: dict[str, Any], subject: Subject, fitted: GridFit | None) -> Section:
     spectra = {"given coefficients": (np.arange(len(result["spectrum"])), np.array(result["spectrum"]))}
     words = f"Each degree's part of the mean square of the {subject.quantity}, the sum of its squared coefficients (4π normalized)."
     if fitted is not None:
@@ -180,10 +179,10 @@ def _spectrum(folder: Path, result: dict[str, Any], subject: Subject, fitted: Gr
         f"A curve on logarithmic axes, from {powers[1:2].sum():.2g} {subject.unit}² at degree 1 to {powers[-1]:.2g} {subject.unit}² at"
         f" degree {len(powers) - 1}.",
     )
-    return Section("Its spectrum", words, figures=figures.pictures(folder, [drawing]))
+    return Section("Its spectrum", words, figures=[drawing])
 
 
-def _grid(folder: Path, grid: dict[str, Any], subject: Subject, fitted: GridFit) -> Section:
+def _grid(grid: dict[str, Any], subject: Subject, fitted: GridFit) -> Section:
     residual = fitted.observed - fitted.synthesized
     limit = subject.limit or _round(float(np.percentile(np.abs(fitted.observed), 99.5)))
     coast = fitted.observed if subject.coast else None
@@ -204,4 +203,4 @@ def _grid(folder: Path, grid: dict[str, Any], subject: Subject, fitted: GridFit)
         sphere.globes(globes, label=subject.label, colors=subject.colors, columns=2),
         f"Three maps: the grid, a smoother fit, and the residual of {grid['residual']:,.4g} m without its large forms.",
     )
-    return Section("Back from a grid", words, figures=figures.pictures(folder, [drawing]))
+    return Section("Back from a grid", words, figures=[drawing])

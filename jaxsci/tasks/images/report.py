@@ -10,8 +10,7 @@ from jaxsci.plots import classification, gallery, reconstruction
 from jaxsci.runs import figures, seen
 from jaxsci.runs import folder as runs
 from jaxsci.runs.estimate import Estimate, Rounded
-from jaxsci.runs.figures import Drawing
-from jaxsci.runs.page import Section
+from jaxsci.runs.page import Drawing, Section
 from jaxsci.runs.tables import Cell, Column, Table
 from jaxsci.tasks import ensembles, parts
 from jaxsci.tasks.ensembles import Answers
@@ -83,14 +82,14 @@ def write(folder: Path, result: dict[str, Any], measured: Measured) -> None:
         )
     sections = [
         Section("What was measured", claim, table=table(result)),
-        Section("What it does", figures=figures.pictures(folder, drawings)),
+        Section("What it does", figures=drawings),
     ]
     if "of_members" in result:
         beside = [ensembles.drawing(answers, sample.y, "images")]
-        sections.insert(1, ensembles.section(folder, result, MEMBERS, beside))
+        sections.insert(1, ensembles.section(result, MEMBERS, beside))
     if history:
         curves = figures.learning(history)
-        sections.append(Section("How it learned", figures=figures.pictures(folder, [curves])))
+        sections.append(Section("How it learned", figures=[curves]))
     data = runs.read_config(runs.run_of(folder))["data"]
     summary = {
         "Network": result["model"],

@@ -14,7 +14,7 @@ from jaxsci.losses import cross_entropy, squared_error
 from jaxsci.models.heads import inference
 from jaxsci.plots import gallery
 from jaxsci.runs import folder as runs
-from jaxsci.runs.figures import Drawing
+from jaxsci.runs.page import Drawing
 from jaxsci.runs.task import Session
 from jaxsci.tasks.images.networks import make_recipe, name, network
 from jaxsci.tasks.images.options import Options

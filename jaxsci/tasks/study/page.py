@@ -6,12 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from jaxsci.files import write_text
 from jaxsci.plots import curvature
 from jaxsci.runs import figures
 from jaxsci.runs.estimate import Estimate
-from jaxsci.runs.figures import Drawing
-from jaxsci.runs.page import Section, page
+from jaxsci.runs.page import Drawing, Section
 from jaxsci.runs.tables import Cell, Column, Table
 from jaxsci.tasks.study.subject import Subject
 
@@ -38,20 +36,20 @@ def write(folder: Path, result: dict[str, Any], subject: Subject, norms: np.ndar
         Section(
             "The loss around the weights",
             _curvature_words(result["hessian"]),
-            figures.pictures(folder, [_spectrum(result["hessian"])]),
+            [_spectrum(result["hessian"])],
             _eigenvalues(result["hessian"]),
         ),
         Section("Sharpness over the training", _SHARPNESS, table=_sharpness(result["sharpness"])),
         Section(
             f"How single {noun} pull",
             _noise_words(result["noise scale"], noun),
-            figures.pictures(folder, [lengths]),
+            [lengths],
             _layers(result["gradient norms by layer"], noun),
         ),
         Section(
             f"The {noun} that harm and help most",
             _influence_words(subject),
-            figures.pictures(folder, drawn),
+            drawn,
             _named(result["influence"], one),
         ),
         Section(f"The {noun} that are expected least", _suspects_words(noun), table=_suspects(result["suspects"], one)),
@@ -65,7 +63,7 @@ def write(folder: Path, result: dict[str, Any], subject: Subject, norms: np.ndar
     }
     path = folder / "study.html"
     facts = {**figures.facts(folder), **summary}
-    write_text(path, page(f"Study of {subject.name}", facts, [*sections, figures.provenance(folder)]))
+    figures.write(path, f"Study of {subject.name}", facts, [*sections, figures.provenance(folder)])
     return path
 
 

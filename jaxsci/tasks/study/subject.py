@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxsci.core import Array, Batch, ExampleLoss, Inputs, Key, Model, Params, StatefulModel
 from jaxsci.errors import InputError
-from jaxsci.runs.figures import Drawing
+from jaxsci.runs.page import Drawing
 from jaxsci.runs.task import OnProgress
 from jaxsci.training import Recipe, checkpoint, init_state
 

@@ -10,8 +10,7 @@ from jaxsci.data.materials.superconductors import FAMILIES, family
 from jaxsci.plots import classification, gallery, materials, reconstruction
 from jaxsci.runs import figures, seen
 from jaxsci.runs import folder as runs
-from jaxsci.runs.figures import Drawing
-from jaxsci.runs.page import Section
+from jaxsci.runs.page import Drawing, Section
 from jaxsci.tasks.superconductors.ensemble.prediction import COVERAGE
 from jaxsci.tasks.superconductors.influence import Influence
 from jaxsci.tasks.superconductors.samples import Sample
@@ -56,19 +55,19 @@ def write(folder: Path, result: dict[str, Any], sample: Sample, shown: Shown) ->
     sections += [
         Section(
             "How well it predicts",
-            figures=figures.pictures(folder, performance),
+            figures=performance,
             table=novelty_table(result) if of_tc else None,
         ),
         Section("Where it is wrong", table=wrong_table(result, sample, shown.predictions)),
-        Section("The latent space", figures=figures.pictures(folder, [_latent(result, sample, shown)])),
+        Section("The latent space", figures=[_latent(result, sample, shown)]),
     ]
     if shown.influence is not None:
         drawing = _influence(shown.influence, of_tc)
-        sections.append(Section("Which elements carry it", _INFLUENCE, figures=figures.pictures(folder, [drawing])))
+        sections.append(Section("Which elements carry it", _INFLUENCE, figures=[drawing]))
     history = [] if own else runs.read_metrics(folder)
     if history:
         curves = figures.learning(history, "Loss per epoch, median and 68 % of the members.")
-        sections.append(Section("How it learned", figures=figures.pictures(folder, [curves])))
+        sections.append(Section("How it learned", figures=[curves]))
     sections.append(Section("Cleaning", _CLEANING, table=cleaning_table(sample.cleaning if own else data["cleaning"])))
     figures.write_page(folder, _title(result), _summary(result, data), sections)
 

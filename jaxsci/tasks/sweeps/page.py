@@ -5,11 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxsci.files import write_text
 from jaxsci.plots import training as plots
 from jaxsci.runs import figures
-from jaxsci.runs.figures import Drawing
-from jaxsci.runs.page import Section, page
+from jaxsci.runs.page import Drawing, Section
 from jaxsci.runs.tables import Cell, Column, Table
 from jaxsci.tasks.sweeps.run import FIRST_MEMBER, best, read
 from jaxsci.tasks.sweeps.space import Dimension, Range
@@ -68,13 +66,11 @@ def write(folder: Path, space: Mapping[str, Dimension]) -> None:
     if "device" in record:
         summary["Device"] = record["device"]
     sections = [
-        Section(
-            "What was found", _claim(record), figures=figures.pictures(folder, [drawing]), table=_table(trials, named)
-        ),
+        Section("What was found", _claim(record), figures=[drawing], table=_table(trials, named)),
         Section("How the trials were drawn", _drawn(space, record)),
         Section("How to repeat this", _repeated(folder, record)),
     ]
-    write_text(folder / "report.html", page(f"A sweep of {record['task']}", summary, sections))
+    figures.write(folder / "report.html", f"A sweep of {record['task']}", summary, sections)
 
 
 def _claim(record: Mapping[str, Any]) -> str:

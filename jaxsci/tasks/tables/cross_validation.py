@@ -11,7 +11,7 @@ from jaxsci.core import Model, Params
 from jaxsci.plots import classification, gallery
 from jaxsci.runs import binary_evaluation, figures, seen, weights
 from jaxsci.runs import folder as runs
-from jaxsci.runs.figures import Drawing
+from jaxsci.runs.page import Drawing
 from jaxsci.runs.task import Session
 from jaxsci.tasks import folds
 from jaxsci.tasks.folds import Fold
@@ -121,7 +121,7 @@ def _write(folder: Path, result: Mapping[str, Any], meaning: Meaning, sizes: lis
             )
         )
     titles = {name: column.title for name, column in report.TITLES.items()}
-    section = folds.section(result, titles, sizes, "rows")._replace(figures=figures.pictures(folder, drawings))
+    section = folds.section(result, titles, sizes, "rows")._replace(figures=drawings)
     target = config["options"]["target"]
     summary = {
         "Target": target,

@@ -13,8 +13,7 @@ from jaxsci import metrics
 from jaxsci.plots import classification, gallery
 from jaxsci.runs import binary_evaluation, figures, seen
 from jaxsci.runs import folder as runs
-from jaxsci.runs.figures import Drawing
-from jaxsci.runs.page import Section
+from jaxsci.runs.page import Drawing, Section
 from jaxsci.runs.tables import Cell, Column, Table
 from jaxsci.tasks import ensembles, parts
 
@@ -134,15 +133,15 @@ def write(folder: Path, result: Mapping[str, Any], measured: Measured) -> None:
     kind = "regression" if data["classes"] is None else f"classification, {len(data['classes'])} classes"
     sections = [
         Section("What was measured", claim, table=table(result)),
-        Section("The columns", _columns(data), figures=figures.pictures(folder, drawings)),
+        Section("The columns", _columns(data), figures=drawings),
     ]
     if result["members"] > 1:
         titles = {name: column.title for name, column in TITLES.items()}
         words = _MEAN if data["classes"] is None else ensembles.WORDS
-        sections.insert(1, ensembles.section(folder, result, titles, words=words))
+        sections.insert(1, ensembles.section(result, titles, words=words))
     if measured.history:
         curves = figures.learning(measured.history)
-        sections.append(Section("How it learned", figures=figures.pictures(folder, [curves])))
+        sections.append(Section("How it learned", figures=[curves]))
     summary = {
         "Target": f"{options['target']} ({kind})",
         "Table": f"{data['rows']:,} rows, {Path(data['file']).name}",

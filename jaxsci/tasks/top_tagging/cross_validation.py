@@ -13,7 +13,7 @@ from jaxsci.models.heads import inference
 from jaxsci.plots import classification, gallery
 from jaxsci.runs import binary_evaluation, figures, seen
 from jaxsci.runs import folder as runs
-from jaxsci.runs.figures import Drawing
+from jaxsci.runs.page import Drawing
 from jaxsci.runs.task import Session
 from jaxsci.tasks import folds
 from jaxsci.tasks.folds import Fold
@@ -152,5 +152,5 @@ def _write(folder: Path, result: Mapping[str, Any], sizes: list[int]) -> None:
         "Folds": str(result["folds"]),
         "Seed": str(data["split"]["seed"]),
     }
-    sections = [section._replace(figures=figures.pictures(folder, [matrix]))]
+    sections = [section._replace(figures=[matrix])]
     figures.write_page(folder, f"Cross-validation of {result['tagger']}", summary, sections)

@@ -19,8 +19,7 @@ from jaxsci.plots import jets as jet_plots
 from jaxsci.runs import binary_evaluation, comparison, figures, seen
 from jaxsci.runs import folder as runs
 from jaxsci.runs.estimate import rounded
-from jaxsci.runs.figures import Drawing
-from jaxsci.runs.page import Section
+from jaxsci.runs.page import Drawing, Section
 from jaxsci.runs.tables import Cell, Column, Table
 from jaxsci.tasks import ensembles, parts
 from jaxsci.tasks.ensembles import Answers
@@ -116,19 +115,19 @@ def write(folder: Path, result: dict[str, Any], measured: Measured, baseline: np
         title, words = "What the jets look like", f"{words} {_NOT_SEEN}"
     sections = [
         Section("The taggers", _words(result), table=table(folder, result)),
-        Section("How well it separates", figures=figures.pictures(folder, performance)),
-        Section(title, words, figures=figures.pictures(folder, [average_images(sample, names)])),
+        Section("How well it separates", figures=performance),
+        Section(title, words, figures=[average_images(sample, names)]),
     ]
     if "of_members" in result:
         titles = {**COLUMNS, "log_loss": "log loss", "calibration_error": "calibration error"}
         beside = [ensembles.drawing(measured.answers, labels, "jets")]
-        sections.insert(2, ensembles.section(folder, result, titles, beside))
+        sections.insert(2, ensembles.section(result, titles, beside))
     wrong = _mistaken(sample, probabilities[: len(np.asarray(sample.labels))], names)
     if wrong is not None:
-        sections.insert(2, Section("Where it is wrong", figures=figures.pictures(folder, [wrong])))
+        sections.insert(2, Section("Where it is wrong", figures=[wrong]))
     if measured.history:
         curves_drawing = figures.learning(measured.history)
-        sections.append(Section("How it learned", figures=figures.pictures(folder, [curves_drawing])))
+        sections.append(Section("How it learned", figures=[curves_drawing]))
     what = "Top tagging" if usual else f"Tagging {names[1]} against {names[0]}"
     figures.write_page(folder, f"{what} with {tagger}", summary(folder, result), sections)
 

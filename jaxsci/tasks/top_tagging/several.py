@@ -9,8 +9,7 @@ import numpy as np
 from jaxsci.plots import classification, gallery
 from jaxsci.runs import binary_evaluation, figures, seen
 from jaxsci.runs import folder as runs
-from jaxsci.runs.figures import Drawing
-from jaxsci.runs.page import Section
+from jaxsci.runs.page import Drawing, Section
 from jaxsci.runs.tables import Cell, Column, Rounded, Table
 from jaxsci.runs.task import OnProgress
 from jaxsci.tasks import ensembles
@@ -80,18 +79,18 @@ def write(folder: Path, result: dict[str, Any], measured: report.Measured) -> No
     sections = [
         Section("The classes", claim, table=classes_table(result)),
         Section(f"{result['signal']} against each other class", table=rejection_table(result)),
-        Section("How well it separates", figures=figures.pictures(folder, drawings)),
+        Section("How well it separates", figures=drawings),
     ]
     if "of_members" in result:
         beside = [ensembles.drawing(measured.answers, labels, "jets")]
-        sections.append(ensembles.section(folder, result, MEMBERS, beside))
+        sections.append(ensembles.section(result, MEMBERS, beside))
     if len(names) <= DRAWN:
         words = "Average jet images after the preprocessing of arXiv:1902.09914."
-        pictures = figures.pictures(folder, [report.average_images(measured.sample, names)])
-        sections.append(Section("What the jets look like", words, figures=pictures))
+        average = report.average_images(measured.sample, names)
+        sections.append(Section("What the jets look like", words, figures=[average]))
     if measured.history:
         curves_drawing = figures.learning(measured.history)
-        sections.append(Section("How it learned", figures=figures.pictures(folder, [curves_drawing])))
+        sections.append(Section("How it learned", figures=[curves_drawing]))
     title = f"Tagging {len(names)} classes of jets with {result['tagger']}"
     figures.write_page(folder, title, report.summary(folder, result), sections)
 

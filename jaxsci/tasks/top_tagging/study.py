@@ -13,7 +13,7 @@ from jaxsci.errors import InputError
 from jaxsci.losses import binary_cross_entropy
 from jaxsci.plots import jets as jet_plots
 from jaxsci.runs import seen
-from jaxsci.runs.figures import Drawing
+from jaxsci.runs.page import Drawing
 from jaxsci.runs.task import Session
 from jaxsci.tasks.study import subject, write
 from jaxsci.tasks.study.subject import Entry, Rows, Subject

@@ -10,7 +10,7 @@ import numpy as np
 from jaxsci.core import Params
 from jaxsci.plots import materials
 from jaxsci.runs import seen, weights
-from jaxsci.runs.figures import Drawing
+from jaxsci.runs.page import Drawing
 from jaxsci.runs.task import OnProgress, Session
 from jaxsci.tasks.study import subject, write
 from jaxsci.tasks.study.subject import Entry, Rows, Subject

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxsci.core import Array
+from jaxsci.core import Array, Inputs
 
 
 def accumulator(dtype: Any) -> Any:
@@ -31,3 +32,20 @@ def product(weight: Array, value: Array) -> Array:
     """weight * value, and 0 where the weight is 0 though the value be infinite: p log p of an impossible event."""
     ignored = (weight == 0) & jnp.isinf(value)
     return weight * jnp.where(ignored, jnp.zeros_like(value), value)
+
+
+def fill_padding(arrays: Inputs, mask: Array) -> Inputs:
+    """Padded examples replaced by a copy of the first counted one (zeros if there is none).
+
+    Masking the losses alone is not enough: the derivative of a NaN times a cotangent of 0 is NaN. A model is as
+    well-behaved on the copy as on the data, which zeros do not promise (one that divides an image by its sum).
+    """
+    first = jnp.argmax(mask)
+
+    def fill(leaf: Array) -> Array:
+        leaf = jnp.asarray(leaf)  # numpy cannot be indexed by a traced number
+        of_leaf = mask.reshape((-1,) + (1,) * (leaf.ndim - 1))
+        copy = jnp.where(mask[first], leaf[first], jnp.zeros_like(leaf[first]))
+        return jnp.where(of_leaf, leaf, copy[None])
+
+    return jax.tree.map(fill, arrays)

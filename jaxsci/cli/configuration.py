@@ -11,7 +11,7 @@ from typing import Any
 from jaxsci.cli.mistakes import perhaps
 from jaxsci.errors import InputError
 from jaxsci.files import write_text
-from jaxsci.runs import _schema
+from jaxsci.runs import schema
 
 # Of one command on one machine, not of the run.
 _NOT_OF_THE_RUN = {
@@ -55,8 +55,8 @@ def with_file(words: Sequence[str], name: str, options: Mapping[str, Any]) -> li
             )
         if key != option and option in content:
             raise InputError(f"{path}: expected {option} once, got {key} too; remove one")
-        if not _schema.fits(value, known[option]) or value is None:
-            raise InputError(f"{path}: expected {key} to be {_schema.described(known[option])}, got {value!r}; mend it")
+        if not schema.fits(value, known[option]) or value is None:
+            raise InputError(f"{path}: expected {key} to be {schema.described(known[option])}, got {value!r}; mend it")
         if key.replace("-", "_") not in written:
             found += _as_words(path, option, value)
     return [*found, *words]

@@ -6,9 +6,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxsci._numerics import fill_padding
 from jaxsci.core import Array, Batch, LossFn, Params
 from jaxsci.errors import InputError
-from jaxsci.losses._objective import fill_padding
 
 ExampleLossFn = Callable[[Params, Batch], Array]  # of ONE example: leaves without the batch axis
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxsci._numerics import accumulator
+from jaxsci._numerics import accumulator, fill_padding
 from jaxsci._shapes import expect_shapes
 from jaxsci.core import (
     Array,
@@ -139,20 +139,3 @@ def regularized(loss: LossFn, penalty: Penalty, strength: ArrayLike) -> LossFn:
         return value + scaled, {**metrics, "loss": value + scaled, "penalty": scaled}
 
     return with_penalty
-
-
-def fill_padding(arrays: Inputs, mask: Array) -> Inputs:
-    """Padded examples replaced by a copy of the first counted one (zeros if there is none).
-
-    Masking the losses alone is not enough: the derivative of a NaN times a cotangent of 0 is NaN. A model is as
-    well-behaved on the copy as on the data, which zeros do not promise (one that divides an image by its sum).
-    """
-    first = jnp.argmax(mask)
-
-    def fill(leaf: Array) -> Array:
-        leaf = jnp.asarray(leaf)  # numpy cannot be indexed by a traced number
-        of_leaf = mask.reshape((-1,) + (1,) * (leaf.ndim - 1))
-        copy = jnp.where(mask[first], leaf[first], jnp.zeros_like(leaf[first]))
-        return jnp.where(of_leaf, leaf, copy[None])
-
-    return jax.tree.map(fill, arrays)

@@ -1,6 +1,5 @@
 """Lorentz products of four-momenta, and the features of pairs that are made of them."""
 
-import math
 from typing import Any
 
 import jax
@@ -67,21 +66,11 @@ def _(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Arra
     return _products(momenta, remainder), _plain(momenta, change + further)
 
 
-@jax.jit  # a call with a name: who writes the program in another language puts `upper_digits_by_rounding` in its place
+@jax.jit  # a call with a name, in whose place another language without bits can round
 def upper_digits(x: Array) -> Array:
     """The numbers with the lower half of their digits cut off. By their bits, because a compiler may join products and sums."""
     mask = _UPPER[x.dtype]
     return jax.lax.bitcast_convert_type(jax.lax.bitcast_convert_type(x, mask.dtype) & mask, x.dtype)
-
-
-def upper_digits_by_rounding(x: Array) -> Array:
-    """The numbers rounded to the upper half of their digits, by products and sums that must each be rounded.
-
-    Source: Dekker 1971, Numer. Math. 18, 224. Of numbers above 1e34 in float32 the product overflows.
-    """
-    digits = np.finfo(x.dtype).nmant + 1
-    large = x * jnp.asarray(2.0 ** math.ceil(digits / 2) + 1, x.dtype)
-    return large - (large - x)
 
 
 def _plain(p: Array, q: Array) -> Array:

@@ -32,8 +32,8 @@ import jaxsci
 from jaxsci.core import Key, Model, Params, StatefulModel
 from jaxsci.errors import InputError
 from jaxsci.files import write_json
-from jaxsci.ops.convolution._cpu import choice as convolution
-from jaxsci.runs import _schema, weights
+from jaxsci.ops.convolution import choice as convolution
+from jaxsci.runs import schema, weights
 from jaxsci.runs.task import Session
 from jaxsci.runs.training import Training, train, write_metrics
 from jaxsci.training import Recipe, checkpoint
@@ -121,7 +121,7 @@ def options_of(folder: Path, values: dict[str, Any], options: type[Options], pat
     Raises:
         InputError: options that this version does not have, or of another type.
     """
-    _schema.require_options(folder / "config.json", values, options)
+    schema.require_options(folder / "config.json", values, options)
     files = {name: None if values.get(name) is None else Path(values[name]) for name in paths}
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     try:
@@ -175,7 +175,7 @@ def _commit() -> str | None:
 
 def write_record(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file of a run folder with its checksum, which `read_json` compares."""
-    write_json(path, _schema.sealed(content))
+    write_json(path, schema.sealed(content))
 
 
 def read_json(path: Path, remedy: str) -> Any:
@@ -186,7 +186,7 @@ def read_json(path: Path, remedy: str) -> Any:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
-        return _schema.unsealed(path, content, remedy)
+        return schema.unsealed(path, content, remedy)
     except FileNotFoundError as error:
         raise InputError(f"{path}: expected a file of a run folder, found none; {remedy}") from error
     except (ValueError, OSError, RecursionError) as error:
@@ -233,7 +233,7 @@ def of_any_version(folder: Path) -> Iterator[None]:
         yield
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         trains = any(frame.f_code is train.__code__ for frame, _ in traceback.walk_tb(error.__traceback__))
-        if trains or isinstance(error, InputError) or _schema.is_sealed(folder / "config.json"):
+        if trains or isinstance(error, InputError) or schema.is_sealed(folder / "config.json"):
             raise
         raise InputError(
             f"{folder}: expected a run that this version can use, but {type(error).__name__}: {error}; its config.json has no checksum: "

@@ -19,7 +19,7 @@ from jax.sharding import Mesh
 from jaxsci.core import Batch, Key, Model, StatefulModel, Stream
 from jaxsci.errors import InputError
 from jaxsci.files import write_json, write_text
-from jaxsci.runs import _schema, weights
+from jaxsci.runs import schema, weights
 from jaxsci.runs.task import Execution, OnProgress
 from jaxsci.training import (
     EpochProgress,
@@ -117,7 +117,7 @@ def _measure(folder: Path, profile: Profile, progress: OnProgress) -> None:
         progress("measuring", 1.0, f"warning: no {PROFILE}, since the step could not be measured: {why}")
         return
     if jax.process_index() == 0:
-        write_json(folder / PROFILE, _schema.sealed(summary))
+        write_json(folder / PROFILE, schema.sealed(summary))
     why = summary["step"]["unknown"]
     progress("measuring", 1.0, f"note: the operations are not counted: {why}" if why else "")
 
@@ -216,8 +216,8 @@ def _note_interruption(folder: Path, epochs: int) -> None:
     path = next((path for path in (folder / "config.json", folder.parent / "config.json") if path.exists()), None)
     if path is not None:
         remedy = "copy the run again"
-        seal = _schema.sealed if _schema.is_sealed(path) else dict[str, Any]  # what was not as written stays so
-        config = _schema.unsealed(path, json.loads(path.read_text(encoding="utf-8")), remedy)
+        seal = schema.sealed if schema.is_sealed(path) else dict[str, Any]  # what was not as written stays so
+        config = schema.unsealed(path, json.loads(path.read_text(encoding="utf-8")), remedy)
         device = f"{jax.device_count()} × {jax.devices()[0].device_kind}"
         now = datetime.now(UTC).isoformat(timespec="seconds")
         config.setdefault("resumed", []).append({"date": now, "epochs": epochs, "device": device})

@@ -1,5 +1,6 @@
 """A network as an ONNX file, by the package jax2onnx."""
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -7,13 +8,14 @@ from typing import Any
 
 import jax
 import jax.export
+import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal
 
+from jaxsci.core import Array
 from jaxsci.errors import InputError
 from jaxsci.files import replacing
-from jaxsci.ops._lorentz import upper_digits_by_rounding
-from jaxsci.ops.convolution import _xla as xla_convolution
+from jaxsci.ops.convolution import xla as xla_convolution
 
 __all__ = ["save"]
 
@@ -102,3 +104,13 @@ def _is_constant(equation: Any, operands: Sequence[Any]) -> bool:
 def _number(literal: Literal) -> np.ndarray:
     aval: Any = literal.aval
     return np.asarray(literal.val, aval.dtype)
+
+
+def upper_digits_by_rounding(x: Array) -> Array:
+    """The numbers rounded to the upper half of their digits, by products and sums that must each be rounded.
+
+    Source: Dekker 1971, Numer. Math. 18, 224. Of numbers above 1e34 in float32 the product overflows.
+    """
+    digits = np.finfo(x.dtype).nmant + 1
+    large = x * jnp.asarray(2.0 ** math.ceil(digits / 2) + 1, x.dtype)
+    return large - (large - x)

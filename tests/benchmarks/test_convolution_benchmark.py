@@ -15,7 +15,7 @@ from benchmarks.convolution import report as convolution_report
 from benchmarks.convolution.implementations import OPERATIONS, convolutions, jax_call, together
 from benchmarks.convolution.shapes import SHAPES, smaller
 from jaxsci.cli import main as cli
-from jaxsci.ops.convolution._cpu import choice
+from jaxsci.ops.convolution import choice
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from jaxsci.errors import InputError
 from jaxsci.ops import _lorentz, lorentz_products, pair_features
+from jaxsci.tasks import onnx_file
 
 METRIC = np.array([1.0, -1, -1, -1])
 products, features = jax.jit(lorentz_products), jax.jit(pair_features)
@@ -75,7 +76,7 @@ def test_derivatives_are_those_of_the_formula():
     np.testing.assert_allclose(np.sum(backward * change), np.sum(weights * tangent), rtol=1e-4, atol=1e-2)
 
 
-@pytest.mark.parametrize("split", [_lorentz.upper_digits, _lorentz.upper_digits_by_rounding])
+@pytest.mark.parametrize("split", [_lorentz.upper_digits, onnx_file.upper_digits_by_rounding])
 def test_products_of_half_the_digits_are_exact(split):
     x = np.random.default_rng(6).normal(size=1000).astype(np.float32) * 300
     upper = np.asarray(split(x))

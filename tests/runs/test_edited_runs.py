@@ -10,8 +10,8 @@ import pytest
 import jaxsci
 from jaxsci.cli.main import main
 from jaxsci.errors import InputError
-from jaxsci.runs import _schema as schema
 from jaxsci.runs import folder as runs
+from jaxsci.runs import schema
 from jaxsci.runs.task import silent
 from tests.runs.small_runs import EXAMPLES, TRAIN, write_examples
 

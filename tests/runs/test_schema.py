@@ -8,8 +8,8 @@ import pytest
 
 from jaxsci.errors import InputError
 from jaxsci.files import write_json
-from jaxsci.runs import _schema as schema
 from jaxsci.runs import folder as runs
+from jaxsci.runs import schema
 from jaxsci.runs.training import _note_interruption
 from jaxsci.tasks.images import Options
 

@@ -8,10 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsci._numerics import accumulator, as_real
+from jaxsci._numerics import accumulator, as_real, fill_padding
 from jaxsci.core import Array, Batch, LossFn, Params
 from jaxsci.errors import InputError
-from jaxsci.losses._objective import fill_padding
 
 
 def check_params(params: Params) -> None:

@@ -24,7 +24,7 @@ from jax import lax
 
 from jaxsci.core import Array
 from jaxsci.ops.convolution import _windows as windows
-from jaxsci.ops.convolution import _xla
+from jaxsci.ops.convolution import xla
 from jaxsci.ops.convolution._cpu import dispatch, forward
 from jaxsci.ops.convolution._cpu.blockwise import map_over
 from jaxsci.ops.convolution._sizes import ConvGeometry
@@ -99,7 +99,7 @@ def groups_together(sizes: Sizes, geometry: ConvGeometry, itemsize: int) -> int:
 
 def whole(role: str, first: Array, second: Array, geometry: ConvGeometry, precision: Any) -> Array:
     """XLA's convolution; of several groups it is `grouped`."""
-    return getattr(_xla, role)(first, second, geometry=geometry, precision=precision)
+    return getattr(xla, role)(first, second, geometry=geometry, precision=precision)
 
 
 def in_turn(role: str, first: Array, second: Array, geometry: ConvGeometry, precision: Any) -> Array:

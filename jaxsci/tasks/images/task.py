@@ -12,8 +12,8 @@ from jaxsci.core import Params
 from jaxsci.data import images
 from jaxsci.errors import InputError
 from jaxsci.models.heads import inference
-from jaxsci.runs import _schema, seen, weights
 from jaxsci.runs import folder as runs
+from jaxsci.runs import schema, seen, weights
 from jaxsci.runs.folder import Training
 from jaxsci.runs.task import Session, Sweep, Task, Trained
 from jaxsci.runs.training import require_devices
@@ -139,7 +139,7 @@ def load(folder: Path) -> Trained:
     its members.
     """
     config, options = runs.read_config(folder, NAME), read_options(folder)
-    _schema.require_whole(folder / "config.json", config.get("data"), "shape", "classes")
+    schema.require_whole(folder / "config.json", config.get("data"), "shape", "classes")
     shape = tuple(config["data"]["shape"])
     built = network(options, shape, config["data"]["classes"])
     key = ensembles.keys(options.seed, options.members)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jaxsci.errors import InputError
 from jaxsci.ops import conv, conv_patches, conv_transpose
 from jaxsci.ops.convolution import _windows as windows
-from jaxsci.ops.convolution import _xla as convolution_lax
+from jaxsci.ops.convolution import xla as convolution_lax
 from jaxsci.ops.convolution._cpu import dispatch as convolution_cpu
 from jaxsci.ops.convolution._cpu import forward as convolution_cpu_output
 from jaxsci.ops.convolution._cpu import kernel_gradient as convolution_cpu_kernel

@@ -8,7 +8,7 @@ import pytest
 from jax import lax
 
 from jaxsci.ops import conv
-from jaxsci.ops.convolution import _xla as convolution_lax
+from jaxsci.ops.convolution import xla as convolution_lax
 from jaxsci.ops.convolution._cpu import dispatch as convolution_cpu
 from jaxsci.ops.convolution._cpu import winograd
 from jaxsci.ops.convolution._sizes import conv_geometry

@@ -19,7 +19,8 @@ from jax import lax
 
 from jaxsci.core import Array
 from jaxsci.ops.convolution import _windows as windows
-from jaxsci.ops.convolution._cpu import choice, forward, strided, winograd
+from jaxsci.ops.convolution import choice
+from jaxsci.ops.convolution._cpu import forward, strided, winograd
 from jaxsci.ops.convolution._cpu import kernel_gradient as kernels
 from jaxsci.ops.convolution._sizes import ConvGeometry
 

@@ -8,7 +8,7 @@ from jax import lax
 
 from jaxsci.core import Array
 from jaxsci.ops.convolution import _windows as windows
-from jaxsci.ops.convolution import _xla
+from jaxsci.ops.convolution import xla
 from jaxsci.ops.convolution._cpu import blockwise
 from jaxsci.ops.convolution._sizes import ConvGeometry
 
@@ -72,12 +72,12 @@ def product_then_sum(
 def convolution_in_parts(x: Array, kernel: Array, geometry: ConvGeometry, devices: int) -> Array:
     """XLA's convolution, in two dimensions of a part of the images each."""
     if devices > 1 or not isinstance(x.shape[0], int):  # devices run at the same time; a symbolic batch is one part
-        return _xla.convolve(x, kernel, geometry)
+        return xla.convolve(x, kernel, geometry)
     size = geometry.output_size(x.shape[1:-1], kernel.shape[:-2])
     products = x.shape[0] * math.prod(size) * kernel.size
     count = max(1, min(PARTS, products // PART_PRODUCTS)) if len(kernel.shape) == 4 else 1
     images = -(-x.shape[0] // count)
-    parts = [_xla.convolve(x[i : i + images], kernel, geometry) for i in range(0, x.shape[0], images)]
+    parts = [xla.convolve(x[i : i + images], kernel, geometry) for i in range(0, x.shape[0], images)]
     return parts[0] if len(parts) == 1 else jnp.concatenate(parts)
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import jax
 
 from jaxsci.core import Array
-from jaxsci.ops.convolution import _accelerators
-from jaxsci.ops.convolution._cpu import choice, dispatch
+from jaxsci.ops.convolution import _accelerators, choice
+from jaxsci.ops.convolution._cpu import dispatch
 from jaxsci.ops.convolution._sizes import ConvGeometry
 
 ROLES = ("input", "kernel", "output")

@@ -121,9 +121,11 @@ def resident():
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item, nextitem):
-    # The programs of a file serve the next one rarely, and would fill the memory, which the C library does not give back by itself.
+    # The programs of a file serve the next one rarely, and would fill the memory, which the C library does not give back by itself. It
+    # takes a fifth of a second, and most files compile little.
     global left
-    if nextitem is None or nextitem.path != item.path or resident() > max(FULL, left + STEP):
+    held = resident()
+    if nextitem is not None and held > left + STEP and (nextitem.path != item.path or held > FULL):
         jax.clear_caches()
         gc.collect()
         if GLIBC:

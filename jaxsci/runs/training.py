@@ -34,6 +34,7 @@ from jaxsci.training import (
     fit_ensemble,
     microbatches_for,
 )
+from jaxsci.training._programs import Always
 
 __all__ = [
     "PROFILE",
@@ -194,7 +195,7 @@ def _train(
         if writes:
             _note_interruption(folder, len(history))
     sequential = jax.default_backend() == "cpu"
-    ensemble = partial(fit_ensemble, lambda hyper: recipe, {}, keys=key, sequential=sequential)
+    ensemble = partial(fit_ensemble, Always(recipe), {}, keys=key, sequential=sequential)
     run = ensemble if key.ndim else partial(fit, recipe, key=key, mesh=mesh)
     result = run(
         *splits, settings=settings, checkpoints=checkpoints, resume=resume, progress=on_progress, profile=profile

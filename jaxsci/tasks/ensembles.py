@@ -6,6 +6,7 @@ theirs (Jensen's inequality).
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -95,11 +96,13 @@ def answering(model: Model, params: Params, members: int, batch_size: int = 1024
     if members == 1:
         return lambda x: Answers(predict(model.apply, params, x, batch_size=batch_size))
 
-    def each(params: Params, x: Inputs) -> Array:
-        # One after another: a batch of examples fills a device, and all members at once would take their number in memory.
-        return jax.lax.map(lambda one: model.apply(one, x), params)
+    return lambda x: combined(predict(_each(model.apply), params, x, batch_size=batch_size))
 
-    return lambda x: combined(predict(each, params, x, batch_size=batch_size))
+
+@lru_cache(maxsize=32)  # of one network one function, which is compiled once
+def _each(apply: Callable[[Params, Inputs], Array]) -> Callable[[Params, Inputs], Array]:
+    # One after another: a batch of examples fills a device, and all members at once would take their number in memory.
+    return lambda params, x: jax.lax.map(lambda one: apply(one, x), params)
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:

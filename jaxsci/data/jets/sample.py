@@ -44,6 +44,7 @@ __all__ = [
 ]
 
 _JETS_AT_ONCE = 10_000
+_FEWEST_AT_ONCE = 2_000  # so many tell a beam along x or y from one along z
 _NUMBERS_AT_ONCE = 8_000_000  # some 250 MB while they are read and checked
 _FAIR = 5.0  # standard deviations by which the classes of the first jets may differ from the file's
 
@@ -103,7 +104,8 @@ def read(
         jets = np.empty(shape, np.float32)
         marks = None if source.labels is None else np.empty(len(rows), np.uint8)
         first = filled = 0
-        for block, block_labels in (block for part in parts for block in _cleaned(*part, _JETS_AT_ONCE, classes)):
+        at_once = min(_JETS_AT_ONCE, max(int(rows[-1]) + 1, _FEWEST_AT_ONCE))
+        for block, block_labels in (block for part in parts for block in _cleaned(*part, at_once, classes)):
             last = int(np.searchsorted(rows, first + len(block)))
             taken = rows[filled:last] - first
             jets[filled:last] = block[taken]

@@ -1,7 +1,7 @@
 """Networks that fit the images, and how they are trained."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ class Network(NamedTuple):
     encode: Callable[[Params, Inputs], Array] | None = None  # the code of one image; None for a classifier
 
 
+@lru_cache(maxsize=32)
 def _network(module: ModuleType, config: Any) -> Network:
     """A module of `jaxsci.models` with its configuration."""
     encode = getattr(module, "encode", None)
@@ -81,13 +82,18 @@ def make_recipe(options: Options, network: Network, examples: int, hyper: Mappin
         examples: of the training part.
         hyper: "learning_rate" and "weight_decay" of a trial, which may be traced; those that are absent are of the options.
     """
-    model = network.model
     steps = options.epochs * steps_per_epoch(examples, options.batch_size)
     rates = {"learning_rate": options.learning_rate, "weight_decay": options.weight_decay, **(hyper or {})}
-    optimizer = adamw(**rates, schedule=warmup_cosine(steps), clip=1.0)
-    if options.model == "autoencoder":
-        loss = objective_for(model, squared_error)
-    else:
-        loss = objective_for(model, cross_entropy, metrics={"accuracy": correct})
-    recipe = Recipe(model, loss, optimizer)
+    make = _recipe if hyper is None else _recipe.__wrapped__  # what is traced has no hash
+    recipe = make(network.model, options.model == "autoencoder", steps, **rates)
     return noise.recorded(recipe) if options.gradient_noise else recipe
+
+
+@lru_cache(maxsize=32)  # of one network one recipe, whose programs are compiled once
+def _recipe(
+    model: Model | StatefulModel, reconstructs: bool, steps: int, learning_rate: Any, weight_decay: Any
+) -> Recipe:
+    optimizer = adamw(learning_rate, weight_decay=weight_decay, schedule=warmup_cosine(steps), clip=1.0)
+    if reconstructs:
+        return Recipe(model, objective_for(model, squared_error), optimizer)
+    return Recipe(model, objective_for(model, cross_entropy, metrics={"accuracy": correct}), optimizer)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,16 @@ def predictor_of(folder: Path) -> Predictor:
     Raises:
         InputError: the run has neither, or a damaged file.
     """
-    if (folder / files.ARRAYS).exists():
-        return jax.jit(prediction.predictor(files.read(folder / files.ARRAYS)))
+    arrays = folder / files.ARRAYS
+    if arrays.exists():
+        state = arrays.stat()
+        return _predictor(arrays.resolve(), state.st_mtime_ns, state.st_size)
     return files.load_compiled(folder / files.COMPILED)
+
+
+@lru_cache(maxsize=4)  # of one file one function, which is compiled once
+def _predictor(arrays: Path, written: int, size: int) -> Predictor:
+    return jax.jit(prediction.predictor(files.read(arrays)))
 
 
 def load(folder: Path) -> Trained:

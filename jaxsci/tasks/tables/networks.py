@@ -1,6 +1,7 @@
 """The network of a table: numbers and one-hot categories as they are, large categories by a learned vector each."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -31,8 +32,13 @@ def network(columns: Sequence[Column], classes: int | None, hidden: tuple[int, .
         classes: how many; None for a regression, whose output is one number.
         hidden: sizes of the layers.
     """
-    large = [column.size for column in columns if column.embedded]
+    large = tuple(column.size for column in columns if column.embedded)
     flat = sum(1 + c.missing if c.categories is None else c.size for c in columns if not c.embedded)
+    return _network(large, flat, classes, hidden)
+
+
+@lru_cache(maxsize=32)  # of equal sizes one network, whose programs are compiled once
+def _network(large: tuple[int, ...], flat: int, classes: int | None, hidden: tuple[int, ...]) -> Model:
     top = dense.model(dense.Config(flat + _EMBEDDING * len(large), outputs=classes or 1, hidden=hidden))
 
     def init(key: Key) -> Params:
@@ -65,7 +71,13 @@ def recipe(
     """
     steps = options.epochs * steps_per_epoch(examples, options.batch_size)
     rates = {"learning_rate": options.learning_rate, "weight_decay": options.weight_decay, **(hyper or {})}
-    optimizer = adamw(**rates, schedule=warmup_cosine(steps), clip=1.0)
-    if classes is None:
+    make = _recipe if hyper is None else _recipe.__wrapped__  # what is traced has no hash
+    return make(model, classes is None, steps, **rates)
+
+
+@lru_cache(maxsize=32)
+def _recipe(model: Model, regression: bool, steps: int, learning_rate: Any, weight_decay: Any) -> Recipe:
+    optimizer = adamw(learning_rate, weight_decay=weight_decay, schedule=warmup_cosine(steps), clip=1.0)
+    if regression:
         return Recipe(model, objective(model.apply, squared_error), optimizer)
     return Recipe(model, objective(model.apply, cross_entropy, metrics={"accuracy": correct}), optimizer)

@@ -1,14 +1,14 @@
 """Plain tables: one column predicted from the others, as classes or as a number, by an ensemble of dense networks."""
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from jaxsci.core import Inputs, Model, Params
+from jaxsci.core import Array, Inputs, Model, Params
 from jaxsci.data import columns
 from jaxsci.errors import InputError
 from jaxsci.runs import folder as runs
@@ -133,13 +133,14 @@ def _conformal(distances: np.ndarray) -> float:
     return float(np.sort(distances)[rank - 1])
 
 
+@lru_cache(maxsize=32)  # of one network one function, which is compiled once
+def _members(apply: Callable[[Params, Inputs], Array]) -> Callable[[Params, Inputs], Array]:
+    return jax.vmap(apply, in_axes=(0, None))
+
+
 def _answers(meaning: Meaning, model: Model, params: Params, rows: Rows) -> dict[str, np.ndarray]:
     """The mean of the members, their spread and what each says, in the units of the target; for classes their probabilities too."""
-
-    def members(params: Params, row: Inputs) -> Any:
-        return jax.vmap(model.apply, in_axes=(0, None))(params, row)
-
-    outputs = np.asarray(predict_all(members, params, rows), np.float64)  # [row, member(, class)]
+    outputs = np.asarray(predict_all(_members(model.apply), params, rows), np.float64)  # [row, member(, class)]
     if meaning.classes is None:
         values = meaning.mean + meaning.scale * outputs
         return {"prediction": values.mean(1), "spread": values.std(1), "members": values}

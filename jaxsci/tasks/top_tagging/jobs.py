@@ -1,15 +1,16 @@
 """A tagger with its jets: what is trained, on which of them, and how."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jaxsci.core import Batch, Inputs
+from jaxsci.core import Batch, Inputs, Key, Model, StatefulModel
 from jaxsci.data import jets
 from jaxsci.data.jets import images as jet_images
 from jaxsci.data.reading import free_memory
@@ -134,18 +135,29 @@ def make_recipe(job: Job, hyper: Mapping[str, Any] | None = None) -> tuple[Recip
         batch_size=min(options.batch_size or defaults.batch_size, examples),
         patience=options.patience,
     )
-    chosen = {**_rates(job), **(hyper or {})}
-    optimizer = adamw(
-        chosen["learning_rate"],
-        weight_decay=chosen["weight_decay"],
-        schedule=warmup_cosine(settings.epochs * steps_per_epoch(examples, settings.batch_size)),
-        clip=1.0,
-    )
+    steps = settings.epochs * steps_per_epoch(examples, settings.batch_size)
     microbatches = defaults.microbatches if settings.batch_size % defaults.microbatches == 0 else 1
-    example_loss = binary_cross_entropy if len(job.names) == 2 else cross_entropy
-    loss = objective_for(tagger.model, example_loss, metrics={"accuracy": correct})
-    recipe = Recipe(tagger.model, loss, optimizer, tagger.augment if options.augment else None, microbatches)
+    augment = tagger.augment if options.augment else None
+    chosen = {**_rates(job), **(hyper or {})}
+    make = _recipe if hyper is None else _recipe.__wrapped__  # what is traced has no hash
+    recipe = make(tagger.model, len(job.names) == 2, augment, microbatches, steps, **chosen)
     return noise.recorded(recipe) if options.gradient_noise else recipe, settings
+
+
+@lru_cache(maxsize=32)  # of one network one recipe, whose programs are compiled once
+def _recipe(
+    model: Model | StatefulModel,
+    binary: bool,
+    augment: Callable[[Key, Inputs], Inputs] | None,
+    microbatches: int,
+    steps: int,
+    learning_rate: Any,
+    weight_decay: Any,
+) -> Recipe:
+    optimizer = adamw(learning_rate, weight_decay=weight_decay, schedule=warmup_cosine(steps), clip=1.0)
+    example_loss = binary_cross_entropy if binary else cross_entropy
+    loss = objective_for(model, example_loss, metrics={"accuracy": correct})
+    return Recipe(model, loss, optimizer, augment, microbatches)
 
 
 def _rates(job: Job) -> dict[str, float]:

@@ -5,6 +5,7 @@ import importlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from types import ModuleType
 from typing import Any, Literal, NamedTuple
 
@@ -66,8 +67,9 @@ class Tagger:
     classes: tuple[str, ...] = CLASSES  # names of the labels 0, 1, ...
 
 
+@lru_cache(maxsize=32)
 def tagger(name: str, spec: Spec | None = None) -> Tagger:
-    """The tagger of that name.
+    """The tagger of that name; the same one each time, so that a process compiles its programs once.
 
     Raises:
         InputError: there is none.

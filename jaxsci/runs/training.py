@@ -4,11 +4,11 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +34,6 @@ from jaxsci.training import (
     fit_ensemble,
     microbatches_for,
 )
-from jaxsci.training._programs import Always
 
 __all__ = [
     "PROFILE",
@@ -161,6 +160,11 @@ def _within(
     return training._replace(recipe=recipe._replace(microbatches=number))
 
 
+@lru_cache(maxsize=32)  # of one recipe one function, whose programs are compiled once
+def _of_any(recipe: Recipe) -> Callable[[Any], Recipe]:
+    return lambda hyper: recipe
+
+
 def _train(
     folder: Path,
     training: Training,
@@ -195,7 +199,7 @@ def _train(
         if writes:
             _note_interruption(folder, len(history))
     sequential = jax.default_backend() == "cpu"
-    ensemble = partial(fit_ensemble, Always(recipe), {}, keys=key, sequential=sequential)
+    ensemble = partial(fit_ensemble, _of_any(recipe), {}, keys=key, sequential=sequential)
     run = ensemble if key.ndim else partial(fit, recipe, key=key, mesh=mesh)
     result = run(
         *splits, settings=settings, checkpoints=checkpoints, resume=resume, progress=on_progress, profile=profile

@@ -154,8 +154,10 @@ def shared(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> int:
     for i, (start, end) in enumerate(zip(first, last, strict=True)):
         near = order[start:end]
         same = np.abs(theirs["eta"][near] - ours["eta"][i]) < 1e-3
-        same &= np.abs(theirs["pt"][near] / ours["pt"][i] - 1) < 1e-3
-        count += bool(np.any(same & (np.abs(theirs["mass"][near] / ours["mass"][i] - 1) < 1e-2)))
+        same &= np.abs(theirs["pt"][near] - ours["pt"][i]) < 1e-3 * ours["pt"][i]
+        # No division: a jet of one constituent has no mass.
+        same &= np.abs(theirs["mass"][near] - ours["mass"][i]) <= 1e-2 * ours["mass"][i]
+        count += bool(np.any(same))
     return count
 
 

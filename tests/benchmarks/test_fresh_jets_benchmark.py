@@ -71,6 +71,12 @@ def test_jets_of_the_package_are_found_again():
     assert min(min(tests.values()) for tests in found["p_values"].values()) > 1e-3
 
 
+def test_a_jet_without_mass_is_found_again():
+    known = {"phi": np.array([0.1, 0.2]), "eta": np.zeros(2), "pt": np.full(2, 600.0), "mass": np.array([0.0, 100.0])}
+    assert fresh_jets.shared(known, known) == 2
+    assert fresh_jets.shared({**known, "mass": np.array([50.0, 50.0])}, known) == 0
+
+
 def keep(path, sample):
     """Log odds of these jets, as `benchmarks.taggers` keeps them."""
     logits = RNG.normal(sample.labels, 1).astype(np.float32)

@@ -19,7 +19,7 @@ from jax import lax
 
 from jaxsci.core import Array
 from jaxsci.ops.convolution import _windows as windows
-from jaxsci.ops.convolution import choice
+from jaxsci.ops.convolution import choice, xla
 from jaxsci.ops.convolution._cpu import forward, strided, winograd
 from jaxsci.ops.convolution._cpu import kernel_gradient as kernels
 from jaxsci.ops.convolution._sizes import ConvGeometry
@@ -124,6 +124,8 @@ def _convolve(x: Array, kernel: Array, geometry: ConvGeometry, precision: Any, m
         apply = forward.convolution_in_parts
     one = partial(apply, geometry=geometry, devices=method.devices)
     if method.winograd and _saves_time("output", x, geometry, window, size, channels, precision):
+        if apply is forward.convolution_in_parts:  # seldom taken: parts would cost more to compile than they save
+            one = partial(xla.convolve, geometry=geometry)
         one = partial(_by_range, partial(winograd.convolve, geometry=geometry), one)
     return _each_group(one, x, kernel)
 

@@ -133,7 +133,11 @@ def auc_covariance(scores: Array, labels: Array, weight: Array | None = None) ->
     """
     expect_shapes("scores [score, example], labels [example]", scores, labels)
     scores, labels = as_real(scores), jnp.asarray(labels)
-    placed = jax.vmap(placements, in_axes=(0, None, None))(scores, labels, weight)
+    return _covariance(jax.vmap(placements, in_axes=(0, None, None))(scores, labels, weight), labels, weight)
+
+
+def _covariance(placed: Array, labels: Array, weight: Array | None) -> Array:
+    """`auc_covariance` of scores with these placements [score, example]."""
     weights = weights_like(placed[0], weight)
 
     def of_class(label: int) -> Array:
@@ -157,8 +161,8 @@ def auc_interval(scores: Array, labels: Array, weight: Array | None = None, *, l
     """
     scores, labels = as_real(scores), jnp.asarray(labels)
     area = auc(scores, labels, weight)
-    error = jnp.sqrt(auc_covariance(scores[None, :], labels, weight)[0, 0])
     placed = placements(scores, labels, weight)
+    error = jnp.sqrt(_covariance(placed[None, :], labels, weight)[0, 0])
 
     def varies(label: int) -> Array:
         members = (weights_like(placed, weight) != 0) & (labels.astype(placed.dtype) == label)

@@ -1,7 +1,7 @@
 """What is measured of a yes/no classifier on a test part, as plain numbers ready for JSON."""
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +11,12 @@ from jaxsci import metrics
 from jaxsci.core import Array, Key
 from jaxsci.metrics import Interval
 
-__all__ = ["classification", "effective", "estimate", "gain", "number", "ranking", "relative"]
+__all__ = ["classification", "effective", "estimate", "gain", "number", "ranking", "relative", "roc"]
 
 LEVEL = 0.68
 EFFICIENCIES = (0.3, 0.5)  # signal efficiencies at which the background rejection is quoted
 RESAMPLES = 200
+ROC_POINTS = 199
 
 
 def ranking(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> dict[str, Any]:
@@ -27,11 +28,28 @@ def ranking(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray | None =
         weights: [example], at least 0; intervals then count effective numbers. None, or all equal: each example counts once; a mask:
             those where it is true do.
     """
-    (area, area_interval), (rejections, bounds) = _ranking(_floats(scores), _labels(labels), _weights(weights))
-    result = {"auc": estimate(area, area_interval)}
+    found = _ranked(scores, labels, weights)
+    result = {"auc": estimate(found.area, found.area_interval)}
+    with np.errstate(divide="ignore"):
+        rejections = 1 / found.at.background_efficiency
     for i, efficiency in enumerate(EFFICIENCIES):
-        result[f"rejection_{efficiency}"] = estimate(rejections[i], Interval(bounds.lower[i], bounds.upper[i]))
+        bounds = Interval(found.bounds.lower[i], found.bounds.upper[i])
+        result[f"rejection_{efficiency}"] = estimate(rejections[i], bounds)
     return result
+
+
+def roc(
+    scores: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, Interval]:
+    """Signal and background efficiencies of 199 points of the ROC, each [point], and the 68 % interval of the rejection.
+
+    The interval counts the errors of the background and of the cut. Arguments as in `ranking`, whose program it shares.
+    """
+    at, bounds = (
+        jax.tree.map(lambda points: points[len(EFFICIENCIES) :], found)
+        for found in _ranked(scores, labels, weights)[2:]
+    )
+    return at.signal_efficiency, at.background_efficiency, bounds
 
 
 def uncounted(noun: str, weighted: bool) -> str:
@@ -63,23 +81,40 @@ def gain(
     The difference of the AUCs with DeLong's standard error, which counts that both rank the same examples, and the ratio of the
     rejections with the 68 % percentile interval of a paired bootstrap. `weights` as in `ranking`; the bootstrap multiplies them.
     """
+    ours, theirs = (_ranked(given, labels, weights) for given in (scores, baseline))
     given = _floats(scores), _floats(baseline), _labels(labels), _weights(weights)
-    (difference, error), (ratios, bounds) = _gain(*given, key)
-    result = {"auc_difference": {"value": number(difference), "error": number(error)}}
+    error, bounds = jax.tree.map(np.asarray, _gain(*given, key))
+    result = {"auc_difference": {"value": number(ours.area - theirs.area), "error": number(error)}}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = theirs.at.background_efficiency / ours.at.background_efficiency
     for i, efficiency in enumerate(EFFICIENCIES):
         result[f"rejection_ratio_{efficiency}"] = estimate(ratios[i], Interval(bounds.lower[i], bounds.upper[i]))
     return result
 
 
+class _Ranking(NamedTuple):
+    """What the ranking of the examples tells; points are those of `EFFICIENCIES` and then those of the ROC."""
+
+    area: Any
+    area_interval: Interval
+    at: metrics.WorkingPoint  # each [point]
+    bounds: Interval  # of the rejections, each [point]
+
+
+def _ranked(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray | None) -> _Ranking:
+    found: _Ranking = jax.tree.map(np.asarray, _ranking(_floats(scores), _labels(labels), _weights(weights)))
+    return found
+
+
 @jax.jit
-def _ranking(
-    scores: Array, labels: Array, weight: Array | None
-) -> tuple[tuple[Array, Interval], tuple[Array, Interval]]:
-    efficiencies = jnp.asarray(EFFICIENCIES)
-    rejections = metrics.background_rejection(scores, labels, weight, signal_efficiency=efficiencies)
-    bounds = metrics.rejection_interval(scores, labels, weight, signal_efficiency=efficiencies, level=LEVEL)
-    area = metrics.auc(scores, labels, weight), metrics.auc_interval(scores, labels, weight, level=LEVEL)
-    return area, (rejections, bounds)
+def _ranking(scores: Array, labels: Array, weight: Array | None) -> _Ranking:
+    asked = jnp.concatenate([jnp.asarray(EFFICIENCIES), jnp.linspace(0.005, 0.995, ROC_POINTS)])
+    return _Ranking(
+        metrics.auc(scores, labels, weight),
+        metrics.auc_interval(scores, labels, weight, level=LEVEL),
+        metrics.working_point(scores, labels, weight, signal_efficiency=asked),
+        metrics.rejection_interval(scores, labels, weight, signal_efficiency=asked, level=LEVEL),
+    )
 
 
 @jax.jit
@@ -110,24 +145,22 @@ def accuracy(matrix: Array, weight: Array | None) -> tuple[Array, Interval]:
 
 
 @jax.jit
-def _gain(
-    a: Array, b: Array, labels: Array, own: Array | None, key: Key
-) -> tuple[tuple[Array, Array], tuple[Array, Interval]]:
+def _gain(a: Array, b: Array, labels: Array, own: Array | None, key: Key) -> tuple[Array, Interval]:
+    """The error of the difference of the AUCs, and the interval of the ratio of the rejections."""
     covariance = metrics.auc_covariance(jnp.stack([a, b]), labels, own)
     error = jnp.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
 
-    def ratio(a: Array, b: Array, labels: Array, drawn: Array | None = None) -> Array:
-        efficiencies = jnp.asarray(EFFICIENCIES)
-        weight = own if drawn is None else drawn if own is None else own * drawn
-        passing = [
-            metrics.working_point(scores, labels, weight, signal_efficiency=efficiencies).background_efficiency
-            for scores in (a, b)
-        ]
-        return passing[1] / passing[0]
+    def ratio(a: Array, b: Array, labels: Array, drawn: Array) -> Array:
+        weight = drawn if own is None else own * drawn
 
-    bounds = metrics.bootstrap(ratio, key, a, b, labels, resamples=RESAMPLES, level=LEVEL)
-    difference = metrics.auc(a, labels, own) - metrics.auc(b, labels, own)
-    return (difference, error), (ratio(a, b, labels), bounds)
+        def passing(scores: Array) -> Array:
+            asked = jnp.asarray(EFFICIENCIES)
+            return metrics.working_point(scores, labels, weight, signal_efficiency=asked).background_efficiency
+
+        of_a, of_b = jax.vmap(passing)(jnp.stack([a, b]))
+        return of_b / of_a
+
+    return error, metrics.bootstrap(ratio, key, a, b, labels, resamples=RESAMPLES, level=LEVEL)
 
 
 def relative(weights: np.ndarray | None, of: np.ndarray | None = None) -> np.ndarray | None:
@@ -156,11 +189,11 @@ def _weights(weights: np.ndarray | None) -> Array | None:
 
 
 def _floats(scores: np.ndarray) -> Array:
-    return jnp.asarray(scores, jnp.float32)
+    return jnp.asarray(np.asarray(scores, np.float32))
 
 
 def _labels(labels: np.ndarray) -> Array:
-    return jnp.asarray(labels, jnp.int32)
+    return jnp.asarray(np.asarray(labels, np.int32))
 
 
 def estimate(value: Array, interval: Interval) -> dict[str, float | None]:

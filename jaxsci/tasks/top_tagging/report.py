@@ -5,12 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxsci import metrics
-from jaxsci.core import Array
 from jaxsci.data import jets
 from jaxsci.data.jets import images as jet_images
 from jaxsci.errors import InputError
@@ -150,29 +146,17 @@ def curve(
     scores: np.ndarray, labels: np.ndarray, values: dict[str, Any], weights: np.ndarray | None
 ) -> classification.RocCurve:
     """The ROC of scores [jet] with its band and the AUC among `values`."""
-    own = binary_evaluation.relative(weights)
-    given = jnp.asarray(scores), jnp.asarray(labels), None if own is None else jnp.asarray(own)
-    efficiencies, backgrounds, band = _roc(*given)
-    background = labels == 0
+    efficiencies, backgrounds, band = binary_evaluation.roc(scores, labels, weights)
+    own, background = binary_evaluation.relative(weights), labels == 0
     number = binary_evaluation.effective(None if own is None else own[background], int(background.sum()))
     return classification.RocCurve(
-        np.asarray(efficiencies),
-        np.asarray(backgrounds),
+        efficiencies,
+        backgrounds,
         background_count=number,
         auc=values["auc"]["value"],
-        rejection_lower=np.asarray(band.lower),
-        rejection_upper=np.asarray(band.upper),
+        rejection_lower=band.lower,
+        rejection_upper=band.upper,
     )
-
-
-@jax.jit
-def _roc(scores: Array, labels: Array, weight: Array | None) -> tuple[Array, Array, metrics.Interval]:
-    """The ROC at 199 signal efficiencies, with the interval of the rejection: errors of the background and of the cut."""
-    asked = jnp.linspace(0.005, 0.995, 199)
-    scores, labels = scores.astype(jnp.float32), labels.astype(jnp.int32)
-    point = metrics.working_point(scores, labels, weight, signal_efficiency=asked)
-    band = metrics.rejection_interval(scores, labels, weight, signal_efficiency=asked, level=binary_evaluation.LEVEL)
-    return point.signal_efficiency, point.background_efficiency, band
 
 
 def average_images(sample: jets.JetSample, names: Sequence[str]) -> Drawing:

@@ -3,6 +3,7 @@
 `pytest` runs what decides about a change; `pytest -m "" --hypothesis-profile nightly` runs everything, with many random cases.
 """
 
+import contextlib
 import ctypes
 import gc
 import hashlib
@@ -34,14 +35,15 @@ def compiled_programs():
 def bound(folder, largest):
     """Delete the files that were written first until the rest takes at most half of `largest` bytes, if it takes more."""
     # JAX's own bound reads the whole folder for each program that it writes: slower than to compile it.
-    files = sorted((stat.st_mtime, stat.st_size, path) for path in folder.rglob("*-cache") for stat in [path.stat()])
-    size = sum(size for _, size, _ in files)
+    folders = [one for one in os.scandir(folder) if one.is_dir()] if folder.exists() else []
+    entries = [entry for one in folders for entry in os.scandir(one) if entry.name.endswith("-cache")]
+    size = sum(entry.stat().st_size for entry in entries)
     if size > largest:
-        for _, bytes_, path in files:
+        for entry in sorted(entries, key=lambda entry: entry.stat().st_mtime):
             if size <= largest / 2:
                 break
-            path.unlink(missing_ok=True)
-            size -= bytes_
+            Path(entry).unlink(missing_ok=True)
+            size -= entry.stat().st_size
 
 
 # Sources are translated once, not by every process: half of the time to collect the tests.
@@ -70,9 +72,23 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # Pages are drawn by the hundred: figures on them have fewer pixels, and are drawn once, not anew for dark pages.
-AS_USERS_SEE_THEM = {name: getattr(png, name) for name in ("PIXELS_PER_INCH", "encode_both")}
+AS_USERS_SEE_THEM = {name: getattr(png, name) for name in ("PIXELS_PER_INCH", "encode_both", "laid_out")}
 png.PIXELS_PER_INCH = 48
 png.encode_both = lambda figure: (png.encode(figure),) * 2
+
+
+@contextlib.contextmanager
+def not_laid_out(figure, pixels_per_inch):
+    """What is drawn may overlap: to find places takes twice as long as to draw."""
+    figure.set_layout_engine("none")
+    figure.set_dpi(pixels_per_inch)
+    yield
+
+
+def pytest_configure(config):
+    if config.option.markexpr == "not slow":  # where everything is run, figures of pages are laid out too
+        png.laid_out = not_laid_out
+
 
 # The same cases in every run, whose programs are then in the cache; by night other cases, and many.
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50)

@@ -43,6 +43,7 @@ TABLE = [
     Benchmark(
         "learning-curves", "benchmarks.learning_curves", "Taggers against the number of jets they are trained on."
     ),
+    Benchmark("anomalies", "benchmarks.anomalies.main", "Anomaly detectors in both directions, with mass and without."),
     Benchmark("polynomials", "benchmarks.polynomials", "A linear tagger of energy-flow polynomials, with errors."),
     Benchmark("superconductors", "benchmarks.superconductors.main", "An ensemble against its members one by one."),
 ]

@@ -42,7 +42,7 @@ def as_markdown(results: dict[str, Any]) -> str:
         cost = ["", ""]
         if "epochs" in runs[0]:
             seconds = [run["processor_seconds"] for run in runs]
-            cost = [str(runs[0]["epochs"]), f"{min(seconds) / 60:.1f} min"]
+            cost = [str(runs[0]["epochs"]), f"{min(seconds):.0f} s"]
         lines.append(f"| {' | '.join([_name(method), str(len(runs)), *cells, *cost])} |")
     lines += ["", _MORE, "", f"| AUC above both | {' | '.join(heads)} |", "|---" * 5 + "|"]
     for method in methods:

@@ -30,11 +30,11 @@ def test_gains_are_over_the_larger_of_mass_and_number_of_the_same_seed():
 @pytest.mark.slow  # it trains and draws the pages of runs
 def test_trainings_are_measured_once_and_added_to_the_table(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(main.machine, "describe", lambda: {"processor": "P", "versions": {"jax": "0"}})
-    arguments = ["--only", "mixture", "--epochs", "1", "--jets", "1500", "--out", str(tmp_path)]
+    arguments = ["--only", "mixture", "--epochs", "1", "--jets", "1600", "--out", str(tmp_path)]
     main.main([*arguments, "--seeds", "1"])
     before = json.loads((tmp_path / "anomalies.json").read_text())["methods"]
     assert list(before) == ["mixture", "isolation forest", "mass", "number"]
-    assert [runs[0]["test_jets"] for runs in before.values()] == [375] * 4  # a quarter
+    assert [runs[0]["test_jets"] for runs in before.values()] == [400] * 4  # a quarter
     assert (tmp_path / "anomalies.png").read_bytes().startswith(b"\x89PNG")
     main.main([*arguments, "--seeds", "2", "1"])
     assert "mixture, seed 1: kept" in capsys.readouterr().out
@@ -47,4 +47,4 @@ def test_trainings_are_measured_once_and_added_to_the_table(tmp_path, monkeypatc
     assert f"{mean:.3f} ± " in next(line for line in text.splitlines() if line.startswith("| mass alone | 2 |"))
     with pytest.raises(SystemExit):
         main.main([*arguments[:3], "2", *arguments[4:], "--seeds", "3"])
-    assert "expected trainings of mixture of 2 epochs on 1,500 jets, got one of 1" in capsys.readouterr().err
+    assert "expected trainings of mixture of 2 epochs on 1,600 jets, got one of 1" in capsys.readouterr().err

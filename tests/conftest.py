@@ -5,11 +5,13 @@
 
 import contextlib
 import ctypes
+import fcntl
 import gc
 import hashlib
 import os
 import platform
 import resource
+import shutil
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -94,6 +96,23 @@ def pytest_configure(config):
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50)
 hypothesis.settings.register_profile("nightly", derandomize=False, deadline=None, max_examples=1000, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """The function (name, make) that gives a folder which `make(folder)` filled: by the first worker that asks, for each a copy."""
+
+    def copy(name, make):
+        base = tmp_path_factory.getbasetemp()
+        shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / f"made-once-{name}"
+        with open(f"{shared}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (shared / "whole").exists():
+                make(shared)
+                (shared / "whole").touch()
+        return shutil.copytree(shared, tmp_path_factory.mktemp(name) / "copy")
+
+    return copy
 
 
 @pytest.fixture

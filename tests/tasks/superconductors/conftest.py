@@ -8,17 +8,19 @@ from tests.tasks.superconductors.superconductor_files import QUICK, write_tables
 
 
 @pytest.fixture(scope="session")
-def root(tmp_path_factory):
+def root(made_once):
     """Data and two trained runs, shared by the tests that only read them."""
     jax.devices()  # the command would otherwise choose their number for all later tests
-    folder = tmp_path_factory.mktemp("superconductors")
+    return made_once("superconductors", make)
+
+
+def make(folder):
     write_tables(folder / "data")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAXSCI_DATA", str(folder / "data"))
         for target, split, influence in (("tc", "random", "2"), ("class", "composition", "0")):
             options = ["--target", target, "--split", split, "--influence", influence]
             main(["train", "superconductors", *options, *QUICK, "--runs", str(folder)])
-    return folder
 
 
 @pytest.fixture

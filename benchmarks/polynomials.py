@@ -29,7 +29,7 @@ from jaxsci.files import replacing, write_json, write_text
 from jaxsci.models.jets import energy_flow
 from jaxsci.plots import jets as jet_plots
 from jaxsci.runs import binary_evaluation
-from jaxsci.tasks.top_tagging import jobs
+from jaxsci.tasks.top_tagging import samples
 from jaxsci.training import predict
 
 NAME = "polynomials"
@@ -149,9 +149,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.jets and options.logits:
         parser.error("--logits: expected all jets, of which they are, got --jets; leave one out")
     sample = jets.read(jets.embedded(), limit=options.jets)
-    labels = jobs.labels_of(sample)
+    labels = samples.labels_of(sample)
     assert sample.constituents is not None
-    parts = split(labels, seed=1, fractions=jobs.FRACTIONS)
+    parts = split(labels, seed=1, fractions=samples.FRACTIONS)
     began = time.process_time()
     config = energy_flow.Config(options.degree, options.beta)
     x, graphs = make_polynomials(sample.constituents, config), config.graphs

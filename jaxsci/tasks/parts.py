@@ -10,7 +10,7 @@ from jaxsci.data import reading
 from jaxsci.errors import InputError
 from jaxsci.runs.task import OnProgress
 
-__all__ = ["NAMES", "Draw", "Lengths", "Splits", "compare", "describe", "files", "known", "splits", "words"]
+__all__ = ["NAMES", "Draw", "Lengths", "Splits", "compare", "files", "known", "splits", "words"]
 
 NAMES = ("training", "validation", "test")
 Splits: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]  # the places of the examples of each part among all
@@ -83,16 +83,15 @@ def splits(lengths: Lengths, *, seed: int, fractions: tuple[float, float, float]
     return (train, own[1], drawn) if validation else (train, drawn, own[2])
 
 
-def compare(
-    options: Files, hashes: Callable[[], np.ndarray | None], found: Splits, noun: str, progress: OnProgress
-) -> dict[str, int]:
-    """How many examples of the validation part have inputs of the training part, and of the test part of either; says so where some have.
+def compare(options: Files, marks: np.ndarray | None, found: Splits, noun: str, progress: OnProgress) -> dict[str, Any]:
+    """What config.json says of the parts of a new run, beside fractions and seed: their files, and how many examples they share.
 
-    In one file they may be repeated measurements as well as copies, so that there it is a warning alone.
+    Of the validation part those are counted whose inputs are in the training part, and of the test part those in either; where there are
+    some, that is said. In one file they may be repeated measurements as well as copies, so that there it is a warning alone.
 
     Args:
         options: of the run.
-        hashes: gives those of all examples, as of `seen.hashes`; None where equal ones are no sign that an example is there twice.
+        marks: hashes of all examples, as of `seen.hashes`; None where equal ones are no sign that an example is there twice.
         found: the parts.
         noun: what the examples are, in the plural.
         progress: told the warnings.
@@ -100,14 +99,14 @@ def compare(
     Raises:
         InputError: a part is wholly contained in those before it, where some have a file of their own.
     """
-    own = files(options)
-    marks, shared = hashes(), {}
-    if marks is None:
-        return {}
+    own, shared = files(options), dict[str, int]()
     remedy = "give another file" if own else "figures may be too good"
     if not own and noun == "rows":
         remedy += "; --groups COLUMN keeps rows that belong together in one part"
-    for name, rows, before in (("validation", found[1], found[0]), ("test", found[2], np.concatenate(found[:2]))):
+    pairs = (("validation", found[1], found[0]), ("test", found[2], np.concatenate(found[:2])))
+    for name, rows, before in pairs:
+        if marks is None:
+            break
         count = shared[name] = int(np.isin(marks[rows], marks[before]).sum())
         where = "training" if name == "validation" else "training or validation"
         file = own.get(name, options.data)
@@ -118,21 +117,13 @@ def compare(
         if count:
             same = f"{count:,} of {len(rows):,} {noun} for {name} have the same inputs as some for {where}"
             progress("reading", 1.0, f"warning: {file}: {same}; {remedy}")
-    return shared if own or any(shared.values()) else {}
-
-
-def describe(options: Files, found: Splits, shared: Mapping[str, int]) -> dict[str, Any]:
-    """What config.json says of parts that are files, beside fractions and seed: file and number of each, and what they share."""
-    own = files(options)
     if not own:
-        return {"shared": dict(shared)} if shared else {}
-    return {
-        "parts": {
-            name: {"file": str(own.get(name, options.data)), "examples": len(rows)}
-            for name, rows in zip(NAMES, found, strict=True)
-        },
-        "shared": dict(shared),
+        return {"shared": shared} if any(shared.values()) else {}
+    described = {
+        name: {"file": str(own.get(name, options.data)), "examples": len(rows)}
+        for name, rows in zip(NAMES, found, strict=True)
     }
+    return {"parts": described, "shared": shared}
 
 
 def known(config: Mapping[str, Any]) -> int | None:

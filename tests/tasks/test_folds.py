@@ -13,11 +13,11 @@ from jaxsci.cli.main import main
 from jaxsci.core import Batch
 from jaxsci.data import jets
 from jaxsci.errors import InputError
-from jaxsci.runs import folder as runs
 from jaxsci.runs.task import Session
 from jaxsci.tasks import folds, own_network
 from jaxsci.tasks.top_tagging import cross_validation, jobs
 from jaxsci.tasks.top_tagging.options import Options
+from jaxsci.tasks.top_tagging.task import TASK
 from tests.command import refused, write_jets
 
 
@@ -137,15 +137,14 @@ def test_options_that_an_earlier_version_ignored_do_not_keep_its_run_from_going_
     old = Options(data=Path("mine.h5"), folds=2, model="net.py:build", tagger="cnn")
     session = Session(Path("runs"), find=None)
     with pytest.raises(InputError, match="--tagger: expected none beside --model"):
-        cross_validation._prepare(old, session)
-    with pytest.raises(InputError, match="--signal-class: expected none with --folds"):
-        cross_validation.train(replace(old, signal_class="top"), session)
+        TASK.start(old, session)
     own = replace(old, tagger=None)
-    bare = cross_validation._prepare(own, session)
-    runs.write_config(runs.new_folder(session, "top-tagging", "net"), "top-tagging", old, jobs.describe(bare.job))
-    own_network.keep(Path("runs/top-tagging/net-1"), "net.py:build")
+    with pytest.raises(InputError, match="--signal-class: expected none with --folds"):
+        TASK.start(replace(own, signal_class="top"), session)
+    bare = cross_validation._dealt(jobs.prepare(own, session.progress))
+    jobs.new_run(replace(bare.job, options=old), {"folds": 2}, session)
     monkeypatch.setattr(cross_validation, "_train", lambda folder, given, session, resume: given)
-    found = cross_validation.resume(Path("runs/top-tagging/net-1"), session)
+    found = TASK.resume(Path("runs/top-tagging/net-1"), session)
     np.testing.assert_array_equal(np.concatenate(found.splits[0]), np.concatenate(bare.splits[0]))
 
 

@@ -57,19 +57,21 @@ def test_what_parts_share_is_counted_and_a_part_within_another_is_refused(tmp_pa
     look = partial(parts.compare, options, noun="rows", progress=lambda *words: told.append(words[2]))
     marks = np.array([1, 2, 3, 4, 5, 6, 1, 9], np.uint64)
     rows = np.arange(4), np.arange(4, 6), np.arange(6, 8)
-    assert look(lambda: marks, rows) == {"validation": 0, "test": 1}
+    found = look(marks, rows)
+    assert found["shared"] == {"validation": 0, "test": 1}
+    assert found["parts"]["test"] == {"file": "t", "examples": 2}
     assert [line for line in told if "1 of 2" in line and line.startswith("warning: t:")]
     marks[7] = 5  # of validation
     with pytest.raises(InputError, match="t: expected rows for test that are not among"):
-        look(lambda: marks, rows)
+        look(marks, rows)
     alone = partial(
         parts.compare,
         SimpleNamespace(data=Path("a"), validation=None, test=None),
         noun="rows",
         progress=look.keywords["progress"],
     )
-    assert alone(lambda: None, rows) == alone(lambda: np.arange(8), rows) == {}
-    assert alone(lambda: marks, rows) == {"validation": 0, "test": 2}  # they may be repeated measurements
+    assert alone(None, rows) == alone(np.arange(8), rows) == {}
+    assert alone(marks, rows) == {"shared": {"validation": 0, "test": 2}}  # they may be repeated measurements
     for changed, words in (
         ({"test": Path("a")}, "--test: expected another file than --data"),
         ({"test": tmp_path / "v"}, "--test: expected another file than --validation"),
@@ -263,10 +265,8 @@ def test_repeated_measurements_are_no_fault():
     designs = Rows(np.repeat(rng.normal(size=(60, 5)), 10, axis=0).astype(np.float32), np.zeros((600, 0), np.int32))
     options, told = SimpleNamespace(data=Path("t.csv"), validation=None, test=None), []
     found = split(np.zeros(600), seed=0, fractions=(0.7, 0.1, 0.2))
-    shared = parts.compare(
-        options, lambda: marks(options, designs), found, "rows", lambda *words: told.append(words[2])
-    )
-    assert shared == {"validation": len(found[1]), "test": len(found[2])}
+    compared = parts.compare(options, marks(options, designs), found, "rows", lambda *words: told.append(words[2]))
+    assert compared == {"shared": {"validation": len(found[1]), "test": len(found[2])}}
     assert all("same inputs" in line and "--groups COLUMN" in line and "remove" not in line for line in told)
 
 

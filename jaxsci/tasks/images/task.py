@@ -54,7 +54,8 @@ def train(options: Options, session: Session) -> Path:
     """
     ensembles.require(options.members, session.execution)
     sample, splits = read(options, session.progress)
-    shared = parts.compare(options, lambda: seen.hashes(sample.x), splits, "images", session.progress)
+    hashes = seen.hashes(sample.x)
+    compared = parts.compare(options, hashes, splits, "images", session.progress)
     built = network(options, sample.x.shape[1:], sample.classes)
     if built.encode is not None and options.members > 1:
         raise InputError(
@@ -74,7 +75,7 @@ def train(options: Options, session: Session) -> Path:
             "split": {
                 "fractions": FRACTIONS if sample.part is None else "of the file",
                 "seed": options.seed,
-                **parts.describe(options, splits, shared),
+                **compared,
             },
         }
         if options.model not in MODELS:
@@ -83,7 +84,7 @@ def train(options: Options, session: Session) -> Path:
         chosen = {"parameters": weights.number(built.model)}
         chosen |= {"members": options.members} if options.members > 1 else {}
         runs.write_config(folder, NAME, options, data, chosen)
-        seen.save(folder, sample.x[np.concatenate(splits[:2])])
+        seen.save_hashes(folder, hashes[np.concatenate(splits[:2])])
     return _train(folder, options, (sample, splits), session, resume=False)
 
 

@@ -17,7 +17,7 @@ def parts(options: Options, progress: OnProgress) -> tuple[tuple[Network, int], 
     """The network with the number of training images, and the images that train and that choose."""
     ensembles.require(options.members, Execution())
     sample, splits = read(options, progress)
-    compare(options, lambda: seen.hashes(sample.x), splits, "images", progress)
+    compare(options, seen.hashes(sample.x), splits, "images", progress)
     train, validation, _ = splits
     built = network(options, sample.x.shape[1:], sample.classes)
     return (built, len(train)), (as_batch(options, sample, train), as_batch(options, sample, validation))

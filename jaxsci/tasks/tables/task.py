@@ -60,7 +60,7 @@ def train(options: Options, session: Session) -> Path:
         return cross_validation.train(options, session, stem, _answers)
     given = read(options, session.progress, None)
     meaning, data, splits = given
-    shared = parts.compare(options, lambda: marks(options, data.rows), splits, "rows", session.progress)
+    compared = parts.compare(options, marks(options, data.rows), splits, "rows", session.progress)
     with runs.whole_folder(session, NAME, stem) as folder:
         described = {
             "file": str(options.data),
@@ -75,7 +75,7 @@ def train(options: Options, session: Session) -> Path:
                 "fractions": FRACTIONS,
                 "seed": options.seed,
                 "groups": options.groups,
-                **parts.describe(options, splits, shared),
+                **compared,
             },
         }
         model = networks.network(meaning.columns, class_count(meaning))

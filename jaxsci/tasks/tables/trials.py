@@ -16,7 +16,7 @@ def parts(options: Options, progress: OnProgress) -> tuple[tuple[Meaning, int], 
     """What the columns mean with the number of training rows, and the rows that train and that choose."""
     folds.refuse_in_sweep(options)
     meaning, data, splits = read(options, progress, None)
-    compare(options, lambda: marks(options, data.rows), splits, "rows", progress)
+    compare(options, marks(options, data.rows), splits, "rows", progress)
     train, validation, _ = splits
     chosen = as_batch(meaning, take(data, train)), as_batch(meaning, take(data, validation))
     return (meaning, len(train)), chosen

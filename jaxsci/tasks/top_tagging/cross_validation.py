@@ -1,6 +1,7 @@
 """Cross-validation of a tagger: a training for every fold of the jets, and the page."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from jaxsci.core import Inputs, Params
 from jaxsci.errors import InputError
 from jaxsci.models.heads import inference
 from jaxsci.plots import classification, gallery
-from jaxsci.runs import binary_evaluation, figures, seen
+from jaxsci.runs import binary_evaluation, figures
 from jaxsci.runs import folder as runs
 from jaxsci.runs.page import Drawing
 from jaxsci.runs.task import Session
@@ -23,15 +24,11 @@ from jaxsci.tasks.top_tagging.jobs import (
     NAME,
     Job,
     as_batch,
-    describe,
     make_inputs,
     make_recipe,
     make_tagger,
     new_run,
-    prepare,
-    read_options,
 )
-from jaxsci.tasks.top_tagging.options import Options
 from jaxsci.tasks.top_tagging.samples import FRACTIONS, labels_of, shapes
 from jaxsci.tasks.top_tagging.taggers import scaling
 from jaxsci.training import predict
@@ -46,38 +43,25 @@ class _Given(NamedTuple):
     splits: list[Splits]
 
 
-def train(options: Options, session: Session) -> Path:
-    """Train a tagger for every fold, in a new run folder, and write the report.
+def train(job: Job, session: Session) -> Path:
+    """Train a tagger for every fold of its jets, in a new run folder, and write the report.
 
     Raises:
-        InputError: as in the training of one, or a number of folds that cannot be.
+        InputError: there are fewer jets of a class than folds, or none with weight in a fold.
     """
-    if options.signal_class is not None:
-        raise InputError(
-            f"--signal-class: expected none with --folds, whose page has no rejections of several classes, got {options.signal_class}; "
-            "leave out one of both"
-        )
-    given = _prepare(options, session)
-    described = {**describe(given.job), "split": {"folds": options.folds, "seed": options.seed}}
-    return _train(new_run(given.job, described, session), given, session, resume=False)
+    given = _dealt(job)
+    split = {"folds": job.options.folds, "seed": job.options.seed}
+    return _train(new_run(given.job, split, session), given, session, resume=False)
 
 
-def resume(folder: Path, session: Session) -> Path:
+def resume(folder: Path, job: Job, session: Session) -> Path:
     """Go on with a cross-validation that was stopped; the folds that are finished are kept."""
-    given = _prepare(read_options(folder), session, runs.read_config(folder))
-    seen.require_same(folder, describe(given.job)["digest"])
-    return _train(folder, given, session, resume=True)
+    return _train(folder, _dealt(job), session, resume=True)
 
 
-def _prepare(options: Options, session: Session, config: dict[str, Any] | None = None) -> _Given:
-    """The folds of a new run, or of the run of this config."""
-    folds.require(options)
-    for option, given in (("--stream", options.stream), ("--members", options.members > 1)):
-        if given:
-            raise InputError(f"{option}: expected one network on jets in memory with --folds, got both; leave one out")
+def _dealt(job: Job) -> _Given:
+    options, labels = job.options, labels_of(job.sample)
     assert options.folds is not None
-    job = prepare(options, session.progress, config)
-    labels = labels_of(job.sample)
     share = FRACTIONS[1] / (FRACTIONS[0] + FRACTIONS[1])
     found = folds.splits(labels, options.folds, seed=options.seed, share=share)
     if (weights := job.sample.weights) is not None:
@@ -87,7 +71,7 @@ def _prepare(options: Options, session: Session, config: dict[str, Any] | None =
                     f"--folds: expected jets with weight of every class in fold {k // 3}, got none; take fewer"
                 )
     # Each training measures the scaling of its inputs on its own jets.
-    bare = job._replace(tagger=make_tagger(options, *shapes(job.sample)), splits=_longest(found), scaling=None)
+    bare = replace(job, tagger=make_tagger(options, *shapes(job.sample)), splits=_longest(found), scaling=None)
     return _Given(bare, found)
 
 

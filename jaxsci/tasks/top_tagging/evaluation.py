@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxsci.core import Inputs
+from jaxsci.core import Inputs, Params
 from jaxsci.data import jets
 from jaxsci.errors import InputError
 from jaxsci.models.heads import inference
@@ -17,15 +17,13 @@ from jaxsci.runs import binary_evaluation, seen
 from jaxsci.runs import folder as runs
 from jaxsci.runs.task import OnProgress, Session, Trained, silent
 from jaxsci.tasks import ensembles, folds, parts, scores_file
-from jaxsci.tasks.top_tagging import report, several, taggers
+from jaxsci.tasks.top_tagging import report, several
 from jaxsci.tasks.top_tagging.jobs import (
     NAME,
     Job,
-    describe,
     make_inputs,
     make_recipe,
     make_tagger,
-    prepare,
     read_options,
 )
 from jaxsci.tasks.top_tagging.options import Options
@@ -36,8 +34,9 @@ from jaxsci.tasks.top_tagging.samples import (
     labels_of,
     require_classes,
     require_weight,
-    take,
+    tested,
 )
+from jaxsci.tasks.top_tagging.streamed import opened
 from jaxsci.tasks.top_tagging.taggers import Tagger
 from jaxsci.tasks.top_tagging.taggers.scaling import of_run, scaled
 from jaxsci.training import Recipe
@@ -104,57 +103,59 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
     Returns:
         The path of the report.
     """
-    trained, options = load(folder), read_options(folder)
+    trained, options, history = load(folder), read_options(folder), runs.read_metrics(folder)
     if data is None:
-        job = prepare(options, session.progress, trained.config)
-        seen.require_same(folder, describe(job)["digest"])
-        sample, target, part = take(job.sample, job.splits[2]), folder, "test"
-    else:
-        chosen = chosen_names(options.class_names, options.signal_class)
-        sample = jets.read(data, weights=options.weights, classes=chosen)
-        target, part = folder / "evaluations" / data.stem, data.name
-        require_classes(chosen, labels_of(sample), data)
-        require_weight(chosen, sample, data)
+        with opened(options, session.progress, trained.config) as job:
+            seen.require_same(folder, job.described()["digest"])
+            write_tested(folder, job, trained.params, history, session.progress)
+        return folder / "report.html"
+    chosen = chosen_names(options.class_names, options.signal_class)
+    sample = jets.read(data, weights=options.weights, classes=chosen)
+    require_classes(chosen, labels_of(sample), data)
+    require_weight(chosen, sample, data)
     inputs = trained.prepare(_examples(trained, sample))
     answers = ensembles.answering(trained.model, trained.params, options.members)(inputs)
-    known = parts.known(trained.config) if data is None else seen.overlap(folder, contents(sample))
-    measured = report.Measured(
-        options, _tagger(options, trained.config), sample, answers, part, known, runs.read_metrics(folder)
-    )
-    if known and data is not None:
+    known = seen.overlap(folder, contents(sample))
+    if known:
         session.progress("evaluating", 0.0, f"warning: {known:,} of these jets were used in training")
+    tagger, target = _tagger(options, trained.config), folder / "evaluations" / data.stem
+    measured = report.Measured(options, tagger, tested(sample, answers), data.name, known, history)
     write_evaluation(target, measured, session.progress)
     return target / "report.html"
 
 
+def write_tested(folder: Path, job: Job, params: Params, history: list[dict[str, Any]], progress: OnProgress) -> None:
+    """Evaluate the parameters of a run on its test part."""
+    known = parts.known(runs.read_config(folder))
+    answered = job.tested(params, progress)
+    write_evaluation(folder, report.Measured(job.options, job.tagger, answered, "test", known, history), progress)
+
+
 def write_evaluation(folder: Path, measured: report.Measured, progress: OnProgress) -> None:
     """Write evaluation.json, the figures and the report of these answers."""
-    if measured.answers.outputs.ndim > 1:
+    options, (sample, answers, labels, masses) = measured.options, measured.tested
+    if answers.outputs.ndim > 1:
         several.write_evaluation(folder, measured, progress)
         return
     progress("evaluating", 0.0, "")
-    options, sample, answers = measured.options, measured.sample, measured.answers
-    labels, names = measured.labels, measured.tagger.classes
+    names, weights = measured.tagger.classes, sample.weights
     counts = {name: int(np.sum(labels == value)) for value, name in enumerate(names)}
     result: dict[str, Any] = {"task": NAME, "tagger": measured.tagger.name, "part": measured.part, "jets": counts}
     result["known"] = measured.known
-    weights = sample.weights
     if weights is not None:
         result["weights"] = {"array": options.weights, "effective": effective(labels, weights, names)}
     measure = partial(binary_evaluation.classification, labels=labels, weights=weights)
     result["metrics"] = measure(answers.outputs)
     if answers.members is not None and answers.spread is not None:
         result |= ensembles.measured(measure, answers.members, answers.spread)
-    baseline = None
-    if sample.constituents is not None:
-        baseline = taggers.mass_score(sample.constituents) if measured.all_masses is None else measured.all_masses
-        result["baseline"] = {"name": "mass", "metrics": binary_evaluation.ranking(baseline, labels, weights)}
+    if masses is not None:
+        result["baseline"] = {"name": "mass", "metrics": binary_evaluation.ranking(masses, labels, weights)}
         if result["tagger"] != "mass":
             key = jax.random.fold_in(jax.random.key(options.seed), 1)
-            result["gain"] = binary_evaluation.gain(answers.outputs, baseline, labels, key, weights)
+            result["gain"] = binary_evaluation.gain(answers.outputs, masses, labels, key, weights)
     runs.write_record(folder / "evaluation.json", result)
     progress("evaluating", 0.5, "figures")
-    report.write(folder, result, measured, baseline)
+    report.write(folder, result, measured)
     progress("evaluating", 1.0, f"AUC {result['metrics']['auc']['value']:.4f}")
 
 

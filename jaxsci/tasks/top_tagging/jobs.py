@@ -2,29 +2,30 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
-from jaxsci.core import Batch, Inputs, Key, Model, StatefulModel
+from jaxsci.core import Batch, Inputs, Key, Model, Params, StatefulModel, Stream
 from jaxsci.data import jets
 from jaxsci.data.jets import images as jet_images
 from jaxsci.data.reading import free_memory
 from jaxsci.errors import InputError
 from jaxsci.losses import binary_cross_entropy, correct, cross_entropy, objective_for
+from jaxsci.models.heads import inference
 from jaxsci.runs import binary_evaluation, seen, weights
 from jaxsci.runs import folder as runs
-from jaxsci.runs.task import Execution, OnProgress, Session, Trial, silent
+from jaxsci.runs.task import OnProgress, Session, silent
 from jaxsci.runs.training import require_devices
 from jaxsci.tasks import ensembles, folds, own_network, parts
 from jaxsci.tasks.study import noise
 from jaxsci.tasks.top_tagging import own, samples, taggers
 from jaxsci.tasks.top_tagging.options import DEFAULT, Options
-from jaxsci.tasks.top_tagging.samples import FRACTIONS, class_names, contents, labels_of, shapes, take, unused_weights
+from jaxsci.tasks.top_tagging.samples import Tested, class_names, contents, labels_of, shapes, take, unused_weights
 from jaxsci.tasks.top_tagging.taggers import Spec, Tagger, scaling
 from jaxsci.tasks.top_tagging.taggers.scaling import Scaling
 from jaxsci.training import Recipe, Settings, adamw, steps_per_epoch, warmup_cosine
@@ -33,13 +34,14 @@ NAME = "top-tagging"
 _SAID = 0.01  # the part of the pT outside the images from which the terminal says so
 
 
-class Job(NamedTuple):
-    """A tagger with its jets, ready to train or to be evaluated."""
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A tagger with its jets, ready to train or to be evaluated; of a `streamed.StreamedJob` they stay in their files."""
 
     options: Options
     tagger: Tagger
     sample: jets.JetSample
-    splits: tuple[np.ndarray, np.ndarray, np.ndarray]  # indices of training, validation, test
+    splits: parts.Splits  # indices of training, validation, test
     scaling: Scaling | None = None  # of the inputs; part of the tagger already
 
     @property
@@ -47,12 +49,42 @@ class Job(NamedTuple):
         """Of the classes."""
         return self.tagger.classes
 
+    def hashes(self) -> np.ndarray:
+        """Of the content of each jet, uint64 [jet]."""
+        return seen.hashes(contents(self.sample))
+
+    def described(self) -> dict[str, Any]:
+        """What the jets are: files, number, and a digest by which runs on the same jets are known."""
+        options, sample = self.options, self.sample
+        return {
+            "file": "embedded" if options.data is None else str(options.data),
+            "jets": len(labels_of(sample)),
+            "pixels": None if sample.images is None else list(sample.images.shape[1:]),
+            "constituents": shapes(sample)[1],
+            "digest": weights.digest(*(sample if sample.weights is not None else sample[:3])),
+            **({"classes": self.names} if options.class_names is not None else {}),
+            **({"unused_weights": names} if (names := unused_weights(options.data, options.weights)) else {}),
+        }
+
+    def examples(self, progress: OnProgress) -> tuple[Batch | Stream, Batch]:
+        """The jets that train and those that choose the epoch, as the tagger takes them."""
+        return _part(self, 0, progress), _part(self, 1, progress)
+
+    def tested(self, params: Params, progress: OnProgress) -> Tested:
+        """What the tagger with these parameters says of the test part."""
+        answering = ensembles.answering(inference(self.tagger.model), params, self.options.members)
+        return samples.tested(take(self.sample, self.splits[2]), answering(_part(self, 2, progress).x))
+
+
+def _part(job: Job, number: int, progress: OnProgress) -> Batch:
+    rows = job.splits[number]
+    chosen, own = take(job.sample, rows), binary_evaluation.relative(job.sample.weights, job.splits[0])
+    inputs, each = make_inputs(job.tagger, chosen, progress), np.arange(len(rows))
+    return as_batch(inputs, labels_of(chosen), each, None if own is None else own[rows], classes=len(job.names))
+
 
 def prepare(options: Options, progress: OnProgress, config: dict[str, Any] | None = None) -> Job:
     """Read and split the jets and build the tagger, with the scaling of the run of this config, or that of the jets for a new run."""
-    _check(options)
-    if config is None:  # runs of earlier versions may have what is ignored
-        own.require_heeded(options)
     progress("reading jets", 0.0, "")
     if options.data is not None:
         _require_memory(options, [options.data, *parts.files(options).values()])
@@ -75,9 +107,22 @@ def prepare(options: Options, progress: OnProgress, config: dict[str, Any] | Non
     return Job(options, scaling.scaled(tagger, scale), sample, splits, scale)
 
 
-def _check(options: Options) -> None:
+def check(options: Options, *, new: bool = True) -> None:
+    """Raise InputError for options that cannot be, and of a new run for those that would be ignored."""
     names = ("epochs", "batch_size", "patience", "max_jets", "learning_rate")
     runs.require_positive(options, *names, or_zero=("weight_decay",))
+    folds.require(options)
+    for option, given in (("--stream", options.stream), ("--members", options.members > 1)):
+        if options.folds is not None and given:
+            raise InputError(f"{option}: expected one network on jets in memory with --folds, got both; leave one out")
+    if not new:  # those of earlier versions may have what is ignored
+        return
+    own.require_heeded(options)
+    if options.folds is not None and options.signal_class is not None:
+        raise InputError(
+            f"--signal-class: expected none with --folds, whose page has no rejections of several classes, got {options.signal_class}; "
+            "leave out one of both"
+        )
 
 
 def _require_memory(options: Options, files: Sequence[Path]) -> None:
@@ -129,19 +174,20 @@ def make_recipe(job: Job, hyper: Mapping[str, Any] | None = None) -> tuple[Recip
         hyper: "learning_rate" and "weight_decay" of a trial, which may be traced; those that are absent are the job's.
     """
     options, tagger, examples = job.options, job.tagger, len(job.splits[0])
-    defaults = tagger.defaults
-    settings = Settings(
-        epochs=options.epochs or defaults.epochs,
-        batch_size=min(options.batch_size or defaults.batch_size, examples),
-        patience=options.patience,
-    )
+    settings, parts_of = make_settings(options, tagger, examples), tagger.defaults.microbatches
     steps = settings.epochs * steps_per_epoch(examples, settings.batch_size)
-    microbatches = defaults.microbatches if settings.batch_size % defaults.microbatches == 0 else 1
+    microbatches = parts_of if settings.batch_size % parts_of == 0 else 1
     augment = tagger.augment if options.augment else None
     chosen = {**_rates(job), **(hyper or {})}
     make = _recipe if hyper is None else _recipe.__wrapped__  # what is traced has no hash
     recipe = make(tagger.model, len(job.names) == 2, augment, microbatches, steps, **chosen)
     return noise.recorded(recipe) if options.gradient_noise else recipe, settings
+
+
+def make_settings(options: Options, tagger: Tagger, examples: int) -> Settings:
+    """For how long a tagger is trained on so many jets, and how many of them are a batch."""
+    epochs, batch_size = (options.epochs or tagger.defaults.epochs), (options.batch_size or tagger.defaults.batch_size)
+    return Settings(epochs=epochs, batch_size=min(batch_size, examples), patience=options.patience)
 
 
 @lru_cache(maxsize=32)  # of one network one recipe, whose programs are compiled once
@@ -165,33 +211,6 @@ def _rates(job: Job) -> dict[str, float]:
     options, defaults = job.options, job.tagger.defaults
     decay = defaults.weight_decay if options.weight_decay is None else options.weight_decay
     return {"learning_rate": options.learning_rate or defaults.learning_rate, "weight_decay": decay}
-
-
-def sweep_parts(options: Options, progress: OnProgress) -> tuple[Job, tuple[Batch, Batch]]:
-    """The tagger without its jets, and the jets that train and that choose."""
-    folds.refuse_in_sweep(options)
-    if options.stream:
-        raise InputError(
-            "--stream: expected jets that fit into memory for a sweep, got --stream; sweep on --max-jets N of them"
-        )
-    ensembles.require(options.members, Execution())
-    job = prepare(options, progress)
-    parts.compare(options, lambda: seen.hashes(contents(job.sample)), job.splits, "jets", progress)
-    chosen = take(job.sample, np.concatenate(job.splits[:2]))
-    inputs, labels = make_inputs(job.tagger, chosen, progress), labels_of(chosen)
-    first, rest = np.split(np.arange(len(labels)), [len(job.splits[0])])
-    own_weights, classes = binary_evaluation.relative(chosen.weights, first), len(job.names)
-    train, validation = (as_batch(inputs, labels, rows, own_weights, classes=classes) for rows in (first, rest))
-    return job._replace(sample=jets.JetSample(None, None, None)), (train, validation)
-
-
-def sweep_trial(options: Options, job: Job) -> Trial:
-    """A tagger as it is trained with other options."""
-    _check(options)
-    own.require_heeded(options)
-    job = job._replace(options=options)
-    key = ensembles.first_key(options.seed, options.members)
-    return Trial(lambda hyper: make_recipe(job, hyper)[0], make_recipe(job)[1], "cross entropy", key)
 
 
 def make_inputs(tagger: Tagger, sample: jets.JetSample, progress: OnProgress, chunk: int = 10_000) -> Inputs:
@@ -235,30 +254,6 @@ def as_batch(
     return Batch(x, *jax.device_put((labels[indices].astype(np.float32 if classes == 2 else np.int32), weight)))
 
 
-def describe(job: Job, shared: Mapping[str, int] | None = None) -> dict[str, Any]:
-    """What the jets of a run are: files, number, and a digest by which runs on the same jets are known.
-
-    `shared` is what `parts.compare` found.
-    """
-    options, sample = job.options, job.sample
-    return {
-        "file": "embedded" if options.data is None else str(options.data),
-        "jets": len(labels_of(sample)),
-        "pixels": None if sample.images is None else list(sample.images.shape[1:]),
-        "constituents": shapes(sample)[1],
-        "digest": weights.digest(*(sample if sample.weights is not None else sample[:3])),
-        **({"classes": job.names} if options.class_names is not None else {}),
-        **({"unused_weights": names} if (names := unused_weights(options.data, options.weights)) else {}),
-        "split": {
-            "fractions": FRACTIONS,
-            "seed": options.seed,
-            **parts.describe(options, job.splits, shared or {}),
-        },
-        "scaling": None if job.scaling is None else job.scaling._asdict(),
-        **own.describe(options.model),
-    }
-
-
 def hyperparameters(job: Job) -> dict[str, Any]:
     """What was chosen for the user."""
     _, settings = make_recipe(job)
@@ -272,24 +267,26 @@ def hyperparameters(job: Job) -> dict[str, Any]:
     }
 
 
-def new_run(job: Job, described: dict[str, Any], session: Session, used: np.ndarray | None = None) -> Path:
+def new_run(job: Job, split: Mapping[str, Any], session: Session, used: np.ndarray | None = None) -> Path:
     """Make a run folder with what a training begins with: its config, and the user's own network.
 
     Args:
         job: what is trained.
-        described: its jets, as from `describe`.
+        split: how its jets were put into parts.
         session: where.
         used: hashes of the training and validation jets, by which an evaluation knows them again.
 
     Raises:
         InputError: batches of the network cannot be split over the devices asked for.
     """
-    options = job.options
+    options, scale = job.options, job.scaling
     require_devices(job.tagger.model, session.execution)
     with runs.whole_folder(session, NAME, job.tagger.name) as folder:
-        runs.write_config(folder, NAME, options, described, hyperparameters(job))
+        data = {**job.described(), "split": split, "scaling": None if scale is None else scale._asdict()}
         if options.model is not None:
+            data["network"] = own_network.describe(options.model)
             own_network.keep(folder, options.model)
+        runs.write_config(folder, NAME, options, data, hyperparameters(job))
         if used is not None:
             seen.save_hashes(folder, used)
     return folder

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -91,8 +90,3 @@ def of_run(folder: Path, options: Options) -> Options:
     if options.model is None:
         return options
     return replace(options, model=own_network.kept(folder, runs.read_config(folder)["data"]["network"]))
-
-
-def describe(model: str | None) -> dict[str, Any]:
-    """What config.json says of the network besides the options; nothing for a tagger of the table."""
-    return {} if model is None else {"network": own_network.describe(model)}

@@ -18,9 +18,8 @@ from jaxsci.runs.estimate import rounded
 from jaxsci.runs.page import Drawing, Section
 from jaxsci.runs.tables import Cell, Column, Table
 from jaxsci.tasks import ensembles, parts
-from jaxsci.tasks.ensembles import Answers
 from jaxsci.tasks.top_tagging.options import CLASSES, Options
-from jaxsci.tasks.top_tagging.samples import weight_words
+from jaxsci.tasks.top_tagging.samples import Tested, weight_words
 from jaxsci.tasks.top_tagging.taggers import Tagger
 
 MISTAKEN = 6  # jets of a class that are told wrongly, to be shown
@@ -34,39 +33,31 @@ COLUMNS = {  # of the table of taggers: metric -> title
 
 
 class Measured(NamedTuple):
-    """Jets with what the tagger says of them."""
+    """What an evaluation is of."""
 
     options: Options  # of the run
     tagger: Tagger
-    sample: jets.JetSample  # with labels, 1 top, 0 QCD; where not all jets fit into memory, the first of them
-    answers: Answers  # for each jet
+    tested: Tested
     part: str  # "test", or the name of another file
     known: int | None  # of these jets those on which the run was trained; None: not known
     history: list[dict[str, Any]]  # of the training, a record per epoch
-    all_labels: np.ndarray | None = None  # [jet], where the sample has the first jets alone
-    all_masses: np.ndarray | None = None  # [jet] the score of the jet mass, likewise
-
-    @property
-    def labels(self) -> np.ndarray:
-        """[jet] 1 top, 0 QCD."""
-        return np.asarray(self.sample.labels) if self.all_labels is None else self.all_labels
 
 
-def write(folder: Path, result: dict[str, Any], measured: Measured, baseline: np.ndarray | None) -> None:
+def write(folder: Path, result: dict[str, Any], measured: Measured) -> None:
     """Draw all figures into `folder/figures` and write `folder/report.html`.
 
     Args:
         folder: of the run, or of its evaluation on another file.
         result: the content of evaluation.json.
         measured: the jets that were evaluated.
-        baseline: [jet], the score of the jet mass; None where the jets are images.
     """
-    sample, logits, labels = measured.sample, measured.answers.outputs, measured.labels
+    sample, answers, labels, masses = measured.tested
+    logits = answers.outputs
     tagger, values = result["tagger"], result["metrics"]
     weights = sample.weights
     curves = {tagger: curve(logits, labels, values, weights)}
-    if baseline is not None and tagger != "mass":
-        curves["mass"] = curve(baseline, labels, result["baseline"]["metrics"], weights)
+    if masses is not None and tagger != "mass":
+        curves["mass"] = curve(masses, labels, result["baseline"]["metrics"], weights)
     names = list(result["jets"])
     by_class = {name: np.asarray(labels == label) for label, name in enumerate(names)}
     probabilities = 1 / (1 + np.exp(-np.asarray(logits, np.float64)))
@@ -116,7 +107,7 @@ def write(folder: Path, result: dict[str, Any], measured: Measured, baseline: np
     ]
     if "of_members" in result:
         titles = {**COLUMNS, "log_loss": "log loss", "calibration_error": "calibration error"}
-        beside = [ensembles.drawing(measured.answers, labels, "jets")]
+        beside = [ensembles.drawing(answers, labels, "jets")]
         sections.insert(2, ensembles.section(result, titles, beside))
     wrong = _mistaken(sample, probabilities[: len(np.asarray(sample.labels))], names)
     if wrong is not None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,9 @@ from jaxsci.errors import InputError
 from jaxsci.runs import binary_evaluation
 from jaxsci.runs.task import OnProgress
 from jaxsci.tasks import parts
+from jaxsci.tasks.ensembles import Answers
 from jaxsci.tasks.top_tagging.options import CLASSES, Options
+from jaxsci.tasks.top_tagging.taggers import mass_score
 
 FRACTIONS = (0.6, 0.15, 0.25)  # training, validation, test
 MOST = 100  # classes
@@ -168,6 +170,21 @@ def labels_of(sample: jets.JetSample) -> np.ndarray:
 def take(sample: jets.JetSample, indices: np.ndarray) -> jets.JetSample:
     """The jets of these indices."""
     return jets.JetSample(*(None if array is None else array[indices] for array in sample))
+
+
+class Tested(NamedTuple):
+    """Jets with what a tagger says of them."""
+
+    sample: jets.JetSample  # with labels, 1 top, 0 QCD; where not all jets fit into memory, the first of them
+    answers: Answers  # for each jet
+    labels: np.ndarray  # [jet]
+    masses: np.ndarray | None  # [jet] the score of the jet mass; None where jets are images
+
+
+def tested(sample: jets.JetSample, answers: Answers) -> Tested:
+    """The jets of a sample with these answers."""
+    masses = None if sample.constituents is None else mass_score(sample.constituents)
+    return Tested(sample, answers, labels_of(sample), masses)
 
 
 def shapes(sample: jets.JetSample) -> tuple[tuple[int, ...] | None, int | None]:

@@ -23,7 +23,8 @@ DRAWN = 6  # classes whose average images are drawn
 def write_evaluation(folder: Path, measured: report.Measured, progress: OnProgress) -> None:
     """Write evaluation.json, the figures and the report of these logits [jet, class]."""
     progress("evaluating", 0.0, "")
-    options, labels, weights = measured.options, measured.labels, measured.sample.weights
+    options, (sample, answers, labels, _) = measured.options, measured.tested
+    weights = sample.weights
     tagger, names = measured.tagger.name, measured.tagger.classes
     signal = names.index(options.signal_class) if options.signal_class else len(names) - 1
     result: dict[str, Any] = {
@@ -35,7 +36,6 @@ def write_evaluation(folder: Path, measured: report.Measured, progress: OnProgre
         "signal": names[signal],
     }
     measure = partial(class_evaluation.classification, labels=labels, weights=weights)
-    answers = measured.answers
     result["metrics"] = measure(answers.outputs)
     result["rejections"] = class_evaluation.rejections(answers.outputs, labels, signal, names, weights)
     if answers.members is not None and answers.spread is not None:
@@ -50,10 +50,10 @@ def write_evaluation(folder: Path, measured: report.Measured, progress: OnProgre
 
 def write(folder: Path, result: dict[str, Any], measured: report.Measured) -> None:
     """Draw all figures into `folder/figures` and write `folder/report.html`; arguments as in `report.write`."""
-    names, values, labels = list(result["jets"]), result["metrics"], measured.labels
-    signal, weights = names.index(result["signal"]), measured.sample.weights
+    names, values, (sample, answers, labels, _) = list(result["jets"]), result["metrics"], measured.tested
+    signal, weights = names.index(result["signal"]), sample.weights
     uncounted = binary_evaluation.uncounted("jets", weights is not None)
-    logits, curves = measured.answers.outputs, {}
+    logits, curves = answers.outputs, {}
     for name, of in result["rejections"].items():
         k = names.index(name)
         pair = (labels == signal) | (labels == k)
@@ -82,11 +82,11 @@ def write(folder: Path, result: dict[str, Any], measured: report.Measured) -> No
         Section("How well it separates", figures=drawings),
     ]
     if "of_members" in result:
-        beside = [ensembles.drawing(measured.answers, labels, "jets")]
+        beside = [ensembles.drawing(answers, labels, "jets")]
         sections.append(ensembles.section(result, MEMBERS, beside))
     if len(names) <= DRAWN:
         words = "Average jet images after the preprocessing of arXiv:1902.09914."
-        average = report.average_images(measured.sample, names)
+        average = report.average_images(sample, names)
         sections.append(Section("What the jets look like", words, figures=[average]))
     if measured.history:
         curves_drawing = figures.learning(measured.history)

@@ -5,17 +5,18 @@ Training, validation and test part are those of a run in memory. The validation 
 
 import operator
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import pairwise, starmap
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jaxsci.core import Batch, Inputs
+from jaxsci import core
+from jaxsci.core import Batch, Inputs, Params
 from jaxsci.data import jets
 from jaxsci.data.reading import files
 from jaxsci.data.sources import Checked, Source, source
@@ -23,15 +24,13 @@ from jaxsci.data.streaming import Stream, Workers
 from jaxsci.errors import InputError
 from jaxsci.memory import size_in_bytes
 from jaxsci.models.heads import inference
-from jaxsci.runs import folder as runs
 from jaxsci.runs import seen, weights
-from jaxsci.runs.task import OnProgress, Session, silent
-from jaxsci.runs.training import Training, gathered
+from jaxsci.runs.task import OnProgress, silent
+from jaxsci.runs.training import gathered
 from jaxsci.tasks import ensembles, parts
-from jaxsci.tasks.top_tagging import jobs, own, report, samples, taggers
-from jaxsci.tasks.top_tagging.evaluation import load, write_evaluation
-from jaxsci.tasks.top_tagging.jobs import Job
+from jaxsci.tasks.top_tagging import jobs, samples, taggers
 from jaxsci.tasks.top_tagging.options import Options
+from jaxsci.tasks.top_tagging.samples import Tested
 from jaxsci.tasks.top_tagging.taggers import Tagger, scaling
 from jaxsci.tasks.top_tagging.taggers.scaling import Scaling
 
@@ -51,65 +50,90 @@ class View(NamedTuple):
     scaling: Scaling | None = None
 
 
-class Run(NamedTuple):
-    """Jets in files, and the tagger that is trained on them."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class StreamedJob(jobs.Job):
+    """A tagger whose jets stay in their files; the sample has none. The validation part is what of it may stay in memory."""
 
-    job: Job  # without the jets
     source: Source
     images: bool  # whether jets are images
     shape: tuple[int, ...]  # of one
     labels: np.ndarray  # uint8 [jet]
-    hashes: np.ndarray  # uint64 [jet], of their content
+    marks: np.ndarray  # uint64 [jet], hashes of their content
     block: int  # jets of a block
-    validation: int  # jets of the validation part that are used
     workers: Workers
 
-    @property
-    def view(self) -> View:
-        """What the inputs of its tagger are made by."""
-        return View(self.job.options, self.images, self.shape, self.job.scaling)
+    def hashes(self) -> np.ndarray:
+        """Of the content of each jet, uint64 [jet]."""
+        return self.marks
+
+    def described(self) -> dict[str, Any]:
+        """What the jets are: files, number, a digest by which runs on the same jets are known, and how they are read."""
+        return {
+            "file": str(self.options.data),
+            "files": {path.name: str(path) for path in self.source.paths},
+            "jets": len(self.labels),
+            "pixels": list(self.shape) if self.images else None,
+            "constituents": None if self.images else self.shape[0],
+            "digest": weights.digest(self.marks, self.labels),
+            "block": self.block,
+            "validation": len(self.splits[1]),
+        }
+
+    def examples(self, progress: OnProgress) -> tuple[Batch | core.Stream, Batch]:
+        """The jets that train, block by block, and those that choose the epoch."""
+        prepared = partial(as_batch, self._view)
+        seed, rows = self.options.seed, np.sort(self.splits[0])
+        stream = Stream(self.source, prepared, self.block, rows, seed, self.workers)
+        kept = np.sort(self.splits[1])
+        return stream, replace(stream, chosen=kept).head(len(kept))
+
+    def tested(self, params: Params, progress: OnProgress) -> Tested:
+        """What the tagger with these parameters says of the test part, the jets that are shown first."""
+        rows = np.sort(self.splits[2])
+        answering = ensembles.answering(inference(self.tagger.model), params, self.options.members, _ANSWERED)
+        answers, masses, done = [], [], 0
+        for inputs, mass in _grouped(self._rows(partial(as_answered, self._view), rows)):
+            answers.append(answering(inputs))
+            masses.append(mass)
+            done += len(mass)
+            progress("evaluating", 0.5 * done / len(rows), f"{done:,} jets")
+        shown = np.sort(self.splits[2][:_SHOWN])
+        first = np.searchsorted(rows, shown)
+        order = np.concatenate([first, np.delete(np.arange(len(rows)), first)])
+        name = "images" if self.images else "constituents"
+        sample = np.concatenate(list(self._rows(operator.itemgetter(name), shown)))
+        labels = self.labels[rows][order]
+        return Tested(
+            jets.JetSample(None if self.images else sample, sample if self.images else None, labels[: len(shown)]),
+            jax.tree.map(lambda *leaves: np.concatenate(leaves)[order], *answers),
+            labels,
+            None if self.images else np.concatenate(masses)[order],
+        )
+
+    def _rows(self, prepare: Callable[[dict[str, np.ndarray]], Any], rows: np.ndarray) -> Iterator[Any]:
+        """What is made of these jets, once, in their order."""
+        return Stream(self.source, prepare, 1, rows, workers=self.workers).in_order()
 
     @property
-    def splits(self) -> parts.Splits:
-        """Training, validation and test part as they are used."""
-        train, validation, test = self.job.splits
-        return train, validation[: self.validation], test
+    def _view(self) -> View:
+        return View(self.options, self.images, self.shape, self.scaling)
 
 
-def train(options: Options, session: Session) -> Path:
-    """Train a tagger in a new run folder on jets that are streamed, evaluate it on the test part, and write the report."""
+@contextmanager
+def opened(options: Options, progress: OnProgress, config: dict[str, Any] | None = None) -> Iterator[jobs.Job]:
+    """The tagger and the jets of these options, in memory or streamed: of a new run, or of the run of this config."""
+    jobs.check(options, new=config is None)
+    if not options.stream:
+        yield jobs.prepare(options, progress, config)
+        return
     with Workers(_workers(options.workers)) as workers:
-        run = prepare(options, workers, session.progress)
-        shared = parts.compare(options, lambda: run.hashes, run.splits, "jets", session.progress)
-        used = run.hashes[np.concatenate(run.splits[:2])]
-        return _train(jobs.new_run(run.job, describe(run, shared), session, used), run, session, resume=False)
+        yield prepare(options, workers, progress, config)
 
 
-def resume(folder: Path, session: Session) -> Path:
-    """Go on with a run that was stopped; ends with the same parameters, bit for bit, as if it had not been."""
-    options = jobs.read_options(folder)
-    with Workers(_workers(options.workers)) as workers:
-        run = prepare(options, workers, session.progress, runs.read_config(folder))
-        seen.require_same(folder, describe(run)["digest"])
-        return _train(folder, run, session, resume=True)
-
-
-def evaluate(folder: Path, session: Session) -> Path:
-    """Evaluate a run on its test part; returns the path of the report."""
-    options = jobs.read_options(folder)
-    with Workers(_workers(options.workers)) as workers:
-        run = prepare(options, workers, session.progress, runs.read_config(folder))
-        seen.require_same(folder, describe(run)["digest"])
-        measured = _measured(folder, run, load(folder).params, runs.read_metrics(folder), session.progress)
-        write_evaluation(folder, measured, session.progress)
-    return folder / "report.html"
-
-
-def prepare(options: Options, workers: Workers, progress: OnProgress, config: dict[str, Any] | None = None) -> Run:
+def prepare(
+    options: Options, workers: Workers, progress: OnProgress, config: dict[str, Any] | None = None
+) -> StreamedJob:
     """Look at all jets once, split them and build the tagger, as the run of this config where there is one."""
-    runs.require_positive(options, "epochs", "batch_size", "patience", "learning_rate", or_zero=("weight_decay",))
-    if config is None:
-        own.require_heeded(options)
     if options.data is None or options.max_jets is not None:
         wrong = "--data" if options.data is None else "no --max-jets"
         raise InputError(f"--stream: expected {wrong}, as it is for files larger than the memory; leave --stream out")
@@ -124,106 +148,41 @@ def prepare(options: Options, workers: Workers, progress: OnProgress, config: di
         raise InputError(f"{options.data}: expected labels, 1 for top and 0 for background, got jets without")
     images, (_, *shape) = jets.form(options.data)
     found, labels, hashes = _looked_at(found, workers, progress)
-    splits = samples.split_parts(labels, samples.lengths(own_files, labels), options.seed)
+    train, chosen, test = samples.split_parts(labels, samples.lengths(own_files, labels), options.seed)
     tagger = _tagger(View(options, images, tuple(shape)))
     if config is not None:
         scale = scaling.of_run(config)
     elif tagger.scaled and not images:
-        some = Stream(
-            found, operator.itemgetter("constituents"), 1, np.sort(splits[0][: scaling.JETS]), workers=workers
-        )
+        rows = np.sort(train[: scaling.JETS])
+        some = Stream(found, operator.itemgetter("constituents"), 1, rows, workers=workers)
         scale = scaling.measure(tagger, np.concatenate(list(some.in_order())))
     else:
         scale = None
-    job = Job(options, scaling.scaled(tagger, scale), jets.JetSample(None, None, None), splits, scale)
     if config is not None:
         block, validation = config["data"]["block"], config["data"]["validation"]
     else:
         one = jobs.bytes_of(jobs.inputs_of_nothing(tagger, images, shape))
-        batch = jobs.make_recipe(job)[1].batch_size
-        block = min(int(_BLOCK * (memory - _PROGRAM) / one), len(splits[0]) + batch - 1) // batch * batch
-        validation = min(int(_VALIDATION * (memory - _PROGRAM) / one), len(splits[1]))
+        batch = jobs.make_settings(options, tagger, len(train)).batch_size
+        block = min(int(_BLOCK * (memory - _PROGRAM) / one), len(train) + batch - 1) // batch * batch
+        validation = min(int(_VALIDATION * (memory - _PROGRAM) / one), len(chosen))
         if block < batch or validation < 1:
             least = _PROGRAM + int(batch * one / _BLOCK) + 10**8
             raise InputError(f"--memory: expected at least {least / 1e9:.1f}GB, got {options.memory}; allow more")
-    return Run(job, found, images, tuple(shape), labels, hashes, block, validation, workers)
-
-
-def describe(run: Run, shared: Mapping[str, int] | None = None) -> dict[str, Any]:
-    """What the jets of a run are: files, number, and a digest by which runs on the same jets are known; `shared` as in `jobs.describe`."""
-    options, scale = run.job.options, run.job.scaling
-    return {
-        "file": str(options.data),
-        "files": {path.name: str(path) for path in run.source.paths},
-        "jets": len(run.labels),
-        "pixels": list(run.shape) if run.images else None,
-        "constituents": None if run.images else run.shape[0],
-        "digest": weights.digest(run.hashes, run.labels),
-        "split": {
-            "fractions": samples.FRACTIONS,
-            "seed": options.seed,
-            **parts.describe(options, run.splits, shared or {}),
-        },
-        "scaling": None if scale is None else scale._asdict(),
-        "block": run.block,
-        "validation": run.validation,
-        **own.describe(options.model),
-    }
-
-
-def _train(folder: Path, run: Run, session: Session, *, resume: bool) -> Path:
-    job, progress = run.job, session.progress
-    recipe, settings = jobs.make_recipe(job)
-    prepared = partial(as_batch, run.view)
-    stream = Stream(run.source, prepared, run.block, np.sort(job.splits[0]), job.options.seed, run.workers)
-    kept = np.sort(run.splits[1])
-    progress(
-        "reading jets", 1.0, f"{len(kept):,} of {len(job.splits[1]):,} jets for validation, blocks of {run.block:,}"
-    )
-    validation = replace(stream, chosen=kept).head(len(kept))
-    result = runs.train(
-        folder,
-        Training(recipe, settings, ensembles.keys(job.options.seed, job.options.members)),
-        (stream, validation),
-        resume=resume,
-        progress=progress,
-        execution=session.execution,
-    )
-    write_evaluation(folder, _measured(folder, run, result.params, result.history, progress), progress)
-    return folder
-
-
-def _measured(
-    folder: Path, run: Run, params: Any, history: list[dict[str, Any]], progress: OnProgress
-) -> report.Measured:
-    """The tagger on the test part, the jets that are shown first."""
-    job, images = run.job, run.images
-    rows = np.sort(job.splits[2])
-    answering = ensembles.answering(inference(job.tagger.model), params, job.options.members, _ANSWERED)
-    asked = Stream(run.source, partial(as_answered, run.view), 1, rows, workers=run.workers)
-    answers, masses, done = [], [], 0
-    for inputs, mass in _grouped(asked.in_order()):
-        answers.append(answering(inputs))
-        masses.append(mass)
-        done += len(mass)
-        progress("evaluating", 0.5 * done / len(rows), f"{done:,} jets")
-    shown = np.sort(job.splits[2][:_SHOWN])
-    first = np.searchsorted(rows, shown)
-    order = np.concatenate([first, np.delete(np.arange(len(rows)), first)])
-    name = "images" if images else "constituents"
-    pictures = Stream(run.source, operator.itemgetter(name), 1, shown, workers=run.workers)
-    sample = np.concatenate(list(pictures.in_order()))
-    labels = run.labels[rows][order]
-    return report.Measured(
-        job.options,
-        job.tagger,
-        jets.JetSample(None if images else sample, sample if images else None, labels[: len(shown)]),
-        jax.tree.map(lambda *leaves: np.concatenate(leaves)[order], *answers),
-        "test",
-        parts.known(runs.read_config(folder)),
-        history,
-        labels,
-        None if images else np.concatenate(masses)[order],
+    words = f"{validation:,} of {len(chosen):,} jets for validation, blocks of {block:,}"
+    progress("reading jets", 1.0, words)
+    return StreamedJob(
+        options,
+        scaling.scaled(tagger, scale),
+        jets.JetSample(None, None, None),
+        (train, chosen[:validation], test),
+        scale,
+        source=found,
+        images=images,
+        shape=tuple(shape),
+        labels=labels,
+        marks=hashes,
+        block=block,
+        workers=workers,
     )
 
 

@@ -18,7 +18,7 @@ from jaxsci.runs.task import Session
 from jaxsci.tasks.study import subject, write
 from jaxsci.tasks.study.subject import Entry, Rows, Subject
 from jaxsci.tasks.top_tagging.evaluation import load
-from jaxsci.tasks.top_tagging.jobs import NAME, Job, as_batch, describe, make_inputs, make_recipe, prepare, read_options
+from jaxsci.tasks.top_tagging.jobs import NAME, Job, as_batch, make_inputs, make_recipe, prepare, read_options
 from jaxsci.tasks.top_tagging.samples import class_names, labels_of, take
 
 
@@ -44,7 +44,7 @@ def study(folder: Path, max_examples: int, session: Session) -> Path:
     job = prepare(options, session.progress, trained.config)
     subject.require(folder, job.tagger.model)
     if not options.stream:
-        seen.require_same(folder, describe(job)["digest"])
+        seen.require_same(folder, job.described()["digest"])
     numbers, others = (subject.some(part, max_examples, job.options.seed) for part in job.splits[:2])
     sample = take(job.sample, numbers)
     labels = labels_of(sample)

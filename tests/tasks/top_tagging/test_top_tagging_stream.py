@@ -44,15 +44,15 @@ def session(folder):
 def test_the_same_jets_for_each_part_as_in_memory(files, tmp_path):
     here = streamed.prepare(options(files), streamed.Workers(0), silent)
     there = jobs.prepare(options(files), silent)
-    for one, other in zip(here.job.splits, there.splits, strict=True):
+    for one, other in zip(here.splits, there.splits, strict=True):
         np.testing.assert_array_equal(one, other)
-    (tmp_path / "v.h5").touch()
-    cut = here._replace(validation=10, job=here.job._replace(options=options(files, validation=tmp_path / "v.h5")))
-    described = streamed.describe(cut)["split"]["parts"]
-    assert [of["examples"] for of in described.values()] == [len(here.splits[0]), 10, len(here.splits[2])]
+    np.testing.assert_array_equal(here.hashes(), there.hashes())
+    cut = streamed.prepare(options(files), streamed.Workers(0), silent, {"data": {"block": 128, "validation": 10}})
+    np.testing.assert_array_equal(cut.splits[1], there.splits[1][:10])
+    assert cut.described()["validation"] == len(cut.examples(silent)[1].weight) == 10
     pfn = streamed.prepare(replace(options(files), tagger="pfn"), streamed.Workers(0), silent)
     np.testing.assert_allclose(
-        pfn.job.scaling.shift, jobs.prepare(replace(options(files), tagger="pfn"), silent).scaling.shift, atol=2e-6
+        pfn.scaling.shift, jobs.prepare(replace(options(files), tagger="pfn"), silent).scaling.shift, atol=2e-6
     )
 
 

@@ -21,6 +21,9 @@ from jaxsci.training._step import Recipe, evaluated_params, evaluation_loss, ini
 
 Hyper = Mapping[str, Array]  # what a sweep varies: each [member]
 Recipes = Callable[[Hyper], Recipe]
+# Of the compiler, for a program of random numbers, whose loops over dozens of operations each take longer to optimize than to run. The
+# numbers are the same; at level 0 they would not be.
+RUN_ONCE = {"xla_backend_optimization_level": 1}
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def _compile(recipe: Recipes, plan: Plan) -> Programs:
         return compiled(partial(_order, plan, examples=examples, block=block), "member", "same")
 
     return Programs(
-        init=compiled(partial(_started, recipe, plan), "member", "member"),
+        init=compiled(partial(_started, recipe, plan), "member", "member", options=RUN_ONCE),
         order=lambda state, index, examples, block: orders(examples, block)(state, np.int32(index)),
         train=compiled(
             partial(_train, recipe, plan), "member", "member", "member", "member", "train", "same", donate=(0,)
@@ -180,22 +183,27 @@ def _in_parts(recipe: Recipes, key: Key, hyper: Hyper, parts: Batch) -> tuple[Ar
 
 
 def _compiled(
-    plan: Plan, function: Callable[..., Any], *kinds: str, donate: tuple[int, ...] = ()
+    plan: Plan,
+    function: Callable[..., Any],
+    *kinds: str,
+    donate: tuple[int, ...] = (),
+    options: dict[str, Any] | None = None,
 ) -> Callable[..., Any]:
-    """The function over all members; arguments of other kinds than "member" are the same for all of them."""
+    """The function over all members, compiled with these options; arguments of other kinds than "member" are the same for all of them."""
     axes = tuple(0 if kind == "member" else None for kind in kinds)
     if plan.ensemble:
         function = _sequential(function, axes) if plan.sequential else jax.vmap(function, in_axes=axes)
     layout = plan.layout
     if layout is None:
-        return jax.jit(function, donate_argnums=donate)
+        return jax.jit(function, donate_argnums=donate, compiler_options=options)
     specs = tuple(
         {"member": layout.members, "train": plan.train, "data": plan.data, "same": PartitionSpec()}[kind]
         for kind in kinds
     )
     # The program of one device, on all of them: no kernel in it needs to know of the mesh, and nothing is exchanged but sums.
     function = jax.shard_map(function, mesh=layout.mesh, in_specs=specs, out_specs=layout.members, check_vma=False)
-    return jax.jit(function, donate_argnums=donate, out_shardings=NamedSharding(layout.mesh, layout.members))
+    place = NamedSharding(layout.mesh, layout.members)
+    return jax.jit(function, donate_argnums=donate, out_shardings=place, compiler_options=options)
 
 
 _kept = lru_cache(maxsize=32)(_compile)

@@ -109,7 +109,7 @@ def test_a_network_may_see_features_or_constituents(kind, inputs, x):
     room = sample.constituents.shape[1]
     options = Options(model="linear.py", input=kind)
     tagger = own.tagger(options, Spec(), room)
-    params = tagger.model.init(jax.random.key(0))
+    params = jax.jit(tagger.model.init)(jax.random.key(0))
     apply = jax.jit(jax.vmap(tagger.model.apply, in_axes=(None, 0)))
     logits = apply(params, tagger.inputs(sample.constituents))
     assert logits.shape == (5,)

@@ -88,7 +88,7 @@ MODEL = dense.model(dense.Config(2, hidden=(3,), outputs=3, activation="tanh"))
 
 def network_problem(loss):
     rng = np.random.default_rng(1)
-    params = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape)), MODEL.init(KEY))
+    params = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape)), jax.eval_shape(MODEL.init, KEY))
     x, weight = rng.normal(size=(N, 2)), rng.uniform(0.5, 2, N)
     x[3], weight[3] = np.nan, 0
     y = rng.normal(size=(N, 3)) if loss is squared_error else rng.integers(0, 3, N)

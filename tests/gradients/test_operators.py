@@ -29,7 +29,7 @@ KEY = jax.random.key(0)
 def problem(kind="classes"):
     """Parameters off the minimum, and data of unequal weights, one example of which is padding that holds NaN."""
     rng = np.random.default_rng(0)
-    params = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape)), MODEL.init(KEY))
+    params = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape)), jax.eval_shape(MODEL.init, KEY))
     x = rng.normal(size=(N, 3))
     x[4] = np.nan
     y = rng.integers(0, 3, N) if kind == "classes" else rng.normal(size=(N, 3))

@@ -103,7 +103,7 @@ def test_errors_of_eigenvalues_in_single_precision_hold_the_rounding_of_products
     loss = objective(lambda p, x: model.apply(p, x)[0], binary_cross_entropy)
 
     def at(dtype):
-        params = jax.tree.map(lambda leaf: 3 * leaf.astype(jnp.float32).astype(dtype), model.init(KEY))
+        params = jax.tree.map(lambda leaf: 3 * leaf.astype(jnp.float32).astype(dtype), jax.jit(model.init)(KEY))
         data = Batch(jnp.asarray(x, dtype), jnp.asarray(x[:, 0] > 0, dtype), jnp.ones(600, dtype))
         return hessian(loss, params, data)
 

@@ -100,9 +100,9 @@ def test_the_clipped_sum_is_that_of_optax_and_the_noise_has_its_size():
     loss, params, batch = dense_network(np.random.default_rng(4))
     transform = optax.contrib.differentially_private_aggregate(0.7, 0.0, 0)
     with jax.numpy_dtype_promotion("standard"):
-        theirs, _ = transform.update(
-            jax.jit(partial(per_example_gradients, loss))(params, batch), transform.init(params)
-        )
+        theirs, _ = jax.jit(
+            lambda params, batch: transform.update(per_example_gradients(loss, params, batch), transform.init(params))
+        )(params, batch)
     ours = jax.jit(partial(clipped_sum, loss))(params, batch, 0.7)
     np.testing.assert_allclose(flat(ours) / WEIGHT.size, flat(theirs), rtol=1e-12)
     noisy = jax.jit(lambda key: clipped_sum(loss, params, batch, 0.7, noise=2.0, key=key))
@@ -137,7 +137,7 @@ def test_losses_and_batches_that_have_no_noise_scale_are_refused():
 def test_a_linear_model_needs_no_more_than_its_residuals():
     x, y = np.array([[1.0], [2.0], [3.0]], np.float32), np.array([[1.0], [1.0], [4.0]], np.float32)
     loss = objective(lambda params, x: x * params["a"], squared_error)
-    found = moments(loss, {"a": jnp.zeros(1)}, Batch(x, y, np.ones(3, np.float32)))
+    found = jax.jit(partial(moments, loss))({"a": jnp.zeros(1)}, Batch(x, y, np.ones(3, np.float32)))
     gradients = -2 * x * y
     np.testing.assert_allclose(found.mean["a"], gradients.mean(0), rtol=1e-6)
     np.testing.assert_allclose(found.variance["a"], gradients.var(0, ddof=1), rtol=1e-5)

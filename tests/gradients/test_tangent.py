@@ -20,7 +20,9 @@ MODEL = dense.model(dense.Config(3, hidden=(5,), outputs=2, activation="tanh"))
 
 def problem():
     rng = np.random.default_rng(0)
-    params = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape)), MODEL.init(jax.random.key(0)))
+    params = jax.tree.map(
+        lambda leaf: jnp.asarray(rng.normal(size=leaf.shape)), jax.eval_shape(MODEL.init, jax.random.key(0))
+    )
     return params, jnp.asarray(rng.normal(size=(4, 3))), jnp.asarray(rng.normal(size=(3, 3)))
 
 

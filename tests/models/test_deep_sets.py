@@ -1,5 +1,7 @@
 """A Deep Set is a function of a set: order and padding do not exist for it."""
 
+from functools import cache, partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,16 +15,16 @@ from jaxsci.models import deep_sets
 POOLINGS = ("sum", "mean", "max")
 
 
+@cache
 def network(pooling):
+    """The network and its parameters, with `apply` compiled once for all tests."""
     config = deep_sets.Config(3, phi=(8, 6), rho=(5,), pooling=pooling)
     model = deep_sets.model(config)
-    return config, model, model.init(jax.random.key(0))
+    return config, model._replace(apply=jax.jit(model.apply)), jax.jit(model.init)(jax.random.key(0))
 
 
 def random_set(rng, size):
-    return WeightedSet(
-        jnp.asarray(rng.normal(size=(size, 3)), jnp.float32), jnp.asarray(rng.uniform(0.1, 2, size), jnp.float32)
-    )
+    return WeightedSet(rng.normal(size=(size, 3)).astype(np.float32), rng.uniform(0.1, 2, size).astype(np.float32))
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
@@ -46,8 +48,8 @@ def test_padding_contributes_exactly_nothing_to_value_and_gradient(pooling, garb
 
     def padded(fill):
         return WeightedSet(
-            jnp.concatenate([x.elements, jnp.full((3, 3), fill, jnp.float32)]),
-            jnp.concatenate([x.weights, jnp.zeros(3)]),
+            np.concatenate([x.elements, np.full((3, 3), fill, np.float32)]),
+            np.concatenate([x.weights, np.zeros(3, np.float32)]),
         )
 
     @jax.jit
@@ -75,12 +77,13 @@ def test_the_empty_set_pools_to_zeros(pooling):
 def test_pooling_matches_its_formula():
     config, _, params = network("sum")
     x = random_set(np.random.default_rng(3), 5)
-    each = [deep_sets.embed(params, WeightedSet(x.elements[i : i + 1], jnp.ones(1)), config) for i in range(5)]
+    embed = jax.jit(deep_sets.embed, static_argnums=2)
+    each = [embed(params, WeightedSet(x.elements[i : i + 1], np.ones(1, np.float32)), config) for i in range(5)]
     latent, weights = np.stack(each), np.asarray(x.weights)
     expected = {"sum": weights @ latent, "mean": weights @ latent / weights.sum(), "max": latent.max(0)}
     for pooling, value in expected.items():
         config, _, _ = network(pooling)
-        np.testing.assert_allclose(deep_sets.embed(params, x, config), value, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(embed(params, x, config), value, rtol=1e-5, atol=1e-6)
 
 
 def test_an_element_of_weight_two_equals_two_elements():
@@ -93,15 +96,15 @@ def test_an_element_of_weight_two_equals_two_elements():
 
 def test_sets_one_after_another_are_the_same_sets():
     config = deep_sets.Config(3, phi=(8, 6), rho=(5,), activate_latent=False)
-    params = deep_sets.init(jax.random.key(0), config)
-    params["phi"]["layer_1"]["bias"] = jnp.arange(6, dtype=jnp.float32)  # counts once for every element
+    params = jax.jit(partial(deep_sets.init, config=config))(jax.random.key(0))
+    params["phi"]["layer_1"]["bias"] = np.arange(6, dtype=np.float32)  # counts once for every element
     rng = np.random.default_rng(4)
     sets = [random_set(rng, size) for size in (3, 1, 4)]
-    flat = WeightedSet(*(jnp.concatenate([getattr(s, f) for s in sets]) for f in ("elements", "weights")))
-    owners = jnp.repeat(jnp.arange(4), jnp.array([3, 1, 4, 0]), total_repeat_length=8)
-    found = jax.jit(lambda flat: deep_sets.embed_many(params, flat, owners, 4, config))(flat)
+    flat = WeightedSet(*(np.concatenate([getattr(s, f) for s in sets]) for f in ("elements", "weights")))
+    owners = np.repeat(np.arange(4), [3, 1, 4, 0])
+    found = np.asarray(jax.jit(lambda flat: deep_sets.embed_many(params, flat, jnp.asarray(owners), 4, config))(flat))
     # Sums in another order: float32 roundings of numbers of order 10.
     embed = jax.jit(lambda x: deep_sets.embed(params, x, config))
-    for row, x in zip(np.asarray(found), sets, strict=False):
+    for row, x in zip(found, sets, strict=False):
         np.testing.assert_allclose(row, embed(x), rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(found[3], 0)

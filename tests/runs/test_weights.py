@@ -10,7 +10,7 @@ from jaxsci.models import dense
 from jaxsci.runs import weights
 
 MODEL = dense.model(dense.Config(3, hidden=(4,)))
-PARAMS = MODEL.init(jax.random.key(0))
+PARAMS = jax.jit(MODEL.init)(jax.random.key(0))
 LIKE = jax.eval_shape(MODEL.init, jax.random.key(0))
 
 

@@ -56,7 +56,7 @@ def test_the_energy_of_drawn_points_moves_no_gradient_through_their_walk():
     rng = np.random.default_rng(1)
     examples = rng.normal(3.0, 2.0, size=(6, 8)).astype(np.float32)
     model = found.make_model(examples)
-    params = model.init(jax.random.key(0))
+    params = jax.jit(model.init)(jax.random.key(0))
     loss = jax.jit(jax.value_and_grad(found.make_loss(model), has_aux=True))
     weight = jnp.array([1.0, 1, 1, 1, 0, 0])
     batch = Batch(jnp.asarray(examples), jnp.zeros(6), weight)

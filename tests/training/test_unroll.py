@@ -41,7 +41,7 @@ def test_the_steps_are_those_of_a_fit():
 
 def test_derivatives_of_a_training_are_those_of_central_differences(x64):
     train, validation = data(50, 0, float), data(20, 1, float)
-    start = jax.tree.map(lambda leaf: leaf.astype(float), MODEL.init(KEY))
+    start = jax.tree.map(lambda leaf: leaf.astype(float), jax.jit(MODEL.init)(KEY))
 
     def trained(hyper, weight=train.weight):
         """The validation loss after 200 steps."""

@@ -34,7 +34,7 @@ def constituents():
 
 
 def trained(model, prepare, example):
-    params = model.init(jax.random.key(3))
+    params = jax.jit(model.init)(jax.random.key(3))
     return Trained(inference(model), params, prepare, prepare, {"task": "top-tagging"}, example)
 
 

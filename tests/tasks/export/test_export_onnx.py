@@ -17,7 +17,7 @@ from jaxsci.training import predict
 
 
 def trained(model, prepare, example):
-    return Trained(model, model.init(jax.random.key(3)), prepare, prepare, {"task": "top-tagging"}, example)
+    return Trained(model, jax.jit(model.init)(jax.random.key(3)), prepare, prepare, {"task": "top-tagging"}, example)
 
 
 @pytest.mark.parametrize("name", ["cnn", "pfn", "pelican", pytest.param("pelican-rest", marks=pytest.mark.slow)])

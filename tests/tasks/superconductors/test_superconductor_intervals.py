@@ -27,7 +27,7 @@ def make_network():
 
 def test_the_posterior_of_the_last_layer_is_linear_regression():
     network = make_network()
-    params = network.model.init(jax.random.key(0))
+    params = jax.jit(network.model.init)(jax.random.key(0))
     params["rho"]["layer_1"]["bias"] = jnp.full(LEVELS, 20.0)  # far from the ground, at which intervals are cut
     rng = np.random.default_rng(0)
     x, asked = (rng.normal(size=(n, INPUTS)).astype(np.float32) for n in (NUMBER, 5))

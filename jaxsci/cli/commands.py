@@ -126,7 +126,7 @@ def _joined(line: str) -> str:
 def _parsed(words: Sequence[str], named: Sequence[str]) -> Any:
     """What the parser makes of the words; of tasks that are not named it knows the summary alone."""
     kinds: list[Any] = [
-        *(Annotated[_verb(verb, named), subcommand(verb)] for verb in VERBS),
+        *(Annotated[_verb(verb, tuple(named)), subcommand(verb)] for verb in VERBS),
         Annotated[Evaluate, subcommand("evaluate")],
         Annotated[Predict, subcommand("predict")],
         *(Annotated[_kind(e, e.name in named), subcommand(f"predict-{e.name}")] for e in _entries("predict")),
@@ -166,7 +166,8 @@ def _tree(words: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _verb(verb: str, named: Sequence[str]) -> Any:
+@functools.cache
+def _verb(verb: str, named: tuple[str, ...]) -> Any:
     """The type of `jaxsci VERB TASK`."""
     return _one_of({entry.name: _kind(entry, entry.name in named, verb) for entry in _entries(verb)}, VERBS[verb][0])
 
@@ -176,6 +177,7 @@ def _entries(verb: str) -> list[Entry]:
     return [entry for entry in TABLE if entry.verb == verb or (verb == "sweep" and entry.sweeps)]
 
 
+@functools.cache
 def _bench() -> Any:
     """The type of `jaxsci bench BENCHMARK`, which reads its own options: names and summaries alone."""
     known = {entry.name: dataclasses.make_dataclass("Benchmark", [], frozen=True) for entry in benchmarks.TABLE}

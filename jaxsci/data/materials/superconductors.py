@@ -6,6 +6,7 @@ completed by Konno et al. (Phys. Rev. B 103, 014509, 2021), holds materials that
 Crystallography Open Database are presumed not to superconduct: nobody has tested most of them.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
@@ -158,19 +159,24 @@ def repeated_measurements(materials: Materials) -> tuple[float, int]:
     return float(np.sqrt(squares / freedom)), sum(map(len, parts))
 
 
-def without(materials: Materials, others: Compositions, rule: str) -> Materials:
-    """The materials whose composition is not among the others; the rule is counted."""
-    group = same_composition(concatenated(materials.compositions, others))
+def without(
+    materials: Materials,
+    others: Compositions,
+    rule: str,
+    *,
+    akin: Callable[[Compositions], np.ndarray] = same_composition,
+) -> Materials:
+    """The materials that are not akin to any of the others, as the same composition is or the same system; the rule is counted."""
+    group = akin(concatenated(materials.compositions, others))
     mine, theirs = group[: len(materials.tc)], group[len(materials.tc) :]
-    new = ~np.isin(mine, theirs)
-    return select(materials, new)._replace(cleaning={**materials.cleaning, rule: int((~new).sum())})
+    return select(materials, ~np.isin(mine, theirs), rule)
 
 
-def select(materials: Materials, rows: np.ndarray) -> Materials:
-    """The materials of these rows (indices or a mask)."""
-    return materials._replace(
-        formulas=materials.formulas[rows], compositions=taken(materials.compositions, rows), tc=materials.tc[rows]
-    )
+def select(materials: Materials, rows: np.ndarray, rule: str | None = None) -> Materials:
+    """The materials of these rows (indices or a mask), with the number of the others under the rule that left them out."""
+    tc, cleaning = materials.tc[rows], materials.cleaning
+    counted = cleaning if rule is None else {**cleaning, rule: len(materials.tc) - len(tc)}
+    return Materials(materials.formulas[rows], taken(materials.compositions, rows), tc, counted)
 
 
 def family(compositions: Compositions) -> np.ndarray:
@@ -242,8 +248,7 @@ def _read(path: str | Path, **layout: Any) -> Materials:
 
 def _first_of_each(materials: Materials) -> Materials:
     first, _, _ = _groups(same_composition(materials.compositions))
-    counts = {**materials.cleaning, "composition repeated": len(materials.tc) - len(first)}
-    return select(materials, np.sort(first))._replace(cleaning=counts)
+    return select(materials, np.sort(first), "composition repeated")
 
 
 def _groups(group: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

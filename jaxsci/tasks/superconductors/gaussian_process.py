@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxsci._numerics import safe_sqrt
 from jaxsci._shapes import expect_example, expect_shapes
 from jaxsci.core import Array, Params
 
@@ -191,7 +192,7 @@ def covariances(params: Params, amounts: Array, config: Config, table: Array) ->
     total = jnp.sum(amounts)
     fractions = amounts / jnp.where(total == 0, jnp.ones_like(total), total)
     largest, elements = jax.lax.top_k(fractions, min(config.slots, table.shape[0]))
-    roots = _safe_root(largest)
+    roots = safe_sqrt(largest)
     shared = jnp.minimum(params["roots"][elements], roots[:, None])
     of_fractions = 2 - 2 * jnp.sum(jnp.square(shared), axis=0)
     of_roots = jnp.sum(roots) + params["root_sums"] - 2 * jnp.sum(shared, axis=0)
@@ -200,7 +201,7 @@ def covariances(params: Params, amounts: Array, config: Config, table: Array) ->
     square = squares - 2 * (statistics @ params["statistics"])
     # Equal statistics leave rounding errors, whose square root would be a spurious distance.
     square = jnp.where(square > _ROUNDING * jnp.finfo(square.dtype).eps * squares, square, jnp.zeros_like(square))
-    distances = (of_fractions, of_roots, _safe_root(square))
+    distances = (of_fractions, of_roots, safe_sqrt(square))
     terms = [
         s * jnp.exp(-jnp.maximum(d, 0) / length)
         for s, d, length in zip(config.amplitudes, distances, config.lengths, strict=True)
@@ -212,12 +213,6 @@ def _statistics(fractions: Array, table: Array) -> Array:
     """Mean of each property over the atoms, and the mean absolute deviation from it: [2 * feature]."""
     mean = fractions @ table
     return jnp.concatenate([mean, fractions @ jnp.abs(table - mean[None])])
-
-
-def _safe_root(square: Array) -> Array:
-    """The root, and 0 with derivative 0 where the square is 0."""
-    positive = square > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, jnp.ones_like(square))), jnp.zeros_like(square))
 
 
 def _matrix(params: Params, amounts: Array, config: Config, table: Array) -> Array:

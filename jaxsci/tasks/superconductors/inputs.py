@@ -13,10 +13,11 @@ from jaxsci.data.materials import elements
 from jaxsci.data.materials import superconductors as sc
 from jaxsci.errors import InputError
 from jaxsci.runs import folder as runs
+from jaxsci.runs import seen, weights
 from jaxsci.runs.task import Find, OnProgress
 from jaxsci.tasks.superconductors.networks import TABLES, Network, network, to_units
 from jaxsci.tasks.superconductors.options import Options
-from jaxsci.tasks.superconductors.samples import Sample, Sources, left_out, read_class, read_tc
+from jaxsci.tasks.superconductors.samples import Sample, Sources, left_out, overlap, read_class, read_tc
 
 NAME = "superconductors"
 
@@ -100,6 +101,21 @@ def prepare(options: Options, files: Files, progress: OnProgress) -> Job:
     return Job(options, files, sample, table, net._replace(settings=settings), over_devices(keys))
 
 
+def described(job: Job) -> dict[str, Any]:
+    """What the materials of a run are: files, numbers, the rules of cleaning, and a digest that identifies the data."""
+    sample, files = job.sample, {**job.files.sources._asdict(), "elements": job.files.elements}
+    return {
+        "files": {name: None if value is None else str(value) for name, value in files.items()},
+        "materials": len(sample.tc),
+        "superconductors": int(sample.superconducting.sum()),
+        "cleaning": sample.cleaning,
+        "repeatability": sample.repeatability,
+        "overlap": overlap(sample),
+        "digest": weights.digest(sample.amounts, sample.tc),
+        "split": {"name": job.options.split, "fractions": sc.FRACTIONS, "seed": job.options.seed},
+    }
+
+
 def over_devices(keys: Key) -> Key:
     """The keys split over as many devices as divide their number, so that each device trains as many members."""
     devices = jax.devices()
@@ -115,6 +131,13 @@ def batch(job: Job, indices: np.ndarray) -> Batch:
     target = to_units(sample.tc) if job.options.target == "tc" else sample.superconducting
     found = Batch(sample.amounts[indices], target[indices].astype(np.float32), np.ones(len(indices), np.float32))
     return jax.device_put(found)
+
+
+def read_again(folder: Path, progress: OnProgress) -> Job:
+    """What a run was trained with; InputError where its tables no longer hold what they did."""
+    job = prepare(*read_run(folder), progress)
+    seen.require_same(folder, weights.digest(job.sample.amounts, job.sample.tc))
+    return job
 
 
 def read_run(folder: Path) -> tuple[Options, Files]:

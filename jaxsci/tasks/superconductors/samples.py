@@ -1,16 +1,22 @@
 """The materials of a training: which tables, cleaned how, what is presumed not to superconduct, and the splits."""
 
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
 from jaxsci.data.materials import superconductors as sc
-from jaxsci.data.materials.compositions import Compositions, concatenated, contains, dense, same_composition
+from jaxsci.data.materials.compositions import (
+    Compositions,
+    concatenated,
+    contains,
+    dense,
+    same_composition,
+    same_system,
+)
 from jaxsci.data.materials.elements import ELEMENTS
 from jaxsci.data.materials.superconductors import Materials, SplitName
 from jaxsci.errors import InputError
-from jaxsci.runs import weights
 
 TableName: TypeAlias = Literal["stanev", "nims", "own"]
 Columns: TypeAlias = tuple[str | None, str | None]  # names of those of formulas and of Tc
@@ -60,32 +66,20 @@ def read_tc(sources: Sources, split: SplitName, seed: int, columns: Columns = (N
     whose composition (with the split by systems: whose chemical system) is nowhere in the table.
     """
     tested = _tested(sources)
-    measured = sc.read_measured(sources.table, sources.measured, columns=columns)
-    if tested is not None:
-        measured = sc.without(measured, tested.compositions, "in Hosono's list")
+    measured = _unlisted(sc.read_measured(sources.table, sources.measured, columns=columns), tested)
     train, validation, test = sc.parts(measured.compositions, np.zeros(len(measured.tc), np.int64), split, seed=seed)
     tables = {"superconductors": measured}
     if sources.more is not None:
-        tables["more for training"] = more = _further(sources.more, measured, split, tested)
+        more = sc.without(sc.read_measured("nims", sources.more), measured.compositions, "in the other table")
+        more = _unlisted(more, tested)
+        if split == "system":
+            more = sc.without(more, measured.compositions, "same system as in the other table", akin=same_system)
+        tables["more for training"] = more
         train = np.concatenate([train, len(measured.tc) + np.arange(len(more.tc))])
-    compositions = concatenated(*(table.compositions for table in tables.values()))
-    formulas, tc = (np.concatenate([getattr(t, field) for t in tables.values()]) for field in ("formulas", "tc"))
+    formulas, compositions, tc = _joined(tables)
+    studied = np.ones(len(tc), bool)
     splits, cleaning = (train, validation, test), _cleaning(tables, tested)
-    return Sample(
-        formulas, compositions, tc, splits, tested, cleaning, _repeatability(measured), np.ones(len(tc), bool)
-    )
-
-
-def _further(path: Path, measured: Materials, split: SplitName, tested: Materials | None) -> Materials:
-    """The materials of the export of SuperCon whose compositions are neither in the table nor in the list."""
-    more = sc.without(sc.read_measured("nims", path), measured.compositions, "in the other table")
-    if tested is not None:
-        more = sc.without(more, tested.compositions, "in Hosono's list")
-    if split == "system":
-        systems = sc.same_system(concatenated(more.compositions, measured.compositions))
-        apart = ~np.isin(systems[: len(more.tc)], systems[len(more.tc) :])
-        more = _counted(more, np.flatnonzero(apart), "same system as in the other table")
-    return more
+    return Sample(formulas, compositions, tc, splits, tested, cleaning, _repeatability(measured), studied)
 
 
 def read_class(
@@ -112,21 +106,18 @@ def read_class(
     presumed = sc.read_presumed(sources.presumed)
     if published:
         drawn = np.random.default_rng(seed).permutation(len(presumed.tc))[:PUBLISHED_NEGATIVES]
-        tables = {"COD": _counted(presumed, np.sort(drawn), "not drawn")}
+        tables = {"COD": sc.select(presumed, np.sort(drawn), "not drawn")}
     else:
         organic = contains(presumed.compositions, "C") & contains(presumed.compositions, "H")
-        tables = {"COD": _counted(presumed, np.flatnonzero(~organic), "carbon with hydrogen")}
+        tables = {"COD": sc.select(presumed, ~organic, "carbon with hydrogen")}
         if sources.unreported is not None:
             tables["SuperCon without Tc"] = sc.read_unreported(sources.unreported)
     known = concatenated(*(table.compositions for table in superconductors.values()))
     for name, table in tables.items():
         tables[name] = sc.without(table, known, "among the above")
         known = concatenated(known, tables[name].compositions)
-    tables = {**superconductors, **tables}
-    if tested is not None:
-        tables = {name: sc.without(table, tested.compositions, "in Hosono's list") for name, table in tables.items()}
-    compositions = concatenated(*(table.compositions for table in tables.values()))
-    formulas, tc = (np.concatenate([getattr(t, field) for t in tables.values()]) for field in ("formulas", "tc"))
+    tables = {name: _unlisted(table, tested) for name, table in {**superconductors, **tables}.items()}
+    formulas, compositions, tc = _joined(tables)
     splits = sc.parts(compositions, np.isfinite(tc).astype(np.int64), split, seed=seed)
     studied = np.concatenate([np.full(len(table.tc), name != "COD") for name, table in tables.items()])
     return Sample(formulas, compositions, tc, splits, tested, _cleaning(tables, tested), None, studied)
@@ -151,20 +142,6 @@ def read_asked(path: Path, *, of_class: bool) -> Sample:
     return Sample(table.formulas, table.compositions, tc, splits, None, cleaning, None, np.ones(len(tc), bool))
 
 
-def describe(sample: Sample, sources: Sources, split: SplitName, seed: int) -> dict[str, Any]:
-    """Description of the materials of a run: files, numbers, the rules of cleaning, and a digest that identifies the data."""
-    return {
-        "files": {name: None if value is None else str(value) for name, value in sources._asdict().items()},
-        "materials": len(sample.tc),
-        "superconductors": int(sample.superconducting.sum()),
-        "cleaning": sample.cleaning,
-        "repeatability": sample.repeatability,
-        "overlap": overlap(sample),
-        "digest": weights.digest(sample.amounts, sample.tc),
-        "split": {"name": split, "fractions": sc.FRACTIONS, "seed": seed},
-    }
-
-
 def left_out(cleaning: dict[str, dict[str, int]]) -> list[str]:
     """A line for each table of which the rules of cleaning left out more than a hundredth, as `Sample.cleaning` counts them."""
     lines = []
@@ -180,7 +157,7 @@ def overlap(sample: Sample) -> dict[str, float]:
     """The fraction of test materials whose composition, and whose chemical system, is in the training split too."""
     train, _, test = sample.splits
     fractions = {}
-    for name, group in (("composition", same_composition), ("system", sc.same_system)):
+    for name, group in (("composition", same_composition), ("system", same_system)):
         groups = group(sample.compositions)
         fractions[name] = float(np.isin(groups[test], groups[train]).mean())
     return fractions
@@ -190,9 +167,14 @@ def _tested(sources: Sources) -> Materials | None:
     return None if sources.tested is None else sc.read_tested(sources.tested)
 
 
-def _counted(materials: Materials, rows: np.ndarray, rule: str) -> Materials:
-    left = len(materials.tc) - len(rows)
-    return sc.select(materials, rows)._replace(cleaning={**materials.cleaning, rule: left})
+def _unlisted(materials: Materials, tested: Materials | None) -> Materials:
+    return materials if tested is None else sc.without(materials, tested.compositions, "in Hosono's list")
+
+
+def _joined(tables: dict[str, Materials]) -> tuple[np.ndarray, Compositions, np.ndarray]:
+    """Formulas, compositions and Tc of all tables."""
+    formulas, compositions, tc, _ = zip(*tables.values(), strict=True)
+    return np.concatenate(formulas), concatenated(*compositions), np.concatenate(tc)
 
 
 def _cleaning(tables: dict[str, Materials], tested: Materials | None) -> dict[str, dict[str, int]]:

@@ -13,7 +13,7 @@ from jaxsci.data.materials.compositions import dense, identities, taken
 from jaxsci.data.materials.elements import ELEMENTS
 from jaxsci.errors import InputError
 from jaxsci.runs import folder as runs
-from jaxsci.runs import seen, weights
+from jaxsci.runs import seen
 from jaxsci.runs.folder import Training
 from jaxsci.runs.task import Answer, OnProgress, Session, Task, silent
 from jaxsci.tasks.superconductors import evaluation as superconductor_evaluation
@@ -23,11 +23,21 @@ from jaxsci.tasks.superconductors import report as superconductor_report
 from jaxsci.tasks.superconductors.ensemble import answer, nearest, prediction
 from jaxsci.tasks.superconductors.ensemble import files as ensemble_files
 from jaxsci.tasks.superconductors.ensemble.calibration import calibrated
-from jaxsci.tasks.superconductors.inputs import NAME, Job, batch, find_files, over_devices, prepare, read_run
-from jaxsci.tasks.superconductors.networks import TABLES, make_recipe, to_kelvin
+from jaxsci.tasks.superconductors.inputs import (
+    NAME,
+    Job,
+    batch,
+    described,
+    find_files,
+    over_devices,
+    prepare,
+    read_again,
+    read_run,
+)
+from jaxsci.tasks.superconductors.networks import TABLES, Network, make_recipe, to_kelvin
 from jaxsci.tasks.superconductors.options import Options, Questions
 from jaxsci.tasks.superconductors.predict import load
-from jaxsci.tasks.superconductors.samples import describe, left_out, read_asked
+from jaxsci.tasks.superconductors.samples import Sample, left_out, read_asked
 from jaxsci.tasks.superconductors.study.run import study
 from jaxsci.training import EpochProgress
 
@@ -44,14 +54,11 @@ def train(options: Options, session: Session) -> Path:
     Raises:
         InputError: a file or an option cannot be used; no run folder is left behind.
     """
-    files = find_files(options, session.find)
-    job = prepare(options, files, session.progress)
+    job = prepare(options, find_files(options, session.find), session.progress)
     with runs.whole_folder(session, NAME, f"{options.target}-{options.split}") as folder:
-        data = describe(job.sample, files.sources, options.split, options.seed)
-        data["files"]["elements"] = str(files.elements)
         params = jax.eval_shape(job.network.model.init, jax.random.key(0))
         chosen = {"parameters": sum(leaf.size for leaf in jax.tree.leaves(params)), "members": options.members}
-        runs.write_config(folder, NAME, options, data, chosen)
+        runs.write_config(folder, NAME, options, described(job), chosen)
         known = np.concatenate(job.sample.splits[:2])
         seen.save(folder, identities(taken(job.sample.compositions, known)))
     return _train(folder, job, session, resume=False)
@@ -59,13 +66,7 @@ def train(options: Options, session: Session) -> Path:
 
 def resume(folder: Path, session: Session) -> Path:
     """Go on with a run that was stopped."""
-    return _train(folder, _same(folder, prepare(*read_run(folder), session.progress)), session, resume=True)
-
-
-def _same(folder: Path, job: Job) -> Job:
-    """The job of a run, whose tables are checked to hold what they did."""
-    seen.require_same(folder, weights.digest(job.sample.amounts, job.sample.tc))
-    return job
+    return _train(folder, read_again(folder, session.progress), session, resume=True)
 
 
 def _train(folder: Path, job: Job, session: Session, *, resume: bool) -> Path:
@@ -90,7 +91,7 @@ def _train(folder: Path, job: Job, session: Session, *, resume: bool) -> Path:
     progress("calibrating", 1.0, "")
     if job.options.influence:
         runs.write_record(folder / INFLUENCE_FILE, influences.as_record(_influence(job, splits, progress)))
-    _evaluate(_Part(folder, folder), job, params, progress)
+    _evaluate(_Part(folder, folder), job.options, job.sample, job.network, params, progress)
     return folder
 
 
@@ -163,10 +164,11 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
         The path of the report.
     """
     if data is None:
-        job = _same(folder, prepare(*read_run(folder), silent))
-        _evaluate(_Part(folder, folder), job, load(folder).params, session.progress)
+        job = read_again(folder, silent)
+        part, params = _Part(folder, folder), load(folder).params
+        _evaluate(part, job.options, job.sample, job.network, params, session.progress)
         return folder / "report.html"
-    options, paths = read_run(folder)
+    options, _ = read_run(folder)
     sample = read_asked(data, of_class=options.target == "class")
     for line in left_out(sample.cleaning):
         session.progress("reading materials", 1.0, f"note: {line}")
@@ -174,10 +176,8 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
     if known:
         session.progress("reading materials", 1.0, f"warning: {known:,} of these compositions were used in training")
     ensemble = ensemble_files.read(folder / ensemble_files.ARRAYS)
-    keys = jax.random.split(jax.random.key(options.seed), options.members)
     part = _Part(folder, folder / "evaluations" / data.stem, data.name, known)
-    job = Job(options, paths, sample, ensemble.table, ensemble.network, keys)
-    _evaluate(part, job, ensemble.params, session.progress)
+    _evaluate(part, options, sample, ensemble.network, ensemble.params, session.progress)
     return part.target / "report.html"
 
 
@@ -190,50 +190,46 @@ class _Part(NamedTuple):
     known: int | None = None  # materials of it whose composition the run was trained or chosen on; None: not known
 
 
-def _evaluate(part: _Part, job: Job, params: Params, progress: OnProgress) -> None:
+def _evaluate(
+    part: _Part, options: Options, sample: Sample, network: Network, params: Params, progress: OnProgress
+) -> None:
     """Write evaluation.json, the figures and the report."""
     folder = part.run
     progress("evaluating", 0.0, "")
     predictor = superconductor_prediction.predictor_of(folder)
     calibration = runs.read_json(folder / CALIBRATION_FILE, "train the run again")
-    test = job.sample.splits[2]
-    amounts, tc = job.sample.amounts[test], job.sample.tc[test]
+    test = sample.splits[2]
+    amounts, of_tc = sample.amounts[test], options.target == "tc"
+
+    def measured(found: dict[str, np.ndarray], amounts: np.ndarray, tc: np.ndarray) -> dict[str, Any]:
+        if of_tc:
+            return superconductor_evaluation.of_tc(found, _members_tc(network, params, amounts), tc, options.seed)
+        return superconductor_evaluation.of_class(found, tc > 0, calibration["threshold"], options.seed)
+
     predictions = prediction.predict(predictor, amounts)
-    seed = job.options.seed
     result: dict[str, Any] = {
         "task": NAME,
-        "target": job.options.target,
-        "model": job.options.model,
-        "members": job.options.members,
+        "target": options.target,
+        "model": options.model,
+        "members": options.members,
         "part": part.name,
         "known": part.known,
         "materials": len(test),
+        "metrics": measured(predictions, amounts, sample.tc[test]),
     }
-    tested = job.sample.tested
-    on_list = None if tested is None else prediction.predict(predictor, dense(tested.compositions, ELEMENTS))
-    if job.options.target == "tc":
-        result["metrics"] = superconductor_evaluation.of_tc(predictions, _members_tc(job, params, amounts), tc, seed)
-        if tested is not None and on_list is not None:
-            mask = tested.tc > 0
-            listed = dense(tested.compositions, ELEMENTS)[mask]
-            of_listed = {name: values[mask] for name, values in on_list.items()}
-            result["list"] = superconductor_evaluation.of_tc(
-                of_listed, _members_tc(job, params, listed), tested.tc[mask], seed
-            )
-    else:
-        threshold = calibration["threshold"]
-        truth = job.sample.superconducting[test]
-        result["metrics"] = superconductor_evaluation.of_class(predictions, truth, threshold, seed)
-        if tested is not None and on_list is not None:
-            result["list"] = superconductor_evaluation.of_class(on_list, tested.tc > 0, threshold, seed)
+    on_list = None
+    if sample.tested is not None:
+        listed, tc = dense(sample.tested.compositions, ELEMENTS), sample.tested.tc
+        on_list = prediction.predict(predictor, listed)
+        rows = tc > 0 if of_tc else np.ones(len(tc), bool)  # of temperatures those of superconductors
+        result["list"] = measured({name: of[rows] for name, of in on_list.items()}, listed[rows], tc[rows])
     runs.write_record(part.target / "evaluation.json", result)
     progress("evaluating", 0.5, "figures")
-    latent = _latent(job, params, amounts)
-    influence = None
-    if job.options.influence and part.name == "test":
+    influence, latent = None, _latent(network, params, amounts)
+    if options.influence and part.name == "test":
         influence = influences.from_record(runs.read_json(folder / INFLUENCE_FILE, "train the run again"))
     shown = superconductor_report.Shown(predictions, on_list, latent, influence)
-    superconductor_report.write(part.target, result, job.sample, shown)
+    superconductor_report.write(part.target, result, sample, shown)
     progress("evaluating", 1.0, "")
 
 
@@ -243,20 +239,20 @@ def _record(ensemble: prediction.Ensemble) -> dict[str, float]:
     return ensemble.calibration._asdict() | ({} if gp is None else {"gp_materials": gp.materials})
 
 
-def _members_tc(job: Job, params: Params, amounts: np.ndarray) -> np.ndarray:
+def _members_tc(network: Network, params: Params, amounts: np.ndarray) -> np.ndarray:
     """Tc in K of each member alone, [member, material]."""
-    outputs = prediction.outputs_of(job.network, params, amounts)
+    outputs = prediction.outputs_of(network, params, amounts)
     middle = outputs if outputs.ndim == 2 else outputs[..., outputs.shape[-1] // 2]
     return np.asarray(to_kelvin(jnp.asarray(middle)))
 
 
-def _latent(job: Job, params: Params, amounts: np.ndarray) -> np.ndarray:
+def _latent(network: Network, params: Params, amounts: np.ndarray) -> np.ndarray:
     """The latent space of the first member, [material, latent]."""
 
     @jax.jit
     def embed(params: Params, amounts: Array) -> Array:
         first = jax.tree.map(lambda leaf: leaf[0], params)
-        return jax.vmap(job.network.embed, in_axes=(None, 0))(first, amounts)
+        return jax.vmap(network.embed, in_axes=(None, 0))(first, amounts)
 
     return np.asarray(embed(params, amounts))
 

@@ -9,13 +9,12 @@ import numpy as np
 
 from jaxsci.core import Params
 from jaxsci.plots import materials
-from jaxsci.runs import seen, weights
 from jaxsci.runs.page import Drawing
 from jaxsci.runs.task import OnProgress, Session
 from jaxsci.tasks.study import subject, write
 from jaxsci.tasks.study.subject import Entry, Rows, Subject
 from jaxsci.tasks.superconductors.ensemble import prediction
-from jaxsci.tasks.superconductors.inputs import NAME, Job, batch, prepare, read_run
+from jaxsci.tasks.superconductors.inputs import NAME, Job, batch, read_again
 from jaxsci.tasks.superconductors.networks import make_recipe, to_kelvin
 from jaxsci.tasks.superconductors.predict import load, predictor_of
 from jaxsci.tasks.superconductors.study import intervals
@@ -39,8 +38,7 @@ def study(folder: Path, max_examples: int, session: Session) -> Path:
     Returns:
         The path of the page.
     """
-    trained, job = load(folder), prepare(*read_run(folder), session.progress)
-    seen.require_same(folder, weights.digest(job.sample.amounts, job.sample.tc))
+    trained, job = load(folder), read_again(folder, session.progress)
     parts = [subject.some(part, max_examples, job.options.seed) for part in job.sample.splits]
     params = subject.first_member(trained.params)
     of_tc = job.options.target == "tc"

@@ -220,13 +220,16 @@ def make_inputs(tagger: Tagger, sample: jets.JetSample, progress: OnProgress, ch
         assert tagger.from_images is not None
         return tagger.from_images(sample.images)
     assert sample.constituents is not None
-    number = len(sample.constituents)
-    chunks = []
+    number, inputs = len(sample.constituents), None
     for first in range(0, number, chunk):
         progress("preparing inputs", first / number, "")
-        chunks.append(tagger.inputs(sample.constituents[first : first + chunk]))
+        part = tagger.inputs(sample.constituents[first : first + chunk])
+        if inputs is None:  # one array for all: the memory of a part serves the next
+            inputs = jax.tree.map(lambda leaf: np.empty((number, *leaf.shape[1:]), leaf.dtype), part)
+        for whole, leaf in zip(jax.tree.leaves(inputs), jax.tree.leaves(part), strict=True):
+            whole[first : first + len(leaf)] = leaf
     progress("preparing inputs", 1.0, "")
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *chunks)
+    return inputs
 
 
 def check_inputs(tagger: Tagger, sample: jets.JetSample) -> None:

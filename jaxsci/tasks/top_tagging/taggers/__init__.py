@@ -114,7 +114,9 @@ def image_inputs(constituents: np.ndarray) -> np.ndarray:
 
 def images_as_inputs(images: np.ndarray) -> np.ndarray:
     """The same from ready images [jet, height, width] whose pixels add up to 1."""
-    return math.sqrt(images.shape[1] * images.shape[2]) * np.sqrt(images[..., None])
+    inputs = np.sqrt(images[..., None])
+    inputs *= math.sqrt(images.shape[1] * images.shape[2])
+    return inputs
 
 
 def cnn(spec: Spec) -> Tagger:

@@ -55,7 +55,7 @@ def test_the_spectrum_of_simulated_skies_is_found(skies):
     assert power[-1] == pytest.approx(LEVEL, rel=0.15)
 
 
-@pytest.mark.parametrize("bright", [300.0, 3000.0])
+@pytest.mark.parametrize("bright", [300.0, pytest.param(3000.0, marks=pytest.mark.slow)])
 def test_a_galaxy_that_is_not_masked_is_no_gaussian_sky(skies, bright):
     maps, keep = skies
     galaxy = bright * np.random.default_rng(1).exponential(size=maps[0].size)

@@ -171,7 +171,7 @@ def test_a_run_is_complete(run):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["nae", "autoencoder"])
+@pytest.mark.parametrize("name", ["nae", "autoencoder", "variational"])
 def test_the_other_detectors_learn_one_direction(name, tmp_path):
     main(["train", "anomalies", "--detector", name, "--normal", "top", *QUICK, "--runs", str(tmp_path)])
     folder = tmp_path / "anomalies" / f"{name}-1"

@@ -1,7 +1,8 @@
 """The detectors: for each its inputs (numpy, from constituents), its network, and the number that is large for an anomaly.
 
-A detector sees jets of one class alone. Its score is minus the log density, or an energy, of a jet under what it learned. Two of the
-three look at the substructure of `jaxsci.data.jets.observables`, in units of the spread of the jets they learned.
+A detector sees jets of one class alone. Its score is minus the log density, or an energy, of a jet under what it learned. Those here look
+at the substructure of `jaxsci.data.jets.observables`, in units of the spread of the jets they learned; those of images are in
+`image_detectors`.
 """
 
 import difflib
@@ -18,9 +19,8 @@ import numpy as np
 from jaxsci.core import Array, Batch, Key, LossFn, Metrics, Model, Params
 from jaxsci.data.jets.observables import observables
 from jaxsci.errors import InputError
-from jaxsci.losses import objective, squared_error
-from jaxsci.models import convolutional_autoencoder, dense
-from jaxsci.models.convolutional import Block
+from jaxsci.losses import objective
+from jaxsci.models import dense
 from jaxsci.tasks.anomalies.options import DETECTORS
 
 COMPONENTS = 16  # of the mixture
@@ -129,31 +129,6 @@ def log_density(params: Params, x: Array) -> Array:
     terms = -0.5 * jnp.sum(sheared**2, axis=1) - jnp.sum(jnp.log(deviations), axis=1)
     constant = 0.5 * features * math.log(2 * math.pi)
     return jax.nn.logsumexp(jax.nn.log_softmax(params["logits"]) + terms) - constant
-
-
-def autoencoder() -> Detector:
-    """A convolutional autoencoder on jet images; the score is the mean squared error of the reconstruction.
-
-    The baseline that finds tops among QCD jets and fails the other way round: simple jets are rebuilt well, learned or not
-    (arXiv:2104.09051).
-    """
-    from jaxsci.tasks.top_tagging.taggers import PIXELS, image_inputs
-
-    config = convolutional_autoencoder.Config((*PIXELS, 1), latent=8, blocks=(Block(16, pool=2), Block(32, pool=2)))
-    model = convolutional_autoencoder.model(config)
-
-    def score(model: Model, params: Params, x: Array) -> Array:
-        return jnp.mean((model.apply(params, x) - x) ** 2)
-
-    def make_loss(model: Model) -> LossFn:
-        def loss(params: Params, batch: Batch) -> tuple[Array, Metrics]:
-            return objective(model.apply, squared_error)(params, batch._replace(y=batch.x))
-
-        return loss
-
-    return Detector(
-        image_inputs, lambda examples: model, score, make_loss, epochs=8, batch_size=128, learning_rate=2e-3
-    )
 
 
 STEPS = 40  # of Langevin dynamics

@@ -10,7 +10,8 @@ from tyro.conf import arg
 DETECTORS = {
     "mixture": "jaxsci.tasks.anomalies.detectors:mixture",
     "nae": "jaxsci.tasks.anomalies.detectors:normalized_autoencoder",
-    "autoencoder": "jaxsci.tasks.anomalies.detectors:autoencoder",
+    "autoencoder": "jaxsci.tasks.anomalies.image_detectors:autoencoder",
+    "variational": "jaxsci.tasks.anomalies.image_detectors:variational",
 }
 CLASSES = ("qcd", "top")  # of the labels 0 and 1
 
@@ -20,15 +21,15 @@ class Options:
     """Find jets that are unlike those learned, in both directions; without --data on 30,000 simulated jets that come with the package."""
 
     detector: Annotated[str, arg(metavar="{" + ",".join(DETECTORS) + "}")] = "mixture"
-    """mixture: Gaussians in eight observables; nae: normalized autoencoder of them; autoencoder: convolutions on jet images."""
+    """mixture: Gaussians in eight observables; nae: normalized autoencoder of them; autoencoder, variational: of jet images."""
     normal: Literal["both", "qcd", "top"] = "both"
     """Which jets to learn; the others are the anomalies. both: one detector for each."""
     data: Path | None = None
     """Your jets: .h5 or .npz with `constituents` [jet, constituent, 4] (E, px, py, pz in GeV) and `labels` (1 top, 0 QCD)."""
     epochs: Annotated[int | None, arg(metavar="N")] = None
-    """Passes over the training jets at most; default: 40 for mixture, 40 for nae, 8 for autoencoder."""
+    """Passes over the training jets at most; default: 40 for mixture, 40 for nae, 8 for autoencoder and variational."""
     batch_size: Annotated[int | None, arg(metavar="N")] = None
-    """Jets a step; default: 256 for mixture, 256 for nae, 128 for autoencoder."""
+    """Jets a step; default: 256 for mixture, 256 for nae, 128 for autoencoder and variational."""
     max_jets: Annotated[int | None, arg(metavar="N")] = None
     """Use only N jets, for a quick look."""
     seed: int = 1

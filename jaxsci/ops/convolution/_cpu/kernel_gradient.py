@@ -101,16 +101,13 @@ def plan(x: tuple[int, ...], y: tuple[int, ...], geometry: ConvGeometry) -> Plan
 
 def of_images(x: Array, y: Array, plan: Plan, devices: int) -> Array:
     """k[w, i, o] from x[b, n, i] and y[b, t, o]: a few images a product, a few products at the same time."""
-    parts, rows = _parts(devices), x.shape[0]
     images = windows.images(x.itemsize * plan.factors_size(x.shape[-1], y.shape[-1]), PRODUCT_BYTES)
-    if isinstance(rows, int):  # what is left over would be compiled as a block of its own
-        images = next((n for n in range(images, images // 2, -1) if rows % (parts * n) == 0), images)
 
     def block(x: Array, y: Array) -> Array:
         starts = range(0, x.shape[0], images)
         return functools.reduce(jnp.add, (_product(x[i : i + images], y[i : i + images], plan) for i in starts))
 
-    return _arranged(blockwise.sum_over(block, x, y, length=parts * images), plan)
+    return _arranged(blockwise.sum_over(block, x, y, length=_parts(devices) * images), plan)
 
 
 def of_each_group(x: Array, y: Array, plan: Plan, devices: int) -> Array:

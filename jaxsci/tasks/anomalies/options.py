@@ -29,7 +29,7 @@ class Options:
     epochs: Annotated[int | None, arg(metavar="N")] = None
     """Passes over the training jets at most; default: 40 for mixture, 40 for nae, 8 for autoencoder, 8 for variational."""
     batch_size: Annotated[int | None, arg(metavar="N")] = None
-    """Jets a step; default: 256 for mixture, 256 for nae, 128 for autoencoder, 8 for variational."""
+    """Jets a step; default: 256 for mixture, 256 for nae, 128 for autoencoder, 128 for variational."""
     max_jets: Annotated[int | None, arg(metavar="N")] = None
     """Use only N jets, for a quick look."""
     seed: int = 1

@@ -70,6 +70,7 @@ def measure(
     inputs, labels = jobs.make_inputs(job.tagger, job.sample, silent), samples.labels_of(job.sample)
     train, validation, test = (jobs.as_batch(inputs, labels, part) for part in job.splits)
     recipe, settings = jobs.make_recipe(job)
+    jax.clear_caches()  # a training of another seed has left its programs; each is measured with its compilation
     began, used = time.perf_counter(), time.process_time()
     result = fit(recipe, train, validation, key=jax.random.key(seed), settings=settings)
     seconds, processor = time.perf_counter() - began, time.process_time() - used

@@ -8,7 +8,8 @@ from jaxsci.data.materials.compositions import encode
 from jaxsci.data.materials.formula import parse
 from jaxsci.tasks.cmb import task as cmb
 from jaxsci.tasks.cmb.sky_fit import Sky
-from jaxsci.tasks.superconductors import samples
+from jaxsci.tasks.superconductors import inputs, samples
+from jaxsci.tasks.superconductors.options import Options
 
 
 def test_maps_and_masks():
@@ -32,7 +33,9 @@ def test_tables_of_materials():
             np.array(formulas), encode([parse(text) for text in formulas]), tc, splits, None, {}, None, none
         )
         sources = samples.Sources(Path("table.csv"), "own")
-        return samples.describe(sample, sources, "random", 1)["digest"]
+        files = inputs.Files(sources, Path("elements.csv"))
+        job = inputs.Job(Options(), files, sample, np.zeros((0, 0)), None, None)
+        return inputs.described(job)["digest"]
 
     first = digest(["Nb3Sn", "MgB2", "Hg"], [18.0, 39.0, 4.2])
     assert first == digest(["Nb3Sn", "MgB2", "Hg"], [18.0, 39.0, 4.2])

@@ -66,7 +66,7 @@ def new_folder(session: Session, task: str, stem: str) -> Path:
     Raises:
         InputError: the name is taken, or is a path; or JAXSCI_CONVOLUTION is wrong.
     """
-    convolution.costs()  # what JAXSCI_CONVOLUTION says wrongly is refused before anything is written
+    convolution.settle()  # what it says wrongly is refused before anything is written, and what it says is what the run records
     parent, name = session.runs / task, session.name
     if name is not None and (name in ("", ".", "..") or Path(name).name != name):
         raise InputError(f"--name: expected the name of a folder, got {name!r}; choose where it lies with --runs")

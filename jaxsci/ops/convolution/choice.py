@@ -2,7 +2,10 @@
 
 import math
 import os
+from functools import lru_cache
 from typing import NamedTuple
+
+import jax
 
 from jaxsci.errors import InputError
 
@@ -45,6 +48,20 @@ def costs() -> Costs | None:
             f"got {value}; unset it"
         )
     return Costs(*numbers)
+
+
+def settle() -> None:
+    """Have programs compiled anew where JAXSCI_CONVOLUTION is another than at the last call: JAX would take the old ones.
+
+    Raises:
+        InputError: as `costs`.
+    """
+    _forget(costs())
+
+
+@lru_cache(maxsize=1)
+def _forget(chosen: Costs | None) -> None:
+    jax.clear_caches()
 
 
 def pays(cost: float, direct: int, fewer: int, channels: tuple[int, ...]) -> bool:

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 import jaxsci
+from jaxsci.ops.convolution.choice import named_choice
 
 PACKAGES = ("jax", "jaxlib", "optax", "numpy", "torch", "backpack-for-pytorch", "opacus", "curvlinops-for-pytorch")
 
@@ -39,7 +40,7 @@ def describe(size: int = 2048, packages: Sequence[str] = ()) -> dict[str, Any]:
         "versions": {"jaxsci": jaxsci.__version__} | {name: _version(name) for name in (*PACKAGES, *packages)},
         "devices": [str(device) for device in jax.devices()],
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        "convolution": os.environ.get("JAXSCI_CONVOLUTION", "auto"),
+        "convolution": named_choice(),
         "matrix_product": {"size": size, "dtype": "float32", "gflops": round(product_gflops(size), 1)},
     }
 

@@ -73,9 +73,15 @@ def _inputs(name: str, jets: int | None) -> np.ndarray:
     return jobs.make_inputs(job.detector, job.constituents, silent)
 
 
-def _mixed(held: list[dict[str, Any]], epochs: int, jets: int) -> dict[str, Any] | None:
-    """A training that does not belong into one table with those asked for."""
-    return next((run for run in held if (run.get("epochs", epochs), run["jets"]) != (epochs, jets)), None)
+def _mixed(methods: dict[str, list[dict[str, Any]]], name: str, epochs: int, jets: int) -> str | None:
+    """What was asked for and what there is, where a held training does not belong into one table with those of this detector."""
+    for method, runs in methods.items():
+        for run in runs:
+            if run["jets"] != jets:  # the baselines beside all detectors are of the same test jets
+                return f"trainings on {jets:,} jets, got one of {method} on {run['jets']:,}"
+            if method == name and run["epochs"] != epochs:
+                return f"trainings of {name} of {epochs} epochs, got one of {run['epochs']}"
+    return None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -90,12 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     file = options.out / f"{NAME}.json"
     methods: dict[str, list[dict[str, Any]]] = json.loads(file.read_text())["methods"] if file.is_file() else {}
     for name in options.only:
-        asked = options.epochs or detector(name).epochs, options.jets or JETS
-        if other := _mixed(methods.get(name, []), *asked):
-            parser.error(
-                f"{file}: expected trainings of {name} of {asked[0]} epochs on {asked[1]:,} jets, got one of"
-                f" {other['epochs']} on {other['jets']:,}; give another --out"
-            )
+        if wrong := _mixed(methods, name, options.epochs or detector(name).epochs, options.jets or JETS):
+            parser.error(f"{file}: expected {wrong}; give another --out")
     for name in options.only:
         for seed in options.seeds:
             if seed in [run["seed"] for run in methods.get(name, [])]:

@@ -112,7 +112,10 @@ def provenance(folder: Path) -> Section:
         words.append(f"Begun {config['created']}")
     for again in config.get("resumed", []):
         after = f"after epoch {again['epochs']}" if again["epochs"] else "before its first checkpoint"
-        words.append(f"Interrupted {after} and resumed {again['date']} on {again['device']}")
+        of = f" of {again['training']}" if "training" in again else ""  # one of several trainings
+        before, now = (of_run.get("convolution") or "auto" for of_run in (config, again))
+        changed = f" with JAXSCI_CONVOLUTION={now}" if "convolution" in again and now != before else ""
+        words.append(f"Interrupted {after}{of} and resumed {again['date']} on {again['device']}{changed}")
     if config.get("commit"):
         words.append(f"Commit {config['commit'][:12]}")
     words.append("Versions: " + ", ".join(f"{name} {version}" for name, version in config["versions"].items()))

@@ -14,7 +14,6 @@ runs/<task>/<name>/
 import contextlib
 import json
 import math
-import os
 import platform
 import shutil
 import traceback
@@ -66,7 +65,7 @@ def new_folder(session: Session, task: str, stem: str) -> Path:
     Raises:
         InputError: the name is taken, or is a path; or JAXSCI_CONVOLUTION is wrong.
     """
-    convolution.settle()  # what it says wrongly is refused before anything is written, and what it says is what the run records
+    convolution.costs()  # a wrong JAXSCI_CONVOLUTION is refused before anything is written
     parent, name = session.runs / task, session.name
     if name is not None and (name in ("", ".", "..") or Path(name).name != name):
         raise InputError(f"--name: expected the name of a folder, got {name!r}; choose where it lies with --runs")
@@ -152,7 +151,7 @@ def write_config(
         "data": data,
         "versions": versions(),
         "device": {"kind": jax.devices()[0].device_kind, "count": jax.device_count(), "backend": jax.default_backend()},
-        "convolution": os.environ.get("JAXSCI_CONVOLUTION") or "auto",
+        "convolution": convolution.named_choice(),
     }
     write_record(folder / "config.json", config)
 

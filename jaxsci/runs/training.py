@@ -19,6 +19,7 @@ from jax.sharding import Mesh
 from jaxsci.core import Batch, Key, Model, StatefulModel, Stream
 from jaxsci.errors import InputError
 from jaxsci.files import write_json, write_text
+from jaxsci.ops.convolution import choice as convolution
 from jaxsci.runs import schema, weights
 from jaxsci.runs.task import Execution, OnProgress
 from jaxsci.training import (
@@ -42,6 +43,7 @@ __all__ = [
     "Training",
     "gathered",
     "locked",
+    "refuse_devices",
     "require_devices",
     "train",
     "write_metrics",
@@ -89,8 +91,12 @@ def train(
     """
     execution = execution or Execution()
     settings = replace(training.settings, checkpoint_minutes=execution.checkpoint_minutes)
+    convolution.settle()
     with locked(folder) if jax.process_index() == 0 else nullcontext():
-        mesh = _mesh(training.key, execution.devices)
+        if training.key.ndim:
+            refuse_devices(execution)
+        split = execution.devices is not None or jax.process_count() > 1
+        mesh = device_mesh(data=execution.devices) if split else None
         training = training._replace(settings=settings)
         if execution.device_memory is not None:
             training = _within(execution.device_memory, training, splits, mesh, progress)
@@ -133,16 +139,15 @@ def require_devices(model: Model | StatefulModel, execution: Execution) -> None:
         )
 
 
-def _mesh(key: Key, devices: int | None) -> Mesh | None:
-    """The devices over which batches are split: those asked for, and all where there are several processes."""
-    if devices is None and jax.process_count() == 1:
-        return None
-    if key.ndim:
+def refuse_devices(execution: Execution) -> None:
+    """Raise InputError, before the run folder of an ensemble is made, for what splits the batches of one network alone."""
+    if execution.device_memory is not None:
+        raise InputError("--device-memory: expected a task that trains one network, got an ensemble; leave it out")
+    if execution.devices is not None or jax.process_count() > 1:
         raise InputError(
             "--devices: expected a task that trains one network, got an ensemble, whose members are split over the devices of one "
             "process without asking; leave it out"
         )
-    return device_mesh(data=devices)
 
 
 def _within(
@@ -151,10 +156,8 @@ def _within(
     """The training in as many microbatches as a device with this memory asks for."""
     recipe, settings, key = training
     train, validation = splits
-    if key.ndim or not isinstance(train, Batch):
-        raise InputError(
-            "--device-memory: expected a task that trains one network on data in memory, got an ensemble or a stream; leave it out"
-        )
+    if not isinstance(train, Batch):
+        raise InputError("--device-memory: expected data in memory, got a stream; leave it out")
     number = microbatches_for(memory, recipe, train, validation, key=key, settings=settings, mesh=mesh)
     progress("training", 0.0, f"note: microbatches of a batch, to fit into {memory / 1e9:g} GB: {number}")
     return training._replace(recipe=recipe._replace(microbatches=number))
@@ -178,6 +181,10 @@ def _train(
     writes = jax.process_index() == 0
 
     def on_progress(now: EpochProgress) -> None:
+        nonlocal resumed
+        if resumed and writes:  # noted where it goes on: one that was over, such as another fold's, was not interrupted
+            _note_interruption(folder, len(history))
+        resumed = False
         stage = f"epoch {now.epoch} of {settings.epochs}"
         if now.record is None:
             progress("training", (now.epoch - 1 + now.fraction) / settings.epochs, stage)
@@ -196,8 +203,7 @@ def _train(
         resume = False  # killed before its first checkpoint: the same run from its beginning
     if resume:
         history = checkpoint.restore(checkpoints, checkpoint.abstract_state(recipe, key)).history
-        if writes:
-            _note_interruption(folder, len(history))
+    resumed = resume
     sequential = jax.default_backend() == "cpu"
     ensemble = partial(fit_ensemble, _of_any(recipe), {}, keys=key, sequential=sequential)
     run = ensemble if key.ndim else partial(fit, recipe, key=key, mesh=mesh)
@@ -220,12 +226,14 @@ def _note_interruption(folder: Path, epochs: int) -> None:
     """Add to config.json, of this folder or, for one of several trainings of a run, the folder above, that the training was resumed."""
     path = next((path for path in (folder / "config.json", folder.parent / "config.json") if path.exists()), None)
     if path is not None:
+        of = {} if path.parent == folder else {"training": folder.name}
         remedy = "copy the run again"
         seal = schema.sealed if schema.is_sealed(path) else dict[str, Any]  # what was not as written stays so
         config = schema.unsealed(path, json.loads(path.read_text(encoding="utf-8")), remedy)
         device = f"{jax.device_count()} × {jax.devices()[0].device_kind}"
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        config.setdefault("resumed", []).append({"date": now, "epochs": epochs, "device": device})
+        how = {"device": device, "convolution": convolution.named_choice()}
+        config.setdefault("resumed", []).append({**of, "date": now, "epochs": epochs, **how})
         write_json(path, seal(config))
 
 

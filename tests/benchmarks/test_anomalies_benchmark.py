@@ -47,4 +47,13 @@ def test_trainings_are_measured_once_and_added_to_the_table(tmp_path, monkeypatc
     assert f"{mean:.3f} ± " in next(line for line in text.splitlines() if line.startswith("| mass alone | 2 |"))
     with pytest.raises(SystemExit):
         main.main([*arguments[:3], "2", *arguments[4:], "--seeds", "3"])
-    assert "expected trainings of mixture of 2 epochs on 1,600 jets, got one of 1" in capsys.readouterr().err
+    assert "expected trainings of mixture of 2 epochs, got one of 1; give another --out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["mixture", "nae"])
+def test_trainings_on_other_jets_do_not_join_the_table(name, tmp_path, capsys):
+    held = {"mixture": [{"seed": 1, "jets": 30_000, "epochs": 40}], "mass": [{"seed": 1, "jets": 30_000}]}
+    (tmp_path / "anomalies.json").write_text(json.dumps({"methods": held}))
+    with pytest.raises(SystemExit):
+        main.main(["--only", name, "--jets", "2000", "--seeds", "2", "--out", str(tmp_path)])
+    assert "expected trainings on 2,000 jets, got one of mixture on 30,000" in capsys.readouterr().err

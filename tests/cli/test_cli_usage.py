@@ -56,3 +56,12 @@ def test_only_a_process_of_its_own_keeps_its_memory(own_process, monkeypatch):
 def test_what_a_network_with_batch_statistics_cannot_do_is_refused_before_a_run_is_made(words, line, tmp_path, capsys):
     assert line in refused(capsys, "train", "top-tagging", "--tagger", "particlenet-batch", "--max-jets", "60", *words)
     assert not [file for file in tmp_path.rglob("*") if file.is_file()]
+
+
+@pytest.mark.parametrize("words", [["--devices", "1"], ["--device-memory", "1GB"]])
+@pytest.mark.parametrize("task", [["table", "--data", "t.csv", "--target", "y"], ["superconductors"]])
+def test_what_splits_the_batches_of_one_network_is_refused_for_ensembles(task, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    line = f"{words[0]}: expected a task that trains one network, got an ensemble"
+    assert line in refused(capsys, "train", *task, *words)
+    assert not list(tmp_path.iterdir())

@@ -16,7 +16,8 @@ import jaxsci
 from jaxsci.cli.main import main
 from jaxsci.core import Batch
 from jaxsci.data import jets
-from jaxsci.tasks.anomalies import baselines, detectors, evaluation, forest
+from jaxsci.runs.task import silent
+from jaxsci.tasks.anomalies import Options, baselines, detectors, evaluation, forest, jobs, task
 from tests.command import refused
 
 QUICK = ["--max-jets", "600", "--epochs", "2", "--batch-size", "64"]
@@ -113,6 +114,8 @@ def test_baselines_call_rare_what_normal_jets_seldom_are(tmp_path):
     asked = np.concatenate([constituents[:1], 1e3 * constituents[:1], 0 * constituents[:1]])
     scores = baselines.scores(learned, asked)
     assert scores["mass"][0] < scores["mass"][1] == scores["mass"][2] == max(learned.histograms["mass"]["rarity"])
+    heaviest = constituents[jets.mass(constituents).argmax()][None]  # which lies at the last edge, in the last bin
+    assert baselines.scores(learned, heaviest)["mass"][0] == learned.histograms["mass"]["rarity"][-1]
     assert scores["isolation forest"][0] < scores["isolation forest"][1]
     (tmp_path / "isolation_forest.npz").write_bytes(b"PK")
     with pytest.raises(jaxsci.InputError, match="damaged file; train the run again"):
@@ -147,6 +150,15 @@ def test_cuts_of_the_forest_go_on_until_an_example_is_alone():
     )  # both tens, one level above
     alone = forest.learn(np.ones((5, 3)), seed=0)
     np.testing.assert_allclose(forest.scores(alone, np.ones((2, 3))), 0.5)
+
+
+def test_a_page_says_how_a_detector_is_trained():
+    job = jobs.prepare(Options(detector="autoencoder", max_jets=60, batch_size=100), silent)
+    wide = job.constituents.copy()
+    wide[0] = 0
+    wide[0, :2] = [[100, 100, 0, 0], [90, 0, 90, 0]]  # one jet alone is no sign that images cannot be made
+    told = task._hyperparameters(job._replace(constituents=wide))
+    assert told["batch size"] == max(len(jobs.part(job, 0, normal)) for normal in ("qcd", "top")) < 100
 
 
 @pytest.fixture(scope="module")
@@ -218,4 +230,6 @@ def test_what_cannot_be_used_is_refused(tmp_path, capsys, monkeypatch):
     np.savez("images.npz", images=np.full((40, 8, 8), 1 / 64, np.float32), labels=np.arange(40) % 2)
     assert "expected constituents, got images" in refused(capsys, "train", "anomalies", "--data", "images.npz")
     assert "--epochs: expected a positive number" in refused(capsys, "train", "anomalies", "--epochs", "0")
+    devices = ("--max-jets", "60", "--devices", "1000")
+    assert "mesh: expected at most " in refused(capsys, "train", "anomalies", *devices)
     assert not (tmp_path / "runs").exists()

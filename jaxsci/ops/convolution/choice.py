@@ -25,6 +25,11 @@ class Costs(NamedTuple):
 DIRECT = Costs(math.inf, math.inf, math.inf)
 
 
+def named_choice() -> str:
+    """JAXSCI_CONVOLUTION as runs and benchmarks record it: auto where it is not set."""
+    return os.environ.get("JAXSCI_CONVOLUTION") or "auto"
+
+
 def costs() -> Costs | None:
     """JAXSCI_CONVOLUTION, which is read whenever a program is compiled; None for the forms of other processors.
 
@@ -34,7 +39,7 @@ def costs() -> Costs | None:
     Raises:
         InputError: anything else.
     """
-    value = os.environ.get("JAXSCI_CONVOLUTION") or "auto"
+    value = named_choice()
     named = {"auto": Costs(), "direct": DIRECT, "xla": None}
     if value in named:
         return named[value]

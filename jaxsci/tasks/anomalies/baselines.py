@@ -44,9 +44,11 @@ def scores(learned: Baselines, constituents: np.ndarray) -> dict[str, np.ndarray
     observed, found = observables(constituents), {}
     for name, values in _quantities(observed).items():
         edges, rarity = (np.asarray(learned.histograms[name][key], np.float64) for key in ("edges", "rarity"))
-        place = np.searchsorted(edges, values, side="right") - 1
-        outside = (place < 0) | (place >= len(rarity))
-        found[name] = np.where(outside, rarity.max(), rarity[np.clip(place, 0, len(rarity) - 1)])
+        place = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(rarity) - 1)
+        outside = (values < edges[0]) | (
+            values > edges[-1]
+        )  # the last bin has its upper edge, the largest of the normal jets
+        found[name] = np.where(outside, rarity.max(), rarity[place])
     if learned.forest is not None:
         found[FOREST] = forest.scores(learned.forest, as_columns(observed))
     return found

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 import jax
 import numpy as np
 
-from jaxsci.core import Batch, Params
+from jaxsci.core import Batch, Model, Params
 from jaxsci.data import jets
 from jaxsci.data.split import split
 from jaxsci.errors import InputError
@@ -83,12 +83,23 @@ def make_training(job: Job, inputs: np.ndarray, normal: str) -> tuple[Training, 
 
 def make_recipe(job: Job, examples: np.ndarray) -> tuple[Recipe, Settings]:
     """Adam with warm-up and a cosine decay, and clipped gradients."""
-    options, found = job.options, job.detector
-    settings = Settings(options.epochs or found.epochs, min(options.batch_size or found.batch_size, len(examples)))
+    found, settings = job.detector, make_settings(job, len(examples))
     steps = settings.epochs * steps_per_epoch(len(examples), settings.batch_size)
     model = found.make_model(examples)
     optimizer = adamw(found.learning_rate, weight_decay=0.0, schedule=warmup_cosine(steps), clip=1.0)
     return Recipe(model, found.make_loss(model), optimizer, found.augment), settings
+
+
+def make_settings(job: Job, examples: int) -> Settings:
+    """For how long a detector is trained on so many jets, and how many of them are a batch."""
+    options, found = job.options, job.detector
+    return Settings(options.epochs or found.epochs, min(options.batch_size or found.batch_size, examples))
+
+
+def untrained(found: Detector) -> Model:
+    """The network of a detector by its shapes alone: the scale of what was learned is among the parameters of a run."""
+    # Not of a jet at hand, which may be one that the detector refuses.
+    return found.make_model(np.zeros_like(found.inputs(np.zeros((1, 1, 4), np.float32))))
 
 
 def make_inputs(found: Detector, constituents: np.ndarray, progress: OnProgress) -> np.ndarray:
@@ -108,5 +119,5 @@ def _as_batch(inputs: np.ndarray, rows: np.ndarray) -> Batch:
 
 def scores(found: Detector, trained: dict[str, Params], inputs: np.ndarray) -> Scores:
     """How anomalous each jet is to the detector of each direction."""
-    model = found.make_model(np.zeros_like(inputs[:1]))
-    return {normal: predict_all(partial(found.score, model), params, inputs) for normal, params in trained.items()}
+    score = partial(found.score, untrained(found))
+    return {normal: predict_all(score, params, inputs) for normal, params in trained.items()}

@@ -13,6 +13,7 @@ from jaxsci.errors import InputError
 from jaxsci.runs import folder as runs
 from jaxsci.runs import seen, weights
 from jaxsci.runs.task import OnProgress, Session, Task, Trained
+from jaxsci.runs.training import require_devices
 from jaxsci.tasks import scores_file
 from jaxsci.tasks.anomalies import baselines, jobs, report
 from jaxsci.tasks.anomalies.detectors import detector
@@ -34,6 +35,7 @@ def train(options: Options, session: Session) -> Path:
         TrainingDivergedError: the loss became NaN or infinite.
     """
     job = jobs.prepare(options, session.progress)
+    require_devices(jobs.untrained(job.detector), session.execution)
     with runs.whole_folder(session, NAME, options.detector) as folder:
         runs.write_config(folder, NAME, options, _describe(job), _hyperparameters(job))
         seen.save(folder, _contents(job.constituents[np.concatenate(job.splits[:2])]))
@@ -76,12 +78,14 @@ def load(folder: Path) -> Trained:
     """
     options = _read_options(folder)
     found = detector(options.detector)
-    shape = found.inputs(np.zeros((1, 1, 4), np.float32))
-    model = found.make_model(np.zeros_like(shape))
+    model = jobs.untrained(found)
     key = jax.random.key(options.seed)
 
     def recipe() -> Recipe:  # of any length, which shapes no array of its state
-        return jobs.make_recipe(jobs.Job(options, found, shape, shape, (np.arange(1),) * 3), np.zeros_like(shape))[0]
+        nothing = np.zeros((1, 1, 4), np.float32)
+        return jobs.make_recipe(jobs.Job(options, found, nothing, nothing, (np.arange(1),) * 3), found.inputs(nothing))[
+            0
+        ]
 
     trained = {normal: runs.trained(folder / normal, model, recipe, key)[0] for normal in directions(options)}
 
@@ -186,12 +190,11 @@ def _describe(job: jobs.Job) -> dict[str, Any]:
 
 
 def _hyperparameters(job: jobs.Job) -> dict[str, Any]:
-    example = job.detector.inputs(job.constituents[:1])
-    params = jax.eval_shape(job.detector.make_model(example).init, jax.random.key(0))
+    settings = jobs.make_settings(job, max(len(jobs.part(job, 0, normal)) for normal in directions(job.options)))
     return {
-        "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
-        "epochs": job.options.epochs or job.detector.epochs,
-        "batch size": job.options.batch_size or job.detector.batch_size,
+        "parameters": weights.number(jobs.untrained(job.detector)),
+        "epochs": settings.epochs,
+        "batch size": settings.batch_size,
         "learning rate": job.detector.learning_rate,
     }
 

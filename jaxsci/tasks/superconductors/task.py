@@ -16,6 +16,7 @@ from jaxsci.runs import folder as runs
 from jaxsci.runs import seen
 from jaxsci.runs.folder import Training
 from jaxsci.runs.task import Answer, OnProgress, Session, Task, silent
+from jaxsci.runs.training import refuse_devices
 from jaxsci.tasks.superconductors import evaluation as superconductor_evaluation
 from jaxsci.tasks.superconductors import influence as influences
 from jaxsci.tasks.superconductors import predict as superconductor_prediction
@@ -54,6 +55,7 @@ def train(options: Options, session: Session) -> Path:
     Raises:
         InputError: a file or an option cannot be used; no run folder is left behind.
     """
+    refuse_devices(session.execution)
     job = prepare(options, find_files(options, session.find), session.progress)
     with runs.whole_folder(session, NAME, f"{options.target}-{options.split}") as folder:
         params = jax.eval_shape(job.network.model.init, jax.random.key(0))

@@ -19,6 +19,7 @@ import numpy as np
 
 from jaxsci.core import Batch
 from jaxsci.errors import InputError
+from jaxsci.ops.convolution import choice as convolution
 from jaxsci.runs import folder as runs
 from jaxsci.runs import weights
 from jaxsci.runs.task import OnProgress, Session, Sweep, Trial
@@ -200,6 +201,7 @@ def _grouped(request: Request, drawn: Sequence[Mapping[str, Any]], data: _Data) 
 
 def _run(folder: Path, record: dict[str, Any], request: Request, groups: list[_Group], data: _Data) -> None:
     """Train the trials from rung to rung; sweep.json is written after each."""
+    convolution.settle()
     least = min(group.trial.settings.epochs for group in groups)
     rungs = fractions(len(record["trials"]), least, request.halving)
     with locked(folder):

@@ -15,6 +15,7 @@ from jaxsci.runs import folder as runs
 from jaxsci.runs import seen, weights
 from jaxsci.runs.folder import Training
 from jaxsci.runs.task import OnProgress, Session, Sweep, Task, Trained
+from jaxsci.runs.training import refuse_devices
 from jaxsci.tasks import ensembles, folds, parts, scores_file
 from jaxsci.tasks.tables import cross_validation, encoding, networks, report, trials
 from jaxsci.tasks.tables.encoding import Rows
@@ -55,6 +56,7 @@ def train(options: Options, session: Session) -> Path:
     Raises:
         InputError: the table or the options cannot be used; no run folder is left behind.
     """
+    refuse_devices(session.execution)
     stem = str(options.target).replace("/", "_").strip(". ") or "run"
     if options.folds is not None:
         return cross_validation.train(options, session, stem, _answers)

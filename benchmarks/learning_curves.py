@@ -176,13 +176,14 @@ _WORDS = (
 def _seeds(results: dict[str, Any]) -> str:
     """How many trainings stand behind a value."""
     every = [run["jets"] for runs in results["taggers"].values() for run in runs]
-    counts = {
-        size: {sum(run["jets"] == size for run in runs) for runs in results["taggers"].values()} - {0} for size in every
-    }
-    said = [f"{'or '.join(f'{n} ' for n in sorted(counts[size]))}of {size:,} jets" for size in sorted(counts)]
-    if all(of == {1} for of in counts.values()):
+    sizes: dict[str, list[str]] = {}
+    for size in sorted(set(every)):
+        counts = {sum(run["jets"] == size for run in runs) for runs in results["taggers"].values()} - {0}
+        sizes.setdefault(" or ".join(map(str, sorted(counts))), []).append(f"{size:,}")
+    if list(sizes) == ["1"]:
         return "One seed: a value is that of one training."
-    return f"Seeds: {', '.join(said)}."
+    said = (f"{counts} with {', '.join(of)} jets" for counts, of in sizes.items())
+    return f"Number of seeds: {'; '.join(said)}."
 
 
 def _machines(results: dict[str, Any]) -> str:

@@ -179,12 +179,19 @@ def _train(
 ) -> Fit:
     recipe, settings, key = training
     writes = jax.process_index() == 0
+    checkpoints = folder / "checkpoints"
+    history: list[dict[str, Any]] = []
+    if resume and checkpoint.latest(checkpoints) is None:
+        resume = False  # killed before its first checkpoint: the same run from its beginning
+    if resume:
+        history = checkpoint.restore(checkpoints, checkpoint.abstract_state(recipe, key)).history
+    interrupted = resume
 
     def on_progress(now: EpochProgress) -> None:
-        nonlocal resumed
-        if resumed and writes:  # noted where it goes on: one that was over, such as another fold's, was not interrupted
+        nonlocal interrupted
+        if interrupted and writes:  # only where it goes on: what was over, such as another fold, was not interrupted
             _note_interruption(folder, len(history))
-        resumed = False
+        interrupted = False
         stage = f"epoch {now.epoch} of {settings.epochs}"
         if now.record is None:
             progress("training", (now.epoch - 1 + now.fraction) / settings.epochs, stage)
@@ -197,13 +204,6 @@ def _train(
         logging.getLogger("jaxsci").info("%s, %.1f s", words, now.record["seconds"])
         progress("training", now.epoch / settings.epochs, words)
 
-    checkpoints = folder / "checkpoints"
-    history: list[dict[str, Any]] = []
-    if resume and checkpoint.latest(checkpoints) is None:
-        resume = False  # killed before its first checkpoint: the same run from its beginning
-    if resume:
-        history = checkpoint.restore(checkpoints, checkpoint.abstract_state(recipe, key)).history
-    resumed = resume
     sequential = jax.default_backend() == "cpu"
     ensemble = partial(fit_ensemble, _of_any(recipe), {}, keys=key, sequential=sequential)
     run = ensemble if key.ndim else partial(fit, recipe, key=key, mesh=mesh)

@@ -20,7 +20,7 @@ def test_trainings_are_measured_and_added_to_the_table(tmp_path, monkeypatch):
     runs = json.loads((tmp_path / "learning_curves.json").read_text())["taggers"]["mass"]
     assert [(run["seed"], run["jets"]) for run in runs] == [(1, 40), (1, 120), (2, 40)]
     assert runs[:2] == before  # with the seconds it took: what is there is not trained again
-    assert "Seeds: 2 of 40 jets, 1 of 120 jets." in (tmp_path / "learning_curves.md").read_text()
+    assert "Number of seeds: 2 with 40 jets; 1 with 120 jets." in (tmp_path / "learning_curves.md").read_text()
     for run in runs:
         assert run["parameters"] == 2
         assert run["auc"]["lower"] < run["auc"]["value"] < run["auc"]["upper"]

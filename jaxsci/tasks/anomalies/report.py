@@ -14,6 +14,8 @@ from jaxsci.runs.page import Drawing, Section
 from jaxsci.runs.tables import Cell, Column, Table
 from jaxsci.tasks.anomalies.baselines import NAMES
 from jaxsci.tasks.anomalies.evaluation import Direction
+from jaxsci.tasks.anomalies.options import CLASSES
+from jaxsci.tasks.top_tagging.samples import origin
 
 LABELS = {"qcd": "QCD", "top": "top"}
 DRAWN = 4  # most anomalous jets of a direction
@@ -36,7 +38,7 @@ def write(folder: Path, result: dict[str, Any], measured: Measured) -> None:
         result: the content of evaluation.json.
         measured: the jets that were evaluated.
     """
-    classes = {LABELS[name]: measured.labels == label for label, name in enumerate(("qcd", "top"))}
+    classes = {LABELS[name]: measured.labels == label for label, name in enumerate(CLASSES)}
     titles = {d.normal: f"learned {LABELS[d.normal]} jets" for d in measured.directions}
     clipped = {titles[d.normal]: _without_tail(d.scores) for d in measured.directions}
     distributions = [
@@ -117,7 +119,7 @@ def _most_anomalous(measured: Measured) -> Drawing:
     drawn = {}
     for direction in measured.directions:
         rows = np.argsort(-direction.scores, kind="stable")[:DRAWN]
-        kinds = ", ".join(LABELS["top" if measured.labels[row] else "qcd"] for row in rows)
+        kinds = ", ".join(LABELS[CLASSES[measured.labels[row]]] for row in rows)
         drawn[f"least like {LABELS[direction.normal]}: {kinds}"] = jet_images.images(measured.constituents[rows])
     figure = jet_plots.single_images(drawn, half_width=jet_images.HALF_WIDTH, jets=DRAWN)
     alt = f"Jet images in rows: {'; '.join(drawn)}."
@@ -137,15 +139,10 @@ def _learning_curves(run: Path, directions: dict[str, Any]) -> list[Drawing]:
 
 def _summary(folder: Path, result: dict[str, Any]) -> dict[str, str]:
     data = runs.read_config(runs.run_of(folder))["data"]
-    source = (
-        "simulated (Pythia 8, particle level), from the package"
-        if data["file"] == "embedded"
-        else Path(data["file"]).name
-    )
     evaluated = " and ".join(f"{count:,} {LABELS[name]}" for name, count in result["jets"].items())
     return {
         "Detector": result["detector"],
-        "Jets": f"{data['jets']:,}, {source}",
+        "Jets": f"{data['jets']:,}, {origin(data)}",
         "Evaluated on": f"{evaluated} jets ({result['part']})",
         "Seed": str(data["split"]["seed"]),
     }

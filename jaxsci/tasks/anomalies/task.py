@@ -19,6 +19,7 @@ from jaxsci.tasks.anomalies import baselines, jobs, report
 from jaxsci.tasks.anomalies.detectors import detector
 from jaxsci.tasks.anomalies.evaluation import Direction, measure
 from jaxsci.tasks.anomalies.options import CLASSES, Options, directions
+from jaxsci.tasks.top_tagging.samples import contents
 from jaxsci.training import Recipe
 
 NAME = "anomalies"
@@ -38,7 +39,7 @@ def train(options: Options, session: Session) -> Path:
     require_devices(jobs.untrained(job.detector), session.execution)
     with runs.whole_folder(session, NAME, options.detector) as folder:
         runs.write_config(folder, NAME, options, _describe(job), _hyperparameters(job))
-        seen.save(folder, _contents(job.constituents[np.concatenate(job.splits[:2])]))
+        seen.save(folder, contents(jets.JetSample(job.constituents[np.concatenate(job.splits[:2])], None, None)))
     return _train(folder, job, session, resume=False)
 
 
@@ -134,7 +135,7 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
 
 def _evaluate(folder: Path, options: Options, scores: jobs.Scores, part: _Part, progress: OnProgress) -> None:
     progress("evaluating", 0.0, "")
-    known = seen.overlap(runs.run_of(folder), _contents(part.constituents))
+    known = seen.overlap(runs.run_of(folder), contents(jets.JetSample(part.constituents, None, None)))
     if known:
         progress("evaluating", 0.0, f"warning: {known:,} of these jets were used in training")
     learned = baselines.read(runs.run_of(folder))
@@ -197,11 +198,6 @@ def _hyperparameters(job: jobs.Job) -> dict[str, Any]:
         "batch size": settings.batch_size,
         "learning rate": job.detector.learning_rate,
     }
-
-
-def _contents(constituents: np.ndarray) -> Iterator[np.ndarray]:
-    """Of each jet what tells it from others: its constituents without the padding."""
-    yield from (jet[jet[:, 0] > 0] for jet in constituents.astype(np.float32))
 
 
 def _read_options(folder: Path) -> Options:

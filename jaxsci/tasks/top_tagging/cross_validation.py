@@ -29,7 +29,7 @@ from jaxsci.tasks.top_tagging.jobs import (
     make_tagger,
     new_run,
 )
-from jaxsci.tasks.top_tagging.samples import FRACTIONS, labels_of, shapes
+from jaxsci.tasks.top_tagging.samples import FRACTIONS, labels_of, origin, shapes
 from jaxsci.tasks.top_tagging.taggers import scaling
 from jaxsci.training import predict
 
@@ -132,7 +132,7 @@ def _write(folder: Path, result: Mapping[str, Any], sizes: list[int]) -> None:
     data = runs.read_config(folder)["data"]
     summary = {
         "Tagger": str(result["tagger"]),
-        "Jets": f"{data['jets']:,}, {'simulated (Pythia 8), from the package' if data['file'] == 'embedded' else Path(data['file']).name}",
+        "Jets": f"{data['jets']:,}, {origin(data)}",
         "Folds": str(result["folds"]),
         "Seed": str(data["split"]["seed"]),
     }

@@ -132,7 +132,7 @@ def _require_memory(options: Options, files: Sequence[Path]) -> None:
     number = sum(min(count, options.max_jets or count) for count in map(jets.count, files))
     tagger = make_tagger(options, tuple(shape) if images else None, None if images else shape[0])
     own = 4 * math.prod(shape)
-    # Inputs of all jets, and those of the three parts beside them.
+    # The inputs, and what the training holds of them on its device.
     size = number * (own + 2 * bytes_of(inputs_of_nothing(tagger, images, shape)))
     free = free_memory()
     if free is not None and size > free:

@@ -19,7 +19,7 @@ from jaxsci.runs.page import Drawing, Section
 from jaxsci.runs.tables import Cell, Column, Table
 from jaxsci.tasks import ensembles, parts
 from jaxsci.tasks.top_tagging.options import CLASSES, Options
-from jaxsci.tasks.top_tagging.samples import Tested, weight_words
+from jaxsci.tasks.top_tagging.samples import Tested, origin, weight_words
 from jaxsci.tasks.top_tagging.taggers import Tagger
 
 MISTAKEN = 6  # jets of a class that are told wrongly, to be shown
@@ -257,15 +257,10 @@ def _words(result: dict[str, Any]) -> str:
 def summary(folder: Path, result: dict[str, Any]) -> dict[str, str]:
     """What the head of a page says of the run."""
     data = runs.read_config(runs.run_of(folder))["data"]
-    source = (
-        "simulated (Pythia 8, particle level), from the package"
-        if data["file"] == "embedded"
-        else Path(data["file"]).name
-    )
     evaluated = " and ".join(f"{count:,} {name}" for name, count in result["jets"].items())
     return {
         "Tagger": result["tagger"],
-        "Jets": f"{data['jets']:,}, {source}",
+        "Jets": f"{data['jets']:,}, {origin(data)}",
         **parts.words(data),
         **weight_words(data, result),
         "Evaluated on": f"{evaluated} jets ({result['part']})",

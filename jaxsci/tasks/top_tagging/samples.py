@@ -202,6 +202,12 @@ def contents(sample: jets.JetSample) -> Iterator[np.ndarray]:
         yield from (jet[jet[:, 0] > 0] for jet in sample.constituents.astype(np.float32))
 
 
+def origin(data: Mapping[str, Any]) -> str:
+    """Where the jets of a run come from, by the `data` of its config.json, as pages say it."""
+    embedded = data["file"] == "embedded"
+    return "simulated (Pythia 8, particle level), from the package" if embedded else Path(data["file"]).name
+
+
 def effective(labels: np.ndarray, weights: np.ndarray, names: Sequence[str]) -> dict[str, float]:
     """The effective number of weighted jets of each class."""
     return {

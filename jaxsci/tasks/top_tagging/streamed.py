@@ -126,6 +126,7 @@ def opened(options: Options, progress: OnProgress, config: dict[str, Any] | None
     if not options.stream:
         yield jobs.prepare(options, progress, config)
         return
+    _tagger.cache_clear()  # the file of a network of the user's own may be another by now
     with Workers(_workers(options.workers)) as workers:
         yield prepare(options, workers, progress, config)
 

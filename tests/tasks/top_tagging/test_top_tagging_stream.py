@@ -12,6 +12,7 @@ import pytest
 from jaxsci.data import jets
 from jaxsci.data.jets import _checks as checks
 from jaxsci.errors import InputError
+from jaxsci.runs import weights
 from jaxsci.runs.task import Session, silent
 from jaxsci.tasks.top_tagging import jobs, streamed
 from jaxsci.tasks.top_tagging.options import Options
@@ -54,6 +55,20 @@ def test_the_same_jets_for_each_part_as_in_memory(files, tmp_path):
     np.testing.assert_allclose(
         pfn.scaling.shift, jobs.prepare(replace(options(files), tagger="pfn"), silent).scaling.shift, atol=2e-6
     )
+
+
+def test_an_edited_network_is_built_anew(files, tmp_path):
+    network = tmp_path / "own.py"
+    own = replace(options(files), tagger=None, model=str(network), input="constituents")
+    for size in (2, 3):
+        network.write_text(
+            "from math import prod\nfrom jaxsci.core import Model\nfrom jaxsci.models import dense\n"
+            f"def build(shape):\n    model = dense.model(dense.Config(prod(shape), hidden=({size},)))\n"
+            "    return Model(model.init, lambda params, x: model.apply(params, x.reshape(-1)))\n"
+        )
+        with streamed.opened(own, silent) as job:
+            inputs = 4 * job.shape[0]
+            assert weights.number(job.tagger.model) == (inputs + 1) * size + size + 1
 
 
 @pytest.mark.parametrize(

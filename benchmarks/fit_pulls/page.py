@@ -24,7 +24,7 @@ they are bold. Named are the parameters beyond {LIMIT:g} standard errors, of whi
 ROOTS = """\
 Likelihoods are not parabolas. The signed root, sign(â − a) √(2 (L(a) − L_min)) with L(a) minimized over all other parameters, is the
 pull where L is quadratic and stays near a unit normal where it is not, however the parameters are written. Its size is below 1 where
-the truth lies in the 68.3 % interval of `jaxsci.fit.intervals`: the share inside is the coverage of these intervals. The bias of
+the truth lies in the 68.3 % interval of `jaxsci.fitting.intervals`: the share inside is the coverage of these intervals. The bias of
 maximum likelihood, of the order 1/√N in errors, stays; the first six fitters have so much data that it is a few hundredths. Smaller samples
 were tried first and show it: the width of a peak of 361 counts has a root with mean -0.02 to -0.14 over five seeds, that of 400 normal
 numbers -0.12."""

@@ -1,5 +1,15 @@
-"""Metrics on the device: pure functions of arrays that `jax.jit` and `jax.vmap` transform, exact under padding and
-ties."""
+"""Metrics on the device: pure functions of arrays that `jax.jit` and `jax.vmap` transform, exact under padding and ties.
+
+How well a score separates signal from background is asked with the same three arrays throughout:
+
+- scores [example], floating: larger means more like signal. +-infinity are ordinary scores, -0 equals 0.
+- labels [example]: 1 (or True) for signal, 0 for background.
+- weight [example]: none or a boolean mask gives counts, exact integers; real weights >= 0 give float sums.
+
+Results have the dtype of the scores, at least float32. For a NaN score, a label that is neither 0 nor 1, and a negative or NaN weight
+every result is NaN, unless the weight of that example is 0, in which case nothing of it counts. scikit-learn raises on NaN; inside a
+compiled function nothing can be raised.
+"""
 
 from jaxsci.metrics._calibration import (
     CalibrationCurve,

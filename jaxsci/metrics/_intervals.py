@@ -86,7 +86,7 @@ def rejection_interval(
     class.
 
     Args:
-        scores: see `jaxsci.metrics.ranking`, as `labels` and `weight`.
+        scores: see `jaxsci.metrics`, as `labels` and `weight`.
         labels: as above.
         weight: as above.
         signal_efficiency: eps_S in (0, 1], a scalar or an array.

@@ -4,14 +4,7 @@ Every quantity here is a function of one thing: the weight of the signal, and of
 "score >= t". Cuts are taken at the scores themselves, so nothing is binned or interpolated, and tied scores pass or
 fail together.
 
-Conventions shared by the whole module:
-    scores: [example], floating; larger means more like signal. +-infinity are ordinary scores, -0 equals 0.
-    labels: [example], 1 (or True) for signal, 0 for background.
-    weight: [example]; none or a boolean mask: counts, exact integers. Real weights >= 0: float sums.
-    Results have the dtype of the scores, at least float32.
-    A NaN score, a label that is neither 0 nor 1, a negative or NaN weight: every result is NaN, unless the weight of
-    that example is 0, in which case nothing of it counts. scikit-learn raises on NaN; inside a compiled function
-    nothing can be raised.
+Scores, labels and weights are those of `jaxsci.metrics`, which says what becomes of NaN.
 """
 
 from collections.abc import Callable
@@ -48,7 +41,7 @@ def roc_curve(scores: Array, labels: Array, weight: Array | None = None) -> RocC
 
     Point 0 is (0, 0) at threshold infinity; point i is the cut at the i-th largest score. All points of a group of tied
     scores are the point where the whole group passes, and padding repeats the point before it. The distinct points
-    are those of scikit-learn's `roc_curve` with `drop_intermediate=False`. Arguments: see the module.
+    are those of scikit-learn's `roc_curve` with `drop_intermediate=False`. Arguments: see `jaxsci.metrics`.
 
     Returns:
         The curve. With one class only the rate of the absent class is NaN, as in scikit-learn.
@@ -79,7 +72,7 @@ def auc(scores: Array, labels: Array, weight: Array | None = None) -> Array:
     0.875
 
     Returns:
-        Scalar; NaN if a class is absent, as in scikit-learn. Arguments: see the module.
+        Scalar; NaN if a class is absent, as in scikit-learn. Arguments: see `jaxsci.metrics`.
     """
     ranked = _rank(scores, labels, weight)
     mean = weighted_mean(_fraction_above(ranked, ranked.signal), ranked.background)
@@ -91,7 +84,7 @@ def placements(scores: Array, labels: Array, weight: Array | None = None) -> Arr
 
     A signal example gets the fraction of the background below it, a background example the fraction of the signal
     above. The mean over either class is the AUC; the variances are DeLong's (DeLong et al. 1988, Biometrics 44, 837).
-    NaN if the other class is absent, meaningless at weight 0. Arguments: see the module.
+    NaN if the other class is absent, meaningless at weight 0. Arguments: see `jaxsci.metrics`.
     """
     ranked = _rank(scores, labels, weight)
     background_below = 1 - _fraction_above(ranked, ranked.background)
@@ -106,7 +99,7 @@ def average_precision(scores: Array, labels: Array, weight: Array | None = None)
     Computed as the mean over the signal of the precision of the cut at each example's own score, which is the same sum.
 
     Returns:
-        Scalar; NaN without signal (scikit-learn: 0); 1 without background. Arguments: see the module.
+        Scalar; NaN without signal (scikit-learn: 0); 1 without background. Arguments: see `jaxsci.metrics`.
     """
     ranked = _rank(scores, labels, weight)
     right, wrong = (
@@ -126,7 +119,7 @@ def working_point(
     reached within 2 units of float rounding, so that 0.3 of 1000 signal examples is 300 and not 301.
 
     Args:
-        scores: see the module, as `labels` and `weight`.
+        scores: see `jaxsci.metrics`, as `labels` and `weight`.
         labels: as above.
         weight: as above.
         signal_efficiency: eps_S in (0, 1], a scalar or an array of any shape.

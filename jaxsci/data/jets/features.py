@@ -19,7 +19,7 @@ FEATURES = ("d_eta", "d_phi", "log_pt", "log_e", "log_pt_fraction", "log_e_fract
 # (value - shift) * scale brings each feature to order 1. Shifts and scales of the logarithms and of the distance are those that
 # the Particle Transformer uses for the reference top-tagging data set (github.com/jet-universe/particle_transformer,
 # data/TopLandscape/top_kin.yaml), as is the limit. The two angles get the scale of the distance, the same for both, so that
-# (d_eta, d_phi) can still be rotated. On simulated jets (`jaxsci.data.pythia`) the means lie within 0.5 of 0, the
+# (d_eta, d_phi) can still be rotated. On simulated jets (`jaxsci.data.jets.pythia`) the means lie within 0.5 of 0, the
 # standard deviations between 0.8 and 1.2.
 _SHIFT = np.array([0.0, 0.0, 1.7, 2.0, -4.7, -4.7, 0.2])
 _SCALE = np.array([4.0, 4.0, 0.7, 0.7, 0.7, 0.7, 4.0])

@@ -63,14 +63,14 @@ def generate_jets(
 
     The file (HDF5) holds `constituents`, float32 [n, 200, 4], (E, px, py, pz) in GeV, hardest first, padded with zeros; `labels`, uint8
     [n], 1 for top and 0 for QCD; `top`, float32 [n, 4], the momentum of the top quark in the jet at its decay, as Pythia has it (zeros for
-    QCD; not in the small format); and as attributes the command, the seed, the versions and the cuts. See `jaxsci.data.pythia` for the
+    QCD; not in the small format); and as attributes the command, the seed, the versions and the cuts. See `jaxsci.data.jets.pythia` for the
     physics.
 
     Args:
         out: the file to write, replaced if it exists.
         n: number of jets, even.
         seed: whole number of at least 0; the same seed gives the same jets whatever the number of processes.
-        detector: pass the particles through the fast detector of `jaxsci.data.detector` before clustering.
+        detector: pass the particles through the fast detector of `jaxsci.data.jets.detector` before clustering.
         processes: number of worker processes; None: one a core.
         compact: write the small format of `jaxsci.data.jets.compact` instead.
         progress: show a bar with the time left.

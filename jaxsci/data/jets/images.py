@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 # Half the side of the image in units of angle. A jet of radius R = 0.8 has its constituents within 0.8 of its axis; the centroid is
-# close to the axis, and the rotation keeps the distance from the centroid. On 3,000 simulated jets (`jaxsci.data.pythia`) 0.02 % of
+# close to the axis, and the rotation keeps the distance from the centroid. On 3,000 simulated jets (`jaxsci.data.jets.pythia`) 0.02 % of
 # the pT lies outside, more than 1 % in 7 jets of 10,000; with 0.7 it would be 0.4 %, and 1,200 jets.
 HALF_WIDTH = 0.8
 

@@ -1,6 +1,8 @@
 """A network of the user's own through the command: trained, resumed, loaded, trusted; whatever is wrong with it in one line."""
 
+import importlib.util
 import json
+import py_compile
 import re
 import shutil
 from pathlib import Path
@@ -196,6 +198,19 @@ def test_slips_of_the_pen_are_named(tmp_path, capsys):
     line = refused(capsys, "train", "top-tagging", "--model", "my.py", "--model-options", "width", *QUICK)
     assert "--model-options: expected name=value, each name once, got 'width'" in line
     assert not (tmp_path / "runs").exists()
+
+
+def test_bytecode_beside_a_file_is_neither_believed_nor_written(tmp_path):
+    file, other = Path("own.py"), Path("other.py")
+    file.write_text(DENSE.format(inputs=2, x="x"))
+    other.write_text("raise SystemExit")
+    example, reference = np.zeros(2, np.float32), str(file)
+    own_network.build(reference, example, (1,))
+    assert not Path("__pycache__").exists()
+    # Python would take it without a look at the source, whose digest is what was agreed to.
+    unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    py_compile.compile(str(other), importlib.util.cache_from_source(reference), invalidation_mode=unchecked)
+    own_network.build(reference, example, (1,))
 
 
 def test_an_installed_network_is_found_by_its_module_or_entry_point(monkeypatch):

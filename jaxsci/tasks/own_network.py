@@ -150,9 +150,9 @@ def _find(reference: str) -> Callable[..., Any]:
         # One of its own name, so that it hides no module
         spec = importlib.util.spec_from_file_location(f"jaxsci_own_{place.file.stem}", place.file)
         assert spec is not None
-        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        # Not by the loader: it believes bytecode beside the file, which may be of an edit before, or of another's making.
+        exec(compile(place.file.read_bytes(), place.file, "exec", dont_inherit=True), vars(module))
     elif place.module:
         module = importlib.import_module(place.module)
     else:

@@ -22,7 +22,6 @@ __all__ = ["save"]
 _INSIDE = ("jaxpr", "call_jaxpr", "fun_jaxpr")  # where an operation holds others
 _BITS = "upper_digits"  # of `ops._lorentz`: ONNX knows no bits, but rounds every product and sum
 _TOLERANCE = 1e-3  # of the outputs, by which a rounding is told from another operation
-_EXAMPLES = 3  # on which the file is compared, so that the batch is no single example
 
 
 def save(path: Path, program: Callable[..., Any], example: list[np.ndarray]) -> None:
@@ -31,7 +30,7 @@ def save(path: Path, program: Callable[..., Any], example: list[np.ndarray]) -> 
     Args:
         path: .onnx to write.
         program: a function of arrays [batch, ...] that gives an array [batch, ...].
-        example: arrays [1, ...] like its inputs, on which the file is compared with the program.
+        example: arrays [example, ...] like its inputs, several and not alike, on which the file is compared with the program.
 
     Raises:
         InputError: jax2onnx is not installed or does not know an operation, or the file gives another result on the example.
@@ -49,20 +48,20 @@ def save(path: Path, program: Callable[..., Any], example: list[np.ndarray]) -> 
         # Traced before jax2onnx puts functions of its own in the place of those of jax.numpy, which know no vmap.
         traced = jax.make_jaxpr(program)(*shapes)
         written = to_onnx(lambda *x: _run(traced, x)[0], shapes, model_name="jaxsci").SerializeToString()
-        several = [np.repeat(leaf, _EXAMPLES, axis=0) for leaf in example]
         reader = onnxruntime.InferenceSession(written, providers=["CPUExecutionProvider"])
         names = [entry.name for entry in reader.get_inputs()]
-        (found,) = reader.run(None, dict(zip(names, several, strict=True)))
+        (found,) = reader.run(None, dict(zip(names, example, strict=True)))
     except Exception as error:  # of any kind: the converter has no errors of its own
         words = str(error).strip().splitlines() or [type(error).__name__]
         raise InputError(
             f"--format onnx: expected a network that jax2onnx converts for any batch size, got one that it cannot ({words[0][:120]});"
             " use --format jax or npz"
         ) from error
-    wanted = np.asarray(jax.jit(program)(*several))
+    wanted = np.asarray(jax.jit(program)(*example))
     if found.shape != wanted.shape or not np.allclose(found, wanted, rtol=_TOLERANCE, atol=_TOLERANCE):
+        differ = np.max(np.abs(found - wanted)) if found.shape == wanted.shape else np.inf
         raise InputError(
-            f"{path}: expected {wanted.flat[0]:.6g} of the written network as of the run's, got {np.ravel(found)[0]:.6g};"
+            f"{path}: expected the outputs of the run of the written network, got others, by up to {differ:.3g};"
             " use --format jax or npz"
         )
     with replacing(path) as temporary:

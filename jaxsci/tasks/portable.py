@@ -30,7 +30,7 @@ def save(path: Path, program: Callable[..., Any], example: list[np.ndarray]) -> 
     Args:
         path: .npz to write.
         program: a function of arrays [batch, ...] that gives an array [batch, ...].
-        example: arrays [1, ...] like its inputs, on which the written form is compared.
+        example: arrays [example, ...] like its inputs, not alike, on which the written form is compared.
 
     Raises:
         InputError: an operation or a number format that the reader does not know, or another result on the example.
@@ -55,8 +55,9 @@ def save(path: Path, program: Callable[..., Any], example: list[np.ndarray]) -> 
         np.savez(temporary, header=np.array(json.dumps(header, default=int)), **content)
         found, wanted = read_network.load(temporary)(*example), np.asarray(jax.jit(program)(*example))
         if not np.allclose(found, wanted, rtol=_TOLERANCE, atol=_TOLERANCE):
+            differ = np.max(np.abs(found - wanted))
             raise InputError(
-                f"{path}: expected {wanted.flat[0]:.6g} of the written network as of the run's, got {found.flat[0]:.6g}; use --format jax"
+                f"{path}: expected the outputs of the run of the written network, got others, by up to {differ:.3g}; use --format jax"
             )
     write_text(path.parent / READER, inspect.getsource(read_network))
 
@@ -95,7 +96,7 @@ class _Writer:
                 known |= dict(zip(equation.outvars, self.add(inside, operands), strict=True))
                 continue
             name = equation.primitive.name
-            if name not in read_network.OPERATIONS:
+            if name not in read_network.OPERATIONS or equation.params.get("batch_group_count", 1) != 1:
                 raise InputError(
                     f"--format npz: expected operations that its reader knows, got {name}; use --format jax for this network"
                 )
@@ -115,7 +116,10 @@ def _parameters(name: str, given: dict[str, Any]) -> dict[str, Any]:
     if name == "convolution_output":
         return dict(given["geometry"]._asdict())
     if name == "reshape":
-        return {"new_sizes": list(given["new_sizes"])}
+        return {
+            "new_sizes": list(given["new_sizes"]),
+            **({"dimensions": order} if (order := given["dimensions"]) else {}),
+        }
     return {
         key: np.dtype(value).name if key in ("dtype", "new_dtype") else value
         for key, value in given.items()

@@ -10,7 +10,7 @@ The file holds the operations of the network as a list, each by its name in `jax
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -94,19 +94,84 @@ def _dot(x: np.ndarray, y: np.ndarray, dimension_numbers: list[Any]) -> np.ndarr
 def _convolve(x: np.ndarray, kernel: np.ndarray, strides: Any, dilation: Any, padding: Any) -> np.ndarray:
     """y[g, b, t, o] = sum_{w, i} x[g, b, s t + d w - p, i] k[g, w, i, o], one position w of the window after another."""
     x = np.pad(x, [(0, 0), (0, 0), *padding, (0, 0)])
-    window = kernel.shape[1:-2]
-    sizes = [
-        (n - d * (k - 1) - 1) // s + 1 for n, k, s, d in zip(x.shape[2:-1], window, strides, dilation, strict=True)
-    ]
+    sizes, positions = _positions(x.shape[2:-1], kernel.shape[1:-2], strides, dilation)
     y = np.zeros((*x.shape[:2], *sizes, kernel.shape[-1]), x.dtype)
-    for w in np.ndindex(*window):
-        spans = [
-            slice(d * i, d * i + s * (n - 1) + 1, s) for i, n, s, d in zip(w, sizes, strides, dilation, strict=True)
-        ]
+    for w, spans in positions:
         part = x[(slice(None), slice(None), *spans)]
         k = kernel[(slice(None), *w)]
         y += (part.reshape(part.shape[0], -1, part.shape[-1]) @ k).reshape(y.shape)
     return y
+
+
+def _positions(shape: Any, window: Any, strides: Any, dilation: Any) -> tuple[list[int], Iterator[tuple[Any, Any]]]:
+    """How often a window fits along each axis, and for each position in it the places that it comes to lie on."""
+    axes = list(zip(window, strides, dilation, strict=True))
+    sizes = [max((n - d * (k - 1) - 1) // s + 1, 0) for n, (k, s, d) in zip(shape, axes, strict=True)]
+
+    def spans(position: tuple[int, ...]) -> list[slice]:
+        own = zip(position, sizes, axes, strict=True)
+        return [slice(d * i, d * i + s * (n - 1) + 1 if n else 0, s) for i, n, (_, s, d) in own]
+
+    return sizes, ((position, spans(position)) for position in np.ndindex(*window))
+
+
+def _pad(x: np.ndarray, value: Any, padding_config: Any) -> np.ndarray:
+    """With so many values before, after and between the elements of each axis; a negative number takes away."""
+    low, high, inner = zip(*padding_config, strict=True) if x.ndim else ((), (), ())
+    spread = np.full([n + max(n - 1, 0) * i for n, i in zip(x.shape, inner, strict=True)], value, x.dtype)
+    spread[tuple(slice(None, None, i + 1) for i in inner)] = x
+    ends = list(zip(low, high, strict=True))
+    wide = np.pad(spread, [(max(a, 0), max(b, 0)) for a, b in ends], constant_values=value)
+    return wide[tuple(slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(wide.shape, ends, strict=True))]
+
+
+def _convolve_any(
+    x: np.ndarray,
+    kernel: np.ndarray,
+    *,
+    window_strides: Any,
+    padding: Any,
+    lhs_dilation: Any,
+    rhs_dilation: Any,
+    dimension_numbers: Any,
+    feature_group_count: int,
+    batch_group_count: int,
+) -> np.ndarray:
+    """The convolution of `jax.lax`, whose axes lie in any order: (batch or outputs, channels, *space) are their numbers."""
+    (batch, channel, *space), (outputs, inputs, *window), result = dimension_numbers
+    groups = feature_group_count
+    x = x.transpose(batch, *space, channel)
+    inner = [(low, high, step - 1) for (low, high), step in zip(padding, lhs_dilation, strict=True)]
+    x = _pad(x, 0, [(0, 0, 0), *inner, (0, 0, 0)])
+    kernel = kernel.transpose(*window, inputs, outputs)
+    x = np.moveaxis(x.reshape(*x.shape[:-1], groups, -1), -2, 0)
+    kernel = np.moveaxis(kernel.reshape(*kernel.shape[:-1], groups, -1), -2, 0)
+    y = _convolve(x, kernel, window_strides, rhs_dilation, [(0, 0)] * len(window))  # [group, batch, *space, output]
+    y = np.moveaxis(y, 0, -2)
+    y = np.moveaxis(y.reshape(*y.shape[:-2], -1), -1, 1)  # [batch, output, *space]
+    return y.transpose(np.argsort(result))
+
+
+def _pool(function: Any, empty: float) -> Callable[..., np.ndarray]:
+    """A function of all elements in a window: of two of them, and its value where there is none."""
+
+    def pooled(
+        x: np.ndarray,
+        window_dimensions: Any,
+        window_strides: Any,
+        padding: Any,
+        base_dilation: Any,
+        window_dilation: Any,
+    ) -> np.ndarray:
+        inner = [(low, high, step - 1) for (low, high), step in zip(padding, base_dilation, strict=True)]
+        x = _pad(x, empty, inner)
+        sizes, positions = _positions(x.shape, window_dimensions, window_strides, window_dilation)
+        y = np.full(sizes, empty, x.dtype)
+        for _, spans in positions:
+            y = function(y, x[tuple(spans)])
+        return y
+
+    return pooled
 
 
 def _with(function: Any, axis: str = "axes") -> Callable[..., np.ndarray]:
@@ -131,6 +196,8 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "div": _divide,
     "rsqrt": lambda x: 1 / np.sqrt(x),
     "logistic": lambda x: 1 / (1 + np.exp(-x)),
+    "exp2": np.exp2,
+    "cbrt": np.cbrt,
     "erf": lambda x: np.vectorize(math.erf, otypes=[x.dtype])(x),
     "integer_pow": lambda x, y: x**y if y >= 0 else 1 / x**-y,
     "select_n": _select,
@@ -139,18 +206,26 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "stop_gradient": lambda x: x,
     "copy": lambda x: x,
     "broadcast_in_dim": _broadcast,
-    "reshape": lambda x, new_sizes: x.reshape(new_sizes),
+    "reshape": lambda x, new_sizes, dimensions=None: (x.transpose(dimensions) if dimensions else x).reshape(new_sizes),
     "squeeze": lambda x, dimensions: x.squeeze(tuple(dimensions)),
     "transpose": lambda x, permutation: x.transpose(permutation),
     "concatenate": lambda *x, dimension: np.concatenate(x, dimension),
     "stack": lambda *x, axis: np.stack(x, axis),
     "slice": _slice,
+    "pad": _pad,
+    "rev": lambda x, dimensions: np.flip(x, dimensions),
+    "clamp": lambda low, x, high: np.minimum(np.maximum(x, low), high),
     "iota": _iota,
     "reduce_sum": _with(np.sum),
     "reduce_max": _with(np.max),
     "reduce_min": _with(np.min),
+    "reduce_prod": _with(np.prod),
     "reduce_and": _with(np.all),
     "reduce_or": _with(np.any),
     "dot_general": _dot,
     "convolution_output": _convolve,
+    "conv_general_dilated": _convolve_any,
+    "reduce_window_sum": _pool(np.add, 0),
+    "reduce_window_max": _pool(np.maximum, -np.inf),
+    "reduce_window_min": _pool(np.minimum, np.inf),
 }

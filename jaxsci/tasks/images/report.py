@@ -104,10 +104,8 @@ def write(folder: Path, result: dict[str, Any], measured: Measured) -> None:
 
 def _mistaken(sample: LabeledImages, outputs: np.ndarray, names: list[str], threshold: float | None) -> list[Drawing]:
     """The images that the network tells wrongly with the greatest certainty, if there are any."""
-    logits = outputs.astype(np.float64)
-    likely = np.exp(logits - logits.max(1, keepdims=True))
-    likely /= likely.sum(1, keepdims=True)
-    answers = metrics.decided(logits, threshold)
+    likely = ensembles.probabilities(outputs)
+    answers = metrics.decided(outputs.astype(np.float64), threshold)
     certainty = likely[np.arange(len(answers)), answers]
     wrong = np.flatnonzero(answers != sample.y)
     chosen = wrong[np.argsort(-certainty[wrong], kind="stable")][:MISTAKEN]

@@ -16,6 +16,7 @@ from jaxsci.plots import gallery
 from jaxsci.runs import folder as runs
 from jaxsci.runs.page import Drawing
 from jaxsci.runs.task import Session
+from jaxsci.tasks.ensembles import probabilities
 from jaxsci.tasks.images.networks import make_recipe, name, network
 from jaxsci.tasks.images.options import Options
 from jaxsci.tasks.images.rows import NAME, as_batch, read_again, read_options, take
@@ -89,7 +90,7 @@ def _answered(shown: _Shown, rows: np.ndarray, logits: np.ndarray) -> list[Entry
             "answer": names[int(p.argmax())],
             "probability of the label": float(p[labels[i]]),
         }
-        for i, p in zip(rows, _probabilities(logits), strict=True)
+        for i, p in zip(rows, probabilities(logits), strict=True)
     ]
 
 
@@ -107,7 +108,7 @@ def _draw(shown: _Shown, answered: bool, rows: Rows, outputs: np.ndarray) -> lis
     labels = [shown.names[k] for k in shown.sample.y]
     words = [_class(label) for label in labels]
     if answered:
-        answers = _probabilities(outputs).argmax(1)
+        answers = probabilities(outputs).argmax(1)
         words = [f"{label}, answer {shown.names[k]}" for label, k in zip(labels, answers, strict=True)]
     pictures = {kind: gallery.Examples(shown.sample.x[of], [words[i] for i in of]) for kind, of in rows.items()}
     beside = "label and the answer of the network" if answered else "class"
@@ -123,8 +124,3 @@ def _draw(shown: _Shown, answered: bool, rows: Rows, outputs: np.ndarray) -> lis
 
 def _class(label: str | int) -> str:
     return label if isinstance(label, str) else f"class {label}"
-
-
-def _probabilities(logits: np.ndarray) -> np.ndarray:
-    likely = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
-    return likely / likely.sum(1, keepdims=True)

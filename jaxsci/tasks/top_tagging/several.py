@@ -14,6 +14,7 @@ from jaxsci.runs.tables import Cell, Column, Rounded, Table
 from jaxsci.runs.task import OnProgress
 from jaxsci.tasks import ensembles
 from jaxsci.tasks.top_tagging import class_evaluation, report
+from jaxsci.tasks.top_tagging.jobs import NAME
 from jaxsci.tasks.top_tagging.samples import effective
 
 MEMBERS = {"accuracy": "accuracy", "auc_macro": "AUC, mean of classes", "log_loss": "log loss"}  # metric -> title
@@ -28,7 +29,7 @@ def write_evaluation(folder: Path, measured: report.Measured, progress: OnProgre
     tagger, names = measured.tagger.name, measured.tagger.classes
     signal = names.index(options.signal_class) if options.signal_class else len(names) - 1
     result: dict[str, Any] = {
-        "task": "top-tagging",
+        "task": NAME,
         "tagger": tagger,
         "part": measured.part,
         "jets": {name: int(np.sum(labels == k)) for k, name in enumerate(names)},
@@ -142,8 +143,7 @@ def _three(value: float | None) -> Rounded | None:
 
 def answers(logits: np.ndarray, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     """What `predict` says of each jet: the class, and the probability of every one."""
-    likely = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    likely /= likely.sum(axis=1, keepdims=True)
+    likely = ensembles.probabilities(logits)
     return {
         "class": np.array(names)[logits.argmax(axis=1)],
         **{f"probability_{name}": likely[:, k] for k, name in enumerate(names)},

@@ -32,7 +32,7 @@ class Column(NamedTuple):
 
     name: str
     categories: tuple[str, ...] | None  # None: numbers
-    missing: bool  # whether training rows lack it; then a further input says which do, or missing is a category
+    missing: bool  # whether rows of --data lack it; then a further input says which do, or missing is a category
     median: float = 0.0  # stands for a number that is missing
     mean: float = 0.0
     scale: float = 1.0

@@ -29,8 +29,6 @@ __all__ = [
 
 Pooling: TypeAlias = Literal["sum", "mean", "variance", "attention", "fourier"]
 
-_SCORE_BOUND = 10.0  # an element may count e^20 times as much as another
-
 
 @dataclass(frozen=True)
 class Config:
@@ -129,7 +127,7 @@ def embed(params: Params, amounts: Array, config: Config, table: Array) -> Array
             case "variance":
                 pooled.append(fractions @ jnp.square(latent) - jnp.square(mean))
             case "attention":
-                pooled.append(_attend(params["attention"], fractions, latent, config))
+                pooled.append(layers.attend(params["attention"], fractions, latent, config.compute_dtype))
             case "fourier":
                 pooled.append((_fourier_features(fractions, config.frequencies) @ latent).ravel())
     return jnp.concatenate(pooled)
@@ -146,17 +144,6 @@ def element_latents(params: Params, config: Config, table: Array) -> Array:
 def model(config: Config, table: Array) -> Model:
     """The pair (init, apply) over this table [element, feature]."""
     return Model(partial(init, config=config), partial(apply, config=config, table=table))
-
-
-def _attend(params: Params, fractions: Array, latent: Array, config: Config) -> Array:
-    """Each head's weighted mean of its slice of the latent, [phi[-1]]."""
-    scores = layers.apply_affine(params, latent, config.compute_dtype)
-    # Bounded, so that e^s can neither overflow nor vanish, and no element needs to know the scores of the others.
-    weights = jnp.exp(_SCORE_BOUND * jnp.tanh(scores / _SCORE_BOUND))  # [element, head]
-    slices = latent.reshape(config.elements, config.heads, -1)
-    top = fractions @ (weights[..., None] * slices).reshape(config.elements, -1)
-    bottom = jnp.repeat(fractions @ weights, slices.shape[-1])
-    return top / jnp.where(bottom == 0, jnp.ones_like(bottom), bottom)
 
 
 def _fourier_features(fractions: Array, frequencies: int) -> Array:

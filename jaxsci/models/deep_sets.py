@@ -7,6 +7,7 @@ weights momentum fractions (Komiske, Metodiev, Thaler 2019, arXiv:1810.05165).
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +16,11 @@ from jaxsci._shapes import expect_example, expect_shapes
 from jaxsci.core import Array, Key, Model, Params, WeightedSet
 from jaxsci.errors import InputError
 from jaxsci.models import layers
-from jaxsci.models.layers import Pooling, mask_elements, pool
+from jaxsci.models.layers import attend, mask_elements, pool
 
-__all__ = ["Config", "apply", "embed", "embed_many", "init", "model"]
+__all__ = ["Config", "Pooling", "apply", "embed", "embed_many", "init", "model"]
+
+Pooling: TypeAlias = layers.Pooling | Literal["attention"]
 
 
 @dataclass(frozen=True)
@@ -29,19 +32,31 @@ class Config:
     phi: tuple[int, ...] = (100, 100, 256)
     rho: tuple[int, ...] = (100, 100, 100)
     pooling: Pooling = "sum"
+    heads: int = 8  # of the pooling "attention"; each pools its slice of the latent
     activate_latent: bool = True  # whether the activation also follows the last layer of phi
     activation: layers.Activation = "relu"
     initializer: layers.Initializer = "he_normal"
     compute_dtype: layers.ComputeDtype = None
 
+    def __post_init__(self) -> None:
+        """Refuse heads that do not divide the latent."""
+        if self.pooling == "attention" and self.phi[-1] % self.heads:
+            raise InputError(
+                f"heads: expected a divisor of the latent dimension {self.phi[-1]}, got {self.heads}; choose another number"
+            )
+
 
 def init(key: Key, config: Config) -> Params:
-    """Parameters: `phi` and `rho`, each a stack of affine layers."""
+    """Parameters: `phi` and `rho`, each a stack of affine layers; `attention`, the scores of the heads, where the pooling has them."""
     phi_key, rho_key = jax.random.split(key)
-    return {
+    params = {
         "phi": layers.init_stack(phi_key, (config.features, *config.phi), config.initializer),
         "rho": layers.init_stack(rho_key, (config.phi[-1], *config.rho, config.outputs), config.initializer),
     }
+    if config.pooling == "attention":
+        score_key = jax.random.fold_in(key, 2)  # the other weights are those of the same network with another pooling
+        params["attention"] = layers.init_affine(score_key, config.phi[-1], config.heads, "lecun_normal")
+    return params
 
 
 def apply(params: Params, x: WeightedSet, config: Config) -> Array:
@@ -51,7 +66,8 @@ def apply(params: Params, x: WeightedSet, config: Config) -> Array:
         params: as from `init`.
         x: elements [element, feature] and weights [element]; an element of weight 0 contributes exactly nothing, whatever it holds.
         config: the network's sizes. Pooling "sum" is sum_i w_i phi_i, "mean" divides it by sum_i w_i, "max" is the largest phi_i
-            among the elements of non-zero weight; each is 0 for the empty set.
+            among the elements of non-zero weight, "attention" in each head a mean by weights that it learns (`layers.attend`); each is
+            0 for the empty set.
 
     Returns:
         Linear outputs [outputs].
@@ -65,7 +81,13 @@ def embed(params: Params, x: WeightedSet, config: Config) -> Array:
     """The pooled latent vector of one set, [phi[-1]]."""
     form = "x.elements [element, feature], x.weights [element]"
     expect_example(form, x.elements, x.weights, feature=config.features)
-    return _embed(params, mask_elements(x), lambda latent: pool(latent, x.weights, config.pooling), config)
+
+    def pooled(latent: Array) -> Array:
+        if config.pooling == "attention":
+            return attend(params["attention"], x.weights.astype(latent.dtype), latent, config.compute_dtype)
+        return pool(latent, x.weights, config.pooling)
+
+    return _embed(params, mask_elements(x), pooled, config)
 
 
 def embed_many(params: Params, x: WeightedSet, owners: Array, sets: int, config: Config) -> Array:
@@ -92,7 +114,7 @@ def embed_many(params: Params, x: WeightedSet, owners: Array, sets: int, config:
 def _embed(params: Params, elements: Array, pooled: Callable[[Array], Array], config: Config) -> Array:
     """`pooled` takes [element, latent] to [..., latent]."""
     act, dtype = layers.activation(config.activation), config.compute_dtype
-    if config.activate_latent or config.pooling == "max":
+    if config.activate_latent or config.pooling in ("max", "attention"):
         latent = layers.apply_stack(params["phi"], elements, act, dtype)
         return pooled(act(latent) if config.activate_latent else latent)
     # The last layer is linear and so is the pooling: sum_i w_i (W z_i + b) = W sum_i w_i z_i + b sum_i w_i, one product a set.

@@ -19,6 +19,7 @@ __all__ = [
     "apply_affine",
     "apply_blocks",
     "apply_stack",
+    "attend",
     "init_affine",
     "init_stack",
     "initializer",
@@ -32,6 +33,8 @@ Initializer: TypeAlias = Literal[
 ]
 ComputeDtype: TypeAlias = Literal["bfloat16", "float16", "float32"] | None  # None: the dtype of the parameters
 Pooling: TypeAlias = Literal["sum", "mean", "max"]
+
+_SCORE_BOUND = 10.0  # an element may count e^20 times as much as another
 
 
 def activation(name: Activation) -> Callable[[Array], Array]:
@@ -127,3 +130,26 @@ def pool(latent: Array, weights: Array, pooling: Pooling) -> Array:
     norm = jnp.sum(weights)
     empty = norm == 0
     return jnp.where(empty, jnp.zeros_like(total), total / jnp.where(empty, jnp.ones_like(norm), norm))
+
+
+def attend(params: Params, weights: Array, latent: Array, compute_dtype: ComputeDtype = None) -> Array:
+    """Pool per-element vectors by heads that learn which elements count: each takes a weighted mean of its slice of the latent.
+
+    Head h has sum_i w_i e^(s_hi) z_hi / sum_i w_i e^(s_hi), with scores s that are affine in the whole latent and bounded by 10: e^s can
+    neither overflow nor vanish, and no element needs to know the scores of the others.
+
+    Args:
+        params: `kernel` [latent, head] and `bias` [head] of the scores; the heads divide the latent.
+        weights: [element]; 0 marks padding. A factor common to all changes nothing.
+        latent: [element, latent], finite also where padded.
+        compute_dtype: of the product that makes the scores.
+
+    Returns:
+        [latent]; zeros for a set of padding alone.
+    """
+    scores = apply_affine(params, latent, compute_dtype)
+    counts = jnp.exp(_SCORE_BOUND * jnp.tanh(scores / _SCORE_BOUND))  # [element, head]
+    slices = latent.reshape(*counts.shape, -1)
+    top = weights @ (counts[..., None] * slices).reshape(latent.shape)
+    bottom = jnp.repeat(weights @ counts, slices.shape[-1])
+    return top / jnp.where(bottom == 0, jnp.ones_like(bottom), bottom)

@@ -23,7 +23,17 @@ def run_folder(tmp_path_factory):
 
 SLOW = [
     pytest.param(name, marks=pytest.mark.slow)
-    for name in ("cnn", "efn", "pelican", "pelican-rest", "particlenet", "particlenet-batch", "part")
+    for name in (
+        "cnn",
+        "efn",
+        "pfn-attention",
+        "efn-attention",
+        "pelican",
+        "pelican-rest",
+        "particlenet",
+        "particlenet-batch",
+        "part",
+    )
 ]
 
 

@@ -10,15 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxsci.core import WeightedSet
+from jaxsci.errors import InputError
 from jaxsci.models import deep_sets
 
-POOLINGS = ("sum", "mean", "max")
+POOLINGS = ("sum", "mean", "max", "attention")
 
 
 @cache
 def network(pooling):
     """The network and its parameters, with `apply` compiled once for all tests."""
-    config = deep_sets.Config(3, phi=(8, 6), rho=(5,), pooling=pooling)
+    config = deep_sets.Config(3, phi=(8, 6), rho=(5,), pooling=pooling, heads=2)
     model = deep_sets.model(config)
     return config, model._replace(apply=jax.jit(model.apply)), jax.jit(model.init)(jax.random.key(0))
 
@@ -86,11 +87,32 @@ def test_pooling_matches_its_formula():
         np.testing.assert_allclose(embed(params, x, config), value, rtol=1e-5, atol=1e-6)
 
 
-def test_an_element_of_weight_two_equals_two_elements():
-    _, model, params = network("sum")
-    element = jnp.ones((1, 3))
-    once = WeightedSet(element, jnp.full(1, 2.0))
-    twice = WeightedSet(jnp.concatenate([element, element]), jnp.ones(2))
+def test_attention_matches_its_formula():
+    config, _, params = network("attention")
+    x = random_set(np.random.default_rng(3), 5)
+    embed = jax.jit(deep_sets.embed, static_argnums=2)
+    sums, _, _ = network("sum")
+    latent = np.stack(
+        [embed(params, WeightedSet(x.elements[i : i + 1], np.ones(1, np.float32)), sums) for i in range(5)]
+    ).astype(np.float64)
+    scores = latent @ np.asarray(params["attention"]["kernel"], np.float64) + np.asarray(params["attention"]["bias"])
+    counts = x.weights[:, None] * np.exp(10 * np.tanh(scores / 10))  # [element, head]
+    expected = [counts[:, h] @ latent[:, 3 * h : 3 * h + 3] / counts[:, h].sum() for h in range(2)]
+    # Float32 roundings of numbers of order 1.
+    np.testing.assert_allclose(embed(params, x, config), np.concatenate(expected), rtol=1e-5, atol=1e-6)
+
+
+def test_heads_must_divide_the_latent():
+    with pytest.raises(InputError, match="heads: expected a divisor of the latent dimension 6, got 4; choose"):
+        deep_sets.Config(3, phi=(8, 6), pooling="attention", heads=4)
+
+
+@pytest.mark.parametrize("pooling", ["sum", "attention"])
+def test_an_element_of_weight_two_equals_two_elements(pooling):
+    _, model, params = network(pooling)
+    element, other = jnp.ones((1, 3)), jnp.array([[0.5, -1.0, 0.0]])
+    once = WeightedSet(jnp.concatenate([element, other]), jnp.array([2.0, 1.0]))
+    twice = WeightedSet(jnp.concatenate([element, element, other]), jnp.ones(3))
     np.testing.assert_allclose(model.apply(params, once), model.apply(params, twice), rtol=1e-6)
 
 

@@ -13,6 +13,8 @@ TAGGERS = {
     "cnn-landscape": "jaxsci.tasks.top_tagging.taggers:cnn_landscape",
     "pfn": "jaxsci.tasks.top_tagging.taggers:pfn",
     "efn": "jaxsci.tasks.top_tagging.taggers:efn",
+    "pfn-attention": "jaxsci.tasks.top_tagging.taggers:pfn_attention",
+    "efn-attention": "jaxsci.tasks.top_tagging.taggers:efn_attention",
     "pelican": "jaxsci.tasks.top_tagging.taggers.pairwise:pelican",
     "pelican-10k": "jaxsci.tasks.top_tagging.taggers.pairwise:pelican_10k",
     "pelican-rest": "jaxsci.tasks.top_tagging.taggers.rest_frame:pelican_rest",
@@ -62,20 +64,21 @@ class Options:
     workers: Annotated[int | None, arg(metavar="N")] = None
     """With --stream, processes that read and prepare jets; default: half the cores, at most 8."""
     epochs: Annotated[int | None, arg(metavar="N")] = None
-    """Passes over the training jets at most; default: 8 for cnn, 10 for cnn-landscape, 20 for pfn, 20 for efn, 12 for pelican, 12 for
-    pelican-10k, 12 for pelican-rest, 15 for particlenet, 15 for particlenet-batch, 20 for part, 20 for topodnn, 5 for mass, 10
-    for your own network."""
+    """Passes over the training jets at most; default: 8 for cnn, 10 for cnn-landscape, 20 for pfn, 20 for efn, 20 for pfn-attention, 20 for
+    efn-attention, 12 for pelican, 12 for pelican-10k, 12 for pelican-rest, 15 for particlenet, 15 for particlenet-batch, 20 for part, 20
+    for topodnn, 5 for mass, 10 for your own network."""
     batch_size: Annotated[int | None, arg(metavar="N")] = None
-    """Jets a step; default: 128 for cnn, 128 for cnn-landscape, 200 for pfn, 200 for efn, 64 for pelican, 64 for pelican-10k, 64 for
-    pelican-rest, 64 for particlenet, 64 for particlenet-batch, 64 for part, 128 for topodnn, 128 for mass, 128 for your own network."""
+    """Jets a step; default: 128 for cnn, 128 for cnn-landscape, 200 for pfn, 200 for efn, 200 for pfn-attention, 200 for efn-attention, 64
+    for pelican, 64 for pelican-10k, 64 for pelican-rest, 64 for particlenet, 64 for particlenet-batch, 64 for part, 128 for topodnn, 128
+    for mass, 128 for your own network."""
     learning_rate: Annotated[float | None, arg(metavar="RATE")] = None
-    """Peak learning rate of AdamW; default: 0.002 for cnn, 0.001 for cnn-landscape, 0.001 for pfn, 0.001 for efn, 0.003 for pelican, 0.003
-    for pelican-10k, 0.003 for pelican-rest, 0.002 for particlenet, 0.002 for particlenet-batch, 0.002 for part, 0.001 for
-    topodnn, 0.05 for mass, 0.001 for your own network."""
+    """Peak learning rate of AdamW; default: 0.002 for cnn, 0.001 for cnn-landscape, 0.001 for pfn, 0.001 for efn, 0.001 for pfn-attention,
+    0.001 for efn-attention, 0.003 for pelican, 0.003 for pelican-10k, 0.003 for pelican-rest, 0.002 for particlenet, 0.002 for
+    particlenet-batch, 0.002 for part, 0.001 for topodnn, 0.05 for mass, 0.001 for your own network."""
     weight_decay: Annotated[float | None, arg(metavar="RATE")] = None
-    """Decoupled weight decay of AdamW; default: 0.01 for cnn, 0 for cnn-landscape, 0.01 for pfn, 0 for efn, 0.01 for pelican, 0.01 for
-    pelican-10k, 0.01 for pelican-rest, 0.01 for particlenet, 0.01 for particlenet-batch, 0.01 for part, 0.01 for topodnn, 0 for mass,
-    0.01 for your own network."""
+    """Decoupled weight decay of AdamW; default: 0.01 for cnn, 0 for cnn-landscape, 0.01 for pfn, 0 for efn, 0.01 for pfn-attention, 0 for
+    efn-attention, 0.01 for pelican, 0.01 for pelican-10k, 0.01 for pelican-rest, 0.01 for particlenet, 0.01 for particlenet-batch, 0.01 for
+    part, 0.01 for topodnn, 0 for mass, 0.01 for your own network."""
     patience: Annotated[int | None, arg(metavar="N")] = None
     """Stop after so many epochs without a lower validation loss; default: train all epochs."""
     max_jets: Annotated[int | None, arg(metavar="N")] = None

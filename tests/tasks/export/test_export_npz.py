@@ -47,7 +47,7 @@ def trained(model, prepare, example):
         "pelican",
         *(
             pytest.param(name, marks=pytest.mark.slow)
-            for name in ("cnn", "pelican-rest", "particlenet", "particlenet-batch")
+            for name in ("cnn", "pfn-attention", "pelican-rest", "particlenet", "particlenet-batch")
         ),
     ],
 )

@@ -161,10 +161,9 @@ def shift_image(key: Key, image: jax.Array) -> jax.Array:
     return jax.lax.dynamic_slice(padded, (1 + shift[0], 1 + shift[1], 0), image.shape)
 
 
-def pfn(spec: Spec) -> Tagger:
+def pfn(spec: Spec, pooling: deep_sets.Pooling = "sum") -> Tagger:
     """A Particle Flow Network (arXiv:1810.05165) on seven features a constituent, with rotations and reflections of the jet."""
-    features = jet_features.FEATURES
-    config = deep_sets.Config(len(features), phi=(100, 100, 256), rho=(100, 100, 100), compute_dtype=spec.compute_dtype)
+    config = _deep_set(len(jet_features.FEATURES), spec, pooling)
 
     def inputs(constituents: np.ndarray) -> WeightedSet:
         return WeightedSet(*jet_features.features(constituents))  # type: ignore[arg-type]  # numpy until training
@@ -188,15 +187,30 @@ def turn(key: Key, jet: WeightedSet) -> WeightedSet:
     return jet._replace(elements=jet.elements.at[:, :2].set(jet.elements[:, :2] @ rotation))
 
 
-def efn(spec: Spec) -> Tagger:
+def pfn_attention(spec: Spec) -> Tagger:
+    """The Particle Flow Network with a pooling that learns which constituents count, in place of the sum over them."""
+    return pfn(spec, "attention")
+
+
+def _deep_set(features: int, spec: Spec, pooling: deep_sets.Pooling) -> deep_sets.Config:
+    phi, rho = (100, 100, 256), (100, 100, 100)
+    return deep_sets.Config(features, phi=phi, rho=rho, pooling=pooling, compute_dtype=spec.compute_dtype)
+
+
+def efn(spec: Spec, pooling: deep_sets.Pooling = "sum") -> Tagger:
     """An Energy Flow Network (arXiv:1810.05165): angles as elements, momentum fractions as weights; infrared and collinear safe."""
-    config = deep_sets.Config(2, phi=(100, 100, 256), rho=(100, 100, 100), compute_dtype=spec.compute_dtype)
+    config = _deep_set(2, spec, pooling)
 
     def inputs(constituents: np.ndarray) -> WeightedSet:
         return WeightedSet(*jet_features.efn_inputs(constituents))  # type: ignore[arg-type]  # numpy until training
 
     defaults = TrainingDefaults(20, 200, 1e-3, microbatches=10)
     return Tagger(inputs, network(deep_sets, config, spec.classes), defaults, turn, scaled=True)
+
+
+def efn_attention(spec: Spec) -> Tagger:
+    """The Energy Flow Network with a pooling that learns which angles count: momentum fractions weigh them still, so it is as safe."""
+    return efn(spec, "attention")
 
 
 def topodnn(spec: Spec) -> Tagger:

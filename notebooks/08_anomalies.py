@@ -254,4 +254,4 @@ show(classification.score_distributions(both, label="score of the mixture, QCD l
 # - One direction and one kind of signal say little about the next: these numbers are of two kinds of simulated jets.
 #
 # The command `jaxsci train anomalies` does this with all 30,000 jets and leaves a report; `--detector nae` trains a
-# normalized autoencoder.
+# normalized autoencoder, `wnae` its Wasserstein form, `nae-images` and `nae-constituents` those of smoothed jets.

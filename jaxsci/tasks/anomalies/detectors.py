@@ -1,8 +1,8 @@
 """The detectors: for each its inputs (numpy, from constituents), its network, and the number that is large for an anomaly.
 
 A detector sees jets of one class alone. Its score is minus the log density, or an energy, of a jet under what it learned. Those here look
-at the substructure of `jaxsci.data.jets.observables`, in units of the spread of the jets they learned; those of images are in
-`image_detectors`.
+at the substructure of `jaxsci.data.jets.observables`, in units of the spread of the jets they learned; autoencoders of images are in
+`image_detectors`, normalized autoencoders in `normalized`.
 """
 
 import difflib
@@ -16,11 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsci.core import Array, Batch, Key, LossFn, Metrics, Model, Params
+from jaxsci.core import Array, Key, LossFn, Model, Params
 from jaxsci.data.jets.observables import observables
 from jaxsci.errors import InputError
 from jaxsci.losses import objective
-from jaxsci.models import dense
 from jaxsci.tasks.anomalies.options import DETECTORS
 
 COMPONENTS = 16  # of the mixture
@@ -83,12 +82,13 @@ def standardized(network: Model, examples: np.ndarray) -> Model:
         return {"scale": scale, "network": network.init(key)}
 
     def apply(params: Params, x: Array) -> Array:
-        return network.apply(params["network"], _in_units(params, x))
+        return network.apply(params["network"], in_units(params, x))
 
     return Model(init, apply)
 
 
-def _in_units(params: Params, x: Array) -> Array:
+def in_units(params: Params, x: Array) -> Array:
+    """What the network of `standardized` sees of `x`."""
     fixed = jax.lax.stop_gradient(params["scale"])
     return jnp.clip((x - fixed["mean"]) / fixed["deviation"], -LARGEST, LARGEST)
 
@@ -129,62 +129,3 @@ def log_density(params: Params, x: Array) -> Array:
     terms = -0.5 * jnp.sum(sheared**2, axis=1) - jnp.sum(jnp.log(deviations), axis=1)
     constant = 0.5 * features * math.log(2 * math.pi)
     return jax.nn.logsumexp(jax.nn.log_softmax(params["logits"]) + terms) - constant
-
-
-STEPS = 40  # of Langevin dynamics
-_STEP, _NOISE = 0.05, 0.1  # of it: the gradient's factor, and the deviation of the noise
-_BALANCE = 0.1  # of the squared energies in the loss, which keeps them finite
-
-
-def normalized_autoencoder() -> Detector:
-    """A normalized autoencoder (arXiv:2105.05735, arXiv:2206.14225) of the observables: p(x) proportional to exp(-E(x)).
-
-    E(x) is the squared error of the reconstruction. The gradient of -log p lowers it at jets and raises it at points drawn from p itself
-    by short runs of Langevin dynamics, so that nothing the autoencoder happens to rebuild well stays unnoticed.
-    """
-
-    def make_model(examples: np.ndarray) -> Model:
-        features = examples.shape[1]
-        return standardized(
-            dense.model(dense.Config(features, features, hidden=(64, 64, 3, 64, 64), activation="gelu")), examples
-        )
-
-    def score(model: Model, params: Params, x: Array) -> Array:
-        return jnp.sum((model.apply(params, x) - _in_units(params, x)) ** 2)
-
-    def make_loss(model: Model) -> LossFn:
-        def loss(params: Params, batch: Batch) -> tuple[Array, Metrics]:
-            x, noise = batch.x if isinstance(batch.x, tuple) else (batch.x, _noise_of(batch.x))
-            points = jax.lax.stop_gradient(jax.vmap(lambda draws: _walk(model, params, draws))(noise))
-            energies = jax.vmap(lambda point: score(model, params, point))
-            low, high = energies(x), energies(points)
-            weight = batch.weight / jnp.maximum(jnp.sum(batch.weight), 1e-12)
-            value = jnp.sum(weight * (low - high + _BALANCE * (low**2 + high**2) / 2))
-            return value, {"energy_of_jets": jnp.sum(weight * low), "energy_of_samples": jnp.sum(weight * high)}
-
-        return loss
-
-    def augment(key: Key, x: Array) -> tuple[Array, Array]:
-        return x, jax.random.normal(key, (STEPS + 1, *x.shape))
-
-    return Detector(substructure, make_model, score, make_loss, 40, 256, 1e-3, augment)
-
-
-def _noise_of(x: Array) -> Array:
-    """The same draws at every evaluation."""
-    return jax.random.normal(jax.random.key(0), (x.shape[0], STEPS + 1, x.shape[1]))
-
-
-def _walk(model: Model, params: Params, draws: Array) -> Array:
-    """A point after Langevin dynamics in the energy, begun at the first of the draws: [feature], in the units of the inputs."""
-    fixed = jax.lax.stop_gradient(params["scale"])
-
-    def energy(unit: Array) -> Array:
-        x = fixed["mean"] + fixed["deviation"] * unit
-        return jnp.sum((model.apply(params, x) - jnp.clip(unit, -LARGEST, LARGEST)) ** 2)
-
-    def step(unit: Array, draw: Array) -> tuple[Array, None]:
-        return jnp.clip(unit - _STEP * jax.grad(energy)(unit) + _NOISE * draw, -LARGEST, LARGEST), None
-
-    unit, _ = jax.lax.scan(step, 2 * draws[0], draws[1:])
-    return fixed["mean"] + fixed["deviation"] * unit

@@ -9,7 +9,10 @@ from tyro.conf import arg
 # The table of detectors, each "module:function", where function() gives a `detectors.Detector`.
 DETECTORS = {
     "mixture": "jaxsci.tasks.anomalies.detectors:mixture",
-    "nae": "jaxsci.tasks.anomalies.detectors:normalized_autoencoder",
+    "nae": "jaxsci.tasks.anomalies.normalized:of_observables",
+    "wnae": "jaxsci.tasks.anomalies.normalized:of_observables_by_transport",
+    "nae-images": "jaxsci.tasks.anomalies.normalized:of_images",
+    "nae-constituents": "jaxsci.tasks.anomalies.normalized:of_constituents",
     "autoencoder": "jaxsci.tasks.anomalies.image_detectors:autoencoder",
     "variational": "jaxsci.tasks.anomalies.image_detectors:variational",
 }
@@ -21,15 +24,16 @@ class Options:
     """Find jets that are unlike those learned, in both directions; without --data on 30,000 simulated jets that come with the package."""
 
     detector: Annotated[str, arg(metavar="{" + ",".join(DETECTORS) + "}")] = "mixture"
-    """mixture: Gaussians in eight observables; nae: normalized autoencoder of them; autoencoder, variational: of jet images."""
+    """mixture: Gaussians in eight observables; nae, wnae: normalized autoencoder of them, and its Wasserstein form; nae-images,
+    nae-constituents: normalized, of smoothed jets; autoencoder, variational: of jet images."""
     normal: Literal["both", "qcd", "top"] = "both"
     """Which jets to learn; the others are the anomalies. both: one detector for each."""
     data: Path | None = None
     """Your jets: .h5 or .npz with `constituents` [jet, constituent, 4] (E, px, py, pz in GeV) and `labels` (1 top, 0 QCD)."""
     epochs: Annotated[int | None, arg(metavar="N")] = None
-    """Passes over the training jets at most; default: 40 for mixture, 40 for nae, 8 for autoencoder, 8 for variational."""
+    """Passes over the training jets at most; default: 40 (mixture, nae), 8 (autoencoder, variational), 20 (others)."""
     batch_size: Annotated[int | None, arg(metavar="N")] = None
-    """Jets a step; default: 256 for mixture, 256 for nae, 128 for autoencoder, 128 for variational."""
+    """Jets a step; default: 256 for mixture and nae, 128 for the others."""
     max_jets: Annotated[int | None, arg(metavar="N")] = None
     """Use only N jets, for a quick look."""
     seed: int = 1

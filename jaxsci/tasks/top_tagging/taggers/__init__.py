@@ -103,13 +103,22 @@ def image_inputs(constituents: np.ndarray) -> np.ndarray:
     Raises:
         InputError: more than a third of the pT of the jets lies outside the images.
     """
+    require_inside(constituents)
+    return images_as_inputs(jet_images.images(constituents, pixels=PIXELS[0]))
+
+
+def require_inside(constituents: np.ndarray) -> None:
+    """Refuse jets too wide for images.
+
+    Raises:
+        InputError: more than a third of the pT of the jets lies outside the images.
+    """
     share = jet_images.outside(constituents[:LOOKED_AT])
     if share > MOST_OUTSIDE:
         raise InputError(
             f"jets: expected constituents within {jet_images.HALF_WIDTH:g} of the axis, for which images are made, got {share:.0%} of the"
             " pT outside; take a tagger that sees constituents, such as pfn"
         )
-    return images_as_inputs(jet_images.images(constituents, pixels=PIXELS[0]))
 
 
 def images_as_inputs(images: np.ndarray) -> np.ndarray:

@@ -33,6 +33,8 @@ def train(options: Options, session: Session) -> Path:
         TrainingDivergedError: the loss became NaN or infinite.
     """
     ensembles.require(options.members, session.execution)
+    if options.stream and session.execution.device_memory is not None:
+        raise InputError("--device-memory: expected jets in memory, got --stream; leave out one of both")
     with opened(options, session.progress) as job:
         if options.folds is not None:
             return cross_validation.train(job, session)

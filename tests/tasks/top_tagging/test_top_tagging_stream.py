@@ -13,7 +13,7 @@ from jaxsci.data import jets
 from jaxsci.data.jets import _checks as checks
 from jaxsci.errors import InputError
 from jaxsci.runs import weights
-from jaxsci.runs.task import Session, silent
+from jaxsci.runs.task import Execution, Session, silent
 from jaxsci.tasks.top_tagging import jobs, streamed
 from jaxsci.tasks.top_tagging.options import Options
 from jaxsci.tasks.top_tagging.task import TASK
@@ -85,6 +85,12 @@ def test_options_that_cannot_be(files, tmp_path, changes, words):
     with pytest.raises(InputError, match=words):
         TASK.start(replace(options(files), **changes), session(tmp_path))
     assert not list(Path(tmp_path).glob("*/*"))
+
+
+def test_microbatches_by_a_device_s_memory_are_refused_before_a_run_is_made(files, tmp_path):
+    with pytest.raises(InputError, match="--device-memory: expected jets in memory, got --stream"):
+        TASK.start(options(files), session(tmp_path)._replace(execution=Execution(device_memory=10**9)))
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_streaming_the_command_says_that_the_jets_do_not_fit(files, monkeypatch):

@@ -29,7 +29,7 @@ from jaxsci.ops.sphere._legendre.recursion import Recursion
 
 DEGREES = 16  # functions per step: with fewer the loop costs, with more the coefficients leave the cache
 TOGETHER = 8  # functions per matrix product
-RINGS = 256  # per block
+RINGS = 208  # per block; rows of 256 would lie a power of two apart, and push each other out of the cache
 POINTS = 2**14  # orders times rings per block of the sum over degrees
 ORDERS = 16  # per block of the sum over rings
 RESULTS = 10  # per fused loop: with more, XLA computes parts of them before and stores them

@@ -21,11 +21,13 @@ extensions = [
     "mathml",
     "public",
     "docstrings",  # the library's docstrings are plain text with `code`
+    "tables",
 ]
 exclude_patterns = ["_build", "extensions"]
 
 # Notebooks are shown as committed; tests execute them.
 nb_execution_mode = "off"
+nb_merge_streams = True  # what a cell prints is one block
 nb_mime_priority_overrides = [("html", "image/png", 0)]
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3

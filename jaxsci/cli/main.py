@@ -93,12 +93,14 @@ def run(command: Any) -> None:
             _start(command)
         case Evaluate():
             _agree(command.run, command.trust)
+            _say_unfinished(command.run)
             with shown_progress() as progress:
                 print(_trained(command.run, "evaluate")(command.run, command.data, _session(progress)))
         case Predict():
             _agree(command.run, command.trust)
             _predict(command)
         case Study():
+            _say_unfinished(command.run)
             with shown_progress() as progress:
                 page = _trained(command.run, "study")(command.run, command.max_examples, _session(progress))
             print(
@@ -108,6 +110,7 @@ def run(command: Any) -> None:
         case Export():
             from jaxsci.tasks import export, table
 
+            _say_unfinished(command.run)
             trained = table.load(command.run, trust=command.trust)
             *inputs, output = export.write(trained, command.out, batch_size=command.batch_size, form=command.format)
             print(f"{command.out}: {', '.join(inputs)} -> {output}")
@@ -135,6 +138,17 @@ def _agree(folder: Path, trust: bool) -> None:
         from jaxsci.tasks import own_network
 
         own_network.agree(folder)
+
+
+def _say_unfinished(folder: Path) -> None:
+    """Say on the terminal where a training has not come to its end: what it knows so far still answers."""
+    task = _task_of(folder)
+    if task.resume is not None and not (folder / "evaluation.json").exists():
+        remedy = f"jaxsci train {task.name} --resume {folder} goes on with it"
+        print(
+            f"note: {folder}: this training has not come to its end: its best epoch so far answers; {remedy}",
+            file=sys.stderr,
+        )
 
 
 def _start(command: Chosen) -> None:
@@ -167,6 +181,7 @@ def _predict(command: Predict) -> None:
             _trained(command.run, "predict")(command.run, command.file, out, _session(progress))
 
     printing.require_one(command, command.out)
+    _say_unfinished(command.run)
     if command.out is None:
         printing.predictions(write, command, _task_of(command.run).name)
     else:

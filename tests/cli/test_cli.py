@@ -266,3 +266,17 @@ def test_unknown_options_and_outputs(run_folder, capsys, tmp_path):
     assert "scores.txt" in line
     line = refused(capsys, "train", "top-tagging", "--epochs", "0")
     assert "--epochs" in line
+
+
+def test_a_run_that_was_stopped_before_its_end_answers_and_says_so(run_folder, tmp_path, capsys):
+    stopped, few = tmp_path / "stopped", jets.read(jets.embedded(), limit=10)
+    shutil.copytree(run_folder, stopped)
+    jet_file = write_jets(tmp_path / "jets.h5", few.constituents, few.labels)
+    main(["predict", str(stopped), jet_file, "--out", str(tmp_path / "a.csv")])
+    assert "has not come to its end" not in capsys.readouterr().err
+    (stopped / "evaluation.json").unlink()
+    main(["predict", str(stopped), jet_file, "--out", str(tmp_path / "b.csv")])
+    said = capsys.readouterr().err
+    assert f"note: {stopped}: this training has not come to its end" in said
+    assert f"jaxsci train top-tagging --resume {stopped} goes on with it" in said
+    assert (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text()

@@ -25,6 +25,7 @@ from jaxsci.tasks.top_tagging.jobs import (
     make_recipe,
     make_tagger,
     read_options,
+    say_outside,
 )
 from jaxsci.tasks.top_tagging.options import Options
 from jaxsci.tasks.top_tagging.samples import (
@@ -113,6 +114,7 @@ def evaluate(folder: Path, data: Path | None, session: Session) -> Path:
     sample = jets.read(data, weights=options.weights, classes=chosen)
     require_classes(chosen, labels_of(sample), data)
     require_weight(chosen, sample, data)
+    say_outside(_tagger(options, trained.config), sample, session.progress)
     inputs = trained.prepare(_examples(trained, sample))
     answers = ensembles.answering(trained.model, trained.params, options.members)(inputs)
     known = seen.overlap(folder, contents(sample))
@@ -164,15 +166,18 @@ def predict(folder: Path, source: Path, out: Path, session: Session) -> None:
     scores_file.check(out, source)
     trained, options = load(folder), read_options(folder)
     chosen = chosen_names(options.class_names, options.signal_class)
-    scores_file.write(out, _scores(trained, source, chosen, partial(session.progress, "predicting")))
+    tagger = _tagger(options, trained.config)
+    scores_file.write(out, _scores(trained, tagger, source, chosen, session.progress))
 
 
 def _scores(
-    trained: Trained, source: Path, classes: Sequence[str] | None, progress: Any
+    trained: Trained, tagger: Tagger, source: Path, classes: Sequence[str] | None, progress: OnProgress
 ) -> Iterator[dict[str, np.ndarray]]:
     total, done = jets.count(source), 0
     for sample in jets.stream(source, classes=classes):
+        if not done:
+            say_outside(tagger, sample, progress)
         scores = trained.predict(_examples(trained, sample))
         done += len(next(iter(scores.values())))
-        progress(done / total, f"{done:,} jets")
+        progress("predicting", done / total, f"{done:,} jets")
         yield scores

@@ -91,12 +91,7 @@ def prepare(options: Options, progress: OnProgress, config: dict[str, Any] | Non
     sample, splits = samples.read(options, progress)
     tagger = make_tagger(options, *shapes(sample))
     check_inputs(tagger, sample)
-    if tagger.from_images is not None and sample.constituents is not None:
-        share = jet_images.outside(sample.constituents[: taggers.LOOKED_AT])
-        if share > _SAID:
-            progress(
-                "reading jets", 1.0, f"note: {share:.1%} of the pT lies outside the images and is left out of them"
-            )
+    say_outside(tagger, sample, progress)
     jax.eval_shape(tagger.model.init, jax.random.key(0))  # raises where the network does not fit the images
     if config is not None:
         scale = scaling.of_run(config)
@@ -105,6 +100,16 @@ def prepare(options: Options, progress: OnProgress, config: dict[str, Any] | Non
     else:
         scale = None
     return Job(options, scaling.scaled(tagger, scale), sample, splits, scale)
+
+
+def say_outside(tagger: Tagger, sample: jets.JetSample, progress: OnProgress) -> None:
+    """Say how much of the pT of these jets is not in the images that are made of them."""
+    if tagger.from_images is not None and sample.constituents is not None:
+        share = jet_images.outside(sample.constituents[: taggers.LOOKED_AT])
+        if share > _SAID:
+            progress(
+                "reading jets", 1.0, f"note: {share:.1%} of the pT lies outside the images and is left out of them"
+            )
 
 
 def check(options: Options, *, new: bool = True) -> None:

@@ -131,3 +131,15 @@ def test_jets_wider_than_the_images_are_refused_and_some_pt_outside_is_said():
         )
         jobs.prepare(Options(), lambda stage, fraction, words: said.append(words))
     assert [line for line in said if line.endswith("lies outside the images and is left out of them")]
+
+
+def test_some_pt_outside_of_jets_to_be_scored_is_said_once_for_images_alone():
+    wide = np.zeros_like(some[:4])
+    for place, phi in enumerate((-1.2, 1.2)):
+        wide[:1, place] = 300 * np.float32([1, np.cos(phi), np.sin(phi), 0])
+    sample = jets.JetSample(np.concatenate([wide[:1], some[:9]]), None, None)
+    said = []
+    for name in ("cnn", "pfn"):
+        jobs.say_outside(taggers.tagger(name), sample, lambda stage, fraction, words: said.append(words))
+    assert len(said) == 1
+    assert said[0].startswith("note: ")

@@ -16,9 +16,16 @@ Rows: TypeAlias = list[tuple[int, list[str]]]  # each with the number of its lin
 # In lower case: what stands for no value, as in pandas, spreadsheets and C.
 MISSING = {"", "?", "na", "n/a", "nan", "null", "none", "#n/a", "#n/a n/a", "#na", "#nv", "<na>", "nat", "-nan", "+nan"}
 MISSING |= {sign + text for sign in ("", "-") for text in ("1.#ind", "1.#qnan", "nan(ind)")}
+SODIUM = "Na"
 _FEW_BY_CHANCE = 8  # numbers that no row of measurements has in rising order but one in 40,000
 _FORTRAN = re.compile(r"([-+]?[\d.,]+)[dD]([-+]?\d+)")
 _GROUPED = re.compile(r"[-+]?[1-9]\d{0,2}[.,]\d{3}")  # 1,234 and 1.234 may be 1234; 0.123 and 1.5 have decimals
+
+
+def is_missing(text: str) -> bool:
+    """Whether a field stands for no value; `Na` is sodium and does not, unlike `NA`, `na` and `N/A`."""
+    text = text.strip()
+    return text != SODIUM and text.casefold() in MISSING
 
 
 def likeness(text: str) -> str:
@@ -80,7 +87,7 @@ def require_one_mark(path: object, columns: Mapping[str, Sequence[str]], separat
     """
     if separator == "," and not any("," in text for column in columns.values() for text in column):
         return
-    numbers = {name: [text for text in column if text.casefold() not in MISSING] for name, column in columns.items()}
+    numbers = {name: [text for text in column if not is_missing(text)] for name, column in columns.items()}
     numbers = {name: found for name, found in numbers.items() if all(map(is_number, found))}
     marks = {name: {mark for text in found for mark in ".," if mark in text} for name, found in numbers.items()}
     plain = [text for found in numbers.values() for text in found if not _GROUPED.fullmatch(text)]

@@ -8,11 +8,20 @@ from typing import Any
 import numpy as np
 
 from jaxsci.data import _arrays as arrays
-from jaxsci.data._delimited import MISSING, is_number, likeness, number, read_rows, read_table, require_one_mark
+from jaxsci.data._delimited import (
+    SODIUM,
+    is_missing,
+    is_number,
+    likeness,
+    number,
+    read_rows,
+    read_table,
+    require_one_mark,
+)
 from jaxsci.data.reading import reading, require_memory, require_pages
 from jaxsci.errors import InputError
 
-__all__ = ["MISSING", "SUFFIXES", "likeness", "names", "notes", "number", "read", "require"]
+__all__ = ["SODIUM", "SUFFIXES", "is_missing", "likeness", "names", "notes", "number", "read", "require"]
 
 SUFFIXES = (".root", ".csv", ".npz")
 _EXPECTED = "a table in .root, .csv or .npz"

@@ -125,6 +125,26 @@ def test_numbers_with_missing_ones_are_no_names_of_rows(tmp_path):
     assert said == ""
 
 
+def test_sodium_is_an_element_and_no_missing_entry():
+    def learned(*texts):
+        return encoding.learn("t.csv", {"x": np.array(texts)}, np.arange(len(texts)), ())[0]
+
+    assert learned("Na", "Cl", "Fe", "NA")[1:3] == (("Cl", "Fe", "Na"), True)
+    assert learned("Na", "Na", "Na")[1:3] == (("Na",), False)
+    assert learned("Y", "N", "NA", "n/a", "nan", "")[1:3] == (
+        ("N", "Y"),
+        True,
+    )  # yes and no, though elements have these letters, too
+    for texts, got in ((("CL", "NA"), "NA"), (("cl", "na"), "na")):
+        with pytest.raises(
+            InputError, match=f"sodium as Na .* in the column x of elements, got {got}, which may be either"
+        ):
+            learned(*texts)
+    with pytest.raises(InputError, match="expected numbers in the column x, got text such as 'Na' in row 1"):
+        learned("1.5", "Na", "2")
+    np.testing.assert_array_equal(encoding.numbers_of("t.csv", "x", np.array(["1.5", "NA", "2"])), [1.5, np.nan, 2])
+
+
 def test_whole_numbers_are_the_same_classes_and_categories_in_every_type(tmp_path):
     given, _ = read(
         tmp_path / "t.csv", {"x": VALUE, "k": CLASS + 4, "y": CLASS[::-1].astype(float)}, categorical=("k",)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxsci.data._delimited import MISSING, likeness
+from jaxsci.data._delimited import is_missing, likeness
 from jaxsci.errors import InputError
 
 __all__ = ["coded", "require_classes", "whole"]
@@ -66,7 +66,7 @@ def _require_names(path: Path, found: Sequence[str]) -> None:
         raise InputError(
             f"{path}: expected classes that differ by more than case, got {twice[:40]!r} in two ways; write them alike"
         )
-    if none := next((name for name in found if name.casefold() in MISSING - {"none"} and name != "Na"), None):
+    if none := next((name for name in found if is_missing(name) and name.casefold() != "none"), None):
         raise InputError(f"{path}: expected a label for each image, got {none[:40]!r} for none; remove such images")
 
 

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxsci.core import Array
-from jaxsci.data.columns import MISSING, number
+from jaxsci.data.columns import SODIUM, is_missing, number
+from jaxsci.data.materials.formula import SYMBOLS
 from jaxsci.errors import InputError
 
 ONE_HOT = 16  # categories of a column; more are embedded
@@ -69,6 +70,7 @@ def learn(
         numbers = None if name in categorical else numbers_of(path, name, values)
         if numbers is None:
             texts = texts_of(values)
+            _refuse_doubtful_sodium(path, name, values)
             known = sorted(set(texts) - {""})  # of all parts: what may be asked is no secret of the test part
             if name not in categorical:
                 refuse_written(path, name, known, f"--categorical {name} or --ignore {name}")
@@ -154,6 +156,20 @@ def refuse_written(path: object, name: str, distinct: Sequence[str], remedy: str
         )
 
 
+def _refuse_doubtful_sodium(path: object, name: str, values: np.ndarray) -> None:
+    """Raise InputError for NA or na among symbols of elements that are all written so: CL and FE, where NA may be sodium or none."""
+    written = {str(value).strip() for value in values.tolist()}
+    elements = {text for text in written if not is_missing(text)}
+    if not all(text.capitalize() in SYMBOLS for text in elements):
+        return
+    for doubtful, case in ((SODIUM.upper(), str.upper), (SODIUM.lower(), str.lower)):
+        if doubtful in written and any(len(text) > 1 and text == case(text) for text in elements):
+            raise InputError(
+                f"{path}: expected sodium as {SODIUM} and cells without a value blank in the column {name} of elements, got {doubtful}, "
+                "which may be either; write one or the other"
+            )
+
+
 def _require_entries(path: object, column: Column, absent: np.ndarray) -> None:
     if absent.any() and not column.missing:
         raise InputError(
@@ -175,7 +191,7 @@ def texts_of(values: np.ndarray) -> list[str]:
     texts = [str(value).strip() for value in values.tolist()]
     if values.dtype.kind == "f":
         texts = [text.removesuffix(".0") for text in texts]
-    return ["" if text.casefold() in MISSING else text for text in texts]
+    return ["" if is_missing(text) else text for text in texts]
 
 
 def as_numbers(path: object, table: Mapping[str, np.ndarray], categorical: Collection[str]) -> dict[str, np.ndarray]:

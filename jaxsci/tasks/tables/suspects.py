@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from jaxsci.data.columns import MISSING, likeness
+from jaxsci.data.columns import is_missing, likeness
 from jaxsci.data.reading import sentinel
 from jaxsci.errors import InputError
 from jaxsci.tasks.tables import encoding
@@ -93,7 +93,7 @@ def _written(values: np.ndarray, kinds: np.ndarray) -> str | None:
     """Whether a column is blank or constant, has one category in two ways, or a number for none."""
     if values.dtype.kind == "U":
         texts = sorted(
-            {text.strip() for text in kinds.tolist() if text.strip().casefold() not in MISSING},
+            {text.strip() for text in kinds.tolist() if not is_missing(text)},
             key=lambda text: (likeness(text), text),
         )
         alike = ((a, b) for a, b in itertools.pairwise(texts) if likeness(a) == likeness(b))

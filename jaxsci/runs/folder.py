@@ -225,9 +225,13 @@ def of_any_version(folder: Path) -> Iterator[None]:
     Such a run is of an earlier version, or was edited, and may lack what the block needs. Of one whose config.json is as it was written
     every error is left as it is, and so are those of a training under way, for which all was read.
 
+    Programs are those of today's JAXSCI_CONVOLUTION, also in a process that used another before.
+
     Raises:
-        InputError: instead of the errors that an entry of config.json makes which is missing or has another form.
+        InputError: instead of the errors that an entry of config.json makes which is missing or has another form; or JAXSCI_CONVOLUTION is
+            wrong.
     """
+    convolution.settle()
     try:
         yield
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:

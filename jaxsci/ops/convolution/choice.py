@@ -31,7 +31,7 @@ def named_choice() -> str:
 
 
 def costs() -> Costs | None:
-    """JAXSCI_CONVOLUTION, which is read whenever a program is compiled; None for the forms of other processors.
+    """JAXSCI_CONVOLUTION, which is read whenever a program is compiled (see `settle`); None for the forms of other processors.
 
     auto (or nothing): the costs above; direct: never Winograd; three numbers: these costs, so that 0,0,0 takes Winograd wherever it
     can; xla: the forms of other processors, XLA's own convolution for one group, for a CPU unlike those measured.
@@ -57,6 +57,8 @@ def costs() -> Costs | None:
 
 def settle() -> None:
     """Have programs compiled anew where JAXSCI_CONVOLUTION is another than at the last call: JAX would take the old ones.
+
+    Called where a run begins, and where one is resumed, evaluated, studied, loaded or asked: all of that goes by today's value.
 
     Raises:
         InputError: as `costs`.

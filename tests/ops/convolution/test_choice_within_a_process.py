@@ -1,13 +1,23 @@
 """The environment's choice of a convolution holds for programs that were compiled by another."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
+import pytest
 
 from jaxsci.ops import conv
 from jaxsci.ops.convolution import choice
+from jaxsci.runs.folder import of_any_version
 
 
-def test_another_choice_compiles_anew(monkeypatch):
+def open_run():
+    with of_any_version(Path("a-run")):  # as `load`, and each command on a run
+        pass
+
+
+@pytest.mark.parametrize("start", [choice.settle, open_run])
+def test_another_choice_compiles_anew(start, monkeypatch):
     traced = []
 
     @jax.jit
@@ -18,6 +28,6 @@ def test_another_choice_compiles_anew(monkeypatch):
     x, kernel = jnp.ones((2, 6, 6, 1)), jnp.ones((3, 3, 1, 2))
     for value in ("direct", "direct", "xla"):
         monkeypatch.setenv("JAXSCI_CONVOLUTION", value)
-        choice.settle()
+        start()
         apply(x, kernel)
     assert traced == [choice.DIRECT, None]

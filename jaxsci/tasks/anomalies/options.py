@@ -31,9 +31,11 @@ class Options:
     data: Path | None = None
     """Your jets: .h5 or .npz with `constituents` [jet, constituent, 4] (E, px, py, pz in GeV) and `labels` (1 top, 0 QCD)."""
     epochs: Annotated[int | None, arg(metavar="N")] = None
-    """Passes over the training jets at most; default: 40 (mixture, nae), 8 (autoencoder, variational), 20 (others)."""
+    """Passes over the training jets at most; default: 40 for mixture, 40 for nae, 8 for wnae, 20 for nae-images, 20 for nae-constituents,
+    8 for autoencoder, 8 for variational."""
     batch_size: Annotated[int | None, arg(metavar="N")] = None
-    """Jets a step; default: 256 for mixture and nae, 128 for the others."""
+    """Jets a step; default: 256 for mixture, 256 for nae, 128 for wnae, 128 for nae-images, 128 for nae-constituents, 128 for
+    autoencoder, 128 for variational."""
     max_jets: Annotated[int | None, arg(metavar="N")] = None
     """Use only N jets, for a quick look."""
     seed: int = 1

@@ -34,33 +34,6 @@ def product(weight: Array, value: Array) -> Array:
     return weight * jnp.where(ignored, jnp.zeros_like(value), value)
 
 
-@jax.custom_jvp
-def larger(a: Array, b: Array) -> Array:
-    """The larger of two real numbers, with the derivative of that one; equal ones share it.
-
-    That of `jnp.maximum` and `jnp.max` asks which number equals the maximum: none does where XLA computes the numbers once for the maximum
-    and, rounded otherwise, again for the comparison. The derivative is then 0, or 0 / 0. Here one of the two has it, whatever is rounded.
-    """
-    return jnp.maximum(a, b)
-
-
-@larger.defjvp
-def _larger_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
-    (a, b), (da, db) = primals, tangents
-    return larger(a, b), jnp.where(a > b, da, jnp.where(a == b, (da + db) / 2, db))
-
-
-def largest(x: Array, axis: int) -> Array:
-    """The largest number along an axis that is not empty, with the derivative of `larger`; of equal ones, the shares add up to 1."""
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        return jnp.max(x, axis)
-    while (left := x.shape[axis]) > 1:
-        # Two halves; of an odd number both hold the middle one, which counts once in their maximum and in its derivative.
-        half = (left + 1) // 2
-        x = larger(*(jax.lax.slice_in_dim(x, start, start + half, axis=axis) for start in (0, left - half)))
-    return jnp.squeeze(x, axis)
-
-
 def fill_padding(arrays: Inputs, mask: Array) -> Inputs:
     """Padded examples replaced by a copy of the first counted one (zeros if there is none).
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
 
-from jaxsci._numerics import as_real, larger, product
+from jaxsci._numerics import as_real, product
 from jaxsci._shapes import expect_dtype, expect_example, expect_shapes
 from jaxsci.core import Array
 
@@ -50,7 +50,7 @@ def quantile(output: Array, target: Array, *, levels: ArrayLike) -> Array:
     levels = jnp.asarray(levels, output.dtype)
     expect_shapes("output [level], levels [level]", output, levels)
     difference = target.astype(output.dtype) - output
-    return jnp.mean(larger(levels * difference, (levels - 1) * difference))
+    return jnp.mean(jnp.maximum(levels * difference, (levels - 1) * difference))
 
 
 def binary_cross_entropy(

@@ -7,7 +7,6 @@ from typing import Any, Literal, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from jaxsci._numerics import largest
 from jaxsci._shapes import expect_shapes
 from jaxsci.core import Array, Key, Params, WeightedSet
 
@@ -123,10 +122,8 @@ def pool(latent: Array, weights: Array, pooling: Pooling) -> Array:
     weights = weights.astype(latent.dtype)
     if pooling == "max":
         present = (weights != 0)[:, None]
-        if not len(latent):
-            return jnp.zeros_like(latent, shape=latent.shape[1:])
-        most = largest(jnp.where(present, latent, jnp.full_like(latent, -jnp.inf)), axis=0)
-        return jnp.where(jnp.any(present), most, jnp.zeros_like(most))
+        largest = jnp.max(latent, axis=0, where=present, initial=-jnp.inf)
+        return jnp.where(jnp.any(present), largest, jnp.zeros_like(largest))
     total = jnp.einsum("n,nl->l", weights, latent)
     if pooling == "sum":
         return total

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsci._numerics import larger, safe_sqrt
+from jaxsci._numerics import safe_sqrt
 from jaxsci._shapes import expect_shapes
 from jaxsci.core import Array
 from jaxsci.errors import InputError
@@ -118,13 +118,13 @@ def pair_features(momenta: Array, mask: Array) -> Array:
     some = jnp.asarray([2.0, 1.0, 0.0, 0.0], momenta.dtype)
     p = jnp.where(mask[:, None], momenta, some[None, :])
     products = lorentz_products(p)
-    m2 = larger(jnp.diagonal(products), jnp.zeros((), p.dtype))
-    pt = larger(safe_sqrt(p[:, 1] ** 2 + p[:, 2] ** 2), jnp.asarray(_LEAST, p.dtype))
+    m2 = jnp.maximum(jnp.diagonal(products), jnp.zeros((), p.dtype))
+    pt = jnp.maximum(safe_sqrt(p[:, 1] ** 2 + p[:, 2] ** 2), jnp.asarray(_LEAST, p.dtype))
     y, phi = jnp.arcsinh(p[:, 3] / jnp.sqrt(m2 + pt**2)), jnp.arctan2(p[:, 2], p[:, 1])
     d_phi = phi[:, None] - phi[None, :]
     d_phi = d_phi - 2 * np.pi * jnp.round(d_phi / (2 * np.pi))
     log_dr = _log((y[:, None] - y[None, :]) ** 2 + d_phi**2) / 2
-    softer = -larger(-pt[:, None], -pt[None, :])
+    softer = jnp.minimum(pt[:, None], pt[None, :])
     pairs = (
         log_dr,
         jnp.log(softer) + log_dr,
@@ -137,4 +137,4 @@ def pair_features(momenta: Array, mask: Array) -> Array:
 
 
 def _log(x: Array) -> Array:
-    return jnp.log(larger(x, jnp.asarray(_LEAST, x.dtype)))
+    return jnp.log(jnp.maximum(x, jnp.asarray(_LEAST, x.dtype)))

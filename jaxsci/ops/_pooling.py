@@ -5,7 +5,6 @@ from functools import reduce
 import jax.numpy as jnp
 from jax import lax
 
-from jaxsci._numerics import larger, largest
 from jaxsci.core import Array
 from jaxsci.errors import InputError
 from jaxsci.ops.convolution._sizes import Padding, Sizes, padding_pairs, spatial, windows_that_fit
@@ -32,6 +31,14 @@ def max_pool(x: Array, window: Sizes, *, strides: Sizes | None = None, padding: 
     window, strides, pairs = _check(x, window, strides, padding)
     lowest = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
     x = _pad(x, pairs, lowest)
+    sizes = [(n - k) // s + 1 for n, k, s in zip(x.shape[1:-1], window, strides, strict=True)]
+    apart = all(k == s or size == 1 for k, s, size in zip(window, strides, sizes, strict=True))
+    # XLA's CPU compiler of jaxlib 0.10 gives wrong numbers for the derivative of a maximum over one axis of an array of many under
+    # `jit(vmap(jvp))`, not for that over several: along one axis maxima are taken by `jnp.maximum` alone.
+    if apart and sum(k > 1 for k in window) > 1:
+        for axis in range(len(window), 0, -1):  # one by one, which arrays on explicit meshes allow
+            x = _folded_axis(x, axis, sizes[axis - 1], window[axis - 1])
+        return jnp.max(x, axis=tuple(range(2, 2 * len(window) + 1, 2)))
     for axis, (k, s) in enumerate(zip(window, strides, strict=True), start=1):
         x = _largest_axis(x, axis, k, s)
     return x
@@ -102,9 +109,15 @@ def _sum_axis(x: Array, axis: int, window: int, stride: int) -> Array:
 def _largest_axis(x: Array, axis: int, window: int, stride: int) -> Array:
     """Maxima of the windows along one axis; those that do not overlap are folded in halves, which costs few passes over the array."""
     size = (x.shape[axis] - window) // stride + 1
-    if stride == window or size == 1:
-        return largest(_folded_axis(x, axis, size, window), axis + 1)
-    return reduce(larger if jnp.issubdtype(x.dtype, jnp.floating) else jnp.maximum, _elements(x, axis, window, stride))
+    if stride != window and size > 1:
+        return reduce(jnp.maximum, _elements(x, axis, window, stride))
+    x = _folded_axis(x, axis, size, window)
+    while (left := x.shape[axis + 1]) > 1:
+        # Two halves; of an odd number both hold the middle one, which counts once in their maximum and in its derivative.
+        half = (left + 1) // 2
+        first, second = (lax.slice_in_dim(x, start, start + half, axis=axis + 1) for start in (0, left - half))
+        x = jnp.maximum(first, second)
+    return jnp.squeeze(x, axis + 1)
 
 
 def _folded_axis(x: Array, axis: int, size: int, window: int) -> Array:

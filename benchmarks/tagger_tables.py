@@ -143,9 +143,9 @@ _WORDS = (
     "prediction as XLA counts them. The time of a training (with compilation) and its rate are those of the processor, not of the "
     "clock; the rate of prediction is the best of three by the clock, in batches of 100. The jets are simulated at particle level: "
     "these numbers are not to be compared with published ones. Machine and every training, with the load of the machine: "
-    "`benchmarks/results/taggers.json`. Those of pfn, particlenet-batch and pelican-10k were made on one core, those of efn and cnn and "
-    "the later seeds of the others on a busy machine, in pieces: their accuracies do not depend on it, their times and rates are upper "
-    "and lower bounds."
+    "`benchmarks/results/taggers.json`. Those of pfn, particlenet-batch and pelican-10k were made on one core, those of efn, cnn, "
+    "pfn-attention and efn-attention and the later seeds of the others on a busy machine, in pieces: their accuracies do not depend "
+    "on it, their times and rates are upper and lower bounds."
 )
 
 

@@ -54,10 +54,8 @@ class Config:
             raise InputError(
                 f"pooling: expected some of {', '.join(get_args(Pooling))}, got {unknown[0]}; choose among them"
             )
-        if "attention" in self.pooling and self.phi[-1] % self.heads:
-            raise InputError(
-                f"heads: expected a divisor of the latent dimension {self.phi[-1]}, got {self.heads}; choose another number"
-            )
+        if "attention" in self.pooling:
+            layers.require_heads(self.heads, self.phi[-1])
         if self.rho is None and self.outputs != self.pooled:
             raise InputError(
                 f"outputs: expected {self.pooled}, as many as pooled numbers, without rho, got {self.outputs}; give a rho"

@@ -7,7 +7,7 @@ weights momentum fractions (Komiske, Metodiev, Thaler 2019, arXiv:1810.05165).
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import jax
 import jax.numpy as jnp
@@ -39,11 +39,12 @@ class Config:
     compute_dtype: layers.ComputeDtype = None
 
     def __post_init__(self) -> None:
-        """Refuse heads that do not divide the latent."""
-        if self.pooling == "attention" and self.phi[-1] % self.heads:
-            raise InputError(
-                f"heads: expected a divisor of the latent dimension {self.phi[-1]}, got {self.heads}; choose another number"
-            )
+        """Refuse an unknown pooling, and heads that do not divide the latent."""
+        known = (*get_args(layers.Pooling), "attention")
+        if self.pooling not in known:
+            raise InputError(f"pooling: expected one of {', '.join(known)}, got {self.pooling}; choose among them")
+        if self.pooling == "attention":
+            layers.require_heads(self.heads, self.phi[-1])
 
 
 def init(key: Key, config: Config) -> Params:

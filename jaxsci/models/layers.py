@@ -2,13 +2,14 @@
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import jax
 import jax.numpy as jnp
 
 from jaxsci._shapes import expect_shapes
 from jaxsci.core import Array, Key, Params, WeightedSet
+from jaxsci.errors import InputError
 
 __all__ = [
     "Activation",
@@ -25,6 +26,7 @@ __all__ = [
     "initializer",
     "mask_elements",
     "pool",
+    "require_heads",
 ]
 
 Activation: TypeAlias = Literal["relu", "gelu", "silu", "elu", "leaky_relu", "softplus", "tanh", "sigmoid"]
@@ -119,6 +121,8 @@ def pool(latent: Array, weights: Array, pooling: Pooling) -> Array:
         [latent]; zeros for a set of padding alone.
     """
     expect_shapes("latent [element, latent], weights [element]", latent, weights)
+    if pooling not in get_args(Pooling):
+        raise InputError(f"pooling: expected one of {', '.join(get_args(Pooling))}, got {pooling}; choose among them")
     weights = weights.astype(latent.dtype)
     if pooling == "max":
         present = (weights != 0)[:, None]
@@ -130,6 +134,14 @@ def pool(latent: Array, weights: Array, pooling: Pooling) -> Array:
     norm = jnp.sum(weights)
     empty = norm == 0
     return jnp.where(empty, jnp.zeros_like(total), total / jnp.where(empty, jnp.ones_like(norm), norm))
+
+
+def require_heads(heads: int, latent: int) -> None:
+    """Raise InputError for a number of heads of `attend` that does not divide the latent dimension."""
+    if heads < 1 or latent % heads:
+        raise InputError(
+            f"heads: expected a divisor of the latent dimension {latent}, got {heads}; choose another number"
+        )
 
 
 def attend(params: Params, weights: Array, latent: Array, compute_dtype: ComputeDtype = None) -> Array:

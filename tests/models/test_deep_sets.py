@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from jaxsci.core import WeightedSet
 from jaxsci.errors import InputError
-from jaxsci.models import deep_sets
+from jaxsci.models import deep_sets, layers
 
 POOLINGS = ("sum", "mean", "max", "attention")
 
@@ -102,9 +102,17 @@ def test_attention_matches_its_formula():
     np.testing.assert_allclose(embed(params, x, config), np.concatenate(expected), rtol=1e-5, atol=1e-6)
 
 
-def test_heads_must_divide_the_latent():
-    with pytest.raises(InputError, match="heads: expected a divisor of the latent dimension 6, got 4; choose"):
-        deep_sets.Config(3, phi=(8, 6), pooling="attention", heads=4)
+@pytest.mark.parametrize("heads", [4, 0, -2])
+def test_heads_must_divide_the_latent(heads):
+    with pytest.raises(InputError, match=f"heads: expected a divisor of the latent dimension 6, got {heads}; choose"):
+        deep_sets.Config(3, phi=(8, 6), pooling="attention", heads=heads)
+
+
+def test_an_unknown_pooling_is_refused_and_is_no_mean():
+    with pytest.raises(InputError, match="pooling: expected one of sum, mean, max, attention, got atention; choose"):
+        deep_sets.Config(3, pooling="atention")
+    with pytest.raises(InputError, match="pooling: expected one of sum, mean, max, got attention; choose"):
+        layers.pool(jnp.ones((2, 3)), jnp.ones(2), "attention")
 
 
 @pytest.mark.parametrize("pooling", ["sum", "attention"])
